@@ -1,0 +1,42 @@
+# `make demo` and `make test` need python3 and nothing else: they set up .venv themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Only tells of newer releases.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: demo test lint bench docs clean
+.NOTPARALLEL:
+
+demo: $(VENV)/installed-cli,plot
+	$(BIN)/symgraph demo
+
+# Two workers on one thread each; figures of one thread compare between machines.
+test bench: export OMP_NUM_THREADS := 1
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed-all
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-bench
+	$(BIN)/symgraph bench compile
+
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build --strict
+
+# One environment; a stamp for each set of extras that is in it.
+$(VENV)/installed-%: pyproject.toml
+	@echo "Installing symgraph[$*] into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --editable '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist site symgraph-demo symgraph-bench .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,101 @@
+"""The arguments of derivatives: float variables, and values that fit them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.errors import (
+    DtypeError,
+    GradientError,
+    ShapeError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    explain,
+)
+from ..core.types import TupleType, is_float
+from ..core.variable import Variable
+from ..ops.promotion import as_variable, cast_to
+from ..ops.shape import reshape
+from ..ops.sizes import check_size, shape_of
+
+__all__ = ["fit", "fit_all", "fit_sizes", "float_variables", "variables"]
+
+
+def variables(given: Any, function: str, role: str) -> tuple[list[Variable], bool]:
+    """The variables given, and whether they came as a list."""
+    several = not isinstance(given, Variable)
+    try:
+        found = list(given) if several else [given]
+    except TypeError:
+        found = [given]
+    for v in found:
+        if not isinstance(v, Variable) or isinstance(v.type, TupleType):
+            raise SymgraphTypeError(
+                explain(
+                    f"{function}: {role} is a variable or a list of variables; found {v!r}",
+                    line=provenance.user_line(),
+                )
+            )
+    return found, several
+
+
+def float_variables(given: Any, function: str, role: str) -> tuple[list[Variable], bool]:
+    """The variables given, and whether they came as a list; others than floats are an error."""
+    found, several = variables(given, function, role)
+    for v in found:
+        if not is_float(v.dtype):
+            raise GradientError(
+                explain(
+                    f"{function}: {provenance.describe(v)} in {role} has no derivative: "
+                    f"{v.dtype} is not a float dtype",
+                    line=provenance.user_line(),
+                    remedy="Convert it with .astype('float32') before it is used, or leave it out.",
+                )
+            )
+    return found, several
+
+
+def fit_all(values: Any, models: list[Variable], function: str, role: str) -> list[Variable]:
+    """One value for each model, as variables of exactly their types."""
+    given = list(values) if isinstance(values, (list, tuple)) else [values]
+    if len(given) != len(models):
+        raise SymgraphValueError(
+            explain(
+                f"{function}: {len(models)} variables need as many {role}s, not {len(given)}",
+                line=provenance.user_line(),
+            )
+        )
+    return [fit(x, v, function, role) for x, v in zip(given, models, strict=True)]
+
+
+def fit(value: Any, model: Variable, function: str, role: str) -> Variable:
+    """The user's value as a variable of exactly the type of the model."""
+    given = as_variable(value, function)
+    what = f"{function}: the {role} of {provenance.describe(model)}"
+    if not np.can_cast(given.dtype, model.dtype, "same_kind"):
+        raise DtypeError(
+            explain(
+                f"{what} must be {model.dtype}; found {provenance.describe(given)}",
+                line=provenance.user_line(),
+                remedy=f"Convert it with .astype('{model.dtype}').",
+            )
+        )
+    if given.ndim != model.ndim:
+        raise ShapeError(
+            explain(
+                f"{what} must have its shape; found {provenance.describe(given)}",
+                line=provenance.user_line(),
+            )
+        )
+    return fit_sizes(cast_to(given, model.dtype), model, what)
+
+
+def fit_sizes(x: Variable, model: Variable, context: str) -> Variable:
+    """``x`` with exactly the sizes of a model of as many axes; checked at the call if need be."""
+    for axis in range(x.ndim):
+        x = check_size(x, axis, model, axis, context)
+    # A size may be known better than the model's.
+    return x if x.type.shape == model.type.shape else reshape(x, shape_of(model))

@@ -1,0 +1,130 @@
+"""Where cotangents can flow: which variables let them through, and by which path."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.types import TupleType, is_float
+from ..core.variable import ITEM, Variable, ancestors, make_input
+
+__all__ = ["Path", "carries_gradient", "find_path", "is_differentiable", "is_step", "maker"]
+
+
+def is_differentiable(type: Any) -> bool:
+    """Whether values of the type have derivatives: floats do."""
+    return isinstance(type, TupleType) or is_float(type.dtype)
+
+
+def carries_gradient(variable: Variable) -> bool:
+    """Whether cotangents can pass through the variable to its inputs."""
+    return variable.op.vjp is not None and is_differentiable(variable.type)
+
+
+def is_step(variable: Variable) -> bool:
+    """Whether the variable's op is piecewise constant: its gradient is zero, not missing."""
+    return "step" in maker(variable).op.traits and is_differentiable(variable.type)
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way from a cost back to a variable."""
+
+    variables: tuple[Variable, ...]
+    """The cost first, the variable last."""
+    cuts: tuple[Variable, ...]
+    """Those that let no cotangent through, in the same order; none: the path is connected."""
+
+
+# A path through step functions alone is preferred to any other that is cut.
+_STEP, _CUT = 1, 1_000_000
+
+
+def find_path(
+    sources: Sequence[Variable], w: Variable, stop: Iterable[Variable] = ()
+) -> Path | None:
+    """The path from one of the sources back to ``w`` with the fewest cuts, then the shortest.
+
+    None where no source is made of ``w`` at all. Nothing passes through the variables in ``stop``.
+    A result of an op with several stands for the op.
+    """
+    below = _descendants(sources, w)
+    stopped = set(stop)
+    counter = itertools.count()  # settles ties, in the same way each time
+    queue: list[tuple] = [(0, 0, next(counter), v, None) for v in sources if v in below]
+    came_from: dict[Variable, Variable | None] = {}
+    cut_at: set[tuple[Variable, Variable]] = set()
+    while queue:
+        cuts, length, _, v, user = heapq.heappop(queue)
+        if v in came_from:
+            continue
+        came_from[v] = user
+        if v is w:
+            return _trace(came_from, cut_at, w, stopped)
+        live = () if v in stopped else _live_inputs(v)
+        for source in dict.fromkeys(maker(v).inputs):
+            if source in below and source not in came_from:
+                cost = 0 if source in live else _cost_of_cut(v, source)
+                if cost:
+                    cut_at.add((v, source))
+                heapq.heappush(queue, (cuts + cost, length + 1, next(counter), source, v))
+    return None
+
+
+def maker(variable: Variable) -> Variable:
+    """The node whose op computes the variable: itself, but for one of an op's several results."""
+    return variable.inputs[0] if variable.op is ITEM else variable
+
+
+def _descendants(sources: Sequence[Variable], w: Variable) -> set[Variable]:
+    """The variables between the sources and ``w``, both included."""
+    below = set()
+    for v in ancestors(sources):
+        if v is w or any(x in below for x in v.inputs):
+            below.add(v)
+    return below
+
+
+def _cost_of_cut(user: Variable, source: Variable) -> int:
+    """What it costs a path to go from a user back to an input that gets no cotangent.
+
+    Among integers nothing flows anyway; what counts is the op that leaves the floats.
+    """
+    if not is_differentiable(source.type):
+        return 0
+    return _STEP if is_step(user) else _CUT
+
+
+def _live_inputs(v: Variable) -> list[Variable]:
+    """The inputs of the variable's op to which it hands a cotangent, found by asking the op."""
+    node = maker(v)
+    if not (carries_gradient(v) and carries_gradient(node)):
+        return []
+    cotangent: Any = make_input(v.type)
+    if node is not v:
+        cotangent = tuple(
+            cotangent if i == v.params[0] else None for i in range(len(node.type.items))
+        )
+    assert node.op.vjp is not None
+    arriving = node.op.vjp(node, cotangent)
+    return [x for x, ct in zip(node.inputs, arriving, strict=True) if ct is not None]
+
+
+def _trace(
+    came_from: dict[Variable, Variable | None],
+    cut_at: set[tuple[Variable, Variable]],
+    w: Variable,
+    stopped: set[Variable],
+) -> Path:
+    variables = [w]
+    cuts = [w] if w in stopped or not is_differentiable(w.type) else []
+    user = came_from[w]
+    while user is not None:
+        if (user, variables[-1]) in cut_at:
+            cuts.append(user)
+        variables.append(user)
+        user = came_from[user]
+    return Path(tuple(reversed(variables)), tuple(reversed(cuts)))

@@ -1,0 +1,78 @@
+"""What a backend is: something that makes closed graphs callable on arrays.
+
+A backend knows nothing of names, updates or shared variables: that is `symgraph.compile`'s. What it
+cannot lower it states as data, and the pipeline expands those ops before it sees the graph.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..core.errors import BackendError, explain
+from ..core.graph import Graph
+from ..core.op import Op
+from .profile import Profile
+
+__all__ = ["BACKENDS", "Backend", "Executable", "load_backend"]
+
+
+class Executable(Protocol):
+    """A graph made ready: arrays to arrays.
+
+    Arguments are native-endian, aligned, C-contiguous arrays of the dtypes and shapes of the
+    graph's inputs; they are never changed. Results are fresh C-contiguous arrays that share memory
+    with nothing: no argument, no constant, no other result. Calls from several threads are safe.
+    """
+
+    kernels: int
+    """How many pieces of code run in a call, those in loop bodies included."""
+    distinct_kernels: int
+    """How many of them differ."""
+    cache: str
+    """``"hit"``, ``"miss"`` or ``"off"``."""
+    profile: Profile | None
+    """The time spent in each kernel and loop, where it was asked for."""
+
+    def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
+        """The graph's outputs for these inputs."""
+        ...
+
+
+class Backend(Protocol):
+    """A way to run graphs."""
+
+    name: str
+
+    def has_lowering(self, op: Op) -> bool:
+        """Whether the backend runs this op as it is; others are expanded before `prepare`."""
+        ...
+
+    def prepare(
+        self, graph: Graph, *, threads: int | None = None, profile: bool = False
+    ) -> Executable:
+        """The graph as an executable."""
+        ...
+
+
+# The modules that hold the backends, each as ``BACKEND``.
+BACKENDS: dict[str, str] = {
+    "native": "symgraph.backends.numpy",
+    "numpy": "symgraph.backends.numpy",
+}
+
+
+def load_backend(name: Any) -> Backend:
+    """The backend of this name; its module is imported when it is first asked for."""
+    module = BACKENDS.get(name) if isinstance(name, str) else None
+    if module is None:
+        raise BackendError(
+            explain(
+                f"there is no backend {name!r}",
+                remedy=f"The backends are {' and '.join(map(repr, BACKENDS))}.",
+            )
+        )
+    return importlib.import_module(module).BACKEND

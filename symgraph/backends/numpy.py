@@ -1,0 +1,108 @@
+"""The reference backend: every node evaluated in order, by NumPy."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ..core.errors import BackendError, explain
+from ..core.graph import Graph
+from ..core.locks import give_lock
+from ..core.op import Op
+from ..core.variable import CONSTANT, Variable
+from ..scan.op import SCAN
+from .base import Backend
+from .numpy_scan import NumpyLoop
+from .plan import Call, Plan, ProfiledPlan, call_of
+from .profile import Profile
+
+__all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable"]
+
+
+class NumpyBackend:
+    """Runs every op that has an ``evaluate`` rule, and loops."""
+
+    name = "numpy"
+
+    def has_lowering(self, op: Op) -> bool:
+        """Whether the op can be evaluated."""
+        return op.evaluate is not None or op is SCAN or "leaf" in op.traits
+
+    def prepare(
+        self, graph: Graph, *, threads: int | None = None, profile: bool = False
+    ) -> NumpyExecutable:
+        """The graph as a list of steps; threads are NumPy's own affair."""
+        return NumpyExecutable(_Planner(profile=Profile() if profile else None), graph)
+
+
+class _Planner:
+    """Makes plans: one for each distinct body, however often it is looped over."""
+
+    def __init__(self, profile: Profile | None) -> None:
+        self.profile = profile
+        self.bodies: dict[Graph, Plan] = {}
+        self.kernels: list[tuple] = []
+
+    def plan(self, graph: Graph, depth: int = 0) -> Plan:
+        """The plan of a graph at this depth of loops."""
+        if self.profile is None:
+            return Plan(graph, lambda v: self._call(v, depth))
+        return ProfiledPlan(graph, lambda v: self._call(v, depth), self.profile, depth)
+
+    def _call(self, v: Variable, depth: int) -> Call:
+        self.kernels.append((v.op, v.params, tuple(x.type for x in v.inputs)))
+        if v.op is not SCAN:
+            return call_of(v)
+        body: Graph = v.params[0]
+        if body not in self.bodies:
+            self.bodies[body] = self.plan(body, depth + 1)
+        return NumpyLoop(v, self.bodies[body])
+
+
+class NumpyExecutable:
+    """A graph that NumPy evaluates node by node."""
+
+    cache = "off"
+
+    def __init__(self, planner: _Planner, graph: Graph) -> None:
+        self.profile = planner.profile
+        self._plan = planner.plan(graph)
+        self.kernels = len(planner.kernels)
+        self.distinct_kernels = len(set(planner.kernels))
+        self._constants = {
+            id(v.params[0].array) for v in graph.nodes if v.op is CONSTANT
+        }
+        self._lock = None
+        if self.profile is not None:
+            give_lock(self)
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """The graph's outputs for these inputs."""
+        if self.profile is None:
+            return self._run(arrays)
+        with self._lock:  # the rows of a profile are counted by one thread at a time
+            start = time.perf_counter()
+            results = self._run(arrays)
+            self.profile.calls.append((start, time.perf_counter() - start))
+        return results
+
+    def _run(self, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        plan = self._plan
+        values = plan.slots(arrays)
+        with np.errstate(all="ignore"):
+            plan.run(values)
+        taken = self._constants.union(map(id, arrays))
+        results = []
+        for slot in plan.outputs:
+            value = values[slot]
+            if not isinstance(value, np.ndarray):
+                value = np.asarray(value)  # of no dimensions: ufuncs give NumPy scalars
+            elif value.base is not None or id(value) in taken or not value.flags.c_contiguous:
+                value = np.array(value, order="C")
+            taken.add(id(value))
+            results.append(value)
+        return results
+
+
+BACKEND: Backend = NumpyBackend()

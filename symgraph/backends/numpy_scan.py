@@ -1,0 +1,181 @@
+"""Loops on NumPy: the body's plan run once for each step, its results written where they belong."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.binding import bind_sizes, shape_numbers
+from ..core.errors import CallError, SymgraphError, explain
+from ..core.variable import Variable
+from ..scan.op import Loop
+from .plan import Plan
+
+__all__ = ["NumpyLoop"]
+
+# How many rows a loop of unknown length is given at first.
+_FIRST_ROWS = 64
+
+
+class NumpyLoop:
+    """A scan node, ready to run: from the values of its inputs to its buffers and traces."""
+
+    def __init__(self, scan: Variable, body: Plan) -> None:
+        loop = Loop(scan)
+        layout = loop.layout
+        self._scan = scan
+        self._body = body
+        self._offsets = layout.sequences
+        self._taps = layout.states
+        self._depths = [layout.depth(state) for state in range(len(layout.states))]
+        self._n_row = len(loop.slices) + len(loop.taps)
+        self._n_states = len(layout.states)
+        self._n_results = self._n_states + len(loop.plain)
+        self._until = layout.until
+        self._plain = loop.plain
+
+    def __call__(self, n_steps: Any, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Buffers and traces, for the values of the node's inputs."""
+        n = int(n_steps)
+        n_sequences = len(self._offsets)
+        sequences = arrays[:n_sequences]
+        initials = arrays[n_sequences : n_sequences + self._n_states]
+        self._check(n, sequences, initials)
+        values = self._body.slots()
+        others = arrays[n_sequences + self._n_states :]
+        values[self._n_row : self._n_row + len(others)] = others
+        buffers = [
+            np.empty((depth, *initial.shape[1:]), initial.dtype)
+            for depth, initial in zip(self._depths, initials, strict=True)
+        ]
+        for buffer, initial in zip(buffers, initials, strict=True):
+            buffer[...] = initial
+        taken, results = self._run(n, values, sequences, buffers)
+        if len(results) < self._n_results:
+            results += self._empty_traces((n_steps, *arrays))
+        depths = [*self._depths, *itertools.repeat(0, self._n_results - self._n_states)]
+        return tuple(
+            result[: depth + taken] for depth, result in zip(depths, results, strict=True)
+        )
+
+    def _run(
+        self, n: int, values: list[Any], sequences: Sequence[np.ndarray], results: list[np.ndarray]
+    ) -> tuple[int, list[np.ndarray]]:
+        """How many steps were taken, and the results with as many rows or more."""
+        body, n_row = self._body, self._n_row
+        for start, stop in _spans(n, in_parts=self._until):
+            results = self._with_rows(results, stop)
+            rows = self._rows(start, stop, sequences, results)
+            targets = self._targets(results)
+            for t, row in enumerate(rows, start):
+                values[:n_row] = row
+                try:
+                    body.run(values)
+                except SymgraphError as error:
+                    raise self._in_step(t, error) from error.__cause__
+                if len(targets) < self._n_results:
+                    results += self._new_traces(values, stop)
+                    targets = self._targets(results)
+                for target, depth, shape, slot in targets:
+                    value = values[slot]
+                    if value.shape != shape:
+                        raise self._changed_shape(t, slot, shape, value.shape)
+                    target[depth + t] = value
+                if self._until and values[body.outputs[-1]]:
+                    return t + 1, results
+        return n, results
+
+    def _rows(
+        self, start: int, stop: int, sequences: Sequence[np.ndarray], results: list[np.ndarray]
+    ) -> Iterator[tuple]:
+        """For each step the slices and the taps that it reads; taps are read when it begins."""
+        read = [
+            sequence[start + offset : stop + offset]
+            for sequence, offsets in zip(sequences, self._offsets, strict=True)
+            for offset in offsets
+        ]
+        read += [
+            buffer[start + depth + tap : stop + depth + tap]
+            for buffer, depth, taps in zip(
+                results[: self._n_states], self._depths, self._taps, strict=True
+            )
+            for tap in taps
+        ]
+        return zip(*read) if read else itertools.repeat((), stop - start)  # noqa: B905
+
+    def _with_rows(self, results: list[np.ndarray], n: int) -> list[np.ndarray]:
+        """Copies of the results so far with room for ``n`` steps."""
+        grown = []
+        for i, result in enumerate(results):
+            depth = self._depths[i] if i < self._n_states else 0
+            larger = np.empty((depth + n, *result.shape[1:]), result.dtype)
+            larger[: len(result)] = result
+            grown.append(larger)
+        return grown
+
+    def _targets(self, results: list[np.ndarray]) -> list[tuple[np.ndarray, int, tuple, int]]:
+        """For each result its array, its first row, the shape of a row, and the slot to store."""
+        return [
+            (result, self._depths[i] if i < self._n_states else 0, result.shape[1:], slot)
+            for i, (result, slot) in enumerate(zip(results, self._body.outputs, strict=False))
+        ]
+
+    def _new_traces(self, values: list[Any], n: int) -> list[np.ndarray]:
+        """Room for the plain outputs, of which the first step has just computed the first."""
+        first = [values[slot] for slot in self._body.outputs[self._n_states : self._n_results]]
+        return [np.empty((n, *value.shape), value.dtype) for value in first]
+
+    def _empty_traces(self, arrays: Sequence[Any]) -> list[np.ndarray]:
+        """The traces of no steps, of which only the types tell the shapes."""
+        sizes = bind_sizes((x.type for x in self._scan.inputs), (a.shape for a in arrays))
+        shapes = [shape_numbers(output.type.shape, sizes) for output in self._plain]
+        return [
+            np.empty((0, *(size or 0 for size in shape)), output.dtype)
+            for shape, output in zip(shapes, self._plain, strict=True)
+        ]
+
+    # --- what can go wrong ----------------------------------------------------------------------
+
+    def _check(
+        self, n: int, sequences: Sequence[np.ndarray], initials: Sequence[np.ndarray]
+    ) -> None:
+        if n < 0:
+            raise self._error(f"the number of steps is {n}; it is at least 0")
+        for i, (sequence, offsets) in enumerate(zip(sequences, self._offsets, strict=True)):
+            needed = n + max(offsets, default=0)
+            if len(sequence) < needed and n > 0:
+                name = provenance.describe(self._scan.inputs[1 + i])
+                raise self._error(
+                    f"{n} steps read {needed} rows of {name}, which has {len(sequence)}"
+                )
+        for i, (initial, depth) in enumerate(zip(initials, self._depths, strict=True)):
+            if len(initial) != depth:
+                name = provenance.describe(self._scan.inputs[1 + len(sequences) + i])
+                raise self._error(
+                    f"taps {list(self._taps[i])} take an initial value of {depth} rows; "
+                    f"{name} has {len(initial)}"
+                )
+
+    def _error(self, what: str) -> CallError:
+        return CallError(explain(f"scan: {what}", line=provenance.line_of(self._scan)))
+
+    def _in_step(self, t: int, error: SymgraphError) -> SymgraphError:
+        line = provenance.line_of(self._scan)
+        return type(error)(f"{error}\n  in step {t} of the loop" + (f" at {line}" if line else ""))
+
+    def _changed_shape(self, t: int, slot: int, expected: tuple, found: tuple) -> CallError:
+        i = self._body.outputs.index(slot)
+        kind = f"state {i}" if i < self._n_states else f"output {i - self._n_states}"
+        return self._error(f"{kind} has shape {found} in step {t}; {expected} is expected")
+
+
+def _spans(n: int, *, in_parts: bool) -> Iterator[tuple[int, int]]:
+    """The steps from 0 to ``n`` at once; or in parts that double, where few may be taken."""
+    start, stop = 0, min(n, _FIRST_ROWS) if in_parts else n
+    while start < n:
+        yield start, stop
+        start, stop = stop, min(n, 2 * stop)

@@ -1,0 +1,210 @@
+"""A graph as a list of steps on numbered slots: how NumPy evaluates it.
+
+Inputs have the first slots, then constants, then what is computed; a slot of the last kind is used
+again as soon as its value has been read for the last time, so that arrays are freed early at no
+cost. A plan holds no values: each run has a list of its own, and so threads do not meet.
+"""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from ..core import provenance
+from ..core.errors import BackendError, CallError, IndexRangeError, SymgraphError, explain
+from ..core.graph import Graph
+from ..core.op import Op
+from ..core.variable import CONSTANT, ITEM, Variable
+from ..ops.formula import numpy_maths
+from ..scan.op import SCAN
+from .profile import Profile, ProfileRow
+
+__all__ = ["Call", "Plan", "ProfiledPlan", "call_of"]
+
+Call = Callable[..., Any]
+"""From the values of a node's inputs to its own; a tuple for ops with several results."""
+
+# What to call, what picks its arguments from the slots, the slot of the result, the node.
+Step = tuple[Call, Callable[[list], Sequence], int, Variable]
+
+
+class Plan:
+    """The steps of a closed graph, and where its inputs and outputs lie."""
+
+    def __init__(self, graph: Graph, make_call: Callable[[Variable], Call]) -> None:
+        self.n_inputs = len(graph.inputs)
+        slot: dict[Variable, int] = {v: i for i, v in enumerate(graph.inputs)}
+        self._template: list[Any] = [None] * self.n_inputs
+        for v in graph.nodes:
+            if v.op is CONSTANT and v not in slot:
+                slot[v] = len(self._template)
+                self._template.append(v.params[0].array)
+        computed = [v for v in graph.nodes if v not in slot]
+        last_use = {x: v for v in computed for x in v.inputs}
+        for v in (*graph.inputs, *graph.outputs):
+            last_use.pop(v, None)
+        free: list[int] = []
+        self.steps: list[Step] = []
+        for v in computed:
+            pick = _picker([slot[x] for x in v.inputs])
+            free += {slot[x] for x in v.inputs if last_use.get(x) is v and x.op is not CONSTANT}
+            if not free:
+                free.append(len(self._template))
+                self._template.append(None)
+            slot[v] = free.pop()
+            self.steps.append((make_call(v), pick, slot[v], v))
+        self.outputs = [slot[v] for v in graph.outputs]
+
+    def slots(self, inputs: Sequence[Any] = ()) -> list[Any]:
+        """A list of values for one run: the inputs given, the constants, and room for the rest."""
+        values = self._template.copy()
+        values[: len(inputs)] = inputs
+        return values
+
+    def run(self, values: list[Any]) -> None:
+        """Fill the slots, from those of the inputs to those of the outputs."""
+        for call, pick, target, v in self.steps:
+            try:
+                values[target] = call(*pick(values))
+            except Exception as error:
+                if _is_complete(error, v):
+                    raise
+                raise _explained(error, v, pick(values)) from error
+
+
+class ProfiledPlan(Plan):
+    """A plan that notes how long each step takes."""
+
+    def __init__(
+        self, graph: Graph, make_call: Callable[[Variable], Call], profile: Profile, depth: int
+    ) -> None:
+        self._rows: list[ProfileRow] = []
+        self._depth = depth
+        self._profile = profile
+
+        def make_call_and_row(v: Variable) -> Call:
+            row = ProfileRow(v.op.name, provenance.line_of(v), depth, is_loop=v.op is SCAN)
+            self._rows.append(row)
+            profile.rows.append(row)
+            return make_call(v)  # a loop's call makes the rows of its body, after its own
+
+        super().__init__(graph, make_call_and_row)
+
+    def run(self, values: list[Any]) -> None:
+        """Fill the slots, and add to the rows of the profile."""
+        clock = time.perf_counter
+        for (call, pick, target, v), row in zip(self.steps, self._rows, strict=True):
+            start = clock()
+            try:
+                values[target] = call(*pick(values))
+            except Exception as error:
+                if _is_complete(error, v):
+                    raise
+                raise _explained(error, v, pick(values)) from error
+            row.seconds += clock() - start
+            row.runs += 1
+
+
+def _picker(slots: list[int]) -> Callable[[list], Sequence]:
+    """A function from the list of values to those in these slots, as a sequence."""
+    if len(slots) > 1:
+        return operator.itemgetter(*slots)
+    start = slots[0] if slots else 0
+    return operator.itemgetter(slice(start, start + len(slots)))
+
+
+# --- what computes a node -----------------------------------------------------------------------
+
+
+def call_of(v: Variable) -> Call:
+    """What computes the node: its op's rule, with the node's parameters."""
+    op = v.op
+    if op is ITEM:
+        return operator.itemgetter(*v.params)
+    if op.formula is not None and not v.params:
+        return _formula_call(op, len(v.inputs))
+    if op.evaluate is None:
+        raise BackendError(
+            explain(
+                f"op {op.name!r} has no evaluation by NumPy and no expansion",
+                line=provenance.line_of(v),
+                remedy="Give the op a rule `evaluate` or `expand`.",
+            )
+        )
+    return _evaluate_call(op.evaluate, v.params)
+
+
+def _evaluate_call(evaluate: Callable[..., Any], params: tuple) -> Call:
+    if params:
+        return lambda *arrays: evaluate(arrays, *params)
+    return lambda *arrays: evaluate(arrays)
+
+
+class _Recorder:
+    """Maths that tells which function a formula calls, and on what."""
+
+    def __getattr__(self, name: str) -> Callable[..., tuple]:
+        return lambda *values: (name, *values)
+
+
+_formula_calls: dict[Op, Call] = {}
+
+
+def _formula_call(op: Op, arity: int) -> Call:
+    """The op's formula on NumPy's maths: NumPy's function itself where that is all of it."""
+    found = _formula_calls.get(op)
+    if found is None:
+        assert op.formula is not None
+        operands = [object() for _ in range(arity)]
+        recorded = op.formula(_Recorder(), *operands)
+        if isinstance(recorded, tuple) and list(recorded[1:]) == operands:
+            found = getattr(numpy_maths, recorded[0])
+        else:
+            found = partial(op.formula, numpy_maths)
+        found = _formula_calls.setdefault(op, found)
+    return found
+
+
+# --- what went wrong ----------------------------------------------------------------------------
+
+
+def _is_complete(error: Exception, v: Variable) -> bool:
+    """Whether the error is raised as it is: a loop's errors have been explained inside."""
+    return isinstance(error, MemoryError) or (v.op is SCAN and isinstance(error, SymgraphError))
+
+
+def _explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:
+    """The error of one step as symgraph's own: op, operands, the user's line, the first message."""
+    if isinstance(error, SymgraphError):
+        kind: type[Exception] = type(error)
+    else:
+        kind = IndexRangeError if isinstance(error, IndexError) else CallError
+    operands = ", ".join(
+        _operand(x, value) for x, value in zip(v.inputs, values, strict=True)
+    )
+    message = str(error) or type(error).__name__
+    what = f"{v.op.name} failed: {message}" + (f"\n  on {operands}" if operands else "")
+    return kind(explain(what, line=_nearest_line(v)))
+
+
+def _operand(x: Variable, value: Any) -> str:
+    """An operand as a message shows it: its name, dtype and actual shape."""
+    if isinstance(value, tuple):
+        return f"the results of {x.op.name}"
+    name = provenance.name_of(x)
+    return f"{f'{name!r} ' if name else ''}{value.dtype}{list(value.shape)}"
+
+
+def _nearest_line(v: Variable) -> str | None:
+    """The user's line of the node, or of the nearest one that it is made of and that has one."""
+    seen, layer = {v}, [v]
+    while layer:
+        for x in layer:
+            line = provenance.line_of(x)
+            if line is not None:
+                return line
+        layer = [x for y in layer for x in y.inputs if not (x in seen or seen.add(x))]
+    return None

@@ -1,0 +1,75 @@
+"""``variable.eval({input: value})``: a quick look at a value, attached to Variable here."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backends.base import Executable, load_backend
+from ..core import provenance
+from ..core.errors import SymgraphTypeError, explain
+from ..core.variable import SharedVariable, Variable
+from .pipeline import rewrite
+from .program import Program, make_program
+from .signature import Signature
+from .state import SharedState
+
+__all__ = ["evaluate"]
+
+
+class _Evaluation:
+    """A variable compiled for some inputs; it holds nothing that would keep the variable alive."""
+
+    def __init__(self, program: Program) -> None:
+        runner = load_backend("native")
+        graph, _ = rewrite(program.graph.canonical(), runner)
+        self._executable: Executable = runner.prepare(graph)
+        self._signature = Signature(program.parameters, "eval")
+        # A shared variable's own default update may be the variable that is evaluated.
+        self._read = [weakref.ref(v) for v in program.shared]
+        self._updated = [weakref.ref(v) for v in program.updates]
+
+    def __call__(self, values: list[Any]) -> Any:
+        arrays = self._signature.arrays(values, {})
+        state = SharedState(_alive(self._read), _alive(self._updated))
+        (result,) = state.call(self._executable, arrays)
+        return result if result.ndim else result[()]
+
+
+def _alive(references: list[weakref.ref[SharedVariable]]) -> list[SharedVariable]:
+    return [v for v in (reference() for reference in references) if v is not None]
+
+
+# For each variable the evaluations by the serials of their inputs.
+_evaluations: weakref.WeakKeyDictionary[Variable, dict[tuple[int, ...], _Evaluation]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def evaluate(variable: Variable, inputs: Mapping[Variable, Any] | None = None) -> Any:
+    """The variable's value for these values of its inputs; compiled once, then kept with it.
+
+    What it reads of shared variables are their present values; random streams advance.
+    """
+    if inputs is None:
+        inputs = {}
+    if not isinstance(inputs, Mapping) or not all(isinstance(v, Variable) for v in inputs):
+        raise SymgraphTypeError(
+            explain(
+                f"eval takes a dict from variables to values, not {inputs!r}",
+                line=provenance.user_line(),
+                remedy="Write y.eval({x: value}).",
+            )
+        )
+    key = tuple(v.serial for v in inputs)
+    kept = _evaluations.setdefault(variable, {})
+    evaluation = kept.get(key)
+    if evaluation is None:
+        evaluation = kept[key] = _Evaluation(make_program(list(inputs), variable))
+    return evaluation(list(inputs.values()))
+
+
+Variable.eval = evaluate  # type: ignore[attr-defined]

@@ -1,0 +1,213 @@
+"""`compile`, and the function that comes out of it: arguments in, results out, updates stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..backends.base import Executable, load_backend
+from ..backends.profile import Profile
+from ..core import provenance
+from ..core.errors import SymgraphTypeError, SymgraphValueError, explain
+from ..core.graph import Graph
+from ..core.variable import SharedVariable, Variable
+from ..scan.census import count_loops
+from .pipeline import rewrite
+from .program import Program, make_program
+from .report import Report, count_nodes
+from .signature import Signature
+from .state import SharedState
+
+__all__ = ["Function", "assert_compiled", "compile"]
+
+
+def compile(
+    inputs: Any,
+    outputs: Any,
+    *,
+    updates: Any = None,
+    givens: Any = None,
+    backend: str = "native",
+    name: str | None = None,
+    profile: bool = False,
+    threads: int | None = None,
+) -> Function:
+    """A function from arrays to arrays that computes the outputs.
+
+    ``inputs``
+        A list of variables, or of ``In(variable, value=default)``. Each must be used.
+    ``outputs``
+        A variable, which gives an array; a list, a tuple or a dict of variables, which give the
+        same of arrays; or None. Results of no dimensions are NumPy scalars.
+    ``updates``
+        ``{shared: expression}``, or a list of such pairs: what each call stores afterwards. All
+        expressions are computed with the old values, and are stored together or not at all.
+    ``givens``
+        ``{variable: replacement}``: put into outputs and updates before anything else.
+    ``backend``
+        ``"native"``, or ``"numpy"``, the reference.
+    ``profile``
+        Whether calls note where their time goes, for ``function.profile``.
+    ``threads``
+        How many threads a call may use; None follows the CPU affinity and ``OMP_NUM_THREADS``.
+    """
+    start = time.perf_counter()
+    _check_options(name, threads)
+    load_backend(backend)  # an unknown one is said first
+    program = make_program(inputs, outputs, updates, givens)
+    return Function(
+        program, backend=backend, name=name, profile=profile, threads=threads, start=start
+    )
+
+
+def _check_options(name: Any, threads: Any) -> None:
+    if name is not None and not isinstance(name, str):
+        raise SymgraphTypeError(
+            explain(f"the name of a function is a string, not {name!r}", line=provenance.user_line())
+        )
+    if threads is None:
+        return
+    if not isinstance(threads, int) or isinstance(threads, bool):
+        raise SymgraphTypeError(
+            explain(f"threads is a number or None, not {threads!r}", line=provenance.user_line())
+        )
+    if threads < 1:
+        raise SymgraphValueError(
+            explain(f"threads is at least 1, not {threads}", line=provenance.user_line())
+        )
+
+
+class Function:
+    """A compiled program. Call it with arrays, in the order of its inputs or by their names.
+
+    Safe to call from several threads: calls that update shared variables follow one another, others
+    run side by side. It pickles as its graph, and is compiled again when it is loaded.
+    """
+
+    name: str | None
+    backend: str
+    graph: Graph
+    """The rewritten graph: inputs and shared variables to outputs and updates."""
+    updates: dict[SharedVariable, Variable]
+    """What is stored after each call, as expressions of `graph`."""
+    report: Report
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        backend: str,
+        name: str | None,
+        profile: bool,
+        threads: int | None,
+        start: float,
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self._program = program
+        self._options = (backend, name, profile, threads)
+        runner = load_backend(backend)
+        built = program.graph
+        self.graph, passes = rewrite(built, runner)
+        self._executable: Executable = runner.prepare(
+            self.graph, threads=threads, profile=profile
+        )
+        n_outputs = len(program.outputs)
+        self.updates = dict(zip(program.updates, self.graph.outputs[n_outputs:], strict=True))
+        self._signature = Signature(program.parameters, name)
+        self._state = SharedState(program.shared, tuple(program.updates))
+        self._pack = program.pack
+        self._is_called = False
+        before, after = count_loops(built.outputs), count_loops(self.graph.outputs)
+        self.report = Report(
+            name,
+            backend,
+            0.0,
+            passes,
+            count_nodes(built),
+            count_nodes(self.graph),
+            before.loops,
+            after.loops,
+            before.bodies,
+            after.bodies,
+            before.repeated,
+            self._executable.kernels,
+            self._executable.distinct_kernels,
+            self._executable.cache,
+            start,
+            tuple(provenance.describe(v) for v in program.updates if v.default_update is not None),
+        )
+        self.report.seconds = time.perf_counter() - start
+
+    @property
+    def inputs(self) -> tuple[Variable, ...]:
+        """The variables that arguments are given for."""
+        return self._program.inputs
+
+    @property
+    def profile(self) -> Profile | None:
+        """Where the time of the calls went; None unless compiled with ``profile=True``."""
+        return self._executable.profile
+
+    def __call__(self, *arguments: Any, **by_name: Any) -> Any:
+        """The outputs for these arguments; fresh arrays, and NumPy scalars for no dimensions."""
+        arrays = self._signature.arrays(arguments, by_name)
+        if self._is_called:
+            results = self._state.call(self._executable, arrays)
+        else:
+            start = time.perf_counter()
+            results = self._state.call(self._executable, arrays)
+            self.report.first_call = time.perf_counter() - start
+            self._is_called = True
+        return self._pack([result if result.ndim else result[()] for result in results])
+
+    def copy(self, swap: Mapping[SharedVariable, SharedVariable] | None = None) -> Function:
+        """The same function, with shared variables in place of others where ``swap`` says so."""
+        start = time.perf_counter()
+        program = self._program.swapped(swap) if swap else self._program
+        return _compile_again(program, self._options, start)
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _compile_again, (self._program, self._options)
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(str(v.type) for v in self._program.outputs)
+        return f"<Function {self.name or ''}({self._signature}) -> ({outputs}), {self.backend}>"
+
+
+def _compile_again(
+    program: Program, options: tuple[str, str | None, bool, int | None], start: float | None = None
+) -> Function:
+    backend, name, profile, threads = options
+    start = time.perf_counter() if start is None else start
+    return Function(
+        program, backend=backend, name=name, profile=profile, threads=threads, start=start
+    )
+
+
+def assert_compiled(
+    function: Function,
+    *,
+    bodies: int | None = None,
+    loops: int | None = None,
+    nodes: int | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Raise an AssertionError that shows the report where the function exceeds a bound."""
+    if not isinstance(function, Function):
+        raise SymgraphTypeError(
+            explain(
+                f"assert_compiled takes a compiled function, not {function!r}",
+                line=provenance.user_line(),
+            )
+        )
+    report = function.report
+    bounds = {"bodies": bodies, "loops": loops, "nodes": nodes, "seconds": seconds}
+    exceeded = [
+        f"{getattr(report, what)} {what}; at most {bound} are allowed"
+        for what, bound in bounds.items()
+        if bound is not None and getattr(report, what) > bound
+    ]
+    if exceeded:
+        raise AssertionError("\n".join([*exceeded, "", str(report)]))

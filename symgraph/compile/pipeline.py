@@ -1,0 +1,83 @@
+"""The passes of the compiler: from the graph as it was built to the one that a backend runs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from ..backends.base import Backend
+from ..core.errors import BackendError
+from ..core.graph import Graph
+from ..rewrite.engine import Rule, RuleSet, sweep
+from ..rewrite.simplify import SIMPLIFY
+from ..scan.op import rebuild_alike
+from ..scan.rewrites import rewrite_loops
+from .report import PassRow, count_nodes
+
+__all__ = ["PASSES", "rewrite"]
+
+Hits = Counter[str]
+
+
+def _apply(rules: RuleSet) -> Callable[[Graph, Hits], Graph]:
+    """A pass that applies rules to the graph outside its loops."""
+    return lambda graph, hits: sweep(graph, rules, hits, rebuild=rebuild_alike)
+
+
+def _apply_in_loops(rules: RuleSet) -> Callable[[Graph, Hits], Graph]:
+    """A pass that applies rules to loop bodies, and takes out of loops what need not be there."""
+
+    def run(graph: Graph, hits: Hits) -> Graph:
+        return rewrite_loops(graph, lambda body: sweep(body, rules, hits, rebuild=rebuild_alike))
+
+    return run
+
+
+PASSES: tuple[tuple[str, Callable[[Graph, Hits], Graph]], ...] = (
+    ("simplify", _apply(SIMPLIFY)),
+    ("loops", _apply_in_loops(SIMPLIFY)),
+    ("tidy", _apply(SIMPLIFY)),  # what the loops left outside
+)
+
+
+def rewrite(graph: Graph, backend: Backend) -> tuple[Graph, list[PassRow]]:
+    """The graph after all passes, in terms that the backend runs; and what each pass did."""
+    rows: list[PassRow] = []
+    nodes = count_nodes(graph)
+    expansion = ("expand", lambda graph, hits: _expand(graph, backend, hits))
+    for name, run in (*PASSES, expansion):
+        start = time.perf_counter()
+        hits: Hits = Counter()
+        graph = run(graph, hits)
+        seconds = time.perf_counter() - start
+        before, nodes = nodes, count_nodes(graph)
+        rows.append(PassRow(name, seconds, before, nodes, start, dict(hits)))
+    return graph, rows
+
+
+def _expand(graph: Graph, backend: Backend, hits: Hits) -> Graph:
+    """The graph with ops that the backend does not know in terms of those that it knows."""
+    while rules := _expansions(graph, backend):
+        previous, ruleset = graph, RuleSet(*rules)
+        graph = _apply_in_loops(ruleset)(_apply(ruleset)(graph, hits), hits)
+        if graph is previous:
+            names = ", ".join(rule.ops[0] for rule in rules)
+            raise BackendError(f"backend {backend.name!r} cannot run {names}, nor expand it")
+    return graph
+
+
+def _expansions(graph: Graph, backend: Backend) -> list[Rule]:
+    """A rule for each op of the graph and its loop bodies that has to be expanded."""
+    found: dict[str, Rule] = {}
+    seen, pending = {graph}, [graph]
+    while pending:
+        for v in pending.pop().nodes:
+            op = v.op
+            if op.name not in found and op.expand is not None and not backend.has_lowering(op):
+                found[op.name] = Rule(f"expand {op.name}", (op.name,), op.expand)
+            for part in v.params:
+                if isinstance(part, Graph) and part not in seen:
+                    seen.add(part)
+                    pending.append(part)
+    return list(found.values())

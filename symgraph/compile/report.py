@@ -1,0 +1,170 @@
+"""What the compiler did to one function: as data, and printable as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..core.graph import Graph
+from ..core.provenance import Line
+from ..scan.census import RepeatedBody
+
+__all__ = ["PassRow", "Report", "count_nodes", "describe_repeats", "format_table"]
+
+
+@dataclass(frozen=True)
+class PassRow:
+    """What one pass took and did."""
+
+    name: str
+    seconds: float
+    nodes_before: int
+    nodes_after: int
+    start: float = 0.0
+    """When it began, on the clock of `time.perf_counter`."""
+    rules: Mapping[str, int] = field(default_factory=dict)
+    """How often each rule fired."""
+
+
+@dataclass
+class Report:
+    """What `compile` built, what it took, and what is computed more often than need be.
+
+    Nodes are all variables of the graph and of its loop bodies, each distinct body once. Loops are
+    scan nodes, bodies the programs that they run: two loops merged into one node are one loop of
+    two bodies.
+    """
+
+    name: str | None
+    backend: str
+    seconds: float
+    """From the call of `compile` to its end."""
+    passes: list[PassRow]
+    nodes_built: int
+    nodes: int
+    loops_built: int
+    loops: int
+    bodies_built: int
+    bodies: int
+    repeated_bodies: tuple[RepeatedBody, ...]
+    """Groups of loops that run one body at other values of the same parameters; see ``.lines``."""
+    kernels: int
+    distinct_kernels: int
+    cache: str
+    """``"hit"``, ``"miss"`` or ``"off"``: whether machine code came from the cache."""
+    start: float = 0.0
+    """When `compile` was called, on the clock of `time.perf_counter`."""
+    advances: tuple[str, ...] = ()
+    """The shared variables, such as random streams, that each call advances unasked."""
+    first_call: float | None = None
+    """The seconds of the first call; None before it."""
+
+    @property
+    def rules(self) -> dict[str, int]:
+        """How often each rule fired, in all passes."""
+        total: dict[str, int] = {}
+        for row in self.passes:
+            for name, hits in row.rules.items():
+                total[name] = total.get(name, 0) + hits
+        return total
+
+    def __str__(self) -> str:
+        parts = [self._headline(), self._pass_table(), self._count_table()]
+        if self.rules:
+            ranked = sorted(self.rules.items(), key=lambda entry: -entry[1])
+            parts.append("rules fired: " + ", ".join(f"{name} {hits}" for name, hits in ranked))
+        if self.advances:
+            parts.append(f"advanced by each call: {', '.join(self.advances)}")
+        parts.append(describe_repeats(self.repeated_bodies))
+        return "\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _headline(self) -> str:
+        text = f"{self.name or 'function'}: compiled for {self.backend} in {_ms(self.seconds)} ms"
+        if self.first_call is not None:
+            text += (
+                f"; first call {_ms(self.first_call)} ms, "
+                f"first result after {_ms(self.seconds + self.first_call)} ms"
+            )
+        return text
+
+    def _pass_table(self) -> str:
+        rows = [
+            (row.name, _ms(row.seconds), str(row.nodes_before), str(row.nodes_after))
+            for row in self.passes
+        ]
+        return format_table(("passes", "ms", "nodes before", "nodes after"), rows)
+
+    def _count_table(self) -> str:
+        rows = [
+            ("nodes", str(self.nodes_built), str(self.nodes), ""),
+            ("loops", str(self.loops_built), str(self.loops), ""),
+            ("bodies", str(self.bodies_built), str(self.bodies), _too_many(self.repeated_bodies)),
+            ("kernels", "", str(self.kernels), f"{self.distinct_kernels} distinct"),
+            ("cache", "", self.cache, ""),
+        ]
+        return format_table(("", "built", "compiled", ""), rows)
+
+
+def count_nodes(graph: Graph) -> int:
+    """How many variables a graph has, those of loop bodies included: each distinct body once."""
+    total, seen, pending = 0, {graph}, [graph]
+    while pending:
+        nodes = pending.pop().nodes
+        total += len(nodes)
+        for v in nodes:
+            if v.op.name == "scan" and v.params[0] not in seen:
+                seen.add(v.params[0])
+                pending.append(v.params[0])
+    return total
+
+
+def describe_repeats(repeated: Sequence[RepeatedBody]) -> str:
+    """The sentence that says which loop bodies are computed more than once, and where."""
+    if not repeated:
+        return "No loop body is computed twice."
+    groups: dict[tuple[Line, ...], int] = {}
+    for each in repeated:
+        groups[each.lines] = groups.get(each.lines, 0) + 1
+    sentences = []
+    for lines, count in groups.items():
+        bodies = "1 loop body is" if count == 1 else f"{count} loop bodies are"
+        times = "twice" if len(lines) == 2 else f"{len(lines)} times"
+        first, *others = map(str, lines)
+        excess = count * len(others)
+        sentences.append(
+            f"{bodies} computed {times}, at other values of the same parameters: first at {first}, "
+            f"again at {', '.join(others)} — {excess} {'body' if excess == 1 else 'bodies'} "
+            "too many"
+        )
+    return "\n".join(sentences)
+
+
+def _too_many(repeated: Sequence[RepeatedBody]) -> str:
+    excess = sum(each.excess for each in repeated)
+    return f"{excess} too many" if excess else ""
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f}"
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of text: the first and a wordy last column to the left, numbers to the right."""
+    table = [tuple(header), *map(tuple, rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    numbers = [False, *([True] * (len(widths) - 1))]
+    if header[-1] == "":
+        numbers[-1] = False
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, width, is_number in zip(cells, widths, numbers, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    rule = "  ".join("─" * width for width in widths if width)
+    return "\n".join([line(table[0]), rule, *map(line, table[1:])])

@@ -1,0 +1,284 @@
+"""The arguments of a compiled function: arranged, converted and checked before anything runs.
+
+Nothing here holds a variable: a signature knows labels, types and defaults, so that what is cached
+for a variable does not keep it alive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.binding import bind_sizes
+from ..core.dims import Dim, size_atoms
+from ..core.errors import (
+    DtypeError,
+    InputError,
+    ShapeError,
+    SymbolicValueError,
+    SymgraphTypeError,
+    explain,
+)
+from ..core.types import TensorType
+from ..core.variable import Variable
+
+__all__ = ["Parameter", "Signature", "as_argument"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One input of a function as its caller sees it."""
+
+    name: str | None
+    label: str
+    """What messages call it: its name, or its number."""
+    type: TensorType
+    default: np.ndarray | None = None
+
+
+class Signature:
+    """The parameters of a function, ready to check the arguments of a call."""
+
+    def __init__(self, parameters: Sequence[Parameter], function: str | None = None) -> None:
+        self.parameters = tuple(parameters)
+        self._prefix = f"{function}: " if function else ""
+        self._converters = [_converter(p) for p in parameters]
+        self._check_sizes = _size_check([(p.label, p.type) for p in parameters])
+
+    def arrays(self, arguments: Sequence[Any], by_name: Mapping[str, Any]) -> list[np.ndarray]:
+        """The arguments of a call as arrays of the parameters' types, in order."""
+        if by_name or len(arguments) != len(self._converters):
+            arguments = self._arranged(arguments, by_name)
+        try:
+            arrays = [
+                convert(argument)
+                for convert, argument in zip(self._converters, arguments, strict=True)
+            ]
+            if self._check_sizes is not None:
+                self._check_sizes(arrays)
+        except (DtypeError, ShapeError, SymgraphTypeError) as error:
+            text = explain(f"{self._prefix}{error}", line=provenance.user_line())
+            raise type(error)(text) from None
+        return arrays
+
+    def _arranged(self, arguments: Sequence[Any], by_name: Mapping[str, Any]) -> list[Any]:
+        """One argument for each parameter, from positions, then names, then defaults."""
+        parameters = self.parameters
+        if len(arguments) > len(parameters):
+            raise self._error(
+                f"{len(arguments)} arguments are given for {self._count()}", self._listing()
+            )
+        given: dict[int, Any] = dict(enumerate(arguments))
+        for name, argument in by_name.items():
+            position = self._position(name)
+            if position in given:
+                raise self._error(f"input '{name}' is given twice: by position and by name")
+            given[position] = argument
+        missing = [
+            p for i, p in enumerate(parameters) if i not in given and p.default is None
+        ]
+        if missing:
+            labels = ", ".join(f"{p.label} {p.type}" for p in missing)
+            raise self._error(
+                f"{len(given)} of {self._count()} are given; missing: {labels}", self._listing()
+            )
+        return [given.get(i, p.default) for i, p in enumerate(parameters)]
+
+    def _position(self, name: str) -> int:
+        found = [i for i, p in enumerate(self.parameters) if p.name == name]
+        if not found:
+            raise self._error(f"there is no input named '{name}'", self._listing())
+        if len(found) > 1:
+            raise self._error(
+                f"{len(found)} inputs are named '{name}'", "Pass them by position instead."
+            )
+        return found[0]
+
+    def _count(self) -> str:
+        n = len(self.parameters)
+        return f"{n} input{'' if n == 1 else 's'}"
+
+    def _listing(self) -> str:
+        return f"The inputs are: {', '.join(map(_described, self.parameters)) or 'none'}."
+
+    def _error(self, what: str, remedy: str | None = None) -> InputError:
+        return InputError(
+            explain(f"{self._prefix}{what}", line=provenance.user_line(), remedy=remedy)
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(map(_described, self.parameters))
+
+
+def _described(parameter: Parameter) -> str:
+    default = "" if parameter.default is None else f" = {parameter.default}"
+    return f"{parameter.label} {parameter.type}{default}"
+
+
+# --- conversion ---------------------------------------------------------------------------------
+
+
+def _converter(parameter: Parameter) -> Callable[[Any], np.ndarray]:
+    """A function that makes an argument an array of the parameter's dtype and number of axes."""
+    dtype, ndim = parameter.type.dtype, parameter.type.ndim
+
+    def convert(value: Any) -> np.ndarray:
+        # The fast lane, for what most calls pass.
+        if type(value) is np.ndarray and value.dtype is dtype and value.ndim == ndim:
+            flags = value.flags
+            if flags.c_contiguous and flags.aligned:
+                return value
+        return as_argument(value, parameter.type, parameter.label)
+
+    return convert
+
+
+def as_argument(value: Any, type: TensorType, label: str) -> np.ndarray:
+    """The value as a C-contiguous, aligned array of this dtype and number of axes.
+
+    Conversions follow NumPy's ``same_kind`` rule; Python numbers, and lists of them, may take any
+    dtype in which they fit.
+    """
+    array = _as_array(value, type, label)
+    if array.ndim != type.ndim:
+        raise ShapeError(
+            f"{label} is {type}, of {type.ndim} axes; found an array of shape {array.shape}"
+        )
+    with np.errstate(all="ignore"):
+        array = np.asarray(array, dtype=type.dtype, order="C")
+    return array if array.flags.aligned else array.copy()
+
+
+def _as_array(value: Any, type: TensorType, label: str) -> np.ndarray:
+    """The value as an array that may be converted to the type's dtype."""
+    if isinstance(value, Variable):
+        raise SymbolicValueError(
+            f"{label} takes an array; found the symbol {provenance.describe(value)}\n"
+            "  Compiled functions run on values; sg.substitute puts symbols into expressions."
+        )
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SymgraphTypeError(
+            f"{label} takes {type}; {_brief(value)} cannot be made an array: {error}"
+        ) from None
+    if array.dtype.kind not in "biufc":
+        raise SymgraphTypeError(
+            f"{label} takes {type}; found {_brief(value)}, an array of dtype {array.dtype}"
+        )
+    if isinstance(value, (int, float, list, tuple)) and not isinstance(value, np.generic):
+        if array.size == 0 or _fits(array, type.dtype):
+            return array
+    elif np.can_cast(array.dtype, type.dtype, "same_kind"):
+        return array
+    raise DtypeError(
+        f"{label} takes {type.dtype}; {array.dtype} cannot be converted to it without loss\n"
+        f"  Convert it with .astype('{type.dtype}') if that is meant."
+    )
+
+
+def _fits(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether numbers that Python wrote may become the dtype: same kind, and in its range."""
+    if array.dtype.kind in "iu" and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return limits.min <= int(array.min()) and int(array.max()) <= limits.max
+    return np.can_cast(array.dtype, dtype, "same_kind")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+
+def _size_check(
+    parameters: Sequence[tuple[str, TensorType]],
+) -> Callable[[Sequence[np.ndarray]], None] | None:
+    """A function that raises a `ShapeError` where arrays do not have the sizes of their types."""
+    fixed: list[tuple[int, int, int]] = []
+    named: list[tuple[int, int, Dim]] = []
+    for i, (_, type) in enumerate(parameters):
+        for axis, size in enumerate(type.shape):
+            if isinstance(size, int):
+                fixed.append((i, axis, size))
+            else:
+                named.append((i, axis, size))
+    # What is met once can be of any size.
+    met = Counter(atom for _, _, size in named for atom in set(size_atoms(size)))
+    plain = [(i, axis, size) for i, axis, size in named if size.atom and met[size.atom] > 1]
+    places = {size: index for index, size in enumerate({size for _, _, size in plain})}
+    tied = [(i, axis, places[size]) for i, axis, size in plain]
+    derived = [(i, axis, size) for i, axis, size in named if size.atom is None]
+    if not fixed and not tied and not derived:
+        return None
+
+    def check(arrays: Sequence[np.ndarray]) -> None:
+        for i, axis, size in fixed:
+            if arrays[i].shape[axis] != size:
+                raise _wrong_size(parameters[i], axis, arrays[i], size)
+        found = [-1] * len(places)
+        for i, axis, place in tied:
+            number = arrays[i].shape[axis]
+            if found[place] != number:
+                if found[place] >= 0:
+                    raise _disagreement(parameters, arrays, plain, place, places)
+                found[place] = number
+        if derived:
+            _check_derived(parameters, arrays, derived)
+
+    return check
+
+
+def _wrong_size(
+    parameter: tuple[str, TensorType], axis: int, array: np.ndarray, size: int
+) -> ShapeError:
+    label, type = parameter
+    return ShapeError(
+        f"{label} is {type}: axis {axis} has size {size}; found an array of shape {array.shape}"
+    )
+
+
+def _disagreement(
+    parameters: Sequence[tuple[str, TensorType]],
+    arrays: Sequence[np.ndarray],
+    plain: Sequence[tuple[int, int, Dim]],
+    place: int,
+    places: Mapping[Dim, int],
+) -> ShapeError:
+    """The error for a name that stands for two numbers, with the first two places that differ."""
+    uses = [
+        (parameters[i][0], axis, arrays[i].shape[axis])
+        for i, axis, size in plain
+        if places[size] == place
+    ]
+    size = next(size for size, index in places.items() if index == place)
+    label, axis, number = uses[0]
+    other, other_axis, other_number = next(use for use in uses if use[2] != number)
+    return ShapeError(
+        f"size {size} is {number} in {label} (axis {axis}) "
+        f"but {other_number} in {other} (axis {other_axis})"
+    )
+
+
+def _check_derived(
+    parameters: Sequence[tuple[str, TensorType]],
+    arrays: Sequence[np.ndarray],
+    derived: Sequence[tuple[int, int, Dim]],
+) -> None:
+    """Compare sizes such as ``T - 1`` (an inner variable made an input may have them)."""
+    values = bind_sizes((type for _, type in parameters), (array.shape for array in arrays))
+    for i, axis, size in derived:
+        number = size.evaluate(values)
+        if number is not None and number != arrays[i].shape[axis]:
+            label, type = parameters[i]
+            raise ShapeError(
+                f"{label} is {type}: axis {axis} has size {number} here; "
+                f"found an array of shape {arrays[i].shape}"
+            )

@@ -1,0 +1,52 @@
+"""The shared variables of a function: read together, written together or not at all."""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..backends.base import Executable
+from ..core.variable import SharedVariable
+
+__all__ = ["SharedState"]
+
+_read = operator.attrgetter("_value")
+_write = SharedVariable._value.__set__  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class SharedState:
+    """The shared variables that a program reads, and those that each of its calls updates."""
+
+    def __init__(self, read: Sequence[SharedVariable], updated: Sequence[SharedVariable]) -> None:
+        self.read = tuple(read)
+        self.updated = tuple(updated)
+        # In one order everywhere, so that two functions never wait for each other.
+        self._in_order = sorted({*read, *updated}, key=operator.attrgetter("serial"))
+
+    def call(
+        self, executable: Executable, arguments: Sequence[np.ndarray]
+    ) -> Sequence[np.ndarray]:
+        """The program's outputs; with updates, the new values are stored once all are there.
+
+        Calls that update hold the locks of all shared variables that they touch, and so are
+        serialised among each other; calls that only read wait for nobody.
+        """
+        if not self.updated:
+            return executable(*arguments, *map(_read, self.read))
+        held = []
+        try:
+            for shared in self._in_order:
+                lock = shared._lock
+                lock.acquire()
+                held.append(lock)
+            results = executable(*arguments, *map(_read, self.read))
+            n_outputs = len(results) - len(self.updated)
+            # One call into C: neither another thread nor Ctrl-C comes between the variables.
+            deque(map(_write, self.updated, results[n_outputs:]), maxlen=0)
+        finally:
+            for lock in reversed(held):
+                lock.release()
+        return results[:n_outputs]

@@ -1,0 +1,45 @@
+"""The numbers that named and unknown sizes stand for, found from the shapes of actual arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .dims import Atom, Dim, Size
+from .types import TensorType
+
+__all__ = ["bind_sizes", "shape_numbers"]
+
+
+def bind_sizes(
+    types: Iterable[TensorType], shapes: Iterable[Sequence[int]]
+) -> dict[Atom, int]:
+    """The values of names and unknowns for which arrays of these types have these shapes.
+
+    Sizes such as ``2*B + 1`` tell B too; the first axis that tells a value counts.
+    """
+    found: dict[Atom, int] = {}
+    for type, shape in zip(types, shapes, strict=True):
+        for size, number in zip(type.shape, shape, strict=True):
+            if isinstance(size, Dim):
+                _bind(size, number, found)
+    return found
+
+
+def _bind(size: Dim, number: int, found: dict[Atom, int]) -> None:
+    constant, atom, factor = 0, None, 1
+    for monomial, coefficient in size.terms:
+        if not monomial:
+            constant = coefficient
+        elif atom is None and len(monomial) == 1 and monomial[0][0] in ("name", "unknown"):
+            atom, factor = monomial[0], coefficient
+        else:
+            return
+    if atom is not None:
+        found.setdefault(atom, (number - constant) // factor)
+
+
+def shape_numbers(shape: Sequence[Size], values: dict[Atom, int]) -> tuple[int | None, ...]:
+    """The shape as numbers, with None where a size depends on what has no value."""
+    return tuple(
+        size if isinstance(size, int) else size.evaluate(values) for size in shape
+    )

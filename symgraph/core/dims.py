@@ -1,0 +1,374 @@
+"""Sizes of axes: numbers, or interned polynomials of named sizes.
+
+A size is an ``int`` or a `Dim`. Dims are canonical and interned, so two sizes that are known to be
+equal are one object and ``is`` decides. Floor division and ``max(p, 0)`` (the length of a slice)
+are atoms of the polynomial; ``min(a, b)`` is written ``a - max(a - b, 0)``, so that the parts of a
+split axis add up to the whole again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Union
+
+__all__ = [
+    "Atom",
+    "Dim",
+    "Size",
+    "atom_size",
+    "ceil_div",
+    "floor_div",
+    "fresh_size",
+    "known_different",
+    "maximum_zero",
+    "minimum",
+    "named_size",
+    "product",
+    "size_atoms",
+    "substitute_size",
+]
+
+# ("name", "B"), ("unknown", origin, 7), ("floor_div", p, q), ("max_zero", p): hashable by value.
+Atom = tuple
+Monomial = tuple[Atom, ...]
+
+
+class Dim:
+    """A polynomial with integer coefficients in named sizes, interned; never a constant."""
+
+    __slots__ = ("__weakref__", "_text", "terms")
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    def __new__(cls, *_args: object) -> Dim:
+        raise TypeError("make sizes with named_size, fresh_size and arithmetic")
+
+    def __str__(self) -> str:
+        if self._text is None:
+            self._text = _format(self.terms)
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Dim({self})"
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _from_terms, (self.terms,)
+
+    def __copy__(self) -> Dim:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Dim:
+        return self
+
+    def __add__(self, other: Size) -> Size:
+        return _from_terms((*self.terms, *_terms(other)))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Size:
+        return _from_terms(tuple((monomial, -factor) for monomial, factor in self.terms))
+
+    def __sub__(self, other: Size) -> Size:
+        return self + -other
+
+    def __rsub__(self, other: Size) -> Size:
+        return -self + other
+
+    def __mul__(self, other: Size) -> Size:
+        return _from_terms(
+            tuple(
+                (_sorted_monomial(a + b), m * n)
+                for a, m in self.terms
+                for b, n in _terms(other)
+            )
+        )
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Size) -> Size:
+        return floor_div(self, other)
+
+    @property
+    def atom(self) -> Atom | None:
+        """The atom that this size consists of, or None where it is a compound."""
+        if len(self.terms) == 1:
+            (monomial, factor), *_ = self.terms
+            if factor == 1 and len(monomial) == 1:
+                return monomial[0]
+        return None
+
+    @property
+    def is_name(self) -> bool:
+        """Whether this is one plain name."""
+        atom = self.atom
+        return atom is not None and atom[0] == "name"
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether this is one size about which nothing is known."""
+        atom = self.atom
+        return atom is not None and atom[0] == "unknown"
+
+    def evaluate(self, values: Mapping[Atom, int]) -> int | None:
+        """The number for the given values of names and unknowns, None where one is missing."""
+        total = 0
+        for monomial, factor in self.terms:
+            for atom in monomial:
+                value = _evaluate_atom(atom, values)
+                if value is None:
+                    return None
+                factor *= value
+            total += factor
+        return total
+
+
+Size = Union[int, Dim]
+
+_interned: weakref.WeakValueDictionary[tuple, Dim] = weakref.WeakValueDictionary()
+_counter = itertools.count()
+# Unknown sizes of two processes must stay apart when one unpickles what the other wrote.
+_origin = [os.urandom(6).hex()]
+os.register_at_fork(after_in_child=lambda: _origin.__setitem__(0, os.urandom(6).hex()))
+
+
+def named_size(name: str) -> Dim:
+    """The size with this name; the same object for the same name."""
+    return atom_size(("name", name))
+
+
+def fresh_size() -> Dim:
+    """A size that is known to equal nothing else."""
+    return atom_size(("unknown", _origin[0], next(_counter)))
+
+
+def floor_div(numerator: Size, denominator: Size) -> Size:
+    """``numerator // denominator``, simplified where the division is known to be exact."""
+    if isinstance(numerator, int) and isinstance(denominator, int):
+        return numerator // denominator if denominator else 0
+    quotient = _exact_quotient(numerator, denominator)
+    if quotient is not None:
+        return quotient
+    if isinstance(denominator, int) and isinstance(numerator, Dim) and denominator > 0:
+        whole = tuple((m, f // denominator) for m, f in numerator.terms if f // denominator)
+        rest = tuple((m, f % denominator) for m, f in numerator.terms if f % denominator)
+        remainder = _from_terms(rest)
+        part = remainder // denominator if isinstance(remainder, int) else None
+        if part is None:
+            part = atom_size(("floor_div", remainder, denominator))
+        return _from_terms((*whole, *_terms(part)))
+    return atom_size(("floor_div", numerator, denominator))
+
+
+def ceil_div(numerator: Size, denominator: int) -> Size:
+    """``numerator / denominator`` rounded up, for a positive denominator."""
+    return floor_div(numerator + (denominator - 1), denominator)
+
+
+def maximum_zero(size: Size) -> Size:
+    """``max(size, 0)``; sizes with no negative term are known to be at least zero."""
+    if isinstance(size, int):
+        return max(size, 0)
+    return size if _is_at_least_zero(size) else atom_size(("max_zero", size))
+
+
+def _is_at_least_zero(size: Size) -> bool:
+    """Whether a size is known not to be negative, as ``s - max(s - c, 0)`` is: ``min(s, c)``."""
+    if isinstance(size, int):
+        return size >= 0
+    negative = [(monomial, factor) for monomial, factor in size.terms if factor < 0]
+    if not negative:
+        return True
+    if len(negative) > 4 or any(len(m) != 1 or m[0][0] != "max_zero" for m, _ in negative):
+        return False
+    # -max(p, 0) is 0 or -p, whichever is less: both must do.
+    (monomial, factor), *_ = negative
+    without = size + _from_terms(((monomial, -factor),))
+    return _is_at_least_zero(without) and _is_at_least_zero(without + monomial[0][1] * factor)
+
+
+def minimum(a: Size, b: Size) -> Size:
+    """``min(a, b)``, written so that ``min(a, b) + max(a - b, 0)`` is ``a`` again."""
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    return a - maximum_zero(a - b)
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    """The product of the sizes, 1 for none."""
+    total: Size = 1
+    for size in sizes:
+        total = total * size
+    return total
+
+
+def known_different(a: Size, b: Size) -> bool:
+    """Whether the sizes cannot be equal: another number, another offset or another name.
+
+    The length of a slice counts as if the axis were long enough: ``x[1:]`` and ``x`` differ.
+    """
+    if a is b:
+        return False
+    if isinstance(a, int) and isinstance(b, int):
+        return a != b
+    if isinstance(a, Dim) and isinstance(b, Dim) and a.is_name and b.is_name:
+        return True
+    difference = _without_max_zero(a) - _without_max_zero(b)
+    return isinstance(difference, int) and difference != 0
+
+
+def size_atoms(size: Size) -> Iterator[Atom]:
+    """The names and unknowns in a size, those inside floor divisions too."""
+    if isinstance(size, int):
+        return
+    for monomial, _ in size.terms:
+        for atom in monomial:
+            if atom[0] in ("name", "unknown"):
+                yield atom
+            else:
+                for part in atom[1:]:
+                    yield from size_atoms(part)
+
+
+def substitute_size(size: Size, replacements: Mapping[Atom, Size]) -> Size:
+    """The size with atoms replaced by other sizes."""
+    if isinstance(size, int) or not replacements:
+        return size
+    total: Size = 0
+    for monomial, factor in size.terms:
+        term: Size = factor
+        for atom in monomial:
+            term = term * _substitute_atom(atom, replacements)
+        total = total + term
+    return total
+
+
+def _substitute_atom(atom: Atom, replacements: Mapping[Atom, Size]) -> Size:
+    if atom in replacements:
+        return replacements[atom]
+    if atom[0] == "floor_div":
+        return floor_div(
+            substitute_size(atom[1], replacements), substitute_size(atom[2], replacements)
+        )
+    if atom[0] == "max_zero":
+        return maximum_zero(substitute_size(atom[1], replacements))
+    return atom_size(atom)
+
+
+def _evaluate_atom(atom: Atom, values: Mapping[Atom, int]) -> int | None:
+    if atom[0] in ("name", "unknown"):
+        return values.get(atom)
+    parts = [part if isinstance(part, int) else part.evaluate(values) for part in atom[1:]]
+    if any(part is None for part in parts):
+        return None
+    if atom[0] == "floor_div":
+        return parts[0] // parts[1] if parts[1] else 0  # type: ignore[operator]
+    return max(parts[0], 0)  # type: ignore[type-var]
+
+
+def atom_size(atom: Atom) -> Dim:
+    """The size that consists of this atom alone."""
+    return _intern((((atom,), 1),))
+
+
+def _terms(size: Size) -> tuple[tuple[Monomial, int], ...]:
+    if isinstance(size, Dim):
+        return size.terms
+    return (((), int(size)),) if size else ()
+
+
+def _from_terms(terms: Iterable[tuple[Monomial, int]]) -> Size:
+    """The canonical size of a sum of terms."""
+    collected: dict[Monomial, int] = {}
+    for monomial, factor in terms:
+        collected[monomial] = collected.get(monomial, 0) + factor
+    kept = {monomial: factor for monomial, factor in collected.items() if factor}
+    if not kept:
+        return 0
+    if len(kept) == 1 and () in kept:
+        return kept[()]
+    return _intern(tuple(sorted(kept.items(), key=_term_key)))
+
+
+def _intern(terms: tuple[tuple[Monomial, int], ...]) -> Dim:
+    dim = _interned.get(terms)
+    if dim is None:
+        dim = object.__new__(Dim)
+        dim.terms = terms
+        dim._text = None
+        dim = _interned.setdefault(terms, dim)
+    return dim
+
+
+def _term_key(term: tuple[Monomial, int]) -> tuple:
+    monomial, _ = term
+    return (-len(monomial), [_atom_key(atom) for atom in monomial])
+
+
+def _atom_key(atom: Atom) -> str:
+    return f"{atom[1]}:{atom[2]}" if atom[0] == "unknown" else _format_atom(atom)
+
+
+def _sorted_monomial(monomial: Monomial) -> Monomial:
+    return tuple(sorted(monomial, key=_atom_key))
+
+
+def _exact_quotient(numerator: Size, denominator: Size) -> Size | None:
+    """The quotient where the denominator is one term that divides every term of the numerator."""
+    divisor = _terms(denominator)
+    if len(divisor) != 1:
+        return 1 if numerator is denominator else None
+    ((atoms, factor),) = divisor
+    terms = []
+    for monomial, coefficient in _terms(numerator):
+        remaining = list(monomial)
+        for atom in atoms:
+            if atom not in remaining:
+                return None
+            remaining.remove(atom)
+        if coefficient % factor:
+            return None
+        terms.append((tuple(remaining), coefficient // factor))
+    return _from_terms(terms)
+
+
+def _without_max_zero(size: Size) -> Size:
+    if isinstance(size, int):
+        return size
+    total: Size = 0
+    for monomial, factor in size.terms:
+        term: Size = factor
+        for atom in monomial:
+            inner = _without_max_zero(atom[1]) if atom[0] == "max_zero" else atom_size(atom)
+            term = term * inner
+        total = total + term
+    return total
+
+
+def _format(terms: tuple[tuple[Monomial, int], ...]) -> str:
+    text = ""
+    for monomial, factor in terms:
+        atoms = "*".join(_format_atom(atom) for atom in monomial)
+        magnitude = abs(factor)
+        body = atoms if magnitude == 1 and atoms else f"{magnitude}*{atoms}" if atoms else str(magnitude)
+        if not text:
+            text = f"-{body}" if factor < 0 else body
+        else:
+            text += f" - {body}" if factor < 0 else f" + {body}"
+    return text
+
+
+def _format_atom(atom: Atom) -> str:
+    if atom[0] == "name":
+        return atom[1]
+    if atom[0] == "unknown":
+        return "?"
+    if atom[0] == "max_zero":
+        return f"max({atom[1]}, 0)"
+    return f"({atom[1]})//{_parenthesised(atom[2])}"
+
+
+def _parenthesised(size: Size) -> str:
+    return str(size) if isinstance(size, int) else f"({size})"

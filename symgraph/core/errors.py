@@ -1,0 +1,96 @@
+"""The exceptions that symgraph raises.
+
+Every message says what was expected, what was found, where the user wrote it and what to do;
+the classes also derive from the built-in that a Python user would catch.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "CallError",
+    "DisconnectedError",
+    "DtypeError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "InputError",
+    "ScanError",
+    "ShapeError",
+    "SymbolicValueError",
+    "SymgraphError",
+    "SymgraphTypeError",
+    "SymgraphValueError",
+    "UpdateError",
+    "explain",
+]
+
+
+class SymgraphError(Exception):
+    """The base of every exception that symgraph raises on purpose."""
+
+
+class SymgraphTypeError(SymgraphError, TypeError):
+    """An argument of a kind that the function does not take."""
+
+
+class SymgraphValueError(SymgraphError, ValueError):
+    """An argument of the right kind with a value that makes no sense."""
+
+
+class DtypeError(SymgraphTypeError):
+    """A dtype that does not fit, or a conversion that would lose too much."""
+
+
+class ShapeError(SymgraphValueError):
+    """Sizes that do not agree, or a number of axes that does not fit."""
+
+
+class IndexRangeError(SymgraphError, IndexError):
+    """An index outside the axis that it addresses."""
+
+
+class SymbolicValueError(SymgraphTypeError):
+    """A symbol was used where Python needs a value: truth, len, iteration, conversion to an array."""
+
+
+class GraphError(SymgraphValueError):
+    """A graph that is not closed, or that does not hold what was asked of it."""
+
+
+class GradientError(SymgraphTypeError):
+    """A derivative that does not exist, such as one by an integer."""
+
+
+class DisconnectedError(SymgraphValueError):
+    """The cost does not depend on the variable by a differentiable path."""
+
+
+class ScanError(SymgraphValueError):
+    """A loop that does not make sense: what the step returned, its taps or its number of steps."""
+
+
+class InputError(SymgraphTypeError):
+    """A wrong set of inputs: missing, unused, given twice, or too many."""
+
+
+class UpdateError(SymgraphTypeError):
+    """An update that does not fit its shared variable."""
+
+
+class CallError(SymgraphValueError):
+    """An operation of a compiled function failed on the values it was called with."""
+
+
+class BackendError(SymgraphValueError):
+    """A backend that does not exist or cannot run an operation."""
+
+
+def explain(what: str, *, line: str | None = None, remedy: str | None = None) -> str:
+    """The text of an error message: what happened, the user's line, the way out."""
+    parts = [what]
+    if line:
+        parts.append(f"  at {line}")
+    if remedy:
+        parts.append(f"  {remedy}")
+    return "\n".join(parts)

@@ -1,0 +1,209 @@
+"""A closed program: inputs and outputs; and the rebuilding of expressions with other parts."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import provenance
+from .errors import DtypeError, GraphError, ShapeError, SymgraphTypeError, explain
+from .variable import (
+    Variable,
+    ancestors,
+    dump,
+    load,
+    make_constant,
+    make_parameter,
+    node,
+)
+
+__all__ = ["Graph", "rebuild", "replace", "substitute"]
+
+
+class Graph:
+    """Outputs as a function of inputs, and of nothing else: closed and immutable.
+
+    A *canonical* graph has numbered parameters for inputs and is interned, so that equal programs
+    are one object: what a loop's body is.
+    """
+
+    __slots__ = ("__weakref__", "_nodes", "_users", "inputs", "outputs")
+
+    inputs: tuple[Variable, ...]
+    outputs: tuple[Variable, ...]
+
+    def __init__(self, inputs: Sequence[Variable], outputs: Sequence[Variable]) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self._nodes = _closed_nodes(self.inputs, self.outputs)
+        self._users: dict[Variable, list[tuple[Variable, int]]] | None = None
+
+    @property
+    def nodes(self) -> tuple[Variable, ...]:
+        """Every variable that the outputs need, inputs before users; unread inputs are absent."""
+        return self._nodes
+
+    @property
+    def users(self) -> Mapping[Variable, Sequence[tuple[Variable, int]]]:
+        """For each variable the (user, position) pairs that read it; outputs do not count."""
+        if self._users is None:
+            users: dict[Variable, list[tuple[Variable, int]]] = {v: [] for v in self._nodes}
+            for v in self._nodes:
+                for position, source in enumerate(v.inputs):
+                    users[source].append((v, position))
+            self._users = users
+        return self._users
+
+    def canonical(self) -> Graph:
+        """The one graph that is equal to this but for what its inputs are called."""
+        parameters = [make_parameter(i, v.type) for i, v in enumerate(self.inputs)]
+        outputs = replace(
+            self.outputs, dict(zip(self.inputs, parameters, strict=True)), keep_lines=True
+        )
+        key = (*parameters, None, *outputs)
+        found = _canonical.get(key)
+        if found is None:
+            found = _canonical.setdefault(key, Graph(parameters, outputs))
+        return found
+
+    def __call__(self, *arguments: Variable) -> list[Variable]:
+        """The outputs with the arguments in place of the inputs."""
+        if len(arguments) != len(self.inputs):
+            raise GraphError(f"the graph has {len(self.inputs)} inputs, not {len(arguments)}")
+        return replace(self.outputs, dict(zip(self.inputs, arguments, strict=True)))
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(str(v.type) for v in self.inputs)
+        outputs = ", ".join(str(v.type) for v in self.outputs)
+        return f"<Graph ({inputs}) -> ({outputs}), {len(self._nodes)} nodes>"
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        is_canonical = all(v.op.name == "parameter" for v in self.inputs)
+        return _load_graph, (len(self.inputs), is_canonical, dump((*self.inputs, *self.outputs)))
+
+    def __copy__(self) -> Graph:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Graph:
+        return self
+
+
+_canonical: weakref.WeakValueDictionary[tuple, Graph] = weakref.WeakValueDictionary()
+
+
+def _load_graph(n_inputs: int, is_canonical: bool, dumped: tuple) -> Graph:
+    variables = load(*dumped)
+    graph = Graph(variables[:n_inputs], variables[n_inputs:])
+    return graph.canonical() if is_canonical else graph
+
+
+def _closed_nodes(
+    inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]
+) -> tuple[Variable, ...]:
+    """The nodes of a closed graph; a stray leaf is an error that names it and its user."""
+    order = _between(outputs, inputs)
+    given = set(inputs)
+    for v in order:
+        if "leaf" in v.op.traits and v.op.name != "constant" and v not in given:
+            user = next((u for u in order if v in u.inputs), None)
+            used = f", used by {provenance.describe(user)}" if user is not None else ""
+            raise GraphError(
+                explain(
+                    f"the graph needs {provenance.describe(v)}, which is not among its inputs{used}",
+                    remedy="Add it to the inputs, or give it a value with givens.",
+                )
+            )
+    return tuple(order)
+
+
+def _between(outputs: Sequence[Variable], stops: Sequence[Variable]) -> list[Variable]:
+    """The variables that the outputs are made of, down to the stops, inputs before users."""
+    stop_set = set(stops)
+    seen = set(outputs)
+    stack = [v for v in seen if v not in stop_set]
+    while stack:
+        for source in stack.pop().inputs:
+            if source not in seen:
+                seen.add(source)
+                if source not in stop_set:
+                    stack.append(source)
+    return sorted(seen, key=lambda v: v.serial)
+
+
+def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
+    """The variable's op on other inputs, whose types may differ."""
+    op = variable.op
+    if op.build is None or all(
+        new.type is old.type for new, old in zip(inputs, variable.inputs, strict=True)
+    ):
+        return node(op, inputs, variable.params)
+    return op.build(inputs, *variable.params)
+
+
+def replace(
+    outputs: Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
+    *,
+    keep_lines: bool = False,
+) -> list[Variable]:
+    """The outputs with variables replaced; with ``keep_lines`` copies count as the originals."""
+    new: dict[Variable, Variable] = dict(replacements)
+    for v in _between(outputs, tuple(replacements)):
+        if v in new:
+            continue
+        inputs = [new[source] for source in v.inputs]
+        if all(a is b for a, b in zip(inputs, v.inputs, strict=True)):
+            new[v] = v
+            continue
+        made = new[v] = rebuild(v, inputs)
+        if keep_lines:
+            provenance.set_lines(made, provenance.lines_of(v))
+        name = provenance.name_of(v)
+        if name is not None and made.name is None:
+            provenance.set_name(made, name)
+    return [new[v] for v in outputs]
+
+
+def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
+    """The outputs (a variable, or a list) with variables replaced by others of the same dtype.
+
+    Replacements are simultaneous. Loops that depend on a replaced variable are built again: the
+    compile report shows them as repeated bodies.
+    """
+    several = isinstance(outputs, (list, tuple))
+    checked: dict[Variable, Variable] = {}
+    for old, new in replacements.items():
+        if not isinstance(old, Variable):
+            raise SymgraphTypeError(
+                explain(
+                    f"only a variable can be replaced, not {old!r}", line=provenance.user_line()
+                )
+            )
+        if not isinstance(new, Variable):
+            new = make_constant(new, old.dtype)
+        _check_replacement(old, new)
+        checked[old] = new
+    results = replace(list(outputs) if several else [outputs], checked)
+    return results if several else results[0]
+
+
+def _check_replacement(old: Variable, new: Variable) -> None:
+    if old.type is new.type:
+        return
+    if old.dtype != new.dtype:
+        raise DtypeError(
+            explain(
+                f"{provenance.describe(old)} cannot be replaced by {provenance.describe(new)}",
+                line=provenance.user_line(),
+                remedy=f"Convert the new one with .astype('{old.dtype}').",
+            )
+        )
+    if old.ndim != new.ndim:
+        raise ShapeError(
+            explain(
+                f"{provenance.describe(old)} cannot be replaced by {provenance.describe(new)}: "
+                f"{old.ndim} axes are expected",
+                line=provenance.user_line(),
+            )
+        )

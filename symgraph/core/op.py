@@ -1,0 +1,83 @@
+"""An operation: the frozen record of its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .variable import Variable
+
+__all__ = ["OPS", "Op"]
+
+# Every operation by name: the op table that tests walk, and what pickle refers to.
+OPS: dict[str, Op] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """What the system knows of an operation. One object for each; compared by identity.
+
+    A node of the graph is ``op(inputs; params)``: inputs are variables, params are hashable
+    constants (ints, bools, strings, tuples of them, dtypes, sizes, graphs; never floats, since
+    ``0.0 == -0.0`` and ``1 == True`` would make different nodes equal).
+
+    ``infer(inputs, *params)``
+        The type of the result, from the inputs' types (and, for sizes, the inputs). Raises `ShapeError` or `DtypeError` where the types do not fit.
+    ``evaluate(arrays, *params)``
+        The result, by NumPy, as a new array (a view of an input is allowed where ``"view"`` is
+        among the traits); a tuple of arrays for ops with several results.
+    ``vjp(node, cotangent)``
+        For each input its cotangent or None, as variables. For an op with several results
+        ``cotangent`` is a tuple with None where a result has none. A missing rule cuts gradients.
+    ``formula(maths, *values)``
+        Elementwise ops only: the scalar function, over the protocol of `symgraph.ops.formula`.
+    ``expand(node)``
+        The same result in terms of other ops, for backends with no lowering for this one.
+    ``build(inputs, *params)``
+        The node for inputs whose types may differ from those of an existing node: promotes and
+        unifies as the public function does. None: no more than ``infer``.
+
+    Traits: ``elementwise``, ``commutative``, ``associative``, ``view`` (the result may be a view),
+    ``traced`` (the user's line is recorded for each node), ``check`` (kept even where the value is
+    the input's: it may raise), ``step`` (piecewise constant: a float result with zero gradient).
+    """
+
+    name: str
+    infer: Callable[..., Any]
+    evaluate: Callable[..., Any] | None = None
+    vjp: Callable[[Variable, Any], Sequence[Variable | None]] | None = None
+    formula: Callable[..., Any] | None = None
+    expand: Callable[[Variable], Variable] | None = None
+    build: Callable[..., Variable] | None = None
+    params: tuple[str, ...] = ()
+    traits: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        if self.name in OPS:
+            raise ValueError(f"there are two ops named {self.name!r}")
+        OPS[self.name] = self
+
+    def attach(self, **rules: Any) -> None:
+        """Add rules that are stated by a higher layer, or that need ops defined after this one."""
+        for name, rule in rules.items():
+            if getattr(self, name) is not None:
+                raise ValueError(f"op {self.name!r} has a rule {name!r} already")
+            object.__setattr__(self, name, rule)
+
+    def __repr__(self) -> str:
+        return f"Op({self.name})"
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _find, (self.name,)
+
+    def __copy__(self) -> Op:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Op:
+        return self
+
+
+def _find(name: str) -> Op:
+    return OPS[name]

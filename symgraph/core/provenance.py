@@ -1,0 +1,131 @@
+"""Names, and the user's source lines, of variables: side tables beside the graph.
+
+Lines are recorded for leaves, loops and the ops with the trait ``traced``; within
+`record_lines` for every node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import sys
+import weakref
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .variable import Variable
+
+__all__ = [
+    "Line",
+    "describe",
+    "line_of",
+    "lines_of",
+    "name_of",
+    "record",
+    "record_lines",
+    "recording",
+    "set_lines",
+    "set_name",
+    "user_line",
+    "user_lines",
+]
+
+_DEPTH = 8
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OWN = (_PACKAGE + os.sep, os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn") + os.sep)
+
+
+class Line(NamedTuple):
+    """A line of the user's source."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+_names: weakref.WeakKeyDictionary[Variable, str] = weakref.WeakKeyDictionary()
+_lines: weakref.WeakKeyDictionary[Variable, tuple[Line, ...]] = weakref.WeakKeyDictionary()
+_all_nodes: contextvars.ContextVar[bool] = contextvars.ContextVar("record_lines", default=False)
+
+
+def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
+    """The lines outside symgraph that led here, innermost first, at most ``depth`` of them."""
+    frame: FrameType | None = sys._getframe(1)
+    found: list[Line] = []
+    while frame is not None and len(found) < depth:
+        code = frame.f_code
+        if not code.co_filename.startswith(_OWN) and not code.co_filename.startswith("<frozen"):
+            found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
+        frame = frame.f_back
+    return tuple(found)
+
+
+def user_line() -> str | None:
+    """The innermost line outside symgraph that led here, as ``file:line``."""
+    lines = user_lines(1)
+    return str(lines[0]) if lines else None
+
+
+@contextlib.contextmanager
+def record_lines() -> Iterator[None]:
+    """A context in which the user's line is recorded for every node that is built."""
+    token = _all_nodes.set(True)
+    try:
+        yield
+    finally:
+        _all_nodes.reset(token)
+
+
+def recording() -> bool:
+    """Whether lines are recorded for every node just now."""
+    return _all_nodes.get()
+
+
+def record(variable: Variable) -> None:
+    """Note the user's lines of a variable that has none yet."""
+    if variable not in _lines:
+        _lines[variable] = user_lines()
+
+
+def set_lines(variable: Variable, lines: tuple[Line, ...]) -> None:
+    """Note these lines for a variable, in place of others; nothing where they are empty."""
+    if lines:
+        _lines[variable] = lines
+
+
+def lines_of(variable: Variable) -> tuple[Line, ...]:
+    """The user's lines at which the variable was made, innermost first; empty if not recorded."""
+    return _lines.get(variable, ())
+
+
+def line_of(variable: Variable) -> str | None:
+    """The innermost of the user's lines at which the variable was made, as ``file:line``."""
+    lines = lines_of(variable)
+    return str(lines[0]) if lines else None
+
+
+def set_name(variable: Variable, name: str | None) -> None:
+    """Give the variable a name, or take its name away with None."""
+    if name is None:
+        _names.pop(variable, None)
+    else:
+        _names[variable] = name
+
+
+def name_of(variable: Variable) -> str | None:
+    """The variable's name, None where it has none."""
+    return _names.get(variable)
+
+
+def describe(variable: Variable) -> str:
+    """The variable as an error message names it: its name or op, type and line."""
+    name = name_of(variable)
+    label = f"'{name}'" if name else f"a result of {variable.op.name}"
+    line = line_of(variable)
+    return f"{label} {variable.type}" + (f" (made at {line})" if line else "")

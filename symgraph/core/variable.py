@@ -1,0 +1,539 @@
+"""The one node of the graph, and the table that makes equal nodes one object.
+
+A variable is an op applied to variables. It is immutable and weakly interned on
+(op, inputs, params): building the same expression twice gives the same object, which makes
+common-subexpression elimination, equality and memo keys free. Inputs have smaller serials than
+their users, so sorting by serial is a topological order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import provenance
+from .errors import SymbolicValueError, SymgraphTypeError, UpdateError, explain
+from .locks import give_lock
+from .op import Op
+from .types import TensorType, Type, as_dtype, tensor_type
+
+__all__ = [
+    "CONSTANT",
+    "INPUT",
+    "ITEM",
+    "PARAMETER",
+    "SHARED",
+    "Constant",
+    "Leaf",
+    "SharedVariable",
+    "Variable",
+    "ancestors",
+    "constant_value",
+    "dump",
+    "item",
+    "load",
+    "make_constant",
+    "make_input",
+    "make_parameter",
+    "make_shared",
+    "node",
+]
+
+
+class Variable:
+    """A symbolic array: the result of ``op`` on ``inputs``. Made by `node` alone.
+
+    Operators and methods (``+``, ``@``, ``[]``, ``.sum``) are attached by
+    `symgraph.ops.operators`, so that core knows no op.
+    """
+
+    __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "type")
+
+    op: Op
+    inputs: tuple[Variable, ...]
+    params: tuple
+    type: Any  # TensorType, or TupleType for ops with several results
+    serial: int
+
+    # NumPy arrays must leave mixed arithmetic to us.
+    __array_priority__ = 1000
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Variable:
+        raise TypeError("make variables with sg.tensor, sg.constant, sg.shared and operations")
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype of the elements."""
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.type.shape)
+
+    @property
+    def name(self) -> str | None:
+        """The name used in messages, listings and keyword calls."""
+        return provenance.name_of(self)
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        provenance.set_name(self, name)
+
+    if TYPE_CHECKING:  # what symgraph.ops.operators attaches
+        T: Variable
+        mT: Variable
+        shape: tuple[Any, ...]
+        size: Any
+
+        def _unary(self) -> Variable: ...
+        def _binary(self, other: Any) -> Variable: ...
+        def _method(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def _tuple(self, *args: Any) -> tuple[Variable, ...]: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator[Variable]: ...
+        def eval(self, values: Any = None) -> Any: ...
+
+        __neg__ = __pos__ = __abs__ = __invert__ = copy = _unary
+        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = _binary
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _binary
+        __rpow__ = __matmul__ = __rmatmul__ = __and__ = __rand__ = __or__ = __ror__ = _binary
+        __xor__ = __rxor__ = __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _binary
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
+        __divmod__ = __rdivmod__ = nonzero = _tuple
+        add_at = all = any = argmax = argmin = argsort = astype = clip = cumprod = cumsum = _method
+        diagonal = dot = flatten = max = mean = min = prod = ravel = repeat = reshape = _method
+        round = set = sort = squeeze = std = sum = swapaxes = take = trace = transpose = _method
+        var = _method
+
+    def __bool__(self) -> bool:
+        raise SymbolicValueError(
+            explain(
+                f"the truth of {provenance.describe(self)} is not known while the graph is built",
+                line=provenance.user_line(),
+                remedy="Use sg.where or sg.ifelse to choose, sg.eq to compare elements, "
+                "and & | ~ for logic.",
+            )
+        )
+
+    def __array__(self, *_args: object, **_kwargs: object) -> np.ndarray:
+        raise SymbolicValueError(
+            explain(
+                f"{provenance.describe(self)} is a symbol and has no value to convert to an array",
+                line=provenance.user_line(),
+                remedy="Use variable.eval({input: value}), or compile a function that returns it.",
+            )
+        )
+
+    def __index__(self) -> int:
+        raise self._no_number("an index")
+
+    def __int__(self) -> int:
+        raise self._no_number("an int")
+
+    def __float__(self) -> float:
+        raise self._no_number("a float")
+
+    def _no_number(self, kind: str) -> SymbolicValueError:
+        return SymbolicValueError(
+            explain(
+                f"{provenance.describe(self)} is a symbol and cannot be used as {kind}",
+                line=provenance.user_line(),
+                remedy="Shapes, slices and arange take symbols as they are; for a number, use "
+                "variable.eval().",
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name or self.op.name}: {self.type}>"
+
+    def __copy__(self) -> Variable:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Variable:
+        return _copy_deeply(self, memo)
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _load_one, dump([self])
+
+
+class SharedVariable(Variable):
+    """A variable with a value that stays between calls; the value is never part of the graph."""
+
+    __slots__ = ("_lock", "_value", "default_update")
+
+    _value: np.ndarray
+    _lock: Any
+    # The expression that a compiled function stores here after each call where the user gives
+    # none: how a stream of random numbers advances.
+    default_update: Variable | None
+
+    def get_value(self) -> np.ndarray:
+        """A copy of the value; an array, of no dimensions for a scalar."""
+        with self._lock:
+            return self._value.copy()
+
+    def set_value(self, value: Any) -> None:
+        """Replace the value; another shape, or a dtype that does not fit, is an `UpdateError`."""
+        given = np.asarray(value)
+        label = f"shared variable {self.name!r}" if self.name else "the shared variable"
+        weak = isinstance(value, (int, float, list, tuple)) and not isinstance(value, np.generic)
+        if not np.can_cast(given.dtype, self.dtype, "same_kind") or not (
+            weak or given.dtype.newbyteorder("=") == self.dtype
+        ):
+            raise UpdateError(
+                explain(
+                    f"{label} holds {self.dtype}; the new value is {given.dtype}",
+                    line=provenance.user_line(),
+                    remedy=f"Convert it with .astype('{self.dtype}').",
+                )
+            )
+        if given.shape != self._value.shape:
+            raise UpdateError(
+                explain(
+                    f"{label} has shape {self._value.shape}; the new value has {given.shape}",
+                    line=provenance.user_line(),
+                    remedy="Make a new shared variable for another shape.",
+                )
+            )
+        fresh = np.array(given, dtype=self.dtype, order="C")
+        with self._lock:
+            self._value = fresh
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _load_shared, (self.get_value(), self.name)
+
+    def __deepcopy__(self, memo: dict) -> SharedVariable:
+        copy = _load_shared(self.get_value(), self.name)
+        memo[id(self)] = copy
+        update = self.default_update
+        if update is not None:
+            copy.default_update = _copy_deeply(update, memo)
+        return copy
+
+
+class Leaf:
+    """The identity of a leaf that is equal to no other one; survives pickling."""
+
+    __slots__ = ("__weakref__", "key")
+
+    key: tuple[str, int]
+
+    def __new__(cls, key: tuple[str, int] | None = None) -> Leaf:
+        if key is None:
+            key = (_origin[0], next(_leaf_counter))
+        found = _leaves.get(key)
+        if found is None:
+            found = object.__new__(cls)
+            found.key = key
+            found = _leaves.setdefault(key, found)
+        return found
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return Leaf, (self.key,)
+
+    def __copy__(self) -> Leaf:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Leaf:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Leaf({self.key[1]})"
+
+
+class Constant:
+    """A read-only array that is compared by its bytes, dtype and shape."""
+
+    __slots__ = ("_hash", "_key", "array")
+
+    array: np.ndarray
+
+    def __init__(self, array: np.ndarray) -> None:
+        array = np.array(array, order="C")  # our own copy, which nobody changes
+        array.flags.writeable = False
+        self.array = array
+        content = array.tobytes() if array.nbytes <= _INLINE_BYTES else _digest(array)
+        self._key = (array.dtype.str, array.shape, content)
+        self._hash = hash(self._key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self._key == other._key
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return Constant, (self.array,)
+
+    def __repr__(self) -> str:
+        return f"Constant({self.array!r})"
+
+
+_INLINE_BYTES = 1024
+
+
+def _digest(array: np.ndarray) -> bytes:
+    return hashlib.blake2b(array.data).digest()
+
+
+_leaf_counter = itertools.count()
+_serials = itertools.count()
+_origin = [os.urandom(6).hex()]
+os.register_at_fork(after_in_child=lambda: _origin.__setitem__(0, os.urandom(6).hex()))
+_leaves: weakref.WeakValueDictionary[tuple, Leaf] = weakref.WeakValueDictionary()
+
+
+class _Reference(weakref.ref):
+    """A weak reference to a node that knows the node's key in the table."""
+
+    __slots__ = ("key",)
+
+    key: tuple
+
+
+_table: dict[tuple, _Reference] = {}
+# Reentrant: the collector may free a node, and so remove it, while this thread adds one.
+_table_lock = threading.RLock()
+os.register_at_fork(after_in_child=lambda: globals().__setitem__("_table_lock", threading.RLock()))
+
+
+def _forget(reference: _Reference) -> None:
+    with _table_lock:
+        if _table.get(reference.key) is reference:
+            del _table[reference.key]
+
+
+def node(op: Op, inputs: Sequence[Variable], params: tuple = ()) -> Variable:
+    """The variable ``op(inputs; params)``; the same object for the same arguments."""
+    key = (op, tuple(inputs), params)
+    reference = _table.get(key)
+    if reference is not None:
+        found = reference()
+        if found is not None:
+            return found
+    inferred = op.infer(key[1], *params)
+    found = _insert(Variable, key, inferred)
+    if "traced" in op.traits or provenance.recording():
+        provenance.record(found)
+    return found
+
+
+def _insert(kind: type[Variable], key: tuple, inferred: Type) -> Variable:
+    made = object.__new__(kind)
+    made.op, made.inputs, made.params = key
+    made.type = inferred
+    made.serial = next(_serials)
+    reference = _Reference(made, _forget)
+    reference.key = key
+    with _table_lock:
+        previous = _table.get(key)
+        other = previous() if previous is not None else None
+        if other is not None:  # another thread was faster
+            return other
+        _table[key] = reference
+    return made
+
+
+# --- leaves -----------------------------------------------------------------------------------
+
+
+def _infer_leaf(inputs: Sequence[Variable], identity: Any, type: TensorType) -> TensorType:
+    return type
+
+
+def _infer_constant(inputs: Sequence[Variable], value: Constant) -> TensorType:
+    return tensor_type(value.array.dtype, value.array.shape)
+
+
+def _infer_item(inputs: Sequence[Variable], index: int) -> TensorType:
+    return inputs[0].type.items[index]
+
+
+INPUT = Op("input", _infer_leaf, params=("leaf", "type"), traits=frozenset({"leaf", "traced"}))
+SHARED = Op("shared", _infer_leaf, params=("leaf", "type"), traits=frozenset({"leaf", "traced"}))
+# A numbered input of a closed graph: equal for equal programs.
+PARAMETER = Op("parameter", _infer_leaf, params=("index", "type"), traits=frozenset({"leaf"}))
+CONSTANT = Op(
+    "constant",
+    _infer_constant,
+    evaluate=lambda arrays, value: value.array,
+    params=("value",),
+    traits=frozenset({"leaf", "view"}),
+)
+
+
+def _vjp_item(item_node: Variable, cotangent: Variable) -> list[Variable | None]:
+    raise NotImplementedError("autodiff gathers the cotangents of an op's results itself")
+
+
+# One result of an op with several.
+ITEM = Op(
+    "item",
+    _infer_item,
+    evaluate=lambda arrays, index: arrays[0][index],
+    vjp=_vjp_item,
+    params=("index",),
+    traits=frozenset({"view"}),
+)
+
+
+def make_input(type: TensorType, name: str | None = None) -> Variable:
+    """A new free variable, equal to no other one."""
+    made = node(INPUT, (), (Leaf(), type))
+    if name is not None:
+        provenance.set_name(made, name)
+    return made
+
+
+def make_parameter(index: int, type: TensorType) -> Variable:
+    """The numbered input of a closed graph."""
+    return node(PARAMETER, (), (index, type))
+
+
+def make_constant(value: Any, dtype: Any = None) -> Variable:
+    """The variable with this fixed value, copied. Python floats (in lists too) become float32."""
+    if dtype is not None:
+        wanted = as_dtype(dtype)
+    else:
+        wanted = np.dtype("float32") if _is_python_float(value) else None
+    try:
+        array = np.asarray(value, dtype=wanted)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SymgraphTypeError(
+            explain(
+                f"{value!r} cannot be made an array"
+                + (f" of {wanted}" if wanted is not None else "")
+                + f": {error}",
+                line=provenance.user_line(),
+            )
+        ) from None
+    return node(CONSTANT, (), (Constant(array.astype(as_dtype(array.dtype), copy=False)),))
+
+
+def _is_python_float(value: Any) -> bool:
+    """Whether the value is a Python float, or a nested list of Python numbers with floats."""
+    stack, found = [value], False
+    while stack:
+        entry = stack.pop()
+        if isinstance(entry, (list, tuple)):
+            stack.extend(entry)
+        elif isinstance(entry, (np.generic, np.ndarray)) or not isinstance(entry, (int, float)):
+            return False
+        else:
+            found = found or isinstance(entry, float)
+    return found
+
+
+def constant_value(variable: Variable) -> np.ndarray | None:
+    """The read-only array of a constant, None for any other variable."""
+    return variable.params[0].array if variable.op is CONSTANT else None
+
+
+def make_shared(value: Any, name: str | None = None) -> SharedVariable:
+    """A new shared variable that holds a copy of the value. A Python float becomes float32."""
+    if isinstance(value, Variable):
+        raise SymgraphTypeError(
+            explain(
+                f"a shared variable holds an array; {provenance.describe(value)} is a symbol",
+                line=provenance.user_line(),
+                remedy="Evaluate it first, with variable.eval().",
+            )
+        )
+    return _load_shared(make_constant(value).params[0].array, name)
+
+
+def item(variable: Variable, index: int) -> Variable:
+    """One result of an op with several results."""
+    return node(ITEM, (variable,), (index,))
+
+
+# --- walks, copies, pickles -------------------------------------------------------------------
+
+
+def ancestors(outputs: Sequence[Variable]) -> list[Variable]:
+    """All variables that the outputs are made of, themselves included, inputs before users."""
+    seen = set(outputs)
+    stack = list(seen)
+    while stack:
+        for source in stack.pop().inputs:
+            if source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return sorted(seen, key=_serial)
+
+
+def _serial(variable: Variable) -> int:
+    return variable.serial
+
+
+def dump(variables: Sequence[Variable]) -> tuple[list, list, list[int]]:
+    """The graph below variables as flat lists, so that pickle does not recurse; see `load`."""
+    order = ancestors(variables)
+    position = {v: i for i, v in enumerate(order)}
+    records: list = []
+    for v in order:
+        if isinstance(v, SharedVariable):
+            records.append(v)
+        else:
+            records.append((v.op, tuple(position[x] for x in v.inputs), v.params, v.name))
+    lines = [provenance.lines_of(v) for v in order]
+    return records, lines, [position[v] for v in variables]
+
+
+def load(records: list, lines: list, positions: list[int]) -> list[Variable]:
+    """The variables that `dump` wrote down."""
+    made: list[Variable] = []
+    for record, line in zip(records, lines, strict=True):
+        if isinstance(record, Variable):
+            made.append(record)
+            continue
+        op, inputs, params, name = record
+        variable = node(op, tuple(made[i] for i in inputs), params)
+        if name is not None:
+            provenance.set_name(variable, name)
+        provenance.set_lines(variable, line)
+        made.append(variable)
+    return [made[position] for position in positions]
+
+
+def _load_one(records: list, lines: list, positions: list[int]) -> Variable:
+    return load(records, lines, positions)[0]
+
+
+def _load_shared(value: np.ndarray, name: str | None) -> SharedVariable:
+    made = _insert(
+        SharedVariable, (SHARED, (), (Leaf(), tensor_type(value.dtype, value.shape))),
+        tensor_type(value.dtype, value.shape),
+    )
+    assert isinstance(made, SharedVariable)
+    made._value = np.array(value, order="C")
+    give_lock(made)
+    made.default_update = None
+    provenance.record(made)
+    if name is not None:
+        provenance.set_name(made, name)
+    return made
+
+
+def _copy_deeply(variable: Variable, memo: dict) -> Variable:
+    """The variable over copies of its shared variables; itself where it has none."""
+    order = ancestors([variable])
+    copies: dict[Variable, Variable] = {}
+    for v in order:
+        if isinstance(v, SharedVariable):
+            copies[v] = memo.get(id(v)) or v.__deepcopy__(memo)
+        else:
+            inputs = tuple(copies[x] for x in v.inputs)
+            copies[v] = v if inputs == v.inputs else node(v.op, inputs, v.params)
+    memo[id(variable)] = copies[variable]
+    return copies[variable]
+
+

@@ -1,0 +1,48 @@
+"""The exceptions to catch; and, for those who write layers of their own, the means to raise them.
+
+``explain(what, line=user_line(), remedy=...)`` makes a message as symgraph's own are made, and
+``describe(variable)`` names a variable in it.
+"""
+
+from __future__ import annotations
+
+from .core.errors import (
+    BackendError,
+    CallError,
+    DisconnectedError,
+    DtypeError,
+    GradientError,
+    GraphError,
+    IndexRangeError,
+    InputError,
+    ScanError,
+    ShapeError,
+    SymbolicValueError,
+    SymgraphError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    UpdateError,
+    explain,
+)
+from .core.provenance import describe, user_line
+
+__all__ = [
+    "BackendError",
+    "CallError",
+    "DisconnectedError",
+    "DtypeError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "InputError",
+    "ScanError",
+    "ShapeError",
+    "SymbolicValueError",
+    "SymgraphError",
+    "SymgraphTypeError",
+    "SymgraphValueError",
+    "UpdateError",
+    "describe",
+    "explain",
+    "user_line",
+]

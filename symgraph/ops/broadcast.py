@@ -1,0 +1,276 @@
+"""Shapes that meet: the unification of operands, and the three ops that undo and redo broadcasts.
+
+``sum``, ``broadcast_to`` and ``rearrange`` are each other's derivatives and those of every
+elementwise op, so they stand together, below the rest of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.dims import Size, known_different
+from ..core.errors import CallError, ShapeError, explain
+from ..core.op import Op
+from ..core.types import TensorType, format_shape
+from ..core.variable import Variable, node
+from .sizes import check_size, preferred_size, shape_of, shape_operands, size_of
+
+__all__ = [
+    "BROADCAST_TO",
+    "REARRANGE",
+    "SUM",
+    "broadcast_shapes",
+    "broadcast_to",
+    "infer_reduction",
+    "rearrange",
+    "reduce_sum",
+    "restore_axes",
+    "template_sizes",
+    "unbroadcast",
+    "unify_shapes",
+]
+
+
+def broadcast_shapes(shapes: Sequence[Sequence[Size]], function: str) -> tuple[Size, ...]:
+    """The common shape; sizes must be one and the same, or statically 1."""
+    distinct = {tuple(shape) for shape in shapes if shape}
+    if len(distinct) <= 1:  # equal shapes and scalars
+        return distinct.pop() if distinct else ()
+    ndim = max(len(shape) for shape in shapes)
+    result: list[Size] = []
+    for axis in range(-ndim, 0):
+        common: Size = 1
+        for shape in shapes:
+            size = shape[axis] if len(shape) >= -axis else 1
+            if size == 1 or size is common:
+                continue
+            if common == 1:
+                common = size
+            elif size != common:
+                found = " and ".join(map(format_shape, shapes))
+                raise ShapeError(
+                    explain(
+                        f"{function}: shapes {found} do not fit: {common} against {size}",
+                        line=provenance.user_line(),
+                    )
+                )
+        result.append(common)
+    return tuple(result)
+
+
+def unify_shapes(operands: Sequence[Variable], function: str) -> list[Variable]:
+    """The operands with equal sizes on every axis where they are not statically 1.
+
+    Sizes known to differ are a `ShapeError`; sizes that may be equal are checked at the call.
+    """
+    result = list(operands)
+    if len({x.type.shape for x in result if x.type.shape}) <= 1:  # equal shapes and scalars
+        return result
+    for axis in range(-max(x.ndim for x in result), 0):
+        held = [i for i, x in enumerate(result) if x.ndim >= -axis and x.type.shape[axis] != 1]
+        if len({result[i].type.shape[axis] for i in held}) <= 1:
+            continue
+        best = held[0]
+        for i in held[1:]:
+            ours, theirs = result[best].type.shape[axis], result[i].type.shape[axis]
+            if known_different(ours, theirs):
+                raise ShapeError(_misfit(function, operands, axis))
+            if preferred_size(ours, theirs) != ours:
+                best = i
+        model = result[best]
+        for i in held:
+            result[i] = check_size(
+                result[i], result[i].ndim + axis, model, model.ndim + axis, function
+            )
+    return result
+
+
+def _misfit(function: str, operands: Sequence[Variable], axis: int) -> str:
+    return explain(
+        f"{function}: sizes do not fit on axis {axis}:\n    "
+        + "\n    ".join(provenance.describe(x) for x in operands),
+        line=provenance.user_line(),
+        remedy="Only an axis of size 1 is broadcast; expand_dims or reshape makes one.",
+    )
+
+
+# --- sum ----------------------------------------------------------------------------------------
+
+
+def infer_reduction(inputs: Sequence[Variable], axes: tuple[int, ...], keepdims: bool) -> TensorType:
+    """The type of the input without the axes, or with size 1 there."""
+    (x,) = inputs
+    if keepdims:
+        shape = [1 if axis in axes else size for axis, size in enumerate(x.type.shape)]
+    else:
+        shape = [size for axis, size in enumerate(x.type.shape) if axis not in axes]
+    return x.type.with_shape(shape)
+
+
+def _evaluate_sum(
+    arrays: Sequence[np.ndarray], axes: tuple[int, ...], keepdims: bool
+) -> np.ndarray:
+    return np.sum(arrays[0], axis=axes, keepdims=keepdims, dtype=arrays[0].dtype)
+
+
+def _vjp_sum(total: Variable, cotangent: Variable) -> list[Variable | None]:
+    (x,) = total.inputs
+    axes, keepdims = total.params
+    if not keepdims:
+        cotangent = restore_axes(cotangent, axes, x.ndim)
+    return [broadcast_to(cotangent, shape_of(x))]
+
+
+def restore_axes(x: Variable, axes: tuple[int, ...], ndim: int) -> Variable:
+    """``x`` with axes of size 1 where a reduction over ``axes`` took them away."""
+    kept = iter(range(x.ndim))
+    return rearrange(x, [None if axis in axes else next(kept) for axis in range(ndim)])
+
+
+# The sum over axes (sorted, not negative), in the dtype of the operand.
+SUM = Op("sum", infer_reduction, _evaluate_sum, _vjp_sum, params=("axes", "keepdims"))
+
+
+def reduce_sum(x: Variable, axes: Sequence[int], keepdims: bool = False) -> Variable:
+    """``x`` summed over the axes, in its own dtype; ``x`` itself for no axes."""
+    return node(SUM, (x,), (tuple(sorted(axes)), keepdims)) if axes else x
+
+
+def unbroadcast(cotangent: Variable, type: TensorType) -> Variable:
+    """The cotangent summed over the axes along which a value of this type was broadcast."""
+    shape = cotangent.type.shape
+    extra = len(shape) - len(type.shape)
+    stretched = [
+        extra + axis
+        for axis, size in enumerate(type.shape)
+        if size == 1 and shape[extra + axis] != 1
+    ]
+    cotangent = reduce_sum(cotangent, stretched, keepdims=True)
+    return reduce_sum(cotangent, range(extra))
+
+
+# --- broadcast ----------------------------------------------------------------------------------
+
+
+def template_sizes(template: Sequence[int | None], symbols: Sequence[Variable]) -> list[Size]:
+    """The sizes that a template means, its gaps filled with what the symbols stand for."""
+    rest = iter(symbols)
+    return [size_of(next(rest)) if size is None else size for size in template]
+
+
+def template_numbers(template: Sequence[int | None], symbols: Sequence[np.ndarray]) -> list[int]:
+    """The numbers that a template means at the call."""
+    rest = iter(symbols)
+    return [int(next(rest)) if size is None else size for size in template]
+
+
+def _infer_broadcast_to(
+    inputs: Sequence[Variable], template: tuple[int | None, ...]
+) -> TensorType:
+    x, *symbols = inputs
+    shape = template_sizes(template, symbols)
+    if x.ndim > len(shape):
+        raise ShapeError(f"broadcast_to: {x.type} has more axes than {format_shape(shape)}")
+    for ours, theirs in zip(x.type.shape, shape[len(shape) - x.ndim :], strict=True):
+        if ours not in (1, theirs):
+            raise ShapeError(
+                explain(
+                    f"broadcast_to: {provenance.describe(x)} does not fit into "
+                    f"{format_shape(shape)}",
+                    line=provenance.user_line(),
+                )
+            )
+    return x.type.with_shape(shape)
+
+
+def _evaluate_broadcast_to(
+    arrays: Sequence[np.ndarray], template: tuple[int | None, ...]
+) -> np.ndarray:
+    x, *symbols = arrays
+    shape = template_numbers(template, symbols)
+    if any(size < 0 for size in shape):
+        raise CallError(f"broadcast_to: a size is negative: {shape}")
+    return np.broadcast_to(x, shape)
+
+
+def _vjp_broadcast_to(wide: Variable, cotangent: Variable) -> list[Variable | None]:
+    x = wide.inputs[0]
+    return [unbroadcast(cotangent, x.type), *([None] * (len(wide.inputs) - 1))]
+
+
+# x repeated along axes of size 1 and new leading axes; inputs are x and the symbolic sizes.
+BROADCAST_TO = Op(
+    "broadcast_to",
+    _infer_broadcast_to,
+    _evaluate_broadcast_to,
+    _vjp_broadcast_to,
+    params=("template",),
+    traits=frozenset({"view"}),
+)
+
+
+def broadcast_to(x: Variable, shape: Any) -> Variable:
+    """``x`` repeated to the shape, along axes of size 1 and new leading axes."""
+    template, symbols, sizes = shape_operands(shape, "broadcast_to")
+    if x.type.shape == sizes:
+        return x
+    return node(BROADCAST_TO, (x, *symbols), (template,))
+
+
+# --- rearrange ----------------------------------------------------------------------------------
+
+
+def _infer_rearrange(inputs: Sequence[Variable], order: tuple[int | None, ...]) -> TensorType:
+    (x,) = inputs
+    for axis, size in enumerate(x.type.shape):
+        if axis not in order and size != 1:
+            raise ShapeError(
+                explain(
+                    f"axis {axis} of {provenance.describe(x)} cannot be dropped: its size is {size}",
+                    line=provenance.user_line(),
+                )
+            )
+    return x.type.with_shape([1 if axis is None else x.type.shape[axis] for axis in order])
+
+
+def _evaluate_rearrange(
+    arrays: Sequence[np.ndarray], order: tuple[int | None, ...]
+) -> np.ndarray:
+    (x,) = arrays
+    kept = [axis for axis in order if axis is not None]
+    dropped = tuple(axis for axis in range(x.ndim) if axis not in kept)
+    moved = x.transpose(kept + list(dropped))[(..., *(0 for _ in dropped))]
+    return moved[tuple(np.newaxis if axis is None else slice(None) for axis in order)]
+
+
+def _vjp_rearrange(moved: Variable, cotangent: Variable) -> list[Variable | None]:
+    (x,) = moved.inputs
+    (order,) = moved.params
+    return [
+        rearrange(
+            cotangent,
+            [order.index(axis) if axis in order else None for axis in range(x.ndim)],
+        )
+    ]
+
+
+# Axes permuted, made (None: a new axis of size 1) and dropped (those of size 1 left out).
+REARRANGE = Op(
+    "rearrange",
+    _infer_rearrange,
+    _evaluate_rearrange,
+    _vjp_rearrange,
+    params=("order",),
+    traits=frozenset({"view"}),
+)
+
+
+def rearrange(x: Variable, order: Sequence[int | None]) -> Variable:
+    """``x`` with its axes in this order; None makes an axis of size 1, those of size 1 may go."""
+    if list(order) == list(range(x.ndim)):
+        return x
+    return node(REARRANGE, (x,), (tuple(order),))

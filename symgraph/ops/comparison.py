@@ -1,0 +1,184 @@
+"""Comparisons, logic and bits. None of them has a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.variable import Variable
+from .entry import BOOL, elementwise
+from .promotion import as_variable, cast_to
+
+__all__ = [
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
+    "eq",
+    "equal",
+    "greater",
+    "greater_equal",
+    "invert",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "left_shift",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "ne",
+    "not_equal",
+    "right_shift",
+]
+
+# --- comparisons --------------------------------------------------------------------------------
+
+EQUAL = elementwise(
+    "equal", lambda m, x, y: m.eq(x, y), operands="any", result="bool", traits=["commutative"]
+)
+NOT_EQUAL = elementwise(
+    "not_equal", lambda m, x, y: m.ne(x, y), operands="any", result="bool", traits=["commutative"]
+)
+LESS = elementwise("less", lambda m, x, y: m.lt(x, y), operands="any", result="bool")
+LESS_EQUAL = elementwise("less_equal", lambda m, x, y: m.le(x, y), operands="any", result="bool")
+GREATER = elementwise("greater", lambda m, x, y: m.gt(x, y), operands="any", result="bool")
+GREATER_EQUAL = elementwise(
+    "greater_equal", lambda m, x, y: m.ge(x, y), operands="any", result="bool"
+)
+ISNAN = elementwise("isnan", lambda m, x: m.isnan(x), operands="float", result="bool")
+ISINF = elementwise("isinf", lambda m, x: m.isinf(x), operands="float", result="bool")
+ISFINITE = elementwise("isfinite", lambda m, x: m.isfinite(x), operands="float", result="bool")
+
+
+def equal(x: Any, y: Any) -> Variable:
+    """Whether elements are equal (``==`` on variables is identity)."""
+    return EQUAL.build((x, y))
+
+
+def not_equal(x: Any, y: Any) -> Variable:
+    """Whether elements differ; NaN differs from everything (``!=`` on variables is identity)."""
+    return NOT_EQUAL.build((x, y))
+
+
+eq = equal
+ne = not_equal
+
+
+def less(x: Any, y: Any) -> Variable:
+    """``x < y``."""
+    return LESS.build((x, y))
+
+
+def less_equal(x: Any, y: Any) -> Variable:
+    """``x <= y``."""
+    return LESS_EQUAL.build((x, y))
+
+
+def greater(x: Any, y: Any) -> Variable:
+    """``x > y``."""
+    return GREATER.build((x, y))
+
+
+def greater_equal(x: Any, y: Any) -> Variable:
+    """``x >= y``."""
+    return GREATER_EQUAL.build((x, y))
+
+
+def isnan(x: Any) -> Variable:
+    """Whether elements are NaN."""
+    return ISNAN.build((x,))
+
+
+def isinf(x: Any) -> Variable:
+    """Whether elements are infinite, of either sign."""
+    return ISINF.build((x,))
+
+
+def isfinite(x: Any) -> Variable:
+    """Whether elements are neither infinite nor NaN."""
+    return ISFINITE.build((x,))
+
+
+# --- logic and bits -----------------------------------------------------------------------------
+
+BITWISE_AND = elementwise(
+    "bitwise_and",
+    lambda m, x, y: m.bit_and(x, y),
+    operands="bits",
+    traits=["commutative", "associative"],
+)
+BITWISE_OR = elementwise(
+    "bitwise_or",
+    lambda m, x, y: m.bit_or(x, y),
+    operands="bits",
+    traits=["commutative", "associative"],
+)
+BITWISE_XOR = elementwise(
+    "bitwise_xor",
+    lambda m, x, y: m.bit_xor(x, y),
+    operands="bits",
+    traits=["commutative", "associative"],
+)
+INVERT = elementwise("invert", lambda m, x: m.bit_not(x), operands="bits")
+LEFT_SHIFT = elementwise("left_shift", lambda m, x, y: m.shift_left(x, y), operands="integer")
+RIGHT_SHIFT = elementwise("right_shift", lambda m, x, y: m.shift_right(x, y), operands="integer")
+
+
+def bitwise_and(x: Any, y: Any) -> Variable:
+    """``x & y``, for integers and bools."""
+    return BITWISE_AND.build((x, y))
+
+
+def bitwise_or(x: Any, y: Any) -> Variable:
+    """``x | y``, for integers and bools."""
+    return BITWISE_OR.build((x, y))
+
+
+def bitwise_xor(x: Any, y: Any) -> Variable:
+    """``x ^ y``, for integers and bools."""
+    return BITWISE_XOR.build((x, y))
+
+
+def invert(x: Any) -> Variable:
+    """``~x``, for integers and bools."""
+    return INVERT.build((x,))
+
+
+bitwise_not = invert
+
+
+def left_shift(x: Any, y: Any) -> Variable:
+    """``x << y``, for integers."""
+    return LEFT_SHIFT.build((x, y))
+
+
+def right_shift(x: Any, y: Any) -> Variable:
+    """``x >> y``, for integers; the sign is kept."""
+    return RIGHT_SHIFT.build((x, y))
+
+
+def as_bool(x: Any, function: str) -> Variable:
+    """The truth of each element: whether it is not zero."""
+    return cast_to(as_variable(x, function), BOOL)
+
+
+def logical_and(x: Any, y: Any) -> Variable:
+    """Whether both elements are true (not zero)."""
+    return BITWISE_AND.build((as_bool(x, "logical_and"), as_bool(y, "logical_and")))
+
+
+def logical_or(x: Any, y: Any) -> Variable:
+    """Whether one of the elements is true (not zero), or both are."""
+    return BITWISE_OR.build((as_bool(x, "logical_or"), as_bool(y, "logical_or")))
+
+
+def logical_xor(x: Any, y: Any) -> Variable:
+    """Whether just one of the elements is true (not zero)."""
+    return BITWISE_XOR.build((as_bool(x, "logical_xor"), as_bool(y, "logical_xor")))
+
+
+def logical_not(x: Any) -> Variable:
+    """Whether elements are false (zero)."""
+    return INVERT.build((as_bool(x, "logical_not"),))

@@ -1,0 +1,131 @@
+"""Running sums and products along an axis, and the linear recurrence that differentiates them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.op import Op
+from ..core.types import TensorType, as_dtype
+from ..core.variable import Variable, make_constant, node
+from .broadcast import broadcast_to
+from .elementwise import multiply
+from .promotion import as_variable, cast_to
+from .shape import concatenate, flip, normalise_axis, ravel
+from .sizes import shape_of
+from .slices import slice_axis
+
+__all__ = ["cumprod", "cumsum", "products_of_others"]
+
+
+def _infer_same(inputs: Sequence[Variable], axis: int) -> TensorType:
+    return inputs[0].type
+
+
+def _vjp_cumsum(sums: Variable, cotangent: Variable) -> list[Variable | None]:
+    (axis,) = sums.params
+    return [flip(node(CUMSUM, (flip(cotangent, axis),), (axis,)), axis)]
+
+
+# The sums of the first 1, 2, ... elements along an axis, in the dtype of the operand.
+CUMSUM = Op(
+    "cumsum",
+    _infer_same,
+    lambda arrays, axis: np.cumsum(arrays[0], axis=axis, dtype=arrays[0].dtype),
+    _vjp_cumsum,
+    params=("axis",),
+)
+
+
+def _vjp_cumprod(products: Variable, cotangent: Variable) -> list[Variable | None]:
+    (x,) = products.inputs
+    (axis,) = products.params
+    return [multiply(_adjoint(cotangent, x, axis), _shifted(products, axis, 1))]
+
+
+# The products of the first 1, 2, ... elements along an axis, in the dtype of the operand.
+CUMPROD = Op(
+    "cumprod",
+    _infer_same,
+    lambda arrays, axis: np.cumprod(arrays[0], axis=axis, dtype=arrays[0].dtype),
+    _vjp_cumprod,
+    params=("axis",),
+)
+
+
+def _evaluate_recurrence(arrays: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    added, factors = arrays
+    states = added.copy()
+    rows, factors = np.moveaxis(states, axis, 0), np.moveaxis(factors, axis, 0)
+    for i in range(1, len(rows)):
+        rows[i] += factors[i] * rows[i - 1]
+    return states
+
+
+def _vjp_recurrence(states: Variable, cotangent: Variable) -> list[Variable | None]:
+    _, factors = states.inputs
+    (axis,) = states.params
+    adjoint = _adjoint(cotangent, factors, axis)
+    return [adjoint, multiply(adjoint, _shifted(states, axis, 0))]
+
+
+# s[i] = b[i] + a[i] * s[i - 1] along an axis, with nothing before the first; inputs are b and a.
+# What flows back through a running product is such a recurrence, and what flows back through the
+# recurrence is another one: no division, so zeros do no harm.
+RECURRENCE = Op(
+    "linear_recurrence",
+    _infer_same,
+    _evaluate_recurrence,
+    _vjp_recurrence,
+    params=("axis",),
+)
+
+
+def _adjoint(cotangent: Variable, factors: Variable, axis: int) -> Variable:
+    """``r[i] = cotangent[i] + factors[i + 1] * r[i + 1]``, from the end."""
+    backwards = _shifted(flip(factors, axis), axis, 0)
+    return flip(node(RECURRENCE, (flip(cotangent, axis), backwards), (axis,)), axis)
+
+
+def _shifted(x: Variable, axis: int, first: int) -> Variable:
+    """``x`` moved on by one along the axis, as long as before; the gap is filled with ``first``."""
+    sizes = shape_of(x)
+    fill = make_constant(np.asarray(first, x.dtype))
+    gap = broadcast_to(fill, [1 if i == axis else size for i, size in enumerate(sizes)])
+    return slice_axis(concatenate([gap, x], axis), axis, 0, sizes[axis])
+
+
+def products_of_others(x: Variable, axis: int) -> Variable:
+    """For each element the product of all others along the axis, without dividing."""
+    before = _shifted(node(CUMPROD, (x,), (axis,)), axis, 1)
+    reverse = flip(x, axis)
+    after = flip(_shifted(node(CUMPROD, (reverse,), (axis,)), axis, 1), axis)
+    return multiply(before, after)
+
+
+def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Variable:
+    """The running sums along the axis (None: of ``x`` flattened); integers add up as int64."""
+    return _running(CUMSUM, x, axis, dtype)
+
+
+def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Variable:
+    """The running products along the axis (None: of ``x`` flattened); integers become int64."""
+    return _running(CUMPROD, x, axis, dtype)
+
+
+def _running(op: Op, x: Any, axis: int | None, dtype: Any) -> Variable:
+    x = accumulated(as_variable(x, op.name), dtype)
+    if axis is None:
+        x, axis = ravel(x), 0
+    return node(op, (x,), (normalise_axis(axis, x.ndim, op.name),))
+
+
+def accumulated(x: Variable, dtype: Any) -> Variable:
+    """``x`` in the dtype in which it adds up: NumPy sums small integers and bools as int64."""
+    if dtype is not None:
+        return cast_to(x, as_dtype(dtype))
+    if x.dtype.kind in "bi":
+        return cast_to(x, np.dtype("int64"))
+    return cast_to(x, np.dtype("uint64")) if x.dtype.kind == "u" else x

@@ -1,0 +1,69 @@
+"""Operations that are the identity, and act on what flows back through them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import provenance
+from ..core.errors import ShapeError, explain
+from ..core.op import Op
+from ..core.types import TensorType
+from ..core.variable import Variable, node
+from .elementwise import maximum, minimum
+from .promotion import as_variable, cast_to
+
+__all__ = ["CLIP_GRADIENT", "STOP_GRADIENT", "clip_gradient", "stop_gradient"]
+
+
+def _infer_identity(inputs: Sequence[Variable]) -> TensorType:
+    return inputs[0].type
+
+
+# x, as a constant for derivatives.
+STOP_GRADIENT = Op(
+    "stop_gradient",
+    _infer_identity,
+    evaluate=lambda arrays: arrays[0],
+    expand=lambda stopped: stopped.inputs[0],
+    traits=frozenset({"view", "traced"}),
+)
+
+
+def stop_gradient(x: Any) -> Variable:
+    """``x``, through which no gradient flows back: it counts as a constant."""
+    return node(STOP_GRADIENT, (as_variable(x, "stop_gradient"),))
+
+
+def _vjp_clip_gradient(clipped: Variable, cotangent: Variable) -> list[Variable | None]:
+    _, low, high = clipped.inputs
+    return [minimum(maximum(cotangent, low), high), None, None]
+
+
+# x; its cotangent is clipped to the scalars low and high.
+CLIP_GRADIENT = Op(
+    "clip_gradient",
+    _infer_identity,
+    evaluate=lambda arrays: arrays[0],
+    vjp=_vjp_clip_gradient,
+    expand=lambda clipped: clipped.inputs[0],
+    traits=frozenset({"view"}),
+)
+
+
+def clip_gradient(x: Any, low: Any, high: Any) -> Variable:
+    """``x``; each element of the gradient that flows back through it is clipped to low and high.
+
+    The bounds are numbers or scalars; no gradient flows to them.
+    """
+    x = as_variable(x, "clip_gradient")
+    bounds = [cast_to(as_variable(bound, "clip_gradient"), x.dtype) for bound in (low, high)]
+    for bound in bounds:
+        if bound.ndim:
+            raise ShapeError(
+                explain(
+                    f"clip_gradient: a bound is a scalar; found {provenance.describe(bound)}",
+                    line=provenance.user_line(),
+                )
+            )
+    return node(CLIP_GRADIENT, (x, *bounds))

@@ -1,0 +1,162 @@
+"""NumPy's functions on variables: ``np.tanh(x)``, ``np.concatenate([x, y])``, ``np.ones(3) * x``.
+
+NumPy asks the argument first (`__array_ufunc__`, `__array_function__`); the function of the same
+name is looked up here and called with the same arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.errors import SymgraphTypeError, explain
+from ..core.variable import Variable
+from . import (
+    comparison,
+    create,
+    cumulative,
+    elementwise,
+    index,
+    linalg,
+    reduce,
+    shape,
+    softmax,
+    sort,
+    transcendental,
+)
+
+__all__ = ["NUMPY_FUNCTIONS"]
+
+_MODULES = (
+    create,
+    elementwise,
+    transcendental,
+    comparison,
+    reduce,
+    cumulative,
+    softmax,
+    shape,
+    index,
+    linalg,
+    sort,
+)
+
+
+def _where(condition: Any, *choices: Any) -> Any:
+    return elementwise.where(condition, *choices) if choices else index.nonzero(condition)
+
+
+def _ndim(x: Variable) -> int:
+    return x.ndim
+
+
+# By the name that NumPy has for it.
+NUMPY_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **{
+        name: getattr(module, name)
+        for module in _MODULES
+        for name in module.__all__
+        if inspect.isfunction(getattr(module, name)) and hasattr(np, name)
+    },
+    "copy": lambda x: x,
+    "ndim": _ndim,
+    "where": _where,
+}
+# NumPy's names of arguments that have another name here.
+_RENAMED = {"a_min": "min", "a_max": "max", "fill_value": "value", "newshape": "shape"}
+# What NumPy passes, or users write, to say that they want nothing special.
+_DEFAULTS: Mapping[str, tuple[Any, ...]] = {
+    "out": (None,),
+    "where": (True,),
+    "order": ("C", "K", None),
+    "subok": (True, False),
+    "casting": ("same_kind",),
+    "dtype": (None,),
+    "kind": (None, "stable", "mergesort"),
+    "stable": (None, True),
+    "optimize": (True, False, "greedy", "optimal"),
+    "initial": (),
+}
+
+
+def _array_ufunc(
+    self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
+) -> Any:
+    """``ufunc(*inputs)`` for inputs of which one is a variable."""
+    name = ufunc.__name__
+    if method != "__call__":
+        raise _unsupported(f"np.{name}.{method}", "Use a function such as sg.sum or sg.cumsum.")
+    out = options.get("out")
+    if isinstance(out, tuple) and any(isinstance(target, np.ndarray) for target in out):
+        raise _unsupported(
+            f"np.{name} into an array (out=, or += on an array)",
+            "Write the result as a new variable: y = y + x.",
+        )
+    return _call(name, inputs, options)
+
+
+def _array_function(
+    self: Variable, function: Callable, types: Any, args: Sequence[Any], options: dict[str, Any]
+) -> Any:
+    """``function(*args)`` for arguments of which one is a variable."""
+    module, name = function.__module__, function.__name__
+    if module != "numpy":
+        raise _unsupported(f"{module}.{name}", _REMEDY)
+    return _call(name, args, options)
+
+
+_REMEDY = (
+    "Write it with symgraph's functions, or get a value first: variable.eval({input: value})."
+)
+
+
+def _call(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    function = NUMPY_FUNCTIONS.get(name)
+    if function is None:
+        raise _unsupported(f"np.{name}", _REMEDY)
+    kept = {
+        _RENAMED.get(key, key): value
+        for key, value in options.items()
+        if not (key in _DEFAULTS and any(value is default for default in _DEFAULTS[key]))
+    }
+    try:
+        _signature(function).bind(*args, **kept)
+    except TypeError as error:
+        raise _unsupported(
+            f"np.{name} with these arguments ({error})",
+            f"On variables it takes {name}{_signature(function)}.",
+        ) from None
+    return function(*args, **kept)
+
+
+@functools.lru_cache(maxsize=None)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    return signature.replace(
+        return_annotation=inspect.Signature.empty,
+        parameters=[
+            p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
+        ],
+    )
+
+
+def _unsupported(what: str, remedy: str) -> SymgraphTypeError:
+    return SymgraphTypeError(
+        explain(f"{what} does not work on variables", line=provenance.user_line(), remedy=remedy)
+    )
+
+
+def _attach() -> None:
+    for name, function in (
+        ("__array_ufunc__", _array_ufunc),
+        ("__array_function__", _array_function),
+    ):
+        setattr(Variable, name, function)
+
+
+_attach()

@@ -1,0 +1,169 @@
+"""Operators and methods of `Variable`, attached here so that core knows no op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from ..core import provenance
+from ..core.errors import SymbolicValueError, explain
+from ..core.variable import Variable
+from . import comparison, cumulative, elementwise, index, linalg, reduce, shape, sort, transcendental
+
+__all__: list[str] = []
+
+
+def _swapped(function: Callable[[Any, Any], Variable]) -> Callable[[Variable, Any], Variable]:
+    return lambda x, y: function(y, x)
+
+
+_BINARY = {
+    "add": elementwise.add,
+    "sub": elementwise.subtract,
+    "mul": elementwise.multiply,
+    "truediv": elementwise.divide,
+    "floordiv": elementwise.floor_divide,
+    "mod": elementwise.remainder,
+    "pow": transcendental.power,
+    "matmul": linalg.matmul,
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
+    "lshift": comparison.left_shift,
+    "rshift": comparison.right_shift,
+}
+def _divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
+    return elementwise.floor_divide(x, y), elementwise.remainder(x, y)
+
+
+def _reshape(x: Variable, *sizes: Any) -> Variable:
+    """``x`` in another shape, given as sizes or as one sequence of them."""
+    return shape.reshape(x, sizes[0] if len(sizes) == 1 else sizes)
+
+
+def _transpose(x: Variable, *axes: Any) -> Variable:
+    """``x`` with its axes reversed, or in the order given as axes or as one sequence of them."""
+    if not axes or axes == (None,):
+        return shape.transpose(x)
+    return shape.transpose(x, axes[0] if len(axes) == 1 else axes)
+
+
+def _copy(x: Variable) -> Variable:
+    """``x`` itself: variables never change."""
+    return x
+
+
+def _setitem(x: Variable, key: Any, value: Any) -> NoReturn:
+    raise SymbolicValueError(
+        explain(
+            f"{provenance.describe(x)} cannot be changed",
+            line=provenance.user_line(),
+            remedy="x.set(index, value) and x.add_at(index, value) return a changed copy.",
+        )
+    )
+
+
+
+
+def _length(x: Variable) -> int:
+    """The size of the first axis, which has to be known."""
+    if x.ndim and isinstance(x.type.shape[0], int):
+        return x.type.shape[0]
+    what = "has no axes" if not x.ndim else f"has an unknown length: {x.type.shape[0]}"
+    raise SymbolicValueError(
+        explain(
+            f"{provenance.describe(x)} {what}",
+            line=provenance.user_line(),
+            remedy="x.shape[0] is the length as a symbol; sg.scan and sg.map go through x.",
+        )
+    )
+
+
+def _iterate(x: Variable) -> Iterator[Variable]:
+    """The elements along the first axis, whose size has to be known."""
+    return (index.get(x, i) for i in range(_length(x)))
+
+
+def _contains(x: Variable, value: Any) -> NoReturn:
+    raise SymbolicValueError(
+        explain(
+            f"whether {provenance.describe(x)} contains a value is not known while the graph is "
+            "built",
+            line=provenance.user_line(),
+            remedy="Write sg.any(sg.eq(x, value)).",
+        )
+    )
+
+
+_OTHERS = {
+    "__neg__": elementwise.negative,
+    "__pos__": elementwise.positive,
+    "__abs__": elementwise.absolute,
+    "__invert__": comparison.invert,
+    "__lt__": comparison.less,
+    "__le__": comparison.less_equal,
+    "__gt__": comparison.greater,
+    "__ge__": comparison.greater_equal,
+    "__contains__": _contains,
+    "__divmod__": _divmod,
+    "__getitem__": index.get,
+    "__iter__": _iterate,
+    "__len__": _length,
+    "__rdivmod__": lambda x, y: _divmod(y, x),
+    "__setitem__": _setitem,
+}
+# Methods that are functions of x and take what those take.
+_METHODS: dict[str, Callable[..., Any]] = {
+    "add_at": index.add_at,
+    "all": reduce.all,
+    "any": reduce.any,
+    "argmax": reduce.argmax,
+    "argmin": reduce.argmin,
+    "argsort": sort.argsort,
+    "astype": elementwise.astype,
+    "clip": elementwise.clip,
+    "copy": _copy,
+    "cumprod": cumulative.cumprod,
+    "cumsum": cumulative.cumsum,
+    "diagonal": linalg.diagonal,
+    "dot": linalg.dot,
+    "flatten": shape.flatten,
+    "max": reduce.max,
+    "mean": reduce.mean,
+    "min": reduce.min,
+    "nonzero": index.nonzero,
+    "prod": reduce.prod,
+    "ravel": shape.ravel,
+    "repeat": shape.repeat,
+    "reshape": _reshape,
+    "round": elementwise.round,
+    "set": index.set_at,
+    "sort": sort.sort,
+    "squeeze": shape.squeeze,
+    "std": reduce.std,
+    "sum": reduce.sum,
+    "swapaxes": shape.swapaxes,
+    "take": index.take,
+    "trace": linalg.trace,
+    "transpose": _transpose,
+    "var": reduce.var,
+}
+_PROPERTIES = {
+    "T": _transpose,
+    "mT": lambda x: shape.swapaxes(x, -1, -2),
+    "shape": shape.shape,
+    "size": shape.size,
+}
+
+
+def _attach() -> None:
+    for name, function in _BINARY.items():
+        setattr(Variable, f"__{name}__", function)
+        setattr(Variable, f"__r{name}__", _swapped(function))
+    for name, function in (*_OTHERS.items(), *_METHODS.items()):
+        setattr(Variable, name, function)
+    for name, function in _PROPERTIES.items():
+        setattr(Variable, name, property(function))
+
+
+_attach()

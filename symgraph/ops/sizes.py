@@ -1,0 +1,290 @@
+"""Sizes as values: the integer scalars that ``x.shape`` gives, and what is known of them.
+
+An op that makes an axis (``zeros``, ``reshape``, ``arange``) takes its sizes as integer scalars;
+`size_of` finds the `Dim` that such a scalar stands for, so that ``zeros(x.shape)`` has x's type.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.dims import (
+    Dim,
+    Size,
+    floor_div,
+    fresh_size,
+    known_different,
+    maximum_zero,
+    minimum,
+    product,
+)
+from ..core.errors import CallError, ShapeError, SymgraphTypeError, explain
+from ..core.op import Op
+from ..core.types import TensorType, is_integer, tensor_type
+from ..core.variable import Variable, constant_value, make_constant, node
+
+__all__ = [
+    "CHECK_SIZE",
+    "SIZE",
+    "carry_size",
+    "check_size",
+    "preferred_size",
+    "shape_of",
+    "shape_operands",
+    "size_of",
+    "size_rule",
+    "unify_axis",
+]
+
+_INT64 = np.dtype("int64")
+
+
+def _infer_size(inputs: Sequence[Variable], axis: int) -> TensorType:
+    return tensor_type(_INT64, ())
+
+
+# The size of one axis, as an int64 scalar.
+SIZE = Op(
+    "size",
+    _infer_size,
+    evaluate=lambda arrays, axis: np.asarray(arrays[0].shape[axis], _INT64),
+    params=("axis",),
+)
+
+
+def shape_of(x: Variable) -> tuple[Any, ...]:
+    """The shape of ``x``: ints where known, elsewhere integer scalars."""
+    return tuple(
+        size if isinstance(size, int) else node(SIZE, (x,), (axis,))
+        for axis, size in enumerate(x.type.shape)
+    )
+
+
+# --- what is known of an integer scalar ---------------------------------------------------------
+
+SizeRule = Callable[..., Size]
+_rules: dict[str, SizeRule] = {}
+# Sizes that depend on data: one Dim for each scalar.
+_opaque: weakref.WeakKeyDictionary[Variable, Dim] = weakref.WeakKeyDictionary()
+
+
+def size_rule(op_name: str, rule: SizeRule) -> None:
+    """Teach `size_of` an op on integer scalars: ``rule(*sizes)`` is the size of its result."""
+    _rules[op_name] = rule
+
+
+size_rule("add", lambda a, b: a + b)
+size_rule("subtract", lambda a, b: a - b)
+size_rule("multiply", lambda a, b: a * b)
+size_rule("negative", lambda a: -a)
+size_rule("floor_divide", floor_div)
+size_rule("maximum", lambda a, b: b + maximum_zero(a - b))
+size_rule("minimum", minimum)
+size_rule("cast", lambda a: a)
+
+
+def size_of(scalar: Variable) -> Size:
+    """The size that an integer scalar stands for; an unknown one, always the same, if need be."""
+    known: dict[Variable, Size] = {}
+    stack = [scalar]
+    while stack:
+        v = stack[-1]
+        if v in known:
+            stack.pop()
+            continue
+        if v.op is SIZE:
+            known[v] = v.inputs[0].type.shape[v.params[0]]
+        elif (value := constant_value(v)) is not None and value.shape == ():
+            known[v] = int(value)
+        elif v in _opaque or (rule := _rule_for(v)) is None:
+            known[v] = _opaque.setdefault(v, fresh_size())
+        else:
+            missing = [x for x in v.inputs if x not in known]
+            if missing:
+                stack.extend(missing)
+                continue
+            known[v] = rule(*(known[x] for x in v.inputs))
+        stack.pop()
+    return known[scalar]
+
+
+def _rule_for(v: Variable) -> SizeRule | None:
+    """The rule by which a variable's size follows from those of its inputs."""
+    if v.type.shape != () or not all(is_integer(x.dtype) for x in (v, *v.inputs)):
+        return None
+    return _rules.get(v.op.name)
+
+
+def carry_size(old: Variable, new: Variable) -> bool:
+    """Let ``new``, which replaces ``old``, stand for the same size; False where it cannot."""
+    if old is new or not isinstance(old.type, TensorType):
+        return True
+    if old.type.shape != () or not is_integer(old.dtype):
+        return True
+    size = _opaque.get(old)
+    if size is None:
+        # Either nobody asked for its size, or it follows from other sizes.
+        asked = old.op is SIZE or _rule_for(old) is not None
+        return not asked or size_of(old) == size_of(new)
+    if new.op is SIZE or constant_value(new) is not None or _rule_for(new) is not None:
+        return size_of(new) == size
+    return _opaque.setdefault(new, size) is size
+
+
+def shape_operands(
+    shape: Any, function: str
+) -> tuple[tuple[int | None, ...], list[Variable], tuple[Size, ...]]:
+    """A user's shape taken apart: a template with None for each symbol, the symbols, the sizes.
+
+    Accepts one size or a sequence of sizes; a size is an int or an integer scalar variable.
+    """
+    if isinstance(shape, (int, np.integer, Variable)) and not isinstance(shape, bool):
+        if isinstance(shape, Variable) and shape.ndim == 1 and isinstance(shape.type.shape[0], int):
+            entries = [shape[i] for i in range(shape.type.shape[0])]  # type: ignore[index]
+        else:
+            entries = [shape]
+    else:
+        try:
+            entries = list(shape)
+        except TypeError:
+            raise _bad_shape(function, shape) from None
+    template: list[int | None] = []
+    symbols: list[Variable] = []
+    sizes: list[Size] = []
+    for entry in entries:
+        if isinstance(entry, Variable) and entry.ndim == 0 and is_integer(entry.dtype):
+            size = size_of(entry)
+            if isinstance(size, int):
+                template.append(size)
+            else:
+                template.append(None)
+                symbols.append(entry)
+            sizes.append(size)
+        elif isinstance(entry, (int, np.integer)) and not isinstance(entry, (bool, np.bool_)):
+            template.append(int(entry))
+            sizes.append(int(entry))
+        elif isinstance(entry, np.ndarray) and entry.ndim == 0 and entry.dtype.kind in "iu":
+            template.append(int(entry))
+            sizes.append(int(entry))
+        else:
+            raise _bad_shape(function, entry)
+    return tuple(template), symbols, tuple(sizes)
+
+
+def _bad_shape(function: str, entry: Any) -> SymgraphTypeError:
+    found = provenance.describe(entry) if isinstance(entry, Variable) else repr(entry)
+    return SymgraphTypeError(
+        explain(
+            f"{function}: a shape is made of ints and integer scalars; found {found}",
+            line=provenance.user_line(),
+            remedy="x.shape gives the sizes of another variable.",
+        )
+    )
+
+
+# --- sizes that must agree ----------------------------------------------------------------------
+
+
+def _infer_check_size(
+    inputs: Sequence[Variable], axis: int, other_axis: int, context: str
+) -> TensorType:
+    x, other = inputs
+    shape = list(x.type.shape)
+    shape[axis] = preferred_size(shape[axis], other.type.shape[other_axis])
+    return x.type.with_shape(shape)
+
+
+def _evaluate_check_size(
+    arrays: Sequence[np.ndarray], axis: int, other_axis: int, context: str
+) -> np.ndarray:
+    x, other = arrays
+    if x.shape[axis] != other.shape[other_axis]:
+        raise CallError(
+            f"{context}: axis {axis} of an operand of shape {x.shape} has size {x.shape[axis]}, "
+            f"axis {other_axis} of one of shape {other.shape} has size {other.shape[other_axis]}"
+        )
+    return x
+
+
+def _vjp_check_size(check: Variable, cotangent: Variable) -> list[Variable | None]:
+    # The cotangent has the size that the check settled on; the input's own size is equal.
+    return [cotangent, None]
+
+
+# x, known from here on to be as long on one axis as ``other`` is on one of its own.
+CHECK_SIZE = Op(
+    "check_size",
+    _infer_check_size,
+    evaluate=_evaluate_check_size,
+    vjp=_vjp_check_size,
+    params=("axis", "other_axis", "context"),
+    traits=frozenset({"view", "check", "traced"}),
+)
+
+
+def preferred_size(a: Size, b: Size) -> Size:
+    """The size that tells more: a number, then a name, then a formula, then an unknown."""
+    return min((a, b), key=_rank)
+
+
+def _rank(size: Size) -> int:
+    if isinstance(size, int):
+        return 0
+    return 1 if size.is_name else 3 if size.is_unknown else 2
+
+
+def check_size(
+    x: Variable, axis: int, other: Variable, other_axis: int, context: str
+) -> Variable:
+    """``x`` with the size of one axis unified with one of ``other``: checked at the call if need be.
+
+    Sizes that are known to differ are a `ShapeError` now; ``context`` names the operation.
+    """
+    a, b = x.type.shape[axis], other.type.shape[other_axis]
+    if a is b or (isinstance(a, int) and a == b):
+        return x
+    if known_different(a, b):
+        raise ShapeError(
+            explain(
+                f"{context}: sizes {a} and {b} differ: axis {axis} of {provenance.describe(x)}, "
+                f"axis {other_axis} of {provenance.describe(other)}",
+                line=provenance.user_line(),
+            )
+        )
+    return node(CHECK_SIZE, (x, other), (axis, other_axis, context))
+
+
+def unify_axis(
+    operands: Sequence[Variable], axes: Sequence[int | None], context: str
+) -> list[Variable]:
+    """The operands with one axis of each (None: it has none) known to be equally long."""
+    result = list(operands)
+    held = [i for i, axis in enumerate(axes) if axis is not None]
+    if len({result[i].type.shape[axes[i]] for i in held}) <= 1:  # type: ignore[index]
+        return result
+    first = min(held, key=lambda i: _rank(result[i].type.shape[axes[i]]))  # type: ignore[index]
+    for i in held:
+        if i != first:
+            result[i] = check_size(result[i], axes[i], result[first], axes[first], context)  # type: ignore[arg-type]
+    return result
+
+
+def total_size(x: Variable) -> Any:
+    """The number of elements: an int, or an integer scalar."""
+    total = product(x.type.shape)
+    if isinstance(total, int):
+        return total
+    result: Any = 1
+    for size in shape_of(x):
+        result = size * result
+    return result
+
+
+def as_scalar(size: Any) -> Variable:
+    """A size as an int64 scalar variable."""
+    return size if isinstance(size, Variable) else make_constant(np.int64(size))

@@ -1,0 +1,104 @@
+"""Sorting, and searching in what is sorted. The order is always stable; NaN comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.op import Op
+from ..core.types import TensorType, tensor_type
+from ..core.variable import Variable, node
+from .index import take_along_axis
+from .promotion import as_variable, promote_arguments
+from .shape import normalise_axis, ravel
+
+__all__ = ["ARGSORT", "SEARCHSORTED", "SORT", "argsort", "searchsorted", "sort"]
+
+_INT64 = np.dtype("int64")
+
+
+def _vjp_sort(ordered: Variable, cotangent: Variable) -> list[Variable | None]:
+    (x,) = ordered.inputs
+    (axis,) = ordered.params
+    # The place of each element in the sorted array is the inverse of the sorting permutation.
+    places = node(ARGSORT, (node(ARGSORT, (x,), (axis,)),), (axis,))
+    return [take_along_axis(cotangent, places, axis)]
+
+
+# The elements in ascending order along an axis.
+SORT = Op(
+    "sort",
+    lambda inputs, axis: inputs[0].type,
+    evaluate=lambda arrays, axis: np.sort(arrays[0], axis, kind="stable"),
+    vjp=_vjp_sort,
+    params=("axis",),
+)
+# The indices that sort an axis; equal elements stay in order.
+ARGSORT = Op(
+    "argsort",
+    lambda inputs, axis: inputs[0].type.with_dtype(_INT64),
+    evaluate=lambda arrays, axis: np.argsort(arrays[0], axis, kind="stable"),
+    params=("axis",),
+)
+
+
+def sort(x: Any, axis: int | None = -1) -> Variable:
+    """``x`` in ascending order along an axis; flattened first where the axis is None.
+
+    The gradient goes to where each element came from; equal elements keep their order.
+    """
+    x, axis = _operand(x, axis, "sort")
+    return node(SORT, (x,), (axis,))
+
+
+def argsort(x: Any, axis: int | None = -1) -> Variable:
+    """The indices (int64) that put ``x`` in ascending order along an axis."""
+    x, axis = _operand(x, axis, "argsort")
+    return node(ARGSORT, (x,), (axis,))
+
+
+def _operand(x: Any, axis: int | None, function: str) -> tuple[Variable, int]:
+    x = as_variable(x, function)
+    if axis is None:
+        return ravel(x), 0
+    return x, normalise_axis(axis, x.ndim, function)
+
+
+def _infer_searchsorted(inputs: Sequence[Variable], side: str) -> TensorType:
+    return tensor_type(_INT64, inputs[1].type.shape)
+
+
+# Where values would go in a sorted vector.
+SEARCHSORTED = Op(
+    "searchsorted",
+    _infer_searchsorted,
+    evaluate=lambda arrays, side: np.asarray(np.searchsorted(*arrays, side=side), np.int64),
+    params=("side",),
+)
+
+
+def searchsorted(ordered: Any, values: Any, side: str = "left") -> Variable:
+    """The indices (int64) at which values would keep an ascending vector in order.
+
+    ``side``: before (``left``) or after (``right``) the elements that are equal to a value.
+    """
+    ordered, values = promote_arguments("searchsorted", (ordered, values))
+    if ordered.ndim != 1:
+        raise ShapeError(
+            explain(
+                f"searchsorted looks in a vector; found {provenance.describe(ordered)}",
+                line=provenance.user_line(),
+            )
+        )
+    if side not in ("left", "right"):
+        raise SymgraphTypeError(
+            explain(
+                f"searchsorted: the side is 'left' or 'right', not {side!r}",
+                line=provenance.user_line(),
+            )
+        )
+    return node(SEARCHSORTED, (ordered, values), (side,))

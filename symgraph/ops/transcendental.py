@@ -1,0 +1,510 @@
+"""Roots, powers, exponentials, logarithms, angles and special functions, element by element.
+
+Integers are converted to floats first (except by `power`). Where the limit of a derivative is
+finite the derivative is: ``x ** 2`` at 0, ``x ** y`` by ``y`` at ``x = 0``, `hypot` at the origin
+(0, the middle of its subgradients).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from ..core import provenance
+from ..core.errors import SymgraphValueError, explain
+from ..core.op import Op
+from ..core.types import TensorType
+from ..core.variable import Variable, constant_value, make_constant, node
+from .comparison import equal, greater_equal, logical_and
+from .elementwise import (
+    add,
+    divide,
+    multiply,
+    negative,
+    scale,
+    square,
+    subtract,
+    where,
+    within,
+)
+from .entry import elementwise
+from .promotion import as_variable, cast_to, to_float
+
+__all__ = [
+    "acos",
+    "acosh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "digamma",
+    "erf",
+    "erfc",
+    "erfinv",
+    "exp",
+    "exp2",
+    "expm1",
+    "gammaln",
+    "hypot",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "polygamma",
+    "pow",
+    "power",
+    "rad2deg",
+    "reciprocal",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+]
+
+_LN2, _LN10 = math.log(2.0), math.log(10.0)
+_TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
+
+# --- roots and powers ---------------------------------------------------------------------------
+
+SQRT = elementwise(
+    "sqrt", lambda m, x: m.sqrt(x), [lambda ct, z, x: scale(ct, divide(0.5, z))], operands="float"
+)
+RECIPROCAL = elementwise(
+    "reciprocal",
+    lambda m, x: m.divide(1.0, x),
+    [lambda ct, z, x: scale(ct, negative(square(z)))],
+    operands="float",
+)
+
+
+def sqrt(x: Any) -> Variable:
+    """The square root; NaN below 0."""
+    return SQRT.build((x,))
+
+
+def reciprocal(x: Any) -> Variable:
+    """``1 / x``, of integers too (where NumPy gives 0)."""
+    return RECIPROCAL.build((x,))
+
+
+def _power_by_base(ct: Variable, z: Variable, x: Variable, y: Variable) -> Variable:
+    """``ct * y * x ** (y - 1)``, which is 0 for ``y = 0`` whatever ``x`` is."""
+    exponent = constant_value(y)
+    if exponent is not None and exponent.size == 1:
+        number = float(exponent.reshape(()))
+        if number == 0.0:
+            return scale(ct, make_constant(np.zeros((), x.dtype)))
+        if number == 1.0:
+            return ct
+        lower = x if number == 2.0 else power(x, number - 1.0)
+        return scale(ct, multiply(lower, number))
+    is_zero = equal(y, 0)
+    factor = multiply(y, power(x, subtract(where(is_zero, 1, y), 1)))
+    return scale(ct, where(is_zero, 0, factor))
+
+
+def _power_by_exponent(ct: Variable, z: Variable, x: Variable, y: Variable) -> Variable:
+    """``ct * z * log(x)``, which is 0 for ``x = 0`` unless ``y`` is negative."""
+    vanishes = logical_and(equal(x, 0), greater_equal(y, 0))
+    return scale(ct, where(vanishes, 0, multiply(z, log(where(vanishes, 1, x)))))
+
+
+POWER = elementwise(
+    "power",
+    lambda m, x, y: m.power(x, y),
+    [_power_by_base, _power_by_exponent],
+    bools=lambda x, y: power(cast_to(x, _INT8), cast_to(y, _INT8)),
+)
+_INT8 = np.dtype("int8")
+
+
+def power(x: Any, y: Any) -> Variable:
+    """``x ** y``; integers to negative integer powers are an error, as in NumPy."""
+    result = POWER.build((x, y))
+    exponent = constant_value(result.inputs[1])
+    if exponent is not None and result.dtype.kind in "iu" and (exponent < 0).any():
+        raise SymgraphValueError(
+            explain(
+                f"power: {provenance.describe(result.inputs[0])} cannot be raised to a negative "
+                "integer power: the result would not be an integer",
+                line=provenance.user_line(),
+                remedy="Convert it to a float with .astype first.",
+            )
+        )
+    return result
+
+
+pow = power
+
+HYPOT = elementwise(
+    "hypot",
+    lambda m, x, y: _hypot(m, m.absolute(x), m.absolute(y)),
+    [
+        lambda ct, z, x, y: scale(ct, _ratio(x, z)),
+        lambda ct, z, x, y: scale(ct, _ratio(y, z)),
+    ],
+    operands="float",
+    traits=["commutative"],
+)
+
+
+def _hypot(m: Any, x: Any, y: Any) -> Any:
+    """``sqrt(x² + y²)`` of numbers that are not negative, without overflow."""
+    large, small = m.maximum(x, y), m.minimum(x, y)
+    ratio = m.divide(small, m.select(m.eq(large, 0.0), 1.0, large))
+    length = m.multiply(large, m.sqrt(m.add(m.multiply(ratio, ratio), 1.0)))
+    return m.select(m.bit_or(m.isinf(x), m.isinf(y)), math.inf, length)
+
+
+def _ratio(x: Variable, length: Variable) -> Variable:
+    return where(equal(length, 0), 0, divide(x, length))
+
+
+def hypot(x: Any, y: Any) -> Variable:
+    """``sqrt(x ** 2 + y ** 2)`` without overflow; the gradient at the origin is 0."""
+    return HYPOT.build((x, y))
+
+
+# --- exponentials and logarithms ----------------------------------------------------------------
+
+EXP = elementwise("exp", lambda m, x: m.exp(x), [lambda ct, z, x: scale(ct, z)], operands="float")
+EXP2 = elementwise(
+    "exp2",
+    lambda m, x: m.exp2(x),
+    [lambda ct, z, x: scale(ct, multiply(z, _LN2))],
+    operands="float",
+)
+EXPM1 = elementwise(
+    "expm1",
+    lambda m, x: m.expm1(x),
+    [lambda ct, z, x: scale(ct, exp(x))],  # z + 1 would lose the digits where x is very negative
+    operands="float",
+)
+LOG = elementwise(
+    "log",
+    lambda m, x: m.log(x),
+    [lambda ct, z, x: within(ct, lambda taken: divide(taken, x))],
+    operands="float",
+)
+LOG2 = elementwise(
+    "log2",
+    lambda m, x: m.log2(x),
+    [lambda ct, z, x: within(ct, lambda taken: divide(taken, multiply(x, _LN2)))],
+    operands="float",
+)
+LOG10 = elementwise(
+    "log10",
+    lambda m, x: m.log10(x),
+    [lambda ct, z, x: within(ct, lambda taken: divide(taken, multiply(x, _LN10)))],
+    operands="float",
+)
+LOG1P = elementwise(
+    "log1p",
+    lambda m, x: m.log1p(x),
+    [lambda ct, z, x: within(ct, lambda taken: divide(taken, add(x, 1.0)))],
+    operands="float",
+)
+
+
+def exp(x: Any) -> Variable:
+    """The exponential of each element."""
+    return EXP.build((x,))
+
+
+def exp2(x: Any) -> Variable:
+    """``2 ** x``."""
+    return EXP2.build((x,))
+
+
+def expm1(x: Any) -> Variable:
+    """``exp(x) - 1``, exact near 0."""
+    return EXPM1.build((x,))
+
+
+def log(x: Any) -> Variable:
+    """The natural logarithm; -Inf at 0, NaN below."""
+    return LOG.build((x,))
+
+
+def log2(x: Any) -> Variable:
+    """The logarithm to base 2."""
+    return LOG2.build((x,))
+
+
+def log10(x: Any) -> Variable:
+    """The logarithm to base 10."""
+    return LOG10.build((x,))
+
+
+def log1p(x: Any) -> Variable:
+    """``log(1 + x)``, exact near 0."""
+    return LOG1P.build((x,))
+
+
+# --- angles -------------------------------------------------------------------------------------
+
+SIN = elementwise(
+    "sin", lambda m, x: m.sin(x), [lambda ct, z, x: scale(ct, cos(x))], operands="float"
+)
+COS = elementwise(
+    "cos", lambda m, x: m.cos(x), [lambda ct, z, x: scale(ct, negative(sin(x)))], operands="float"
+)
+TAN = elementwise(
+    "tan",
+    lambda m, x: m.tan(x),
+    [lambda ct, z, x: scale(ct, add(square(z), 1.0))],
+    operands="float",
+)
+ARCSIN = elementwise(
+    "arcsin",
+    lambda m, x: m.arcsin(x),
+    [lambda ct, z, x: scale(ct, reciprocal(sqrt(_one_minus_square(x))))],
+    operands="float",
+)
+ARCCOS = elementwise(
+    "arccos",
+    lambda m, x: m.arccos(x),
+    [lambda ct, z, x: scale(ct, divide(-1.0, sqrt(_one_minus_square(x))))],
+    operands="float",
+)
+ARCTAN = elementwise(
+    "arctan",
+    lambda m, x: m.arctan(x),
+    [lambda ct, z, x: scale(ct, reciprocal(add(square(x), 1.0)))],
+    operands="float",
+)
+ARCTAN2 = elementwise(
+    "arctan2",
+    lambda m, y, x: m.arctan2(y, x),
+    [
+        lambda ct, z, y, x: scale(ct, divide(divide(x, hypot(x, y)), hypot(x, y))),
+        lambda ct, z, y, x: scale(ct, negative(divide(divide(y, hypot(x, y)), hypot(x, y)))),
+    ],
+    operands="float",
+)
+SINH = elementwise(
+    "sinh", lambda m, x: m.sinh(x), [lambda ct, z, x: scale(ct, cosh(x))], operands="float"
+)
+COSH = elementwise(
+    "cosh", lambda m, x: m.cosh(x), [lambda ct, z, x: scale(ct, sinh(x))], operands="float"
+)
+TANH = elementwise(
+    "tanh",
+    lambda m, x: m.tanh(x),
+    [lambda ct, z, x: scale(ct, subtract(1.0, square(z)))],
+    operands="float",
+)
+ARCSINH = elementwise(
+    "arcsinh",
+    lambda m, x: m.arcsinh(x),
+    [lambda ct, z, x: scale(ct, reciprocal(sqrt(add(square(x), 1.0))))],
+    operands="float",
+)
+ARCCOSH = elementwise(
+    "arccosh",
+    lambda m, x: m.arccosh(x),
+    [lambda ct, z, x: scale(ct, reciprocal(multiply(sqrt(subtract(x, 1.0)), sqrt(add(x, 1.0)))))],
+    operands="float",
+)
+ARCTANH = elementwise(
+    "arctanh",
+    lambda m, x: m.arctanh(x),
+    [lambda ct, z, x: scale(ct, reciprocal(_one_minus_square(x)))],
+    operands="float",
+)
+
+
+def _one_minus_square(x: Variable) -> Variable:
+    """``1 - x²`` without cancellation near 1."""
+    return multiply(subtract(1.0, x), add(x, 1.0))
+
+
+def sin(x: Any) -> Variable:
+    """The sine of an angle in radians."""
+    return SIN.build((x,))
+
+
+def cos(x: Any) -> Variable:
+    """The cosine of an angle in radians."""
+    return COS.build((x,))
+
+
+def tan(x: Any) -> Variable:
+    """The tangent of an angle in radians."""
+    return TAN.build((x,))
+
+
+def arcsin(x: Any) -> Variable:
+    """The angle from -π/2 to π/2 with this sine; NaN outside of [-1, 1]."""
+    return ARCSIN.build((x,))
+
+
+def arccos(x: Any) -> Variable:
+    """The angle from 0 to π with this cosine; NaN outside of [-1, 1]."""
+    return ARCCOS.build((x,))
+
+
+def arctan(x: Any) -> Variable:
+    """The angle from -π/2 to π/2 with this tangent."""
+    return ARCTAN.build((x,))
+
+
+def sinh(x: Any) -> Variable:
+    """The hyperbolic sine."""
+    return SINH.build((x,))
+
+
+def cosh(x: Any) -> Variable:
+    """The hyperbolic cosine."""
+    return COSH.build((x,))
+
+
+def tanh(x: Any) -> Variable:
+    """The hyperbolic tangent."""
+    return TANH.build((x,))
+
+
+def arcsinh(x: Any) -> Variable:
+    """The number with this hyperbolic sine."""
+    return ARCSINH.build((x,))
+
+
+def arccosh(x: Any) -> Variable:
+    """The number of at least 0 with this hyperbolic cosine; NaN below 1."""
+    return ARCCOSH.build((x,))
+
+
+def arctanh(x: Any) -> Variable:
+    """The number with this hyperbolic tangent; NaN outside of [-1, 1]."""
+    return ARCTANH.build((x,))
+
+
+def arctan2(y: Any, x: Any) -> Variable:
+    """The angle from -π to π of the point (x, y), with NumPy's signs at zeros and infinities."""
+    return ARCTAN2.build((y, x))
+
+
+def deg2rad(x: Any) -> Variable:
+    """Degrees as radians."""
+    return multiply(to_float(as_variable(x, "deg2rad")), math.pi / 180.0)
+
+
+def rad2deg(x: Any) -> Variable:
+    """Radians as degrees."""
+    return multiply(to_float(as_variable(x, "rad2deg")), 180.0 / math.pi)
+
+
+asin, acos, atan, atan2 = arcsin, arccos, arctan, arctan2
+asinh, acosh, atanh = arcsinh, arccosh, arctanh
+
+# --- special functions --------------------------------------------------------------------------
+
+ERF = elementwise(
+    "erf",
+    lambda m, x: m.erf(x),
+    [lambda ct, z, x: scale(ct, _bell(x))],
+    operands="float",
+)
+ERFC = elementwise(
+    "erfc",
+    lambda m, x: m.erfc(x),
+    [lambda ct, z, x: scale(ct, negative(_bell(x)))],
+    operands="float",
+)
+ERFINV = elementwise(
+    "erfinv",
+    lambda m, x: m.erfinv(x),
+    [lambda ct, z, x: scale(ct, reciprocal(_bell(z)))],
+    operands="float",
+)
+GAMMALN = elementwise(
+    "gammaln",
+    lambda m, x: m.gammaln(x),
+    [lambda ct, z, x: scale(ct, digamma(x))],
+    operands="float",
+)
+DIGAMMA = elementwise(
+    "digamma",
+    lambda m, x: m.digamma(x),
+    [lambda ct, z, x: scale(ct, polygamma(1, x))],
+    operands="float",
+)
+
+
+def _bell(x: Variable) -> Variable:
+    """``2 / sqrt(π) * exp(-x²)``, the derivative of erf."""
+    return multiply(exp(negative(square(x))), _TWO_OVER_ROOT_PI)
+
+
+def erf(x: Any) -> Variable:
+    """The error function."""
+    return ERF.build((x,))
+
+
+def erfc(x: Any) -> Variable:
+    """``1 - erf(x)``, exact for large ``x``."""
+    return ERFC.build((x,))
+
+
+def erfinv(x: Any) -> Variable:
+    """The number whose error function is ``x``; infinite at ±1, NaN outside."""
+    return ERFINV.build((x,))
+
+
+def gammaln(x: Any) -> Variable:
+    """The logarithm of the absolute value of the gamma function."""
+    return GAMMALN.build((x,))
+
+
+def digamma(x: Any) -> Variable:
+    """The derivative of `gammaln`."""
+    return DIGAMMA.build((x,))
+
+
+def _infer_polygamma(inputs: Sequence[Variable], order: int) -> TensorType:
+    return inputs[0].type
+
+
+def _evaluate_polygamma(arrays: Sequence[np.ndarray], order: int) -> np.ndarray:
+    return np.asarray(special.polygamma(order, arrays[0]), arrays[0].dtype)
+
+
+# The derivative of digamma of this order. Not written as a formula: it needs a sum of varying
+# length, and stands in no inner loop.
+POLYGAMMA = Op(
+    "polygamma",
+    _infer_polygamma,
+    _evaluate_polygamma,
+    vjp=lambda z, ct: [scale(ct, polygamma(z.params[0] + 1, z.inputs[0]))],
+    build=lambda inputs, order: polygamma(order, inputs[0]),
+    params=("order",),
+)
+
+
+def polygamma(order: int, x: Any) -> Variable:
+    """The derivative of `digamma` of the given order; order 0 is `digamma` itself."""
+    if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
+        raise SymgraphValueError(
+            explain(
+                f"polygamma: the order is a whole number of at least 0, not {order!r}",
+                line=provenance.user_line(),
+            )
+        )
+    x = to_float(as_variable(x, "polygamma"))
+    return node(POLYGAMMA, (x,), (int(order),)) if order else digamma(x)

@@ -1,0 +1,206 @@
+"""Rules, and the one sweep that applies them: bottom-up, until no rule fires anywhere.
+
+A rule sees one node, whose inputs are already rewritten, and returns the node to put in its place
+or None. Since a rule looks only downwards, a node on which no rule fires stays as it is for good:
+one sweep is enough, and a second one changes nothing. There is nothing to validate and nothing to
+roll back: variables are immutable, and what a rule made in vain is freed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..core import provenance
+from ..core.errors import GraphError
+from ..core.graph import Graph, rebuild
+from ..core.variable import Variable
+from ..ops.sizes import carry_size
+
+__all__ = ["Pass", "Rebuild", "Rule", "RuleSet", "fixpoint", "rule", "sweep"]
+
+Apply = Callable[[Variable], "Variable | None"]
+Rebuild = Callable[[Variable, Sequence[Variable]], Variable]
+
+# Rules that keep making new work for one another are a mistake in the rules; say so in the end.
+_CHANGES_PER_NODE = 100
+_MAX_SWEEPS = 10
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rewrite: what replaces a node of one of these ops, or None where it does not apply.
+
+    A rule without ops is asked about every node.
+    """
+
+    name: str
+    ops: tuple[str, ...]
+    apply: Apply
+    formula: str = ""
+    """The rewrite as a formula, such as ``log(exp(x)) → x``."""
+
+    def __repr__(self) -> str:
+        return f"Rule({self.name}: {self.formula})"
+
+
+def rule(*ops: str) -> Callable[[Apply], Rule]:
+    """A decorator that makes a function a rule for these ops; its docstring is the formula."""
+
+    def decorate(function: Apply) -> Rule:
+        formula = (function.__doc__ or "").strip().split("\n")[0].rstrip(".")
+        return Rule(function.__name__, ops, function, formula)
+
+    return decorate
+
+
+class RuleSet:
+    """Rules in the order in which they are tried, indexed by the op that they look at."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self.rules = rules
+        named = dict.fromkeys(op for each in rules for op in each.ops)
+        self._by_op = {
+            op: tuple(each for each in rules if not each.ops or op in each.ops) for op in named
+        }
+        self._general = tuple(each for each in rules if not each.ops)
+
+    def for_op(self, name: str) -> tuple[Rule, ...]:
+        """The rules that look at nodes of this op."""
+        return self._by_op.get(name, self._general)
+
+    def __add__(self, other: RuleSet) -> RuleSet:
+        return RuleSet(*self.rules, *other.rules)
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def shuffled(self, seed: int) -> RuleSet:
+        """The same rules in another order, for tests."""
+        order = list(self.rules)
+        random.Random(seed).shuffle(order)
+        return RuleSet(*order)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One step of the compiler: from a graph to one that computes the same."""
+
+    name: str
+    run: Callable[[Graph], Graph]
+
+
+def sweep(
+    graph: Graph,
+    rules: RuleSet,
+    hits: Counter[str] | None = None,
+    *,
+    rebuild: Rebuild = rebuild,
+) -> Graph:
+    """The graph with the rules applied wherever they fire; itself where none does.
+
+    Inputs stay the same variables; outputs keep their number and types. ``hits`` counts the
+    firings by rule. ``rebuild`` puts a node on other inputs of the same types.
+    """
+    hits = Counter() if hits is None else hits
+    # What each variable became; those that did not change became themselves.
+    new: dict[Variable, Variable] = {v: v for v in graph.inputs}
+    # What each variable under work was replaced by; its end is not known yet.
+    replaced: dict[Variable, Variable] = {}
+    stack: list[Variable] = list(reversed(graph.nodes))
+    limit = _CHANGES_PER_NODE * (len(stack) + 10)
+    while stack:
+        v = stack[-1]
+        if v in new:
+            stack.pop()
+            continue
+        if v in replaced:
+            # Met again before its replacement is settled: the rules go round in a circle.
+            new[v] = new.get(replaced[v], v)
+            stack.pop()
+            continue
+        changed = False
+        for x in v.inputs:
+            if new.get(x) is not x:
+                changed = True
+                break
+        if changed:
+            missing = [x for x in v.inputs if x not in new]
+            if missing:
+                stack.extend(missing)
+                continue
+            made = _on_inputs(v, [new[x] for x in v.inputs], rebuild)
+        else:
+            made = _first_result(v, rules.for_op(v.op.name), hits)
+        if made is v:
+            new[v] = v
+            stack.pop()
+        elif made in new:
+            new[v] = new[made]
+            stack.pop()
+        else:
+            replaced[v] = made
+            stack.append(made)
+            if len(replaced) > limit:
+                raise GraphError(f"the rules do not come to an end; they fired {dict(hits)}")
+    outputs = [new[v] for v in graph.outputs]
+    if all(a is b for a, b in zip(outputs, graph.outputs, strict=True)):
+        return graph
+    return Graph(graph.inputs, outputs)
+
+
+def fixpoint(
+    graph: Graph,
+    rules: RuleSet,
+    hits: Counter[str] | None = None,
+    *,
+    rebuild: Rebuild = rebuild,
+) -> Graph:
+    """The graph swept until nothing changes: once more than `sweep`, unless rules go in circles."""
+    for _ in range(_MAX_SWEEPS):
+        previous, graph = graph, sweep(graph, rules, hits, rebuild=rebuild)
+        if graph is previous:
+            break
+    return graph
+
+
+def _on_inputs(v: Variable, inputs: Sequence[Variable], rebuild: Rebuild) -> Variable:
+    """The variable on rewritten inputs; itself where its size would no longer be the same one."""
+    made = rebuild(v, inputs)
+    # A size that depends on data belongs to one node; users of the old one rely on it.
+    if made.type is not v.type or not carry_size(v, made):
+        return v
+    _take_over(v, made)
+    return made
+
+
+def _first_result(v: Variable, rules: Sequence[Rule], hits: Counter[str]) -> Variable:
+    """What the first rule that fires puts in place of the variable; itself where none does."""
+    for each in rules:
+        made = each.apply(v)
+        if made is None or made is v:
+            continue
+        if made.type is not v.type:
+            raise GraphError(f"rule {each.name} turned {v!r} into {made!r}: another type")
+        if carry_size(v, made):
+            hits[each.name] += 1
+            _take_over(v, made)
+            return made
+    return v
+
+
+def _take_over(old: Variable, new: Variable) -> None:
+    """Give a replacement the name and the user's lines of the original, unless it has its own."""
+    if not new.inputs:
+        return
+    name = provenance.name_of(old)
+    if name is not None and provenance.name_of(new) is None:
+        provenance.set_name(new, name)
+    lines = provenance.lines_of(old)
+    if lines and (old.op is new.op or not provenance.lines_of(new)):
+        provenance.set_lines(new, lines)

@@ -1,0 +1,197 @@
+"""Templates: rewrites written as formulas, compiled to Python functions.
+
+``template("log(1 + x)", "log1p(x)")`` is a rule for ``log``. A template is a Python expression of
+operators, numbers and ops called by name; every other name stands for any variable, the same one
+wherever it occurs. Commutative ops match in both orders; a number matches a constant all of whose
+elements equal it, whatever its dtype and shape. The result is brought to the type of the node that
+it replaces, so ``x * 1`` may well become ``broadcast_to(x, …)``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.dims import Size
+from ..core.op import OPS
+from ..core.variable import CONSTANT, Variable, make_constant, node
+from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to
+from ..ops.promotion import cast_to
+from ..ops.sizes import SIZE, size_of
+from .engine import Rule
+
+__all__ = ["find_sizes", "fit", "is_full_of", "template", "uniform"]
+
+_OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.FloorDiv: "floor_divide",
+    ast.Mod: "remainder",
+    ast.Pow: "power",
+    ast.USub: "negative",
+}
+
+
+def template(
+    before: str, after: str, *, when: Callable[..., bool] | None = None, name: str | None = None
+) -> Rule:
+    """The rule that replaces one formula by another; ``when`` is asked with the matched variables.
+
+    ``when`` takes them by the names that they have in the template.
+    """
+    formula = f"{before} → {after}"
+    pattern = ast.parse(before, mode="eval").body
+    root = _call(pattern)
+    if root is None:
+        raise ValueError(f"a template begins with an op: {before!r}")
+    source, namespace = _Matcher(pattern, ast.parse(after, mode="eval").body, when).source()
+    exec(compile(source, f"<template {formula}>", "exec"), namespace)
+    return Rule(name or formula, (root[0],), namespace["apply"], formula)
+
+
+def _call(pattern: ast.expr) -> tuple[str, list[ast.expr]] | None:
+    """The op and the operands that an expression stands for; None for a name or a number."""
+    if isinstance(pattern, ast.Call) and isinstance(pattern.func, ast.Name):
+        return pattern.func.id, pattern.args
+    if isinstance(pattern, ast.BinOp):
+        return _OPERATORS[type(pattern.op)], [pattern.left, pattern.right]
+    if isinstance(pattern, ast.UnaryOp) and not isinstance(pattern.operand, ast.Constant):
+        return _OPERATORS[type(pattern.op)], [pattern.operand]
+    return None
+
+
+class _Matcher:
+    """The source of a matcher while it is written."""
+
+    def __init__(
+        self, before: ast.expr, after: ast.expr, when: Callable[..., bool] | None
+    ) -> None:
+        self.before, self.after, self.when = before, after, when
+        self.lines = ["def apply(node):"]
+        self.indent = "    "
+        self.failure = "return None"
+        self.bound: list[str] = []
+        self.count = 0
+        self.namespace: dict[str, Any] = {"_uniform": uniform, "_fit": fit, "_when": when}
+
+    def source(self) -> tuple[str, dict[str, Any]]:
+        """The text of the function ``apply(node)``, and the names that it needs."""
+        # Breadth first: the cheap questions come before the deep ones.
+        pending: list[tuple[ast.expr, str]] = [(self.before, "node")]
+        while pending:
+            pattern, local = pending.pop(0)
+            call = _call(pattern)
+            if call is None:
+                self.leaf(pattern, local)
+            else:
+                if local != "node":
+                    self.demand(f"{local}.op is {self.op(call[0])}")
+                pending += zip(call[1], self.operands(call, local), strict=True)
+        names = ", ".join(f"{name}={name}" for name in self.bound)
+        if self.when is not None:
+            self.demand(f"_when({names})")
+        sources = "".join(f"{name}, " for name in self.bound)
+        self.write(f"return _fit({self.expression(self.after)}, node, ({sources}))")
+        self.lines.append("    return None")
+        return "\n".join(self.lines), self.namespace
+
+    def write(self, line: str) -> None:
+        self.lines.append(self.indent + line)
+
+    def demand(self, condition: str) -> None:
+        self.write(f"if not ({condition}): {self.failure}")
+
+    def op(self, name: str) -> str:
+        """The local name of an op."""
+        self.namespace[f"_{name}"] = OPS[name]
+        return f"_{name}"
+
+    def leaf(self, pattern: ast.expr, local: str) -> None:
+        if isinstance(pattern, ast.Name) and pattern.id in self.bound:
+            self.demand(f"{local} is {pattern.id}")
+        elif isinstance(pattern, ast.Name):
+            self.bound.append(pattern.id)
+            self.write(f"{pattern.id} = {local}")
+        else:
+            self.demand(f"_uniform({local}) == {ast.literal_eval(pattern)!r}")
+
+    def operands(self, call: tuple[str, list[ast.expr]], local: str) -> list[str]:
+        """Local names of a node's inputs; where the op is commutative, tried in both orders."""
+        name, patterns = call
+        locals_ = [f"_{self.count + i}" for i in range(len(patterns))]
+        self.count += len(patterns)
+        targets = "".join(f"{each}, " for each in locals_)
+        if "commutative" in OPS[name].traits:
+            self.write(f"for {targets}in ({local}.inputs, {local}.inputs[::-1]):")
+            self.indent += "    "
+            self.failure = "continue"
+        else:
+            self.write(f"{targets}= {local}.inputs")
+        return locals_
+
+    def expression(self, after: ast.expr) -> str:
+        call = _call(after)
+        if call is None:
+            return ast.unparse(after)
+        operands = "".join(f"{self.expression(each)}, " for each in call[1])
+        return f"{self.op(call[0])}.build(({operands}))"
+
+
+# --- what templates and rules ask and make ------------------------------------------------------
+
+
+def uniform(x: Variable) -> np.generic | None:
+    """The value that all elements of a constant have (however it is broadcast), or None."""
+    while x.op is BROADCAST_TO or x.op is REARRANGE:
+        x = x.inputs[0]
+    if x.op is not CONSTANT:
+        return None
+    array = x.params[0].array
+    return array.reshape(-1)[0] if array.size == 1 else None
+
+
+def is_full_of(x: Variable, value: float) -> bool:
+    """Whether all elements of a constant are known to have this value."""
+    return uniform(x) == value
+
+
+def fit(made: Any, model: Variable, sources: Sequence[Variable]) -> Variable | None:
+    """``made`` (a variable or a number), cast and broadcast to the type of ``model``.
+
+    Symbolic sizes are read off ``sources``; None where they do not have them.
+    """
+    if not isinstance(made, Variable):
+        made = make_constant(model.dtype.type(made))
+    if made.type is model.type:
+        return made
+    made = cast_to(made, model.dtype)
+    if made.type is model.type:
+        return made
+    sizes = find_sizes(model.type.shape, (*model.inputs, *sources))
+    return None if sizes is None else broadcast_to(made, sizes)
+
+
+def find_sizes(shape: Sequence[Size], sources: Sequence[Variable]) -> list[Any] | None:
+    """The sizes as ints and integer scalars, read off the sources; None where they lack one."""
+    found: list[Any] = []
+    for size in shape:
+        scalar = size if isinstance(size, int) else _find_size(size, sources)
+        if scalar is None:
+            return None
+        found.append(scalar)
+    return found
+
+
+def _find_size(size: Size, sources: Sequence[Variable]) -> Variable | None:
+    for source in sources:
+        if size in source.type.shape:
+            return node(SIZE, (source,), (source.type.shape.index(size),))
+    for source in sources:
+        if source.type.shape == () and source.dtype.kind in "iu" and size_of(source) == size:
+            return source
+    return None

@@ -1,0 +1,450 @@
+"""The noise of shapes: sizes, broadcasts, views of views, and sums that move no number.
+
+These rules belong to `simplify`. Each moves or drops elements without computing, but for
+``merge_sums`` and ``sum_of_equals``, which add in another order, and ``add_to_part``, where
+a zero may change its sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.dims import Size, product
+from ..core.errors import SymgraphError
+from ..core.variable import ITEM, Variable, make_constant, node
+from ..ops.broadcast import (
+    BROADCAST_TO,
+    REARRANGE,
+    SUM,
+    broadcast_shapes,
+    broadcast_to,
+    rearrange,
+    reduce_sum,
+)
+from ..ops.elementwise import multiply
+from ..ops.promotion import cast_to
+from ..ops.shape import CONCATENATE, RESHAPE
+from ..ops.sizes import CHECK_SIZE, SIZE, size_of
+from ..ops.slices import ADD_SLICE, SLICE, SYMBOL, At, Entry, Span, read_slice
+from .engine import RuleSet, rule
+from .pattern import find_sizes, fit, is_full_of, uniform
+
+__all__ = ["SHAPES"]
+
+# --- sizes --------------------------------------------------------------------------------------
+
+
+@rule("size")
+def find_size(v: Variable) -> Variable | None:
+    """size(f(x)) → size(x): read where the size comes from, so that no value lives for its size."""
+    (x,), (axis,) = v.inputs, v.params
+    size = x.type.shape[axis]
+    if isinstance(size, int):
+        return make_constant(np.int64(size))
+    # A check that fails must do so even where only the size is used.
+    if x.op is CHECK_SIZE:
+        return None
+    sources = x.inputs[0].inputs if x.op is ITEM else x.inputs
+    for source in sorted(sources, key=lambda source: source.op is not CHECK_SIZE):
+        if size in source.type.shape:
+            return node(SIZE, (source,), (source.type.shape.index(size),))
+    for source in sources:
+        if source.type.ndim == 0 and source.dtype.kind in "iu" and size_of(source) == size:
+            return cast_to(source, v.dtype)
+    return None
+
+
+@rule("check_size")
+def drop_check(v: Variable) -> Variable | None:
+    """check_size(x, y) → x where both sizes are known to be the same."""
+    x, other = v.inputs
+    axis, other_axis, _ = v.params
+    return x if x.type.shape[axis] == other.type.shape[other_axis] else None
+
+
+@rule("maximum")
+def drop_bound(v: Variable) -> Variable | None:
+    """maximum(size(x), 0) → size(x)."""
+    for x, bound in (v.inputs, v.inputs[::-1]):
+        if x.op is SIZE:
+            value = uniform(bound)
+            if value is not None and value <= 0:
+                return fit(x, v, v.inputs)
+    return None
+
+
+# --- broadcasts ---------------------------------------------------------------------------------
+
+
+@rule("broadcast_to")
+def merge_broadcasts(v: Variable) -> Variable | None:
+    """broadcast_to(x, as it is) → x; broadcast_to(broadcast_to(x, a), b) → broadcast_to(x, b)."""
+    x = v.inputs[0]
+    if x.type is v.type:
+        return x
+    if x.op is BROADCAST_TO:
+        return node(BROADCAST_TO, (x.inputs[0], *v.inputs[1:]), v.params)
+    return None
+
+
+@rule("broadcast_to", "reshape", "iota")
+def fix_sizes(v: Variable) -> Variable | None:
+    """f(x, sizes) → f(x, numbers), where the sizes are numbers."""
+    template = v.params[0]
+    fixed = tuple(
+        size if entry is None and isinstance(size, int) else entry
+        for entry, size in zip(template, v.type.shape, strict=True)
+    )
+    if fixed == template:
+        return None
+    symbols = template.count(None)
+    operands, sizes = v.inputs[:-symbols], v.inputs[-symbols:]
+    open_entries = [entry for old, entry in zip(template, fixed, strict=True) if old is None]
+    kept = [size for entry, size in zip(open_entries, sizes, strict=True) if entry is None]
+    return _typed(v, lambda: node(v.op, (*operands, *kept), (fixed, *v.params[1:])))
+
+
+@rule()
+def narrow_operands(v: Variable) -> Variable | None:
+    """f(broadcast_to(x), y) → f(x, y) where y has the shape, else → broadcast_to(f(x, y))."""
+    for x in v.inputs:
+        if x.op is BROADCAST_TO:
+            break
+    else:
+        return None
+    if "elementwise" not in v.op.traits:
+        return None
+    inputs = list(v.inputs)
+    for i, x in enumerate(inputs):
+        if x.op is BROADCAST_TO and _shape_with(inputs, i, x.inputs[0]) == v.type.shape:
+            inputs[i] = x.inputs[0]
+    if inputs != list(v.inputs):
+        return node(v.op, inputs, v.params)
+    # Without the broadcasts that are left the shape would be smaller: compute before them.
+    wide = next(x for x in inputs if x.op is BROADCAST_TO)
+    inputs = [x.inputs[0] if x.op is BROADCAST_TO else x for x in inputs]
+    if wide.type.shape != v.type.shape:
+        return None
+    return node(BROADCAST_TO, (node(v.op, inputs, v.params), *wide.inputs[1:]), wide.params)
+
+
+def _shape_with(inputs: Sequence[Variable], position: int, x: Variable) -> tuple[Size, ...]:
+    """The shape to which the inputs broadcast with another one at a position."""
+    shapes = [x.type.shape if i == position else y.type.shape for i, y in enumerate(inputs)]
+    return broadcast_shapes(shapes, "broadcast_to")
+
+
+@rule("rearrange", "reshape", "slice")
+def view_of_one_value(v: Variable) -> Variable | None:
+    """view(broadcast_to(constant)) → broadcast_to(constant)."""
+    wide = v.inputs[0]
+    if wide.op is not BROADCAST_TO or uniform(wide) is None:
+        return None
+    value = wide.inputs[0]
+    if v.op is SLICE:
+        for size, entry in zip(wide.type.shape, v.params[0], strict=True):
+            # An index may turn out to lie outside the axis, which is for the call to report.
+            if isinstance(entry, At) and (entry.index == SYMBOL or not isinstance(size, int)):
+                return None
+    if v.op is RESHAPE and product(wide.type.shape) != product(v.type.shape):
+        return None  # so is whether these fit
+    sizes = find_sizes(v.type.shape, (*v.inputs[1:], wide, *wide.inputs[1:]))
+    if sizes is None or value.type.ndim > len(sizes):
+        return None
+    return broadcast_to(value, sizes)
+
+
+# --- views --------------------------------------------------------------------------------------
+
+
+@rule("rearrange")
+def merge_rearranges(v: Variable) -> Variable | None:
+    """rearrange(x, as it is) → x; rearrange(rearrange(x, a), b) → rearrange(x, a then b)."""
+    (x,), (order,) = v.inputs, v.params
+    if order == tuple(range(x.ndim)):
+        return x
+    if x.op is REARRANGE:
+        (inner,) = x.params
+        return rearrange(x.inputs[0], [None if axis is None else inner[axis] for axis in order])
+    return None
+
+
+@rule("reshape")
+def merge_reshapes(v: Variable) -> Variable | None:
+    """reshape(x, as it is) → x; reshape(reshape(x, a), b) → reshape(x, b)."""
+    x = v.inputs[0]
+    if x.type is v.type:
+        return x
+    if x.op is not RESHAPE:
+        return None
+    source = x.inputs[0]
+    # Sizes that are not known to fit are checked by the inner one.
+    if product(source.type.shape) != product(x.type.shape):
+        return None
+    return _typed(v, lambda: node(RESHAPE, (source, *v.inputs[1:]), v.params))
+
+
+@rule("reshape")
+def reshape_axes_of_one(v: Variable) -> Variable | None:
+    """reshape(x, the same sizes but for ones) → rearrange(x)."""
+    x = v.inputs[0]
+    ours = [axis for axis, size in enumerate(x.type.shape) if size != 1]
+    theirs = [size for size in v.type.shape if size != 1]
+    if [x.type.shape[axis] for axis in ours] != theirs:
+        return None
+    kept = iter(ours)
+    return rearrange(x, [None if size == 1 else next(kept) for size in v.type.shape])
+
+
+@rule("slice")
+def slice_before_rearrange(v: Variable) -> Variable | None:
+    """slice(rearrange(x)) → rearrange(slice(x))."""
+    moved, *symbols = v.inputs
+    if moved.op is not REARRANGE or symbols:
+        return None
+    (x,), (order,), (entries,) = moved.inputs, moved.params, v.params
+    inner: list[Entry] = [None] * x.ndim
+    outer: list[int | None] = []
+    for axis, entry in zip(order, entries, strict=True):
+        if axis is not None:
+            inner[axis] = entry
+        if isinstance(entry, At):
+            continue  # a new axis has one element, at 0 and at -1
+        if axis is None and entry is not None:
+            return None
+        outer.append(axis)
+    # Axes that an index takes away move those behind them.
+    gone = [axis for axis, entry in enumerate(inner) if isinstance(entry, At)]
+    behind = [None if axis is None else axis - sum(g < axis for g in gone) for axis in outer]
+    return rearrange(read_slice(x, inner, ()), behind)
+
+
+@rule("slice")
+def merge_slices(v: Variable) -> Variable | None:
+    """slice(slice(x, a), b) → slice(x, a then b), where the bounds are numbers."""
+    inner, *symbols = v.inputs
+    if inner.op is not SLICE or symbols or len(inner.inputs) > 1:
+        return None
+    (x,) = inner.inputs
+    rest = iter(v.params[0])
+    merged: list[Entry] = []
+    for first in inner.params[0]:
+        if isinstance(first, At):
+            merged.append(first)
+            continue
+        second = next(rest)
+        if first is None or second is None:
+            merged.append(second if first is None else first)
+            continue
+        both = _merge_entries(first, second)
+        if both is None:
+            return None
+        merged.append(both)
+    return _typed(v, lambda: node(SLICE, (x,), (tuple(merged),)))
+
+
+def _merge_entries(first: Any, second: Any) -> Entry:
+    """The part of a part of one axis; None where it cannot be told without the size."""
+    if first.step != 1 or first.stop is not None or first.start < 0:
+        return None
+    if isinstance(second, At):
+        return At(first.start + second.index) if second.index >= 0 else None
+    stop = second.stop
+    if second.start < 0 or (stop is not None and stop < 0):
+        return None
+    if stop is not None:
+        stop += first.start
+    return Span(first.start + second.start, stop, second.step)
+
+
+def _typed(v: Variable, make: Any) -> Variable | None:
+    """What is made, or None where it cannot be shown to have the type of ``v``."""
+    try:
+        made = make()
+    except SymgraphError:
+        return None
+    return made if made.type is v.type else None
+
+
+# --- joining and cutting ------------------------------------------------------------------------
+
+
+@rule("concatenate")
+def merge_concatenates(v: Variable) -> Variable | None:
+    """concatenate(x) → x; concatenate(concatenate(x, y), nothing, z) → concatenate(x, y, z)."""
+    (axis,) = v.params
+    parts: list[Variable] = []
+    for x in v.inputs:
+        if x.op is CONCATENATE and x.params == v.params:
+            parts += x.inputs
+        elif x.type.shape[axis] != 0:
+            parts.append(x)
+    if len(parts) == 1:
+        return parts[0]
+    if not parts or parts == list(v.inputs):
+        return None
+    return node(CONCATENATE, parts, v.params)
+
+
+@rule("slice")
+def slice_of_concatenate(v: Variable) -> Variable | None:
+    """slice(concatenate(x, y)) → slice(x), where it lies in x."""
+    whole, *symbols = v.inputs
+    if whole.op is not CONCATENATE or symbols:
+        return None
+    (axis,), (entries,) = whole.params, v.params
+    entry = entries[axis]
+    if entry is None:
+        return None
+    start = 0
+    for part in whole.inputs:
+        size = part.type.shape[axis]
+        if not isinstance(size, int):
+            return None
+        inside = _entry_within(entry, start, size, whole.type.shape[axis])
+        if inside is not None:
+            moved = (*entries[:axis], inside, *entries[axis + 1 :])
+            return _typed(v, lambda: read_slice(part, moved, ()))  # noqa: B023 (called at once)
+        start += size
+    return None
+
+
+def _entry_within(entry: Any, start: int, size: int, total: Size) -> Entry:
+    """The entry for the part of an axis from ``start``; None where it is not all in there."""
+    if isinstance(entry, At):
+        index = entry.index
+        if index < 0:
+            if not isinstance(total, int):
+                return None
+            index += total
+        return At(index - start) if start <= index < start + size else None
+    if entry.stop is None or entry.start < 0 or entry.stop < 0 or entry.start >= entry.stop:
+        return None
+    if start <= entry.start and entry.stop <= start + size:
+        return Span(entry.start - start, entry.stop - start, entry.step)
+    return None
+
+
+@rule("add")
+def add_to_part(v: Variable) -> Variable | None:
+    """x + add_slice(zeros, y) → add_slice(x, y)."""
+    for x, part in (v.inputs, v.inputs[::-1]):
+        if part.op is ADD_SLICE and is_full_of(part.inputs[0], 0) and x.type is part.type:
+            return node(ADD_SLICE, (x, *part.inputs[1:]), part.params)
+    return None
+
+
+@rule("add_slice")
+def join_parts(v: Variable) -> Variable | None:
+    """add_slice(add_slice(zeros, x), y) → concatenate(x, y), where they fill the axis."""
+    parts: dict[int, tuple[Any, Variable]] = {}
+    axis = -1
+    whole = v
+    while whole.op is ADD_SLICE:
+        base, values, *symbols = whole.inputs
+        (entries,) = whole.params
+        used = [i for i, entry in enumerate(entries) if entry is not None]
+        if symbols or len(used) != 1 or (axis not in (-1, used[0])):
+            return None
+        (axis,) = used
+        span = entries[axis]
+        if not isinstance(span, Span) or span.step != 1 or span.start < 0 or span.start in parts:
+            return None
+        parts[span.start] = (span.stop, values)
+        whole = base
+    if not is_full_of(whole, 0):
+        return None
+    position: Any = 0
+    ordered: list[Variable] = []
+    while position is not None and position != v.type.shape[axis]:
+        if position not in parts:
+            return None
+        position, values = parts.pop(position)
+        ordered.append(values)
+    if parts or len(ordered) < 2:
+        return None
+    return _typed(v, lambda: node(CONCATENATE, ordered, (axis,)))
+
+
+# --- sums ---------------------------------------------------------------------------------------
+
+
+@rule("sum")
+def merge_sums(v: Variable) -> Variable | None:
+    """sum(x, axes of size 1) → rearrange(x); sum(sum(x, a), b) → sum(x, a and b)."""
+    (x,), (axes, keepdims) = v.inputs, v.params
+    if all(x.type.shape[axis] == 1 for axis in axes):
+        return x if keepdims else rearrange(x, [i for i in range(x.ndim) if i not in axes])
+    if x.op is not SUM:
+        return None
+    (source,), (inner, inner_keepdims) = x.inputs, x.params
+    # For each axis of x the axis of the source that it is; None where that was summed.
+    origins: list[int | None] = [
+        None if axis in inner else axis
+        for axis in range(source.ndim)
+        if inner_keepdims or axis not in inner
+    ]
+    summed = {*inner, *(axis for i in axes if (axis := origins[i]) is not None)}
+    kept = [axis for axis in range(source.ndim) if axis not in summed]
+    order = [
+        None if i in axes or origin is None else kept.index(origin)
+        for i, origin in enumerate(origins)
+        if keepdims or i not in axes
+    ]
+    return rearrange(reduce_sum(source, sorted(summed)), order)
+
+
+@rule("sum")
+def sum_of_equals(v: Variable) -> Variable | None:
+    """sum(broadcast_to(x)) → x * n."""
+    (wide,), (axes, keepdims) = v.inputs, v.params
+    if wide.op is not BROADCAST_TO:
+        return None
+    x = wide.inputs[0]
+    extra = wide.ndim - x.ndim
+    # Summed axes that repeat x, and those that are its own.
+    repeated = [a for a in axes if a < extra or x.type.shape[a - extra] != wide.type.shape[a]]
+    own = [axis - extra for axis in axes if axis not in repeated]
+    count = product(wide.type.shape[axis] for axis in repeated)
+    # Nothing at all sums to 0, also where x is infinite: the count must be known.
+    if not repeated or not isinstance(count, int) or count == 0:
+        return None
+    if v.dtype.kind == "f" and float(v.dtype.type(count)) != count:
+        return None
+    order = [
+        None if axis in axes else axis - extra
+        for axis in range(wide.ndim)
+        if keepdims or axis not in axes
+    ]
+    if any(axis is not None and axis < 0 for axis in order):
+        # A leading axis is repeated and stays: the sum is repeated along it.
+        order = [None if axis is not None and axis < 0 else axis for axis in order]
+    total = reduce_sum(x, own, keepdims=True)
+    with np.errstate(all="ignore"):
+        number = np.asarray(count).astype(v.dtype)
+    return fit(rearrange(multiply(total, make_constant(number)), order), v, wide.inputs)
+
+
+SHAPES = RuleSet(
+    find_size,
+    drop_check,
+    drop_bound,
+    merge_broadcasts,
+    fix_sizes,
+    view_of_one_value,
+    merge_rearranges,
+    merge_reshapes,
+    reshape_axes_of_one,
+    slice_before_rearrange,
+    merge_slices,
+    merge_concatenates,
+    slice_of_concatenate,
+    add_to_part,
+    join_parts,
+    merge_sums,
+    sum_of_equals,
+    narrow_operands,
+)

@@ -1,0 +1,211 @@
+"""The arguments of `scan` taken apart: sequences, initial values and the number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.dims import known_different
+from ..core.errors import ScanError, explain
+from ..core.types import is_integer
+from ..core.variable import CONSTANT, Variable, make_constant
+from ..ops.broadcast import broadcast_to, rearrange
+from ..ops.elementwise import minimum, subtract
+from ..ops.promotion import as_variable, cast_to, is_weak
+from ..ops.sizes import as_scalar, check_size, shape_of
+
+__all__ = [
+    "SequenceArgument",
+    "StateArgument",
+    "as_list",
+    "is_int",
+    "number_of_steps",
+    "of_length",
+    "parse_other",
+    "parse_sequence",
+    "parse_state",
+]
+
+_INT64 = np.dtype("int64")
+
+
+@dataclass
+class SequenceArgument:
+    """What each step reads a row of: the rows at ``offsets`` from the step's own number."""
+
+    variable: Variable
+    offsets: tuple[int, ...]
+    taps: tuple[int, ...]
+
+    @property
+    def reach(self) -> int:
+        """How many rows at an end no step starts at."""
+        return max((0, *self.taps)) - min((0, *self.taps))
+
+
+@dataclass
+class StateArgument:
+    """An output: its initial rows and taps, or neither where later steps do not read it."""
+
+    initial: Variable | None
+    taps: tuple[int, ...]
+    weak: bool = False
+    label: str = "output"
+
+
+def as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return [value]
+
+
+def is_int(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def _parse_taps(given: Any, default: int, label: str) -> tuple[int, ...]:
+    taps = [default] if given is None else [given] if is_int(given) else list(given)
+    if not all(is_int(tap) for tap in taps):
+        raise ScanError(f"scan: taps of {label} are ints, not {given!r}")
+    if len(set(taps)) != len(taps):
+        raise ScanError(f"scan: a tap of {label} is given twice: {taps}")
+    return tuple(int(tap) for tap in taps)
+
+
+def _parse_dict(value: dict, key: str, label: str) -> tuple[Any, Any]:
+    unknown = set(value) - {key, "taps"}
+    if unknown or key not in value:
+        raise ScanError(
+            f"scan: {label} is a variable or a dict with {key!r} and 'taps'; found {sorted(value)}"
+        )
+    return value[key], value.get("taps")
+
+
+def parse_sequence(value: Any, *, go_backwards: bool) -> SequenceArgument:
+    given = None
+    if isinstance(value, dict):
+        value, given = _parse_dict(value, "input", "a sequence")
+    x = as_variable(value, "scan")
+    if x.ndim == 0:
+        raise ScanError(
+            explain(
+                f"scan: a sequence has at least one axis; {provenance.describe(x)} has none",
+                line=provenance.user_line(),
+                remedy="What does not change over time belongs into non_sequences.",
+            )
+        )
+    taps = _parse_taps(given, 0, "a sequence")
+    if not taps:
+        raise ScanError("scan: a sequence with an empty list of taps would never be read")
+    earliest, latest = min((0, *taps)), max((0, *taps))
+    if go_backwards:
+        return SequenceArgument(x[::-1], tuple(latest - tap for tap in taps), taps)  # type: ignore[index]
+    return SequenceArgument(x, tuple(tap - earliest for tap in taps), taps)
+
+
+def parse_state(position: int, value: Any) -> StateArgument:
+    label = f"output {position}"
+    given, in_rows = None, False
+    if isinstance(value, dict):
+        value, given = _parse_dict(value, "initial", "an entry of outputs_info")
+        in_rows = given is not None
+    if value is None:
+        return StateArgument(None, (), label=label)
+    taps = _parse_taps(given, -1, label)
+    if not taps:
+        return StateArgument(None, (), label=label)
+    if max(taps) >= 0:
+        raise ScanError(f"scan: taps of {label} are negative, for past values; found {list(taps)}")
+    initial = as_variable(value, "scan")
+    if initial.name:
+        label = f"output {position} (from {initial.name!r})"
+    depth = -min(taps)
+    if not in_rows:
+        rows = rearrange(initial, [None, *range(initial.ndim)])
+        return StateArgument(rows, taps, weak=is_weak(value), label=label)
+    if initial.ndim == 0 or known_different(initial.type.shape[0], depth):
+        raise ScanError(
+            explain(
+                f"scan: taps {list(taps)} of {label} need {depth} initial rows; "
+                f"{provenance.describe(initial)} has "
+                f"{initial.type.shape[0] if initial.ndim else 'no axis'}",
+                line=provenance.user_line(),
+                remedy="Stack one row for each step back to the oldest tap, the oldest first.",
+            )
+        )
+    if initial.type.shape[0] != depth:
+        initial = check_size(initial, 0, of_length(depth), 0, f"scan: initial rows of {label}")
+    return StateArgument(initial, taps, label=label)
+
+
+def parse_other(value: Any) -> Any:
+    """A non-sequence as the step gets it: Python numbers stay weak."""
+    return value if is_weak(value) or callable(value) else as_variable(value, "scan")
+
+
+def of_length(size: Any) -> Variable:
+    return broadcast_to(make_constant(0), (size,))
+
+
+def number_of_steps(sequences: Sequence[SequenceArgument], n_steps: Any) -> Variable:
+    """The number of steps, an int64 scalar: ``n_steps``, or as many as the sequences allow."""
+    allowed: list[Any] = []
+    for sequence in sequences:
+        length = shape_of(sequence.variable)[0]
+        if sequence.reach:
+            length = (
+                max(length - sequence.reach, 0)
+                if isinstance(length, int)
+                else subtract(length, sequence.reach)
+            )
+        if length not in allowed:
+            allowed.append(length)
+    if n_steps is not None:
+        return _check_steps(n_steps, sequences)
+    if not allowed:
+        raise ScanError(
+            explain(
+                "scan: the number of steps is not known",
+                line=provenance.user_line(),
+                remedy="Give n_steps, or a sequence.",
+            )
+        )
+    numbers = [length for length in allowed if isinstance(length, int)]
+    symbols = [length for length in allowed if not isinstance(length, int)]
+    shortest: Any = min(numbers) if numbers else symbols.pop(0)
+    for length in symbols:
+        shortest = minimum(shortest, length)
+    return as_scalar(shortest)
+
+
+def _check_steps(n_steps: Any, sequences: Sequence[SequenceArgument]) -> Variable:
+    steps = as_variable(n_steps, "scan")
+    if steps.ndim != 0 or not is_integer(steps.dtype):
+        raise ScanError(
+            explain(
+                f"scan: n_steps is an integer scalar, not {provenance.describe(steps)}",
+                line=provenance.user_line(),
+                remedy="Convert it with .astype('int64').",
+            )
+        )
+    if steps.op is CONSTANT:
+        number = int(steps.params[0].array)
+        if number < 0:
+            raise ScanError(f"scan: n_steps is at least 0, not {number}")
+        for sequence in sequences:
+            length = sequence.variable.type.shape[0]
+            if isinstance(length, int) and length - sequence.reach < number:
+                raise ScanError(
+                    explain(
+                        f"scan: n_steps is {number}, but {provenance.describe(sequence.variable)} "
+                        f"allows {max(length - sequence.reach, 0)} steps",
+                        line=provenance.user_line(),
+                    )
+                )
+    return cast_to(steps, _INT64)

@@ -1,0 +1,140 @@
+"""How many loops and bodies a graph has, and which of them are one computation run again.
+
+Merging loops hides repetition (the nodes stay as many, the bodies in them grow), so bodies are what
+counts. Two loops repeat each other when they have one body and their corresponding parameters
+derive from the same shared variables, at other values: what a look-ahead by substitution does to
+every loop of a model. Layers with parameters of their own are no repeats, nor is one layer applied
+to two inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..core.graph import Graph
+from ..core.provenance import Line, lines_of
+from ..core.variable import SharedVariable, Variable, ancestors
+from .op import Loop, is_scan
+
+__all__ = ["Census", "RepeatedBody", "count_loops"]
+
+
+@dataclass(frozen=True)
+class RepeatedBody:
+    """Loops that run one body at other values of the same parameters."""
+
+    loops: tuple[Variable, ...]
+    lines: tuple[Line, ...]
+    """The user's line for each of the loops: the innermost ones by which they differ."""
+
+    @property
+    def excess(self) -> int:
+        """How many of the bodies are too many."""
+        return len(self.loops) - 1
+
+    def __str__(self) -> str:
+        first, *others = map(str, self.lines)
+        again = ", ".join(others)
+        name = self.loops[0].name
+        return f"loop{f' {name!r}' if name else ''} of {first}, again at {again}"
+
+
+@dataclass(frozen=True)
+class Census:
+    """The loops of a graph, nested ones included."""
+
+    loops: int
+    bodies: int
+    distinct_bodies: int
+    repeated: tuple[RepeatedBody, ...]
+
+    @property
+    def excess(self) -> int:
+        """How many bodies repeat others."""
+        return sum(group.excess for group in self.repeated)
+
+
+def count_loops(outputs: Sequence[Variable]) -> Census:
+    """The census of everything that the outputs are made of."""
+    scans = [v for v in ancestors(outputs) if is_scan(v)]
+    bodies = list(_all_bodies(scans))
+    return Census(len(bodies), len(bodies), len(set(bodies)), tuple(_find_repeated(scans)))
+
+
+def _all_bodies(scans: Iterable[Variable]) -> Iterable[Graph]:
+    """The body of each loop and of each loop within it."""
+    pending = list(scans)
+    while pending:
+        body: Graph = pending.pop().params[0]
+        yield body
+        pending += [v for v in body.nodes if is_scan(v)]
+
+
+def _find_repeated(scans: Sequence[Variable]) -> Iterable[RepeatedBody]:
+    by_body: dict[Graph, list[list[Variable]]] = {}
+    for scan in scans:
+        groups = by_body.setdefault(scan.params[0], [])
+        for group in groups:
+            if _repeats(group[0], scan):
+                group.append(scan)
+                break
+        else:
+            groups.append([scan])
+    for groups in by_body.values():
+        for group in groups:
+            if len(group) > 1:
+                yield RepeatedBody(tuple(group), _telling_lines(group))
+
+
+def _repeats(a: Variable, b: Variable) -> bool:
+    """Whether two loops of one body run it at different values of the same parameters."""
+    different = False
+    for x, y in zip(Loop(a).others, Loop(b).others, strict=True):
+        if x is y:
+            continue
+        ours, theirs = _parameters_of(x), _parameters_of(y)
+        if not ours and not theirs:
+            continue  # no parameters: a size, or data
+        if not _derive_from_one(x, y):
+            return False
+        different = True
+    return different
+
+
+def _derive_from_one(x: Variable, y: Variable) -> bool:
+    """Whether both are made in one way from one shared variable, or values that stand in for it."""
+    pairs = [(x, y)]
+    for _ in range(200):
+        if not pairs:
+            return True
+        x, y = pairs.pop()
+        if x is y:
+            continue
+        same_view = (
+            x.op is y.op and x.params == y.params and x.inputs and "elementwise" not in x.op.traits
+        )
+        if same_view:
+            pairs += zip(x.inputs, y.inputs, strict=True)
+        elif not (_stand_ins(x) & _stand_ins(y)):
+            return False
+    return not pairs
+
+
+def _parameters_of(x: Variable) -> set[Variable]:
+    return {v for v in ancestors([x]) if isinstance(v, SharedVariable)}
+
+
+def _stand_ins(x: Variable) -> set[Variable]:
+    """The shared variables of the type of ``x`` from which it derives."""
+    return {v for v in _parameters_of(x) if v.type is x.type}
+
+
+def _telling_lines(scans: Sequence[Variable]) -> tuple[Line, ...]:
+    """For each loop one of its recorded lines: the innermost depth at which they are not all one."""
+    recorded = [lines_of(scan) or (Line("<unknown>", 0, "<unknown>"),) for scan in scans]
+    for depth in range(min(map(len, recorded))):
+        lines = tuple(stack[depth] for stack in recorded)
+        if len(set(lines)) > 1:
+            return lines
+    return tuple(stack[0] for stack in recorded)

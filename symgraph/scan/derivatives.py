@@ -1,0 +1,74 @@
+"""Whole matrices of derivatives: a loop over the elements of what is differentiated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autodiff.arguments import float_variables
+from ..autodiff.reverse import check_policy, grad, pull_back, refuse_disconnected
+from ..core.graph import replace
+from ..core.variable import Variable, make_constant, make_input
+from ..ops.broadcast import broadcast_to
+from ..ops.create import arange
+from ..ops.comparison import eq
+from ..ops.promotion import cast_to
+from ..ops.shape import reshape
+from ..ops.sizes import shape_of, total_size
+from .build import scan
+
+__all__ = ["hessian", "jacobian"]
+
+
+def jacobian(y: Variable, x: Any, *, disconnected: str = "raise") -> Any:
+    """The derivative of each element of ``y`` by each one of ``x``, of shape ``y.shape + x.shape``.
+
+    For a list ``x`` a list; all are computed in one loop over the elements of ``y``. Where ``y``
+    does not depend on a variable: a `DisconnectedError`, or zeros with ``disconnected="zero"``.
+    """
+    check_policy(disconnected, "jacobian")
+    float_variables([y], "jacobian", "y")
+    wanted, several = float_variables(x, "jacobian", "x")
+    # Linear in the probe, which is at each step another unit vector.
+    probe = make_input(y.type)
+    pulled = pull_back({y: probe}, wanted)
+    for v, cotangent in zip(wanted, pulled, strict=True):
+        if cotangent is None and disconnected == "raise":
+            refuse_disconnected([y], v, function="jacobian")
+    found = iter(_rows(y, probe, [ct for ct in pulled if ct is not None]))
+    results = [
+        _zeros(y, v) if ct is None else reshape(next(found), (*shape_of(y), *shape_of(v)))
+        for v, ct in zip(wanted, pulled, strict=True)
+    ]
+    return results if several else results[0]
+
+
+def hessian(cost: Variable, x: Any) -> Any:
+    """The second derivatives of a float scalar, of shape ``x.shape + x.shape``.
+
+    For a list ``x``, a list: for each variable the second derivatives by itself alone.
+    """
+    wanted, several = float_variables(x, "hessian", "x")
+    results = [
+        jacobian(gradient, v, disconnected="zero")
+        for gradient, v in zip(grad(cost, wanted), wanted, strict=True)
+    ]
+    return results if several else results[0]
+
+
+def _rows(y: Variable, probe: Variable, pulled: list[Variable]) -> list[Variable]:
+    """What was pulled back, for each unit vector in place of the probe, along a leading axis."""
+    if not pulled:
+        return []
+    elements = arange(total_size(y))
+
+    def row(element: Variable) -> list[Variable]:
+        unit = reshape(cast_to(eq(elements, element), y.dtype), shape_of(y))
+        return replace(pulled, {probe: unit})
+
+    return scan(row, [elements])
+
+
+def _zeros(y: Variable, x: Variable) -> Variable:
+    return broadcast_to(make_constant(np.zeros((), x.dtype)), (*shape_of(y), *shape_of(x)))

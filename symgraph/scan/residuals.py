@@ -1,0 +1,147 @@
+"""What a gradient loop computes again, although the loop before it had it already.
+
+A gradient loop needs values of its loop's body (gates, say) and computes them from the states that
+the loop left behind. Where such a value is dear, the loop keeps it over time as one more output, and
+the gradient loop reads it. Both bodies are interned expressions: writing the loop's body over the
+gradient loop's symbols gives the very nodes that the two have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ..core.dims import Size
+from ..core.graph import replace
+from ..core.variable import ITEM, Variable, ancestors, item, make_input
+from ..ops.sizes import size_of
+from ..ops.slices import SLICE, SYMBOL, Span
+from .close import find_varying
+from .op import Loop
+from .open import OpenLoop
+
+__all__ = ["Residual", "find_residuals", "loops_behind"]
+
+# Elementwise ops that cost about as much as reading the result from memory, or less.
+CHEAP = frozenset(
+    "add subtract multiply negative maximum minimum absolute sign where cast equal not_equal less "
+    "less_equal greater greater_equal logical_and logical_or logical_not square".split()
+)
+
+
+class Residual(NamedTuple):
+    """A node of a loop's body, and the node of the gradient loop's open body that equals it."""
+
+    kept: Variable
+    computed: Variable
+
+
+class Row(NamedTuple):
+    """A row of an array that step ``t`` reads: ``base[start + direction * t]``."""
+
+    base: Variable
+    start: Size
+    direction: int
+
+    def in_reverse(self, n_steps: Size) -> Row:
+        """The row in terms of the step number of a loop that runs the other way."""
+        return Row(self.base, self.start + self.direction * (n_steps - 1), -self.direction)
+
+
+def row_read(sequence: Variable, offset: int) -> Row:
+    """Which row of which array a step reads from ``sequence[t + offset]``, slices seen through."""
+    start: Size = offset
+    direction = 1
+    while sequence.op is SLICE and _slices_rows(sequence):
+        span = sequence.params[0][0]
+        first = size_of(sequence.inputs[1]) if span.start == SYMBOL else span.start
+        if span.step == -1:
+            start, direction = sequence.type.shape[0] - 1 - start, -direction
+        start = start + first
+        sequence = sequence.inputs[0]
+    return Row(sequence, start, direction)
+
+
+def _slices_rows(sliced: Variable) -> bool:
+    """Whether this is ``x[a:b]`` or ``x[a:b][::-1]``, of the first axis alone."""
+    span, *others = sliced.params[0]
+    return (
+        isinstance(span, Span)
+        and span.step in (1, -1)
+        and (span.start == SYMBOL or span.start >= 0)  # type: ignore[operator]
+        and all(entry is None for entry in others)
+    )
+
+
+def loops_behind(opened: OpenLoop) -> list[Variable]:
+    """The loops whose buffers this one reads."""
+    bases = (row_read(*entry).base for entry in opened.slices.values())
+    return list(dict.fromkeys(base.inputs[0] for base in bases if _is_loop_result(base)))
+
+
+def _is_loop_result(variable: Variable) -> bool:
+    return variable.op is ITEM and variable.inputs[0].op.name == "scan"
+
+
+def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
+    """What the loop should keep for the gradient loop, the oldest first."""
+    if loop.layout.until:
+        return []
+    images = _common_nodes(loop, gradient)
+    outputs = gradient.outputs()
+    varying = find_varying(outputs, gradient.symbols)
+    at_edge = [v for v in outputs if v in images]
+    at_edge += [x for v in varying if v not in images for x in v.inputs if x in images]
+    symbols = set(gradient.symbols)
+    dear = _dear_nodes((v for v in at_edge if v in varying), varying - symbols)
+    return [Residual(images[v], v) for v in dear if v in images]
+
+
+def _dear_nodes(wanted: Iterable[Variable], among: set[Variable]) -> list[Variable]:
+    """The nearest nodes, at or below the wanted ones, that are worth keeping."""
+    found: dict[Variable, None] = {}
+    seen: set[Variable] = set()
+    stack = list(wanted)
+    while stack:
+        v = stack.pop()
+        if v in seen or v not in among:
+            continue
+        seen.add(v)
+        if _is_dear(v):
+            found[v] = None
+        else:
+            stack.extend(v.inputs)
+    return sorted(found, key=lambda v: v.serial)
+
+
+def _is_dear(v: Variable) -> bool:
+    if v.op.name in CHEAP or "view" in v.op.traits or not hasattr(v.type, "dtype"):
+        return False
+    return v.op.name not in ("size", "slice", "concatenate", "arange")
+
+
+def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]:
+    """The gradient loop's nodes that the loop's body has too, with the body's."""
+    n_steps = size_of(gradient.n_steps)
+    rows = {
+        row_read(*entry).in_reverse(n_steps): symbol for symbol, entry in gradient.slices.items()
+    }
+    reads: list[Row] = []
+    for sequence, offsets in zip(loop.sequences, loop.layout.sequences, strict=True):
+        reads += [row_read(sequence, offset) for offset in offsets]
+    for i, taps in enumerate(loop.layout.states):
+        buffer = item(loop.node, i)
+        reads += [Row(buffer, loop.layout.depth(i) + tap, 1) for tap in taps]
+    outer = {v: symbol for symbol, v in gradient.others.items()}
+    found = [rows.get(read) for read in reads] + [outer.get(v) for v in loop.others]
+    mapping = {
+        parameter: make_input(parameter.type) if symbol is None else symbol
+        for parameter, symbol in zip(loop.body.inputs, found, strict=True)
+    }
+    present = set(ancestors(gradient.outputs()))
+    images = replace(loop.body.nodes, mapping)
+    return {
+        image: v
+        for v, image in zip(loop.body.nodes, images, strict=True)
+        if image in present and v.inputs
+    }

@@ -1,0 +1,166 @@
+"""Rewrites of loops: bodies made simple, what nobody reads dropped, work taken out of the loop.
+
+`rewrite_loops` applies, to every loop of a graph:
+
+- the rules, to the body (each distinct body once), loops inside it included;
+- results, states, slices and inputs that nobody reads are dropped;
+- what does not change over time is computed before the loop;
+- what a gradient loop would compute again is kept by the loop before it (`residuals`);
+- sums over time, such as the gradients of weights, are computed after the loop (`sums`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..core import provenance
+from ..core.graph import Graph, replace
+from ..core.variable import Variable, item, make_input
+from ..ops.sizes import size_of
+from ..ops.slices import SLICE, At
+from .op import Loop, is_scan, keep_steps_taken, make_scan, rebuild_alike
+from .open import OpenLoop
+from .residuals import find_residuals, loops_behind
+from .sums import take_out_sums
+
+__all__ = ["rewrite_loops"]
+
+Rewrite = Callable[[Graph], Graph]
+# For results of a loop (and the reads of their last rows) what they become.
+Replacements = dict[Variable, Variable]
+
+
+def rewrite_loops(graph: Graph, rewrite: Rewrite, memo: dict[Graph, Graph] | None = None) -> Graph:
+    """The graph with its loops rewritten; ``rewrite`` is what is done to a body, by itself."""
+    memo = {} if memo is None else memo
+    if not any(is_scan(v) for v in graph.nodes):
+        return graph
+
+    def rewrite_body(body: Graph) -> Graph:
+        if body not in memo:
+            memo[body] = rewrite_loops(rewrite(body), rewrite, memo).canonical()
+        return memo[body]
+
+    graph = _rewrite_bodies(graph, rewrite_body)
+    graph = _restructure(graph)
+    return _rewrite_bodies(graph, rewrite_body)
+
+
+def _transform(
+    graph: Graph, change: Callable[[Variable, Sequence[Variable]], Replacements | Variable]
+) -> Graph:
+    """The graph with ``change(loop, its new inputs)`` in place of each loop.
+
+    ``change`` returns the new loop, or what the loop's results become.
+    """
+    new: dict[Variable, Variable] = {v: v for v in graph.inputs}
+    for v in graph.nodes:
+        if v in new:
+            continue
+        inputs = [new[x] for x in v.inputs]
+        if is_scan(v):
+            changed = change(v, inputs)
+            if isinstance(changed, Variable):
+                new[v] = changed
+            else:
+                new.update(changed)
+                new[v] = v  # its results have been replaced; nothing reads it any more
+        elif all(a is b for a, b in zip(inputs, v.inputs, strict=True)):
+            new[v] = v
+        else:
+            made = new[v] = rebuild_alike(v, inputs)
+            if v.name and made.name is None:
+                provenance.set_name(made, v.name)
+            provenance.set_lines(made, provenance.lines_of(v))
+    return Graph(graph.inputs, [new[v] for v in graph.outputs])
+
+
+def _rewrite_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
+    def change(scan: Variable, inputs: Sequence[Variable]) -> Variable:
+        body, layout = scan.params
+        return _on(scan, inputs, rewrite_body(body))
+
+    return _transform(graph, change)
+
+
+def _on(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
+    """The loop with another body, on other inputs that have the same values."""
+    if body is scan.params[0] and all(a is b for a, b in zip(inputs, scan.inputs, strict=True)):
+        return scan
+    layout = scan.params[1]
+    keep_steps_taken(scan, inputs, body, layout)
+    made = make_scan(
+        inputs[0], inputs[1:], (), (), body, layout, lines=provenance.lines_of(scan)
+    )
+    if scan.name and made.name is None:
+        provenance.set_name(made, scan.name)
+    return made
+
+
+def _restructure(graph: Graph) -> Graph:
+    """The graph with loops that do no more than is read, and no work that could be outside."""
+    reads = {v: _Reads(v, graph) for v in graph.nodes if is_scan(v)}
+    opened = {v: OpenLoop(Loop(v)) for v in reads}
+    kept = _exchange_residuals(opened)
+    moved: dict[Variable, Variable] = {}
+
+    def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
+        loop, read = opened[scan], reads[scan]
+        loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
+        sums = take_out_sums(loop, read.last_rows)
+        wanted = set(read.results).difference(total.state for total in sums)
+        wanted.update(index for total in sums for index in total.results)
+        wanted.update(kept.get(scan, {}).values())
+        results = loop.close(wanted)
+        for placeholder, index in kept.get(scan, {}).items():
+            moved[placeholder] = results[index][::-1]  # type: ignore[index]
+        new = {item(scan, i): results[i] for i in read.results if i in results}
+        new.update((read.last_rows[total.state], total.value(loop, results)) for total in sums)
+        return new
+
+    return _transform(graph, change)
+
+
+class _Reads:
+    """Which results of a loop are read, and of which no more than the last row."""
+
+    def __init__(self, scan: Variable, graph: Graph) -> None:
+        outputs = set(graph.outputs)
+        self.results: list[int] = []
+        self.last_rows: dict[int, Variable] = {}
+        for result, _ in graph.users[scan]:
+            index = result.params[0]
+            self.results.append(index)
+            users = graph.users[result]
+            if len(users) == 1 and result not in outputs and _is_last_row(users[0][0]):
+                self.last_rows[index] = users[0][0]
+
+
+def _is_last_row(v: Variable) -> bool:
+    if v.op is not SLICE:
+        return False
+    first, *others = v.params[0]
+    return first == At(-1) and all(entry is None for entry in others)
+
+
+def _exchange_residuals(opened: dict[Variable, OpenLoop]) -> dict[Variable, dict[Variable, int]]:
+    """Let loops keep what others compute again: for each loop the results that it must keep.
+
+    A result is given by its number, and by the variable that stands for it, reversed, meanwhile.
+    """
+    kept: dict[Variable, dict[Variable, int]] = {}
+    for gradient in opened.values():
+        length = size_of(gradient.n_steps)
+        replaced: dict[Variable, Variable] = {}
+        for scan in loops_behind(gradient):
+            loop = opened[scan]
+            found = find_residuals(Loop(scan), gradient)
+            values = replace([residual.kept for residual in found], loop.symbol_for)
+            for (_, computed), value in zip(found, values, strict=True):
+                trace = make_input(value.type.with_shape((length, *value.type.shape)))
+                symbol = replaced[computed] = make_input(value.type)
+                gradient.slices[symbol] = (trace, 0)
+                kept.setdefault(scan, {})[trace] = loop.keep(value)
+        if replaced:
+            gradient.substitute(replaced)
+    return kept

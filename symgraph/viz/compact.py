@@ -1,0 +1,111 @@
+"""What a picture leaves out, or draws as a part of something else, so that it stays legible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.types import TupleType, is_integer
+from ..core.variable import ITEM, PARAMETER, Variable, constant_value
+from ..ops.sizes import SIZE, size_of
+from .labels import constant_text, is_scalar_constant
+
+__all__ = ["Compact"]
+
+_ROWS = 12  # the most ops that one box holds
+_FAN_IN = 6  # as many leaves, used once, by one op are one box
+
+
+class Compact:
+    """How the variables of one graph are drawn together."""
+
+    def __init__(self, order: Sequence[Variable], outputs: Sequence[Variable]) -> None:
+        self._outputs = set(outputs)
+        self.inline: dict[Variable, str] = self._find_inline(order)
+        """Numbers and sizes, which are written into the ops that use them."""
+        self.shown = self._find_shown(order)
+        """The variables that are drawn, operands first."""
+        self._users = self._count_users()
+        self.chains: dict[Variable, list[Variable]] = self._find_chains()
+        """For each elementwise variable the variables, in order, that share its box."""
+        self.bundles: dict[Variable, list[Variable]] = self._find_bundles()
+        """For leaves that are drawn as one box, all that are in it."""
+
+    def _find_inline(self, order: Sequence[Variable]) -> dict[Variable, str]:
+        inline: dict[Variable, str] = {}
+        sizes: set[Variable] = set()
+        for v in order:
+            if is_scalar_constant(v):
+                value = constant_value(v)
+                assert value is not None
+                inline[v] = constant_text(value)
+            elif v.op is SIZE or (_is_integer_scalar(v) and v.inputs and sizes.issuperset(v.inputs)):
+                inline[v] = str(size_of(v))
+            else:
+                continue
+            if _is_integer_scalar(v):
+                sizes.add(v)
+        return {v: text for v, text in inline.items() if v not in self._outputs}
+
+    def _find_shown(self, order: Sequence[Variable]) -> list[Variable]:
+        """Without what only inlined variables use."""
+        needed = set(self._outputs)
+        for v in reversed(order):
+            if v in needed and v not in self.inline:
+                needed.update(v.inputs)
+        named = (v for v in order if v in needed or "leaf" in v.op.traits)
+        return [v for v in named if v not in self.inline and v.op is not ITEM]
+
+    def _count_users(self) -> dict[Variable, list[Variable]]:
+        users: dict[Variable, list[Variable]] = {v: [] for v in self.shown}
+        for v in self.shown:
+            for x in v.inputs:
+                if x in users:
+                    users[x].append(v)
+        return users
+
+    def _find_chains(self) -> dict[Variable, list[Variable]]:
+        chains: dict[Variable, list[Variable]] = {}
+        for v in self.shown:
+            if not _is_elementwise(v):
+                continue
+            chain = next((chains[x] for x in v.inputs if self._can_follow(chains, x, v)), [])
+            chain.append(v)
+            chains[v] = chain
+        return chains
+
+    def _can_follow(
+        self, chains: dict[Variable, list[Variable]], x: Variable, v: Variable
+    ) -> bool:
+        return (
+            x in chains
+            and x.type is v.type
+            and len(self._users[x]) == 1
+            and x not in self._outputs
+            and len(chains[x]) < _ROWS
+        )
+
+    def _find_bundles(self) -> dict[Variable, list[Variable]]:
+        bundles: dict[Variable, list[Variable]] = {}
+        for v in self.shown:
+            if isinstance(v.type, TupleType):
+                continue
+            leaves = [
+                x
+                for x in dict.fromkeys(v.inputs)
+                if "leaf" in x.op.traits
+                and x.op is not PARAMETER
+                and x not in self.inline
+                and self._users[x] == [v]
+                and x not in self._outputs
+            ]
+            if len(leaves) >= _FAN_IN:
+                bundles.update((x, leaves) for x in leaves)
+        return bundles
+
+
+def _is_integer_scalar(v: Variable) -> bool:
+    return not isinstance(v.type, TupleType) and v.ndim == 0 and is_integer(v.dtype)
+
+
+def _is_elementwise(v: Variable) -> bool:
+    return "elementwise" in v.op.traits

@@ -1,0 +1,133 @@
+"""The words for constants, parameters of ops, and the ends of loop bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.dims import Dim
+from ..core.graph import Graph
+from ..core.variable import Variable, constant_value
+from ..scan.op import Layout, Loop, is_scan
+
+__all__ = [
+    "Bodies",
+    "constant_text",
+    "input_ports",
+    "is_scalar_constant",
+    "operand_groups",
+    "output_ports",
+    "params_of",
+]
+
+_SHOWN_ELEMENTS = 4
+
+
+def is_scalar_constant(v: Variable) -> bool:
+    """Whether the variable is a number, which is shown where it is used."""
+    value = constant_value(v)
+    return value is not None and value.ndim == 0
+
+
+def constant_text(value: np.ndarray) -> str:
+    """The value, shortened: ``0.5``, ``[1, 2, 3, 4, …]``."""
+    if value.ndim == 0:
+        return str(value[()])
+    shown = ", ".join(str(element) for element in value.reshape(-1)[:_SHOWN_ELEMENTS])
+    return f"[{shown}{', …' if value.size > _SHOWN_ELEMENTS else ''}]"
+
+
+class Bodies:
+    """The numbers of the closed graphs that ops carry; equal bodies have one number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Graph, int] = {}
+
+    def is_new(self, body: Graph) -> bool:
+        """Whether the body has not been met yet."""
+        return body not in self._numbers
+
+    def number(self, body: Graph) -> int:
+        """The body's number, from 1 in the order in which they are met."""
+        return self._numbers.setdefault(body, len(self._numbers) + 1)
+
+    @staticmethod
+    def of(v: Variable) -> list[Graph]:
+        """The closed graphs among an op's parameters."""
+        return list(dict.fromkeys(p for p in v.params if isinstance(p, Graph)))
+
+
+def params_of(v: Variable, bodies: Bodies) -> list[str]:
+    """The op's parameters as ``name=value``; a loop's layout stands at its body's ends."""
+    names = v.op.params or ("parameter",) * len(v.params)
+    return [
+        f"{name}={_param_text(value, bodies)}"
+        for name, value in zip(names, v.params, strict=False)
+        if not isinstance(value, Layout) or value.truncate is not None
+    ]
+
+
+def _param_text(value: Any, bodies: Bodies) -> str:
+    if isinstance(value, Graph):
+        return str(bodies.number(value))
+    if isinstance(value, Layout):
+        return f"truncated to {value.truncate} steps"
+    if isinstance(value, tuple):
+        entries = [_param_text(entry, bodies) for entry in value]
+        fields = getattr(value, "_fields", None)
+        if fields is not None:
+            entries = [f"{name}={text}" for name, text in zip(fields, entries, strict=True)]
+        return f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
+    if isinstance(value, (np.dtype, Dim, int, str, bool, type(None))):
+        return str(value)
+    return type(value).__name__
+
+
+def input_ports(v: Variable, body: Graph) -> list[str]:
+    """What each input of an op's body is."""
+    if not is_scan(v):
+        return [f"input {i}" for i in range(len(body.inputs))]
+    loop = Loop(v)
+    labels = [
+        f"sequence {i}, {_time(offset)}"
+        for i, offsets in enumerate(loop.layout.sequences)
+        for offset in offsets
+    ]
+    labels += [
+        f"state {i}, {_time(tap)}" for i, taps in enumerate(loop.layout.states) for tap in taps
+    ]
+    return labels + [f"constant {i}" for i in range(len(loop.others))]
+
+
+def output_ports(v: Variable, body: Graph) -> list[str]:
+    """What each output of an op's body is."""
+    if not is_scan(v):
+        return [f"output {i}" for i in range(len(body.outputs))]
+    loop = Loop(v)
+    labels = [f"new state {i}" for i in range(len(loop.new_states))]
+    labels += [f"output {i}" for i in range(len(loop.plain))]
+    return labels + ["until"] * loop.layout.until
+
+
+def _time(offset: int) -> str:
+    return "t" if offset == 0 else f"t {'+' if offset > 0 else '-'} {abs(offset)}"
+
+
+def operand_groups(v: Variable, operands: Sequence[str]) -> list[str]:
+    """The operands as they are written in a listing; a loop's by what they are for."""
+    if not is_scan(v):
+        return list(operands)
+    loop = Loop(v)
+    groups = []
+    first = 1
+    for name, members in (
+        ("sequences", loop.sequences),
+        ("initials", loop.initials),
+        ("constants", loop.others),
+    ):
+        if members:
+            groups.append(f"{name}=[{', '.join(operands[first : first + len(members)])}]")
+        first += len(members)
+    return [f"steps={operands[0]}", *groups]

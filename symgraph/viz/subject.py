@@ -1,0 +1,93 @@
+"""What is shown: a variable, several, a graph or a compiled function; and in which order.
+
+Nodes are numbered by their place in a walk from the outputs, so that the same program gives the
+same text in every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from ..core import provenance
+from ..core.errors import SymgraphTypeError, explain
+from ..core.graph import Graph
+from ..core.variable import Variable
+
+__all__ = ["Drawable", "Subject", "order_of", "subject_of"]
+
+
+@runtime_checkable
+class Drawable(Protocol):
+    """What a compiled function shows of itself."""
+
+    name: str | None
+    """What the user called it."""
+
+    @property
+    def graph(self) -> Graph:
+        """Its program: the outputs are the results, then the new values of shared variables."""
+        ...
+
+    @property
+    def updates(self) -> Mapping[Variable, Any]:
+        """The shared variables that it updates, in the order of the graph's last outputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something to show, whatever it came as."""
+
+    name: str | None
+    inputs: tuple[Variable, ...]
+    """What is free in it, where that is known; shown first, in this order."""
+    outputs: tuple[Variable, ...]
+    updates: tuple[tuple[Variable, Variable], ...] = ()
+    """Pairs of a shared variable and its new value."""
+
+    @property
+    def results(self) -> tuple[Variable, ...]:
+        """Everything that is computed for its own sake."""
+        return (*self.outputs, *(new for _, new in self.updates))
+
+
+def subject_of(shown: Any, function: str) -> Subject:
+    """What a user wants to see: a variable, a list of them, a graph or a compiled function."""
+    if isinstance(shown, Variable):
+        return Subject(None, (), (shown,))
+    if isinstance(shown, Graph):
+        return Subject(None, shown.inputs, shown.outputs)
+    if isinstance(shown, Drawable):
+        graph, shared = shown.graph, tuple(shown.updates)
+        end = len(graph.outputs) - len(shared)
+        updates = tuple(zip(shared, graph.outputs[end:], strict=True))
+        return Subject(shown.name, graph.inputs, graph.outputs[:end], updates)
+    if isinstance(shown, Mapping):
+        shown = list(shown.values())
+    if isinstance(shown, (list, tuple)) and all(isinstance(v, Variable) for v in shown):
+        return Subject(None, (), tuple(shown))
+    raise SymgraphTypeError(
+        explain(
+            f"{function} shows a variable, a list of variables, a graph or a compiled function; "
+            f"found {shown!r}",
+            line=provenance.user_line(),
+        )
+    )
+
+
+def order_of(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
+    """The inputs, then what the outputs are made of: operands first, in the order of a walk."""
+    done = dict.fromkeys(inputs)
+    stack = [(v, False) for v in reversed(outputs)]
+    while stack:
+        v, has_operands = stack.pop()
+        if v in done:
+            continue
+        if has_operands:
+            done[v] = None
+        else:
+            stack.append((v, True))
+            stack.extend((x, False) for x in reversed(v.inputs) if x not in done)
+    return list(done)

@@ -1,0 +1,1 @@
+"""Neural networks on symgraph: modules, recurrent layers, losses, update rules and training."""

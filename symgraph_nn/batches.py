@@ -1,0 +1,133 @@
+"""Arrays cut into batches of rows, along whatever axis holds the rows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import symgraph as sg
+from symgraph.errors import ShapeError, SymgraphValueError, describe, explain, user_line
+
+__all__ = ["Batches", "batches_of"]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Arrays, one for each input, with the same number of rows along their axes."""
+
+    inputs: list[sg.Variable]
+    arrays: list[np.ndarray]
+    axes: list[int]
+    rows: int
+    size: int
+
+    @property
+    def count(self) -> int:
+        """The number of batches; the last one may be smaller."""
+        return -(-self.rows // self.size)
+
+    def shuffled(self, rng: np.random.Generator) -> Iterator[tuple[int, list[np.ndarray]]]:
+        """The batches of the rows in random order, each with its number of rows."""
+        return self._cut(rng.permutation(self.rows))
+
+    def in_order(self) -> Iterator[tuple[int, list[np.ndarray]]]:
+        """The batches of the rows in their order, each with its number of rows."""
+        return self._cut(np.arange(self.rows))
+
+    def only(self, wanted: Sequence[bool]) -> Batches:
+        """The batches of the wanted inputs alone."""
+        kept = [i for i, is_wanted in enumerate(wanted) if is_wanted]
+        inputs, arrays, axes = (
+            [values[i] for i in kept] for values in (self.inputs, self.arrays, self.axes)
+        )
+        return Batches(inputs, arrays, axes, self.rows, self.size)  # type: ignore[arg-type]
+
+    def _cut(self, order: np.ndarray) -> Iterator[tuple[int, list[np.ndarray]]]:
+        for start in range(0, self.rows, self.size):
+            chosen = order[start : start + self.size]
+            pairs = zip(self.arrays, self.axes, strict=True)
+            yield len(chosen), [np.take(array, chosen, axis) for array, axis in pairs]
+
+
+def batches_of(
+    inputs: Sequence[sg.Variable],
+    data: Sequence[Any] | Mapping[str, Any],
+    size: int,
+    axis: int | str | Sequence[int],
+    label: str,
+) -> Batches:
+    """The batches of the data for these inputs; data that do not fit them are an error."""
+    inputs = list(inputs)
+    arrays = [np.asarray(array) for array in _in_order(inputs, data, label)]
+    axes = [_axis(x, axis, i) for i, x in enumerate(inputs)]
+    for x, array in zip(inputs, arrays, strict=True):
+        if array.ndim != x.ndim:
+            raise ShapeError(
+                explain(
+                    f"fit: {label} for {describe(x)} have {array.ndim} axes", line=user_line()
+                )
+            )
+    for x, k in zip(inputs, axes, strict=True):
+        if not 0 <= k < x.ndim:
+            raise ShapeError(
+                explain(f"fit: {describe(x)} has no batch axis {k}", line=user_line())
+            )
+    rows = [array.shape[k] for array, k in zip(arrays, axes, strict=True)]
+    if not rows or len(set(rows)) > 1 or rows[0] == 0:
+        listed = ", ".join(f"{x.name or i}: {n}" for i, (x, n) in enumerate(zip(inputs, rows)))
+        raise ShapeError(
+            explain(
+                f"fit: {label} have the same number of rows along the batch axis, at least one; "
+                f"found {listed or 'no array'}",
+                line=user_line(),
+                remedy="Say which axis holds the rows with batch_axis (1 in [time, batch, …]).",
+            )
+        )
+    return Batches(inputs, arrays, axes, rows[0], size)
+
+
+def _in_order(
+    inputs: list[sg.Variable], data: Sequence[Any] | Mapping[str, Any], label: str
+) -> list[Any]:
+    if isinstance(data, Mapping):
+        names = [x.name for x in inputs]
+        missing = [str(n) for n in names if n not in data]
+        unknown = [str(n) for n in data if n not in names]
+        if missing or unknown:
+            faults = [f"{', '.join(missing)} missing"] if missing else []
+            faults += [f"{', '.join(unknown)} not among the inputs"] if unknown else []
+            raise SymgraphValueError(
+                explain(f"fit: {label}: {'; '.join(faults)}", line=user_line())
+            )
+        return [data[name] for name in names if name is not None]
+    listed = list(data)
+    if len(listed) != len(inputs):
+        raise SymgraphValueError(
+            explain(
+                f"fit: {len(inputs)} inputs need as many arrays in {label}, not {len(listed)}",
+                line=user_line(),
+            )
+        )
+    return listed
+
+
+def _axis(x: sg.Variable, axis: int | str | Sequence[int], position: int) -> int:
+    """The batch axis of one input."""
+    if isinstance(axis, str):
+        named = [i for i, size in enumerate(x.type.shape) if str(size) == axis]
+        if len(named) != 1:
+            raise ShapeError(
+                explain(f"fit: {describe(x)} has no axis of size {axis!r}", line=user_line())
+            )
+        return named[0]
+    if isinstance(axis, int):
+        return axis
+    if position >= len(axis):
+        raise SymgraphValueError(
+            explain(f"fit: batch_axis names {len(axis)} axes, one for each input is needed",
+                    line=user_line())
+        )
+    return axis[position]

@@ -1,0 +1,122 @@
+"""What layers and losses ask of their arguments, with errors that name the layer and the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import symgraph as sg
+from symgraph.errors import (
+    DtypeError,
+    ShapeError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    describe,
+    explain,
+    user_line,
+)
+
+__all__ = [
+    "as_variable",
+    "check_axes",
+    "check_features",
+    "check_float",
+    "check_positive",
+    "check_share",
+    "check_sizes",
+]
+
+
+def as_variable(value: Any, owner: object) -> sg.Variable:
+    """The argument as a variable: itself, or a constant made of an array."""
+    if isinstance(value, sg.Variable):
+        return value
+    if value is None or isinstance(value, (str, bytes, dict)) or callable(value):
+        raise SymgraphTypeError(
+            explain(
+                f"{owner}: a variable or an array is expected, not {value!r}", line=user_line()
+            )
+        )
+    return sg.constant(value)
+
+
+def check_axes(x: sg.Variable, n_axes: int, owner: object, layout: str) -> None:
+    """Raise unless ``x`` has this number of axes; ``layout`` says what they are."""
+    if x.ndim != n_axes:
+        raise ShapeError(
+            explain(
+                f"{owner}: {layout} is expected; found {describe(x)} of {x.ndim} axes",
+                line=user_line(),
+            )
+        )
+
+
+def check_features(x: sg.Variable, n_in: int, owner: object, axis: int = -1) -> None:
+    """Raise where the size of an axis is known not to be what the layer was made for."""
+    if x.ndim == 0:
+        raise ShapeError(
+            explain(
+                f"{owner}: {n_in} features are expected; found the scalar {describe(x)}",
+                line=user_line(),
+            )
+        )
+    size = x.shape[axis]
+    if isinstance(size, int) and size != n_in:
+        which = "the last axis" if axis == -1 else f"axis {axis}"
+        raise ShapeError(
+            explain(
+                f"{owner}: {n_in} features are expected on {which}; {describe(x)} has {size}",
+                line=user_line(),
+                remedy="Make the layer with the number of features that it is given.",
+            )
+        )
+
+
+def check_float(x: sg.Variable, owner: object) -> None:
+    """Raise unless the elements are floats."""
+    if x.dtype.kind != "f":
+        raise DtypeError(
+            explain(
+                f"{owner}: floats are expected; found {describe(x)}",
+                line=user_line(),
+                remedy="Convert it with .astype('float32').",
+            )
+        )
+
+
+def check_positive(owner: str, **sizes: Any) -> None:
+    """Raise unless each argument is a whole number of at least 1."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise SymgraphValueError(
+                explain(
+                    f"{owner}: {name} is a whole number of at least 1, not {size!r}",
+                    line=user_line(),
+                )
+            )
+
+
+def check_share(owner: str, **values: Any) -> None:
+    """Raise unless each argument is a number from 0 to below 1."""
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            raise SymgraphValueError(
+                explain(
+                    f"{owner}: {name} is a number from 0 to below 1, not {value!r}",
+                    line=user_line(),
+                )
+            )
+
+
+def check_sizes(owner: str, x: sg.Variable, other: sg.Variable, axes: Sequence[int]) -> None:
+    """Raise where the two are known to have different sizes on one of these axes."""
+    for axis in axes:
+        a, b = x.shape[axis], other.shape[axis]
+        if isinstance(a, int) and isinstance(b, int) and a != b:
+            raise ShapeError(
+                explain(
+                    f"{owner}: axis {axis} of {describe(x)} has size {a}, "
+                    f"that of {describe(other)} has {b}",
+                    line=user_line(),
+                )
+            )

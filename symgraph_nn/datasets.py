@@ -1,0 +1,116 @@
+"""Small real data sets that come with the package, as arrays ready for training."""
+
+from __future__ import annotations
+
+import csv
+import os
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from symgraph.errors import SymgraphValueError, explain, user_line
+
+__all__ = [
+    "Recording",
+    "Sequences",
+    "airline",
+    "basic_motions",
+    "eeg_eye_state",
+    "japanese_vowels",
+]
+
+
+class Sequences(NamedTuple):
+    """Labelled sequences, time first, padded with zeros at the end."""
+
+    x: np.ndarray  # [time, batch, features], float32
+    mask: np.ndarray  # [time, batch], float32: 1 where there is data
+    labels: np.ndarray  # [batch], int64
+
+
+class Recording(NamedTuple):
+    """One long recording with a label for each sample."""
+
+    signal: np.ndarray  # [time, channels], float32
+    labels: np.ndarray  # [time], int64
+    channels: tuple[str, ...]
+
+
+def japanese_vowels() -> tuple[Sequences, Sequences]:
+    """Training (270) and test (370) utterances of a vowel pair by nine speakers, to be told apart.
+
+    12 LPC cepstrum coefficients a frame, 7 to 29 frames. Source: UCI Machine Learning Repository,
+    "Japanese Vowels", Kudo, Toyama and Shimbo 1999; CC BY 4.0.
+    """
+    with _open_arrays("japanese_vowels.npz") as data:
+        frames, lengths = data["frames"], data["lengths"].astype(np.int64)
+        speakers, n_train = data["speaker"].astype(np.int64), int(data["n_train"])
+    steps = np.arange(lengths.max())
+    mask = steps[:, None] < lengths
+    starts = np.cumsum(lengths) - lengths
+    rows = np.where(mask, starts + steps[:, None], 0)
+    x = frames[rows].astype(np.float32) * mask[:, :, None]
+    whole = Sequences(x.astype(np.float32), mask.astype(np.float32), speakers)
+    return _split(whole, n_train)
+
+
+def basic_motions() -> tuple[Sequences, Sequences]:
+    """Training (40) and test (40) recordings of a wrist-worn sensor, four activities.
+
+    100 steps of 6 channels (accelerometer and gyroscope); the labels 0 to 3 stand for standing,
+    running, walking and badminton as the file's names have them. Source: UEA/UCR archive,
+    "BasicMotions".
+    """
+    with _open_arrays("basic_motions.npz") as data:
+        x = data["series"].astype(np.float32).transpose(1, 0, 2)
+        labels, n_train = data["activity"].astype(np.int64), int(data["n_train"])
+    whole = Sequences(np.ascontiguousarray(x), np.ones(x.shape[:2], np.float32), labels)
+    return _split(whole, n_train)
+
+
+def airline() -> np.ndarray:
+    """Airline passengers a month in thousands, 1949 to 1960: 144 numbers, float32.
+
+    Source: Box and Jenkins, series G.
+    """
+    text = resources.files(__package__).joinpath("data", "airline.csv").read_text("utf-8")
+    rows = list(csv.reader(text.splitlines()))
+    return np.array([float(row[-1]) for row in rows[1:] if row], np.float32)
+
+
+def eeg_eye_state(folder: str | os.PathLike) -> Recording:
+    """A continuous EEG of 14 channels, 117 s at 128 Hz; label 1 where the eyes are closed.
+
+    Reads ``eeg_eye_state.npz`` (``signal`` [14980, 14], ``closed``, ``channels``) in ``folder``;
+    it does not come with the package. Source: UCI "EEG Eye State", Rösler 2013; public domain
+    dedication (PDDL) in its datahub edition.
+    """
+    path = Path(folder) / "eeg_eye_state.npz"
+    if not path.exists():
+        raise SymgraphValueError(
+            explain(
+                f"eeg_eye_state: there is no {path}",
+                line=user_line(),
+                remedy="The recording does not come with the package; name the folder it is in.",
+            )
+        )
+    with np.load(path, allow_pickle=False) as data:
+        channels = tuple(str(name) for name in data["channels"])
+        return Recording(
+            data["signal"].astype(np.float32), data["closed"].astype(np.int64), channels
+        )
+
+
+def _open_arrays(name: str) -> np.lib.npyio.NpzFile:
+    with resources.as_file(resources.files(__package__).joinpath("data", name)) as path:
+        return np.load(path, allow_pickle=False)
+
+
+def _split(whole: Sequences, n_train: int) -> tuple[Sequences, Sequences]:
+    x, mask, labels = whole
+    return (
+        Sequences(x[:, :n_train], mask[:, :n_train], labels[:n_train]),
+        Sequences(x[:, n_train:], mask[:, n_train:], labels[n_train:]),
+    )

@@ -1,0 +1,234 @@
+"""Layers without a loop over time: dense, embedding, dropout, normalisation, and layers in a row."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import symgraph as sg
+from symgraph.errors import (
+    DtypeError,
+    SymgraphTypeError,
+    describe,
+    explain,
+    user_line,
+)
+
+from .checks import as_variable, check_features, check_float, check_positive, check_share
+from .init import Initialiser, generator, glorot_uniform, initial_value, normal, zeros
+from .module import Buffer, Module
+
+__all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm", "Sequential"]
+
+Rng = int | np.random.Generator | None
+
+
+class Dense(Module):
+    """``activation(x W + b)`` on the last axis: [..., n_in] becomes [..., n_units].
+
+    ``weights`` and ``bias`` are initialisers or arrays; ``bias=None`` leaves the bias out.
+    ``W`` is [n_in, n_units], ``b`` [n_units].
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_units: int,
+        activation: Callable[[sg.Variable], sg.Variable] | None = None,
+        *,
+        weights: Initialiser | Any = glorot_uniform(),
+        bias: Initialiser | Any | None = zeros(),
+        rng: Rng = None,
+        dtype: str = "float32",
+    ) -> None:
+        check_positive("Dense", n_in=n_in, n_units=n_units)
+        rng = generator(rng)
+        self.n_in, self.n_units, self.activation = n_in, n_units, activation
+        self.W = sg.shared(initial_value(weights, rng, (n_in, n_units), dtype), "W")
+        self.b = None
+        if bias is not None:
+            self.b = sg.shared(initial_value(bias, rng, (n_units,), dtype), "b")
+
+    def __call__(self, x: Any) -> sg.Variable:
+        """The units [..., n_units]."""
+        x = as_variable(x, self)
+        check_features(x, self.n_in, self)
+        y = sg.dot(x, self.W)
+        if self.b is not None:
+            y = y + self.b
+        return y if self.activation is None else self.activation(y)
+
+    def __repr__(self) -> str:
+        return f"Dense({self.n_in}, {self.n_units})"
+
+
+class Embedding(Module):
+    """A vector for each symbol: integers [...] become [..., n_units]; ``W`` [n_symbols, n_units]."""
+
+    def __init__(
+        self,
+        n_symbols: int,
+        n_units: int,
+        *,
+        weights: Initialiser | Any = normal(0.1),
+        rng: Rng = None,
+        dtype: str = "float32",
+    ) -> None:
+        check_positive("Embedding", n_symbols=n_symbols, n_units=n_units)
+        self.n_symbols, self.n_units = n_symbols, n_units
+        shape = (n_symbols, n_units)
+        self.W = sg.shared(initial_value(weights, generator(rng), shape, dtype), "W")
+
+    def __call__(self, symbols: Any) -> sg.Variable:
+        """The vectors [..., n_units]; a symbol out of range is an error at the call."""
+        symbols = as_variable(symbols, self)
+        if symbols.dtype.kind not in "iu":
+            raise DtypeError(
+                explain(
+                    f"{self}: symbols are integers; found {describe(symbols)}",
+                    line=user_line(),
+                    remedy="Convert them with .astype('int64').",
+                )
+            )
+        return self.W[symbols]
+
+    def __repr__(self) -> str:
+        return f"Embedding({self.n_symbols}, {self.n_units})"
+
+
+class Dropout(Module):
+    """Elements set to 0 with probability ``rate`` while training, the others scaled to make up.
+
+    Draws are fresh at each call of the compiled function, and at each step within a loop. With
+    ``training=False`` the input is returned as it is (Srivastava et al. 2014).
+    """
+
+    def __init__(self, rate: float, *, rng: Rng = None) -> None:
+        check_share("Dropout", rate=rate)
+        self.rate = rate
+        self.stream = sg.random.Stream(int(generator(rng).integers(2**31)))
+
+    def __call__(self, x: Any, *, training: bool = False) -> sg.Variable:
+        """``x`` with elements dropped, or as it is."""
+        x = as_variable(x, self)
+        if not training or self.rate == 0:
+            return x
+        check_float(x, self)
+        kept = self.stream.bernoulli(x.shape, 1 - self.rate, dtype="bool")
+        return sg.where(kept, x / (1 - self.rate), 0)
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.rate})"
+
+
+class LayerNorm(Module):
+    """The last axis brought to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
+
+    ``gain`` and ``bias`` are [n_units].
+    """
+
+    def __init__(self, n_units: int, *, epsilon: float = 1e-5, dtype: str = "float32") -> None:
+        check_positive("LayerNorm", n_units=n_units)
+        self.n_units, self.epsilon = n_units, epsilon
+        self.gain = sg.shared(np.ones(n_units, dtype), "gain")
+        self.bias = sg.shared(np.zeros(n_units, dtype), "bias")
+
+    def __call__(self, x: Any) -> sg.Variable:
+        """The normalised ``x``, of the same shape."""
+        x = as_variable(x, self)
+        check_features(x, self.n_units, self)
+        centred = x - sg.mean(x, axis=-1, keepdims=True)
+        variance = sg.mean(sg.square(centred), axis=-1, keepdims=True)
+        return centred / sg.sqrt(variance + self.epsilon) * self.gain + self.bias
+
+    def __repr__(self) -> str:
+        return f"LayerNorm({self.n_units})"
+
+
+class BatchNorm(Module):
+    """Each feature brought to mean 0 and variance 1 over the batch, then scaled and shifted.
+
+    With ``training=True`` by the statistics of the batch, over all axes but that of the features;
+    with ``training=False`` by running means of them (Ioffe and Szegedy 2015). The running means
+    move at each call of a function whose update rule got a loss that this layer is in, by ``rate``
+    of the distance; `buffer_updates` gives the same updates where you write your own. ``axis`` is
+    that of the features: -1, or 1 after a convolution. ``gain`` and ``bias`` are [n_units], so are
+    the buffers ``mean`` and ``variance`` (the biased one).
+    """
+
+    def __init__(
+        self,
+        n_units: int,
+        *,
+        axis: int = -1,
+        rate: float = 0.1,
+        epsilon: float = 1e-5,
+        dtype: str = "float32",
+    ) -> None:
+        check_positive("BatchNorm", n_units=n_units)
+        self.n_units, self.axis, self.rate, self.epsilon = n_units, axis, rate, epsilon
+        self.gain = sg.shared(np.ones(n_units, dtype), "gain")
+        self.bias = sg.shared(np.zeros(n_units, dtype), "bias")
+        self.mean = Buffer(np.zeros(n_units, dtype), "mean")
+        self.variance = Buffer(np.ones(n_units, dtype), "variance")
+
+    def __call__(self, x: Any, *, training: bool = False) -> sg.Variable:
+        """The normalised ``x``, of the same shape."""
+        x = as_variable(x, self)
+        check_features(x, self.n_units, self, self.axis)
+        axis = self.axis % x.ndim
+        others = tuple(i for i in range(x.ndim) if i != axis)
+        if training:
+            mean = sg.mean(x, axis=others)
+            centred = x - sg.expand_dims(mean, others)
+            variance = sg.mean(sg.square(centred), axis=others)
+            self.mean.follow(mean, self.rate)
+            self.variance.follow(variance, self.rate)
+        else:
+            centred = x - sg.expand_dims(self.mean.variable, others)
+            variance = self.variance.variable
+        scale = self.gain / sg.sqrt(variance + self.epsilon)
+        return centred * sg.expand_dims(scale, others) + sg.expand_dims(self.bias, others)
+
+    def __repr__(self) -> str:
+        return f"BatchNorm({self.n_units})"
+
+
+class Sequential(Module):
+    """Layers and functions, one after the other.
+
+    ``mask`` and ``training`` go to those layers that take them.
+    """
+
+    def __init__(self, *layers: Callable[..., sg.Variable]) -> None:
+        for layer in layers:
+            if not callable(layer):
+                raise SymgraphTypeError(
+                    explain(
+                        f"Sequential: a layer or a function is expected, not {layer!r}",
+                        line=user_line(),
+                        remedy="Give the layers as arguments: Sequential(a, b, c).",
+                    )
+                )
+        self.layers = list(layers)
+
+    def __call__(self, x: Any, *, mask: Any = None, training: bool = False) -> sg.Variable:
+        """What the last layer returns."""
+        for layer in self.layers:
+            x = layer(x, **_accepted(layer, mask=mask, training=training))
+        return x
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+
+def _accepted(layer: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Those of the options that the layer has an argument for."""
+    try:
+        taken = inspect.signature(layer).parameters
+    except ValueError:  # a builtin
+        return {}
+    return {name: option for name, option in options.items() if name in taken}

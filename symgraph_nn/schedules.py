@@ -1,0 +1,87 @@
+"""Schedules of learning rate and momentum: functions of the step number, which starts at 0.
+
+Each returns a function that takes a number, an array or a symbol: it can be plotted as it is, and
+given to an update rule, which evaluates it in float64. Any function of your own does as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from symgraph.errors import SymgraphValueError, explain, user_line
+
+__all__ = [
+    "Schedule",
+    "constant",
+    "cosine",
+    "exponential",
+    "linear",
+    "rising_momentum",
+    "step_decay",
+    "warmup",
+]
+
+Schedule = Callable[[Any], Any]
+
+
+def constant(value: float) -> Schedule:
+    """The value at every step."""
+    return lambda step: value
+
+
+def step_decay(initial: float, factor: float, every: int) -> Schedule:
+    """``initial * factor ** floor(step / every)``."""
+    _check_steps("step_decay", every)
+    return lambda step: initial * factor ** (step // every)
+
+
+def exponential(initial: float, factor: float) -> Schedule:
+    """``initial * factor ** step``."""
+    return lambda step: initial * factor**step
+
+
+def linear(start: float, end: float, steps: int) -> Schedule:
+    """From ``start`` at step 0 to ``end`` at step ``steps`` on a line, and ``end`` from then on."""
+    _check_steps("linear", steps)
+    return lambda step: start + (end - start) * _share(step, steps)
+
+
+def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
+    """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov and Hutter 2016)."""
+    _check_steps("cosine", steps)
+    return lambda step: end + (start - end) * 0.5 * (1 + np.cos(math.pi * _share(step, steps)))
+
+
+def warmup(schedule: float | Schedule, steps: int) -> Schedule:
+    """The schedule (or number) times ``(step + 1) / steps`` in the first ``steps`` steps.
+
+    The schedule keeps counting from step 0.
+    """
+    _check_steps("warmup", steps)
+    inner = schedule if callable(schedule) else constant(schedule)
+    return lambda step: inner(step) * _share(step + 1, steps)
+
+
+def rising_momentum(maximum: float = 0.99, every: int = 250) -> Schedule:
+    """Momentum ``min(1 - 0.5 / (floor(step / every) + 1), maximum)``: 0.5, 0.75, 0.83, 0.875 …
+
+    The schedule of Sutskever et al. 2013, there written ``1 - 2^(-1 - log2(floor(t / 250) + 1))``.
+    """
+    _check_steps("rising_momentum", every)
+    return lambda step: np.minimum(1 - 0.5 / (step // every + 1), maximum)
+
+
+def _share(step: Any, steps: int) -> Any:
+    """How much of the steps is done, from 0 to 1."""
+    return np.minimum(step / steps, 1.0)
+
+
+def _check_steps(owner: str, steps: Any) -> None:
+    if not isinstance(steps, (int, float)) or isinstance(steps, bool) or steps <= 0:
+        raise SymgraphValueError(
+            explain(f"{owner}: a number of steps above 0, not {steps!r}", line=user_line())
+        )
