@@ -143,13 +143,12 @@ def _differences(
     result = np.zeros(target.shape)
     for index in np.ndindex(target.shape):
         centre = target[index]
-        h = step * max(1.0, abs(float(centre)))
         at: dict[int, float] = {}
         for k in (-2, -1, 1, 2):
-            target[index] = centre + k * h
+            target[index] = centre + k * step
             at[k] = float(cost(*varied)[0])
         target[index] = centre
-        result[index] = (8.0 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12.0 * h)
+        result[index] = (8.0 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12.0 * step)
     return result
 
 

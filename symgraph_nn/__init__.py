@@ -1,1 +1,84 @@
 """Neural networks on symgraph: modules, recurrent layers, losses, update rules and training."""
+
+from __future__ import annotations
+
+from . import datasets, init, schedules
+from .cells import GRUCell, LSTMCell, RNNCell
+from .gradients import clip_norm, clip_value, weight_decay
+from .history import History
+from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
+from .losses import binary_cross_entropy, cross_entropy, squared_error
+from .module import Buffer, Module, buffer_updates
+from .recurrent import GRU, LSTM, RNN, Bidirectional, Recurrent
+from .rules import (
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    adamw,
+    amsgrad,
+    apply_momentum,
+    apply_nesterov,
+    momentum,
+    nesterov,
+    rmsprop,
+    sgd,
+)
+from .serialise import load, save
+from .training import TrainingError, fit
+from .updates import Updates, iterate
+
+__all__ = [
+    # modules
+    "Buffer",
+    "Module",
+    "buffer_updates",
+    "load",
+    "save",
+    # cells and loops
+    "Bidirectional",
+    "GRU",
+    "GRUCell",
+    "LSTM",
+    "LSTMCell",
+    "RNN",
+    "RNNCell",
+    "Recurrent",
+    # layers
+    "BatchNorm",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "LayerNorm",
+    "Sequential",
+    # losses
+    "binary_cross_entropy",
+    "cross_entropy",
+    "squared_error",
+    # updates
+    "Updates",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "amsgrad",
+    "apply_momentum",
+    "apply_nesterov",
+    "clip_norm",
+    "clip_value",
+    "iterate",
+    "momentum",
+    "nesterov",
+    "rmsprop",
+    "sgd",
+    "weight_decay",
+    # training
+    "History",
+    "TrainingError",
+    "fit",
+    # collections
+    "datasets",
+    "init",
+    "schedules",
+]

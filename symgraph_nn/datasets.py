@@ -59,8 +59,8 @@ def japanese_vowels() -> tuple[Sequences, Sequences]:
 def basic_motions() -> tuple[Sequences, Sequences]:
     """Training (40) and test (40) recordings of a wrist-worn sensor, four activities.
 
-    100 steps of 6 channels (accelerometer and gyroscope); the labels 0 to 3 stand for standing,
-    running, walking and badminton as the file's names have them. Source: UEA/UCR archive,
+    100 steps of 6 channels (accelerometer and gyroscope); the labels 0 to 3 stand for
+    badminton, running, standing and walking. Source: UEA/UCR archive,
     "BasicMotions".
     """
     with _open_arrays("basic_motions.npz") as data:

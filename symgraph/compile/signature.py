@@ -212,10 +212,11 @@ def _size_check(
                 named.append((i, axis, size))
     # What is met once can be of any size.
     met = Counter(atom for _, _, size in named for atom in set(size_atoms(size)))
-    plain = [(i, axis, size) for i, axis, size in named if size.atom and met[size.atom] > 1]
+    simple = [(i, axis, size) for i, axis, size in named if size.is_name or size.is_unknown]
+    plain = [(i, axis, size) for i, axis, size in simple if met[size.atom] > 1]
     places = {size: index for index, size in enumerate({size for _, _, size in plain})}
     tied = [(i, axis, places[size]) for i, axis, size in plain]
-    derived = [(i, axis, size) for i, axis, size in named if size.atom is None]
+    derived = [entry for entry in named if entry not in simple]
     if not fixed and not tied and not derived:
         return None
 

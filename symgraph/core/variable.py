@@ -207,8 +207,12 @@ class SharedVariable(Variable):
         with self._lock:
             self._value = fresh
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
-        return _load_shared, (self.get_value(), self.name)
+    def __reduce__(self) -> tuple[Callable, tuple, Any]:
+        # The update comes after the variable, for it is made of it.
+        return _load_shared, (self.get_value(), self.name), self.default_update
+
+    def __setstate__(self, default_update: Variable) -> None:
+        self.default_update = default_update
 
     def __deepcopy__(self, memo: dict) -> SharedVariable:
         copy = _load_shared(self.get_value(), self.name)

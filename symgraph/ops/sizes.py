@@ -195,7 +195,8 @@ def _infer_check_size(
 ) -> TensorType:
     x, other = inputs
     shape = list(x.type.shape)
-    shape[axis] = preferred_size(shape[axis], other.type.shape[other_axis])
+    # Of sizes that tell equally much the other one counts: operands unify with their model.
+    shape[axis] = preferred_size(other.type.shape[other_axis], shape[axis])
     return x.type.with_shape(shape)
 
 

@@ -192,6 +192,9 @@ def _evaluate_add_slice(arrays: Sequence[np.ndarray], entries: tuple[Entry, ...]
 def _vjp_slice(part: Variable, cotangent: Variable) -> list[Variable | None]:
     x, *symbols = part.inputs
     (entries,) = part.params
+    if part.type is x.type and all(entry is None or abs(entry.step) == 1 for entry in entries):
+        # All of x, with axes reversed perhaps.
+        return [node(SLICE, (cotangent, *symbols), (entries,)), *([None] * len(symbols))]
     whole = node(ADD_SLICE, (zeros_like_type(x), cotangent, *symbols), (entries,))
     return [whole, *([None] * len(symbols))]
 

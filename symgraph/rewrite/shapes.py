@@ -24,7 +24,7 @@ from ..ops.broadcast import (
     rearrange,
     reduce_sum,
 )
-from ..ops.elementwise import multiply
+from ..ops.elementwise import NEGATIVE, multiply, negative
 from ..ops.promotion import cast_to
 from ..ops.shape import CONCATENATE, RESHAPE
 from ..ops.sizes import CHECK_SIZE, SIZE, size_of
@@ -398,6 +398,13 @@ def merge_sums(v: Variable) -> Variable | None:
 
 
 @rule("sum")
+def negate_sum(v: Variable) -> Variable | None:
+    """sum(-x) → -sum(x)."""
+    (x,), (axes, keepdims) = v.inputs, v.params
+    return negative(reduce_sum(x.inputs[0], axes, keepdims)) if x.op is NEGATIVE else None
+
+
+@rule("sum")
 def sum_of_equals(v: Variable) -> Variable | None:
     """sum(broadcast_to(x)) → x * n."""
     (wide,), (axes, keepdims) = v.inputs, v.params
@@ -445,6 +452,7 @@ SHAPES = RuleSet(
     add_to_part,
     join_parts,
     merge_sums,
+    negate_sum,
     sum_of_equals,
     narrow_operands,
 )

@@ -65,6 +65,8 @@ ALGEBRA = RuleSet(
     template("-(x * c)", "x * (-c)", when=_is_uniform),
     template("(-x) * c", "x * (-c)", when=_is_uniform),
     template("-(x - y)", "y - x"),
+    template("x + (-y) * z", "x - y * z"),
+    template("x - (-y) * z", "x + y * z"),
     template("absolute(-x)", "absolute(x)"),
     template("absolute(absolute(x))", "absolute(x)"),
     template("square(-x)", "square(x)"),

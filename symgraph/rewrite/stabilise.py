@@ -1,47 +1,354 @@
 """The same function, without overflow, underflow or cancellation on the way.
 
-These rules do change results, where the formula as written loses them: they give a finite number
-(the right one) instead of NaN or infinity, and more correct digits. That is their purpose, and the
-list of what they change is the list of the rules. Where the mathematical value itself is infinite
-or undefined, so is the result, but for ``log(exp(x)) → x`` and its kin at infinite ``x``.
+These rules do change results, where the formula as it was written loses them: they give the right
+finite number instead of NaN or infinity, and more correct digits; what they change is the list of
+the rules. Where the value itself is infinite or undefined, so it stays, but for what a written-out
+softmax or logsumexp has in common with the op that takes its place: over nothing it is an error,
+and one logit of +Inf makes all of them NaN.
+
+Gradients are taken from the formula as it was written, so the last rules cancel what they multiply
+and divide by: ``(c / z) * z`` is ``c`` where ``z`` is a probability that underflowed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ..core.op import Op
 from ..core.variable import Variable, node
-from ..ops.activation import SIGMOID, log_sigmoid
-from ..ops.broadcast import BROADCAST_TO, REARRANGE, SUM, rearrange
-from ..ops.elementwise import DIVIDE, MULTIPLY, NEGATIVE, SUBTRACT, divide, multiply, negative, subtract
-from ..ops.gather import GATHER
+from ..ops.activation import SIGMOID
+from ..ops.broadcast import BROADCAST_TO, REARRANGE, SUM
+from ..ops.elementwise import (
+    ADD,
+    DIVIDE,
+    MULTIPLY,
+    NEGATIVE,
+    SUBTRACT,
+    WHERE,
+    add,
+    multiply,
+    negative,
+    subtract,
+    where,
+)
+from ..ops.gather import GATHER, SCATTER_ADD
 from ..ops.shape import RESHAPE
-from ..ops.slices import SLICE
+from ..ops.slices import ADD_SLICE, SLICE
 from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
-from ..ops.transcendental import EXP, LOG, log
+from ..ops.transcendental import EXP, log
 from .engine import RuleSet, rule
-from .pattern import template
+from .pattern import fit, is_full_of, template
 
 __all__ = ["STABILISE"]
 
-# --- logarithms and exponentials near 1 and 0 ---------------------------------------------------
+# --- logarithms, exponentials and sigmoids ------------------------------------------------------
 
 LOGARITHMS = RuleSet(
     template("log(exp(x))", "x"),
     template("log(sigmoid(x))", "-softplus(-x)"),
     template("log(1 + exp(x))", "softplus(x)"),
     template("log1p(exp(x))", "softplus(x)"),
-    template("log(1 + x)", "log1p(x)"),
-    template("log(1 - x)", "log1p(-x)"),
     template("log1p(-sigmoid(x))", "-softplus(x)"),
     template("log(exp(x) + exp(y))", "logaddexp(x, y)"),
+    template("log(1 + x)", "log1p(x)"),
+    template("log(1 - x)", "log1p(-x)"),
     template("exp(x) - 1", "expm1(x)"),
     template("1 - exp(x)", "-expm1(x)"),
+    template("1 / (1 + exp(x))", "sigmoid(-x)"),
+    template("exp(x) / (1 + exp(x))", "sigmoid(x)"),
+    template("exp(x) * sigmoid(-x)", "sigmoid(x)"),
 )
 
-# --- sigmoids -----------------------------------------------------------------------------------
 
-SIGMOIDS = RuleSet(
-    template("1 - sigmoid(x)", "sigmoid(-x)"),
-    template("1 / (1 + exp(x))", "sigmoid(-x)"),
-    template("reciprocal(1 + exp(x))", "sigmoid(-x)"),
-    template("exp(x) / (1 + exp(x))", "sigmoid(x)"),
+@rule("log")
+def log_of_view(v: Variable) -> Variable | None:
+    """log(view(softmax(x))) → view(log(softmax(x))); of sigmoid too."""
+    (view,) = v.inputs
+    source = view
+    while source.op in _VIEWS:
+        source = source.inputs[0]
+    if source is view or source.op not in (SOFTMAX, SIGMOID):
+        return None
+    return node(view.op, (log(view.inputs[0]), *view.inputs[1:]), view.params)
+
+
+_VIEWS = frozenset({GATHER, SLICE, REARRANGE, RESHAPE, BROADCAST_TO})
+
+# --- softmax ------------------------------------------------------------------------------------
+
+
+@rule("log")
+def log_of_softmax(v: Variable) -> Variable | None:
+    """log(softmax(x)) → log_softmax(x)."""
+    (x,) = v.inputs
+    return node(LOG_SOFTMAX, x.inputs, x.params) if x.op is SOFTMAX else None
+
+
+@rule("log")
+def log_of_sum(v: Variable) -> Variable | None:
+    """log(sum(exp(x))) → logsumexp(x)."""
+    (total,) = v.inputs
+    if total.op is not SUM or total.inputs[0].op is not EXP:
+        return None
+    return node(LOGSUMEXP, total.inputs[0].inputs, total.params)
+
+
+@rule("log")
+def log_of_mean(v: Variable) -> Variable | None:
+    """log(sum(exp(x)) / n) → logsumexp(x) - log(n)."""
+    (quotient,) = v.inputs
+    if quotient.op is not DIVIDE:
+        return None
+    total, count = quotient.inputs
+    if total.op is not SUM or total.inputs[0].op is not EXP or total.type is not v.type:
+        return None
+    return subtract(node(LOGSUMEXP, total.inputs[0].inputs, total.params), log(count))
+
+
+@rule("divide")
+def shares(v: Variable) -> Variable | None:
+    """exp(x) / sum(exp(x)) → softmax(x)."""
+    weights, total = v.inputs
+    if weights.op is not EXP or weights.type is not v.type:
+        return None
+    axes = _summed_axes(total, SUM, weights)
+    return None if axes is None else node(SOFTMAX, weights.inputs, (axes,))
+
+
+@rule("subtract")
+def log_shares(v: Variable) -> Variable | None:
+    """x - logsumexp(x) → log_softmax(x)."""
+    x, total = v.inputs
+    if x.type is not v.type:
+        return None
+    axes = _summed_axes(total, LOGSUMEXP, x)
+    return None if axes is None else node(LOG_SOFTMAX, (x,), (axes,))
+
+
+def _summed_axes(total: Variable, op: Op, x: Variable) -> tuple[int, ...] | None:
+    """The axes of ``x`` that were reduced to ``total``, if it lies along the others as before."""
+    order = None
+    while total.op is BROADCAST_TO and total.type.ndim == x.ndim:
+        total = total.inputs[0]
+    if total.op is REARRANGE:
+        (order,) = total.params
+        (total,) = total.inputs
+    if total.op is not op or total.inputs[0] is not x:
+        return None
+    axes, keepdims = total.params
+    if keepdims:
+        return axes if order is None else None
+    kept = iter(range(total.ndim))
+    restored = tuple(None if axis in axes else next(kept) for axis in range(x.ndim))
+    if order is None:
+        # Without its axes of size 1 the total meets the last axes.
+        return axes if axes == tuple(range(len(axes))) else None
+    return axes if order == restored[x.ndim - len(order) :] and _leads(axes, x, order) else None
+
+
+def _leads(axes: Sequence[int], x: Variable, order: Sequence[int | None]) -> bool:
+    """Whether the axes that an order leaves out at the front were all reduced."""
+    return all(axis in axes for axis in range(x.ndim - len(order)))
+
+
+# --- what derivatives multiply and divide by ----------------------------------------------------
+
+# Nothing that these ops give is zero, but for underflow.
+_POSITIVE = frozenset({SOFTMAX, SIGMOID, EXP})
+_DEPTH = 8
+
+
+@rule("multiply")
+def cancel_factor(v: Variable) -> Variable | None:
+    """(c / z) * z → c, where z is a sigmoid, a softmax or an exponential."""
+    for x, y in (v.inputs, v.inputs[::-1]):
+        z = x.inputs[0] if x.op is NEGATIVE else x
+        if z.op not in _POSITIVE:
+            continue
+        made = _times(y, z)
+        if made is not None:
+            return fit(negative(made) if z is not x else made, v, v.inputs)
+    return None
+
+
+def _times(y: Variable, z: Variable) -> Variable | None:
+    """``y * z`` where that cancels a division by ``z``."""
+    if y.op in (ADD, SUBTRACT):
+        a, b = y.inputs
+        first, second = _without_divisor(a, z, _DEPTH), _without_divisor(b, z, _DEPTH)
+        if first is None and second is None:
+            return None
+        return y.op.build(
+            (
+                multiply(a, z) if first is None else first,
+                multiply(b, z) if second is None else second,
+            )
+        )
+    return _without_divisor(y, z, _DEPTH)
+
+
+@rule("multiply")
+def cancel_product(v: Variable) -> Variable | None:
+    """(c / z) * (z * w) → c * w, where z is a sigmoid, or 1 - sigmoid."""
+    for x, y in (v.inputs, v.inputs[::-1]):
+        product = y.inputs[0] if y.op is NEGATIVE else y
+        if product.op is not MULTIPLY:
+            continue
+        for z, w in (product.inputs, product.inputs[::-1]):
+            if z.op in _POSITIVE or _is_complement(z):
+                made = _without_divisor(x, z, _DEPTH)
+                if made is not None:
+                    made = multiply(made, w)
+                    return fit(negative(made) if product is not y else made, v, v.inputs)
+    return None
+
+
+def _is_complement(z: Variable) -> bool:
+    return z.op is SUBTRACT and z.inputs[1].op is SIGMOID and is_full_of(z.inputs[0], 1)
+
+
+@rule("multiply")
+def cancel_quotient(v: Variable) -> Variable | None:
+    """(c / z) * (z / d) → c / d, where z is a sigmoid, a softmax or an exponential."""
+    for x, y in (v.inputs, v.inputs[::-1]):
+        quotient = y.inputs[0] if y.op is NEGATIVE else y
+        if quotient.op is not DIVIDE or quotient.inputs[0].op not in _POSITIVE:
+            continue
+        made = _without_divisor(x, quotient.inputs[0], _DEPTH)
+        if made is not None:
+            made = DIVIDE.build((made, quotient.inputs[1]))
+            return fit(negative(made) if quotient is not y else made, v, v.inputs)
+    return None
+
+
+@rule("multiply")
+def weights_by_shares(v: Variable) -> Variable | None:
+    """exp(x) * (c / sum(exp(x))) → softmax(x) * c; exp(x) * (c / (1 + exp(x))) → sigmoid(x) * c."""
+    for weights, y in (v.inputs, v.inputs[::-1]):
+        if weights.op is not EXP or weights.type is not v.type:
+            continue
+        total = _find_total(y, weights)
+        made = None if total is None else _without_divisor(y, total, _DEPTH)
+        if total is None or made is None:
+            continue
+        if total.op is SUM:
+            share = node(SOFTMAX, weights.inputs, total.params[:1])
+        else:
+            share = node(SIGMOID, weights.inputs)
+        return fit(multiply(share, made), v, v.inputs)
+    return None
+
+
+def _find_total(y: Variable, weights: Variable) -> Variable | None:
+    """The sum of the weights, or of 1 and the weights, by which something in ``y`` is divided."""
+    pending, steps = [y], 0
+    while pending and steps < 4 * _DEPTH:
+        steps += 1
+        v = pending.pop()
+        if v.op is DIVIDE and _is_total(v.inputs[1], weights):
+            return v.inputs[1]
+        if v.op in _LINEAR:
+            pending += v.inputs
+    return None
+
+
+def _is_total(x: Variable, weights: Variable) -> bool:
+    if x.op is SUM:
+        return x.inputs[0] is weights
+    return x.op is ADD and weights in x.inputs and any(is_full_of(one, 1) for one in x.inputs)
+
+
+_LINEAR = frozenset(
+    {ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, WHERE, SUM, REARRANGE, BROADCAST_TO}
+)
+
+
+def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
+    """``y * z`` where ``y`` is divided by ``z``: the same without the division; else None."""
+    if depth == 0:
+        return None
+    op, inputs = y.op, y.inputs
+    if op is DIVIDE:
+        if inputs[1] is z:
+            return inputs[0] if inputs[0].type is y.type else fit(inputs[0], y, inputs)
+        above = _without_divisor(inputs[0], z, depth - 1)
+        return None if above is None else DIVIDE.build((above, inputs[1]))
+    if op is NEGATIVE:
+        inner = _without_divisor(inputs[0], z, depth - 1)
+        return None if inner is None else negative(inner)
+    if op is MULTIPLY:
+        for a, b in (inputs, inputs[::-1]):
+            inner = _without_divisor(a, z, depth - 1)
+            if inner is not None:
+                return multiply(inner, b)
+        return None
+    if op is ADD:
+        parts = [_without_divisor(x, z, depth - 1) for x in inputs]
+        return None if None in parts else add(*parts)
+    if op is WHERE:
+        return _in_branch(y, z, depth)
+    if op is SCATTER_ADD or op is ADD_SLICE:
+        return _in_part(y, z, depth)
+    if op in (SUM, REARRANGE, BROADCAST_TO):
+        return _in_total(y, z, depth)
+    return None
+
+
+def _in_branch(y: Variable, z: Variable, depth: int) -> Variable | None:
+    condition, taken, other = y.inputs
+    if is_full_of(other, 0):
+        inner = _without_divisor(taken, z, depth - 1)
+        return None if inner is None else where(condition, inner, other)
+    if is_full_of(taken, 0):
+        inner = _without_divisor(other, z, depth - 1)
+        return None if inner is None else where(condition, taken, inner)
+    return None
+
+
+def _in_part(y: Variable, z: Variable, depth: int) -> Variable | None:
+    """Of values stored among zeros, which are divided by the same part of ``z``."""
+    base, values, *indices = y.inputs
+    if not is_full_of(base, 0) or base.type is not z.type:
+        return None
+    part = node(GATHER if y.op is SCATTER_ADD else SLICE, (z, *indices), y.params)
+    inner = _without_divisor(values, part, depth - 1)
+    return None if inner is None else node(y.op, (base, inner, *indices), y.params)
+
+
+def _in_total(y: Variable, z: Variable, depth: int) -> Variable | None:
+    """Of a sum of weights ``z``: what was divided by it before it went along the weights' axes."""
+    if z.op is not SUM:
+        return None
+    (inner_axes, keepdims), weights = z.params, z.inputs[0]
+    x = y.inputs[0]
+    if y.op is SUM:
+        # A total of what is divided by one and the same number for all that is added up.
+        if not keepdims or y.params != z.params:
+            return None
+        inner = _without_divisor(x, z, depth - 1)
+    elif y.op is BROADCAST_TO:
+        if not keepdims or x.ndim != weights.ndim:
+            return None
+        inner = _without_divisor(x, z, depth - 1)
+    else:
+        kept = iter(range(z.ndim))
+        (order,) = y.params
+        restored = tuple(None if a in inner_axes else next(kept) for a in range(weights.ndim))
+        if keepdims or order != restored:
+            return None
+        inner = _without_divisor(x, z, depth - 1)
+    return None if inner is None else node(y.op, (inner, *y.inputs[1:]), y.params)
+
+
+STABILISE = LOGARITHMS + RuleSet(
+    log_of_view,
+    log_of_softmax,
+    log_of_sum,
+    log_of_mean,
+    shares,
+    log_shares,
+    cancel_factor,
+    cancel_product,
+    cancel_quotient,
+    weights_by_shares,
 )

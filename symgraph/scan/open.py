@@ -74,11 +74,17 @@ class OpenLoop:
         self.plain = [next(outputs) for _ in self.plain]
         self.condition = next(outputs, None)
 
-    def keep(self, value: Variable) -> int:
-        """The number of the result that has the body's ``value`` over time; a new plain output."""
+    def keep(self, value: Variable) -> tuple[int, int]:
+        """The result that has the body's ``value`` over time, and at which of its rows it starts.
+
+        A state, or a plain output, made for the purpose if need be.
+        """
+        for i, state in enumerate(self.states):
+            if state.value is value:
+                return i, -min(state.taps)
         if value not in self.plain:
             self.plain.append(value)
-        return len(self.states) + self.plain.index(value)
+        return len(self.states) + self.plain.index(value), 0
 
     @property
     def symbols(self) -> list[Variable]:

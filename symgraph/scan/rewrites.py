@@ -6,6 +6,7 @@
 - results, states, slices and inputs that nobody reads are dropped;
 - what does not change over time is computed before the loop;
 - what a gradient loop would compute again is kept by the loop before it (`residuals`);
+- products that need no state are computed before or after the loop, all steps at once (`products`);
 - sums over time, such as the gradients of weights, are computed after the loop (`sums`).
 """
 
@@ -21,6 +22,7 @@ from ..ops.slices import SLICE, At
 from .op import Loop, is_scan, keep_steps_taken, make_scan, rebuild_alike
 from .open import OpenLoop
 from .residuals import find_residuals, loops_behind
+from .products import multiply_after, multiply_before
 from .sums import take_out_sums
 
 __all__ = ["rewrite_loops"]
@@ -107,14 +109,19 @@ def _restructure(graph: Graph) -> Graph:
     def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
         loop, read = opened[scan], reads[scan]
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
+        wanted = {*read.results, *kept.get(scan, {}).values()}
+        multiply_before(loop)
+        products = multiply_after(loop, set(read.results))
+        wanted -= {product.result for product in products}
+        wanted |= {product.left.result for product in products if product.left.sequence is None}
         sums = take_out_sums(loop, read.last_rows)
-        wanted = set(read.results).difference(total.state for total in sums)
-        wanted.update(index for total in sums for index in total.results)
-        wanted.update(kept.get(scan, {}).values())
+        wanted -= {total.state for total in sums}
+        wanted |= {index for total in sums for index in total.results}
         results = loop.close(wanted)
         for placeholder, index in kept.get(scan, {}).items():
             moved[placeholder] = results[index][::-1]  # type: ignore[index]
         new = {item(scan, i): results[i] for i in read.results if i in results}
+        new.update((item(scan, each.result), each.value(loop, results)) for each in products)
         new.update((read.last_rows[total.state], total.value(loop, results)) for total in sums)
         return new
 
@@ -157,10 +164,11 @@ def _exchange_residuals(opened: dict[Variable, OpenLoop]) -> dict[Variable, dict
             found = find_residuals(Loop(scan), gradient)
             values = replace([residual.kept for residual in found], loop.symbol_for)
             for (_, computed), value in zip(found, values, strict=True):
-                trace = make_input(value.type.with_shape((length, *value.type.shape)))
+                index, first = loop.keep(value)
+                trace = make_input(value.type.with_shape((first + length, *value.type.shape)))
                 symbol = replaced[computed] = make_input(value.type)
                 gradient.slices[symbol] = (trace, 0)
-                kept.setdefault(scan, {})[trace] = loop.keep(value)
+                kept.setdefault(scan, {})[trace] = index
         if replaced:
             gradient.substitute(replaced)
     return kept

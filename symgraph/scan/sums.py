@@ -7,7 +7,7 @@ and one large product after it does the rest: ``sum_t a_t @ b_t`` is a product o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,28 +17,11 @@ from ..ops.elementwise import add
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
-from ..ops.slices import slice_axis
 from .close import find_varying
+from .kept import Results, Trace, keep_over_time
 from .open import OpenLoop
 
 __all__ = ["Total", "take_out_sums"]
-
-Results = Mapping[int, Variable]
-
-
-@dataclass
-class Trace:
-    """A value of the body over time: rows of a sequence, or a result of the loop."""
-
-    sequence: tuple[Variable, int] | None = None
-    result: int = -1
-    first: int = 0
-
-    def read(self, loop: OpenLoop, results: Results) -> Variable:
-        """The value over time, ``[n, ...]``, once the loop is closed."""
-        base, first = self.sequence or (results[self.result], self.first)
-        return slice_axis(base, 0, first, add(loop.n_steps, first))
-
 
 @dataclass
 class Total:
@@ -46,14 +29,16 @@ class Total:
 
     state: int
     initial: Variable
-    terms: list[tuple[Variable, list[Trace]]]
+    terms: list[tuple[Variable, list[Variable], list[Trace]]]
+    """Each term, the values of the body that it is made of, and where these are kept over time."""
     results: set[int] = field(default_factory=set)
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The last value of the state."""
         total = loop.states[self.state].initial[-1]  # type: ignore[index]
-        for term, traces in self.terms:
-            total = add(total, _term_over_time(term, [t.read(loop, results) for t in traces]))
+        for term, factors, traces in self.terms:
+            over_time = [trace.read(loop, results) for trace in traces]
+            total = add(total, _sum_over_time(term, factors, over_time))
         return total
 
 
@@ -66,19 +51,19 @@ def take_out_sums(loop: OpenLoop, last_rows: Iterable[int]) -> list[Total]:
         terms = _terms(loop, i) if i < len(loop.states) else None
         if terms:
             found.append((i, terms))
-    totals = []
-    for i, terms in found:
-        total = Total(i, loop.states[i].initial, [])
+    totals = {i: Total(i, loop.states[i].initial, []) for i, _ in found}
+    # Products first: the sum of rows that are kept for a product anyway needs no more of the loop.
+    for i, terms in sorted(found, key=lambda pair: not any(map(_is_product, pair[1]))):
         for term in terms:
-            traces = [_keep(loop, factor) for factor in _factors(term)]
-            total.terms.append((term, traces))
-            total.results.update(t.result for t in traces if t.sequence is None)
-        totals.append(total)
-    return totals
+            factors = _factors(loop, term)
+            traces = [keep_over_time(loop, factor) for factor in factors]
+            totals[i].terms.append((term, factors, traces))
+            totals[i].results.update(t.result for t in traces if t.sequence is None)
+    return list(totals.values())
 
 
 def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
-    """What state ``i`` adds up: products and sums over rows; None where it is no such sum."""
+    """What state ``i`` adds up: products, sums and scalars; None where it is no such sum."""
     state = loop.states[i]
     if list(state.taps) != [-1]:
         return None
@@ -102,20 +87,31 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
 
 
 def _is_reduction(v: Variable) -> bool:
-    while v.op is REARRANGE:
-        v = v.inputs[0]
+    v = _core(v)
     if v.op is MATMUL:
         return all(x.ndim == 2 for x in v.inputs)
     return v.op is SUM or v.ndim == 0
 
 
-def _factors(term: Variable) -> list[Variable]:
-    """The values that a term is made of, as they are kept over time."""
+def _is_product(term: Variable) -> bool:
+    return _core(term).op is MATMUL
+
+
+def _core(term: Variable) -> Variable:
+    """The product or sum in a term, without what moves its axes."""
     while term.op is REARRANGE:
         term = term.inputs[0]
-    if term.op is not MATMUL:
-        return [term]
-    left, right = term.inputs
+    return term
+
+
+def _factors(loop: OpenLoop, term: Variable) -> list[Variable]:
+    """The values that a term is made of, as they are kept over time."""
+    core = _core(term)
+    if core.op is SUM and core.inputs[0] in loop.plain:
+        return [core.inputs[0]]
+    if core.op is not MATMUL:
+        return [core]
+    left, right = core.inputs
     # The left factor of a weight's gradient is a transposed row block: keep the block.
     return [left.inputs[0] if _is_transpose(left) else left, right]
 
@@ -124,23 +120,15 @@ def _is_transpose(v: Variable) -> bool:
     return v.op is REARRANGE and v.params[0] == (1, 0)
 
 
-def _keep(loop: OpenLoop, value: Variable) -> Trace:
-    """How to read a value of the body over time; a new plain output if need be."""
-    if value in loop.slices:
-        return Trace(sequence=loop.slices[value])
-    for i, state in enumerate(loop.states):
-        for tap, symbol in state.taps.items():
-            if value is symbol:
-                return Trace(result=i, first=tap - min(state.taps))
-    return Trace(result=loop.keep(value))
-
-
-def _term_over_time(term: Variable, traces: list[Variable]) -> Variable:
+def _sum_over_time(term: Variable, factors: list[Variable], traces: list[Variable]) -> Variable:
     """The sum over time of a term, from its factors over time."""
-    if term.op is REARRANGE:
-        return rearrange(_term_over_time(term.inputs[0], traces), term.params[0])
-    if term.op is not MATMUL:
+    if term is factors[0]:
         return reduce_sum(traces[0], [0])
+    if term.op is REARRANGE:
+        return rearrange(_sum_over_time(term.inputs[0], factors, traces), term.params[0])
+    if term.op is SUM:
+        axes, keepdims = term.params
+        return reduce_sum(reduce_sum(traces[0], [0]), axes, keepdims=keepdims)
     left, right = traces
     right = reshape(right, (_rows(right), shape_of(right)[2]))
     if _is_transpose(term.inputs[0]):

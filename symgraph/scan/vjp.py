@@ -31,6 +31,7 @@ from ..ops.elementwise import add, minimum, subtract, where
 from ..ops.shape import concatenate
 from ..ops.sizes import SIZE, shape_of, size_of
 from .close import close_body
+from .cotangents import BufferCotangent, split_cotangent
 from .op import SCAN, Layout, Loop, make_scan
 
 __all__ = ["BodyGradient", "gradient_of_body", "vjp_scan"]
@@ -178,12 +179,16 @@ class _GradientLoop:
 
     def _read_cotangents(self) -> None:
         """The cotangents of plain outputs, and those of new states that come from outside."""
-        self.outside: dict[int, Variable] = {}
+        self.parts: dict[int, BufferCotangent] = {}
         for k, arriving in enumerate(self.arriving):
-            parameter = self.body.cotangents[k]
-            if arriving is None or parameter is None:
+            symbol = self.body.cotangents[k]
+            if arriving is None or symbol is None:
                 continue
-            self._read(arriving[::-1], (0,), [parameter])  # type: ignore[index]
+            if k < len(self.loop.initials):
+                self.parts[k] = split_cotangent(arriving, self.loop.layout.depth(k))
+                arriving = self.parts[k].rows
+            if arriving is not None:
+                self._read(arriving[::-1], (0,), [symbol])  # type: ignore[index]
 
     def _carry(self, initial: Variable, value: Variable) -> int:
         """A state of the gradient loop that starts with ``initial``; its position."""
@@ -207,19 +212,18 @@ class _GradientLoop:
             if i not in self.float_states:
                 continue
             rows = self.loop.initials[i]
-            zero = broadcast_to(
-                make_constant(np.zeros((), rows.dtype)), (1, *shape_of(rows)[1:])
-            )
-            symbols = []
-            pending[i] = []
-            for _ in range(self.loop.layout.depth(i)):
-                symbols.append(make_input(self.loop.new_states[i].type))
-                pending[i].append(self._carry(zero, symbols[-1]))
+            first_rows = [
+                broadcast_to(make_constant(np.zeros((), rows.dtype)), (1, *shape_of(rows)[1:]))
+            ] * self.loop.layout.depth(i)
+            parts = self.parts.get(i)
+            if parts is not None and parts.last is not None:
+                first_rows[0] = parts.last[None]  # type: ignore[index]
+            symbols = [make_input(self.loop.new_states[i].type) for _ in first_rows]
+            pending[i] = [self._carry(*pair) for pair in zip(first_rows, symbols, strict=True)]
             cotangent = self.body.cotangents[i]
             assert cotangent is not None
-            arriving = self.arriving[i]
             replacements[cotangent] = (
-                symbols[0] if arriving is None else add(symbols[0], cotangent)
+                symbols[0] if parts is None or parts.rows is None else add(symbols[0], cotangent)
             )
         # New pending values: what was pending one place on, plus what this step gives.
         for i, positions in pending.items():
@@ -297,9 +301,9 @@ class _GradientLoop:
         if self.n_steps is not self.taken:
             complete = eq(self.n_steps, self.taken)
             rows = where(complete, rows, make_constant(np.zeros((), rows.dtype)))
-        arriving = self.arriving[i]
-        if arriving is not None:
-            rows = add(rows, arriving[: self.loop.layout.depth(i)])  # type: ignore[index]
+        parts = self.parts.get(i)
+        if parts is not None and parts.initial is not None:
+            rows = add(rows, parts.initial)
         return rows
 
 

@@ -1,0 +1,45 @@
+"""The same result by cheaper operations: powers, products and quotients by constants.
+
+Results differ by rounding at most; NaN and infinity stay. ``x ** 0.5`` and ``x ** -0.5`` are left
+out: they differ from square roots at ``-0.0`` and minus infinity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.variable import Variable, make_constant
+from ..ops.elementwise import multiply
+from .engine import RuleSet, rule
+from .pattern import fit, template, uniform
+
+__all__ = ["SPECIALISE"]
+
+
+def _is_float(x: Variable, **_others: Variable) -> bool:
+    return x.dtype.kind == "f"
+
+
+@rule("divide")
+def divide_by_power_of_two(v: Variable) -> Variable | None:
+    """x / 2 → x * 0.5, for constants whose reciprocal is exact."""
+    x, divisor = v.inputs
+    value = uniform(divisor)
+    if value is None or not np.isfinite(value) or np.frexp(value)[0] not in (0.5, -0.5):
+        return None
+    with np.errstate(all="ignore"):
+        reciprocal = np.asarray(1 / value, v.dtype)
+    if not np.isfinite(reciprocal) or abs(reciprocal) < np.finfo(v.dtype).tiny:
+        return None
+    return fit(multiply(x, make_constant(reciprocal)), v, v.inputs)
+
+
+SPECIALISE = RuleSet(
+    template("x ** 2", "square(x)"),
+    template("x ** 3", "square(x) * x"),
+    template("x ** 4", "square(square(x))"),
+    template("x ** -1", "reciprocal(x)", when=_is_float),
+    template("x ** -2", "reciprocal(square(x))", when=_is_float),
+    template("x * x", "square(x)"),
+    divide_by_power_of_two,
+)

@@ -1,0 +1,46 @@
+"""Values of a loop's body over time: where they can be read, once the loop is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.variable import Variable
+from ..ops.elementwise import add
+from ..ops.sizes import size_of
+from ..ops.slices import slice_axis
+from .open import OpenLoop
+
+__all__ = ["Results", "Trace", "keep_over_time"]
+
+# The results of a closed loop by the number that they have in the open one.
+Results = Mapping[int, Variable]
+
+
+@dataclass
+class Trace:
+    """A value of the body over time: rows of a sequence, or a result of the loop."""
+
+    sequence: tuple[Variable, int] | None = None
+    result: int = -1
+    first: int = 0
+
+    def read(self, loop: OpenLoop, results: Results) -> Variable:
+        """The value over time, ``[n, ...]``, once the loop is closed."""
+        base, first = self.sequence or (results[self.result], self.first)
+        stop = add(loop.n_steps, first)
+        if size_of(stop) == base.type.shape[0]:
+            return slice_axis(base, 0, first)
+        return slice_axis(base, 0, first, stop)
+
+
+def keep_over_time(loop: OpenLoop, value: Variable) -> Trace:
+    """How to read a value of the body over time; a new plain output if need be."""
+    if value in loop.slices:
+        return Trace(sequence=loop.slices[value])
+    for i, state in enumerate(loop.states):
+        for tap, symbol in state.taps.items():
+            if value is symbol:
+                return Trace(result=i, first=tap - min(state.taps))
+    result, first = loop.keep(value)
+    return Trace(result=result, first=first)

@@ -1,0 +1,169 @@
+"""What a function reports: passes, counts, repeated loop bodies, profile and trace."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+
+
+def _recurrent(x, w, h0):
+    """A loop with parameters; the line of its caller is what a report should name."""
+    return sg.scan(lambda x_t, h, w: sg.tanh(x_t + h @ w), [x], [h0], [w])[-1]
+
+
+def _parts():
+    x = sg.tensor("x", ("T", "B", 3))
+    h0 = sg.tensor("h0", ("B", 3))
+    w = sg.shared(np.eye(3, dtype="float32"), "w")
+    return x, w, h0
+
+
+def test_the_counts_of_a_function_without_loops():
+    x = sg.vector("x")
+    report = sg.compile([x], sg.exp(x) * sg.exp(x), name="f").report
+    assert (report.nodes_built, report.nodes) == (3, 3)
+    assert (report.loops_built, report.loops, report.bodies_built, report.bodies) == (0, 0, 0, 0)
+    assert report.repeated_bodies == ()
+    assert (report.kernels, report.distinct_kernels) == (2, 2)
+    assert report.cache == "off"
+    assert 0 < sum(row.seconds for row in report.passes) <= report.seconds
+    for before, after in zip(report.passes, report.passes[1:], strict=False):
+        assert before.nodes_after == after.nodes_before
+    assert report.passes[0].nodes_before == report.nodes_built
+    assert report.passes[-1].nodes_after == report.nodes
+
+
+def test_rules_that_fired_are_counted():
+    x = sg.vector("x")
+    report = sg.compile([x], sg.exp(x * 1 + 0)).report
+    assert report.nodes < report.nodes_built
+    assert sum(report.rules.values()) >= 2
+    assert "rules fired" in str(report)
+
+
+def test_loops_and_bodies():
+    x, w, h0 = _parts()
+    report = sg.compile([x, h0], sg.grad(_recurrent(x, w, h0).sum(), w)).report
+    assert (report.loops_built, report.bodies_built) == (2, 2)
+    assert (report.loops, report.bodies) == (2, 2)
+    assert report.repeated_bodies == ()
+
+
+def test_the_printed_report_has_its_tables_always():
+    text = str(sg.compile([], sg.constant(1.0), name="nothing").report)
+    for word in ("nothing", "passes", "loops", "bodies", "kernels", "cache", "nodes", "simplify"):
+        assert word in text
+    assert "No loop body is computed twice." in text
+
+
+def test_repeated_bodies_are_named_with_both_lines():
+    x, w, h0 = _parts()
+    here = inspect.currentframe().f_lineno
+    first = _recurrent(x, w, h0).sum()
+    second = _recurrent(x, w * 0.5, h0).sum()
+    report = sg.compile([x, h0], [first, second]).report
+    assert report.bodies == 2
+    (group,) = report.repeated_bodies
+    assert [(line.file, line.line) for line in group.lines] == [
+        (__file__, here + 1),
+        (__file__, here + 2),
+    ]
+    text = str(report)
+    assert (
+        "1 loop body is computed twice, at other values of the same parameters: "
+        f"first at {__file__}:{here + 1}, again at {__file__}:{here + 2} — 1 body too many"
+    ) in text
+    assert "1 too many" in text
+
+
+def test_parameters_of_their_own_are_no_repeats():
+    x, w, h0 = _parts()
+    v = sg.shared(np.eye(3, dtype="float32"), "v")
+    report = sg.compile([x, h0], [_recurrent(x, w, h0), _recurrent(x, v, h0)]).report
+    assert report.bodies == 2
+    assert report.repeated_bodies == ()
+
+
+def test_the_time_to_the_first_result():
+    f = sg.compile([], sg.constant(1.0))
+    assert f.report.first_call is None
+    f()
+    once = f.report.first_call
+    assert once is not None
+    assert once > 0
+    f()
+    assert f.report.first_call == once
+    assert "first result" in str(f.report)
+
+
+# --- bounds -------------------------------------------------------------------------------------
+
+
+def test_assert_compiled():
+    x, w, h0 = _parts()
+    f = sg.compile([x, h0], _recurrent(x, w, h0), name="f")
+    sg.assert_compiled(f)
+    sg.assert_compiled(f, bodies=1, loops=1, nodes=f.report.nodes, seconds=60)
+    for bound in ({"bodies": 0}, {"loops": 0}, {"nodes": 3}, {"seconds": 0.0}):
+        with pytest.raises(AssertionError) as caught:
+            sg.assert_compiled(f, **bound)
+        assert f"at most {next(iter(bound.values()))} are allowed" in str(caught.value)
+        assert "passes" in str(caught.value)
+    with pytest.raises(sg.SymgraphTypeError, match="compiled function"):
+        sg.assert_compiled(f.report, bodies=1)
+
+
+# --- profile and trace --------------------------------------------------------------------------
+
+
+def test_a_profile_counts_runs_of_nodes_and_loops():
+    x, w, h0 = _parts()
+    f = sg.compile([x, h0], _recurrent(x, w, h0), profile=True, name="f")
+    for _ in range(2):
+        f(np.ones((5, 2, 3)), np.zeros((2, 3)))
+    profile = f.profile
+    assert len(profile.calls) == 2
+    (loop,) = [row for row in profile.rows if row.is_loop]
+    (tanh,) = [row for row in profile.rows if row.name == "tanh"]
+    assert (loop.runs, loop.depth) == (2, 0)
+    assert (tanh.runs, tanh.depth) == (10, 1)
+    assert tanh.seconds <= loop.seconds <= profile.seconds
+    assert "tanh" in str(profile)
+    assert "2 calls" in str(profile)
+
+
+def test_profiled_calls_give_the_same_results_and_errors():
+    x, i = sg.vector("x"), sg.scalar("i", dtype="int64")
+    plain = sg.compile([x, i], sg.exp(x)[i])
+    profiled = sg.compile([x, i], sg.exp(x)[i], profile=True)
+    assert plain([1, 2], 1) == profiled([1, 2], 1)
+    with pytest.raises(sg.IndexRangeError):
+        profiled([1, 2], 2)
+
+
+@pytest.mark.parametrize("profile", [False, True])
+def test_a_trace_has_passes_and_calls_on_one_clock(tmp_path, profile):
+    x = sg.vector("x")
+    f = sg.compile([x], sg.exp(x), profile=profile, name="exponential")
+    f([1])
+    f([2])
+    path = tmp_path / "trace.json"
+    sg.write_trace(path, f)
+    events = json.loads(path.read_text())["traceEvents"]
+    spans = {event["name"]: event for event in events if event["ph"] == "X"}
+    whole = spans["compile exponential"]
+    for row in f.report.passes:
+        span = spans[row.name]
+        assert whole["ts"] <= span["ts"]
+        assert span["ts"] + span["dur"] <= whole["ts"] + whole["dur"]
+    calls = [event for event in events if event["name"] == "call exponential"]
+    assert len(calls) == (2 if profile else 0)
+    assert all(call["ts"] >= whole["ts"] + whole["dur"] for call in calls)
+    assert all({"name", "ph", "ts", "dur", "pid", "tid"} <= set(span) for span in spans.values())
+    with pytest.raises(sg.SymgraphTypeError):
+        sg.write_trace(f, path)

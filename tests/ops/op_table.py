@@ -1,0 +1,26 @@
+"""The op table: one row or more for each op. Its tests are in ``test_op_table.py``."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+from op_row import Row
+from op_table_elementwise import ROWS as ELEMENTWISE
+from op_table_reduce import ROWS as REDUCE
+
+__all__ = ["EXEMPT", "ROWS"]
+
+ROWS: list[Row] = [*ELEMENTWISE, *REDUCE]
+if importlib.util.find_spec("op_table_arrays") is not None:
+    ROWS += importlib.import_module("op_table_arrays").ROWS
+
+# Ops that no row can call, and where they are tested.
+EXEMPT = {
+    "input": "a leaf",
+    "shared": "a leaf",
+    "parameter": "a leaf",
+    "constant": "a leaf",
+    "item": "one result of an op with several, whose rows read it",
+    "scan": "tests/scan",
+}
