@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from ._version import __version__
 from .autodiff.explain import explain_grad
 from .autodiff.forward import hessian_vector_product, jvp
@@ -27,10 +29,11 @@ from .core.errors import (
     SymgraphValueError,
     UpdateError,
 )
+from . import errors  # noqa: F401
 from .core.graph import Graph, substitute
 from .core.provenance import record_lines
 from .core.variable import SharedVariable, Variable
-from .ops import operators  # noqa: F401  (attaches +, @, [] and methods to Variable)
+from .ops import numpy_dispatch, operators, random  # noqa: F401  (the first two attach methods)
 from .ops.activation import elu, gelu, leaky_relu, log_sigmoid, relu, sigmoid, silu, softplus
 from .ops.broadcast import broadcast_to
 from .ops.comparison import (
@@ -57,6 +60,7 @@ from .ops.comparison import (
     not_equal,
     right_shift,
 )
+from .ops.conv import average_pool, conv1d, conv2d, max_pool
 from .ops.create import (
     arange,
     constant,
@@ -92,6 +96,7 @@ from .ops.elementwise import (
     divide,
     floor,
     floor_divide,
+    ifelse,
     maximum,
     minimum,
     mod,
@@ -161,7 +166,10 @@ from .ops.shape import (
     tile,
     transpose,
 )
+from .ops.sort import argsort, searchsorted, sort
 from .ops.softmax import log_softmax, logaddexp, logsumexp, softmax
+from .ops.special_functions import digamma, erf, erfc, erfinv, gammaln, polygamma
+from .ops.special_functions import digamma, erf, erfc, erfinv, gammaln, polygamma
 from .ops.transcendental import (
     arccos,
     arccosh,
@@ -173,20 +181,14 @@ from .ops.transcendental import (
     cos,
     cosh,
     deg2rad,
-    digamma,
-    erf,
-    erfc,
-    erfinv,
     exp,
     exp2,
     expm1,
-    gammaln,
     hypot,
     log,
     log1p,
     log2,
     log10,
-    polygamma,
     power,
     rad2deg,
     reciprocal,
@@ -199,3 +201,10 @@ from .ops.transcendental import (
 from .scan.build import foldl, foldr, map, reduce, scan, until
 from .scan.derivatives import hessian, jacobian
 from .viz.text import dprint, listing
+
+
+def __getattr__(name: str) -> object:
+    """`to_dot`, whose import brings graphviz along."""
+    if name == "to_dot":
+        return importlib.import_module(".viz.dot", __name__).to_dot
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import datasets, init, schedules
 from .cells import GRUCell, LSTMCell, RNNCell
+from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .gradients import clip_norm, clip_value, weight_decay
 from .history import History
 from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
@@ -46,10 +47,14 @@ __all__ = [
     "Recurrent",
     # layers
     "BatchNorm",
+    "Conv1D",
+    "Conv2D",
     "Dense",
     "Dropout",
     "Embedding",
     "LayerNorm",
+    "MaxPool1D",
+    "MaxPool2D",
     "Sequential",
     # losses
     "binary_cross_entropy",

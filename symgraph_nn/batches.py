@@ -40,10 +40,13 @@ class Batches:
     def only(self, wanted: Sequence[bool]) -> Batches:
         """The batches of the wanted inputs alone."""
         kept = [i for i, is_wanted in enumerate(wanted) if is_wanted]
-        inputs, arrays, axes = (
-            [values[i] for i in kept] for values in (self.inputs, self.arrays, self.axes)
+        return Batches(
+            [self.inputs[i] for i in kept],
+            [self.arrays[i] for i in kept],
+            [self.axes[i] for i in kept],
+            self.rows,
+            self.size,
         )
-        return Batches(inputs, arrays, axes, self.rows, self.size)  # type: ignore[arg-type]
 
     def _cut(self, order: np.ndarray) -> Iterator[tuple[int, list[np.ndarray]]]:
         for start in range(0, self.rows, self.size):
@@ -66,18 +69,16 @@ def batches_of(
     for x, array in zip(inputs, arrays, strict=True):
         if array.ndim != x.ndim:
             raise ShapeError(
-                explain(
-                    f"fit: {label} for {describe(x)} have {array.ndim} axes", line=user_line()
-                )
+                explain(f"fit: {label} for {describe(x)} have {array.ndim} axes", line=user_line())
             )
     for x, k in zip(inputs, axes, strict=True):
         if not 0 <= k < x.ndim:
-            raise ShapeError(
-                explain(f"fit: {describe(x)} has no batch axis {k}", line=user_line())
-            )
+            raise ShapeError(explain(f"fit: {describe(x)} has no batch axis {k}", line=user_line()))
     rows = [array.shape[k] for array, k in zip(arrays, axes, strict=True)]
     if not rows or len(set(rows)) > 1 or rows[0] == 0:
-        listed = ", ".join(f"{x.name or i}: {n}" for i, (x, n) in enumerate(zip(inputs, rows)))
+        listed = ", ".join(
+            f"{x.name or i}: {n}" for i, (x, n) in enumerate(zip(inputs, rows, strict=True))
+        )
         raise ShapeError(
             explain(
                 f"fit: {label} have the same number of rows along the batch axis, at least one; "
@@ -127,7 +128,9 @@ def _axis(x: sg.Variable, axis: int | str | Sequence[int], position: int) -> int
         return axis
     if position >= len(axis):
         raise SymgraphValueError(
-            explain(f"fit: batch_axis names {len(axis)} axes, one for each input is needed",
-                    line=user_line())
+            explain(
+                f"fit: batch_axis names {len(axis)} axes, one for each input is needed",
+                line=user_line(),
+            )
         )
     return axis[position]

@@ -18,8 +18,15 @@ import numpy as np
 import symgraph as sg
 
 from .checks import check_positive
-from .init import Initialiser, generator, glorot_uniform, initial_value, orthogonal, side_by_side
-from .init import zeros as zeros_initially
+from .init import (
+    Initialiser,
+    default_bias,
+    default_weights,
+    generator,
+    initial_value,
+    orthogonal,
+    side_by_side,
+)
 from .module import Module
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
@@ -47,11 +54,11 @@ class _GatedCell(Module):
         rng = generator(rng)
         self.n_in, self.n_units, self.dtype = n_in, n_units, dtype
         sizes = (n_units, self.n_gates, dtype)
-        input_weights = glorot_uniform() if input_weights is None else input_weights
+        input_weights = default_weights if input_weights is None else input_weights
         recurrent_weights = orthogonal() if recurrent_weights is None else recurrent_weights
         self.W = sg.shared(side_by_side(input_weights, rng, n_in, *sizes), "W")
         self.U = sg.shared(side_by_side(recurrent_weights, rng, n_units, *sizes), "U")
-        bias = zeros_initially() if bias is None else bias
+        bias = default_bias if bias is None else bias
         self.b = sg.shared(initial_value(bias, rng, (self.n_gates * n_units,), dtype), "b")
 
     def gate(self, z: sg.Variable, k: int) -> sg.Variable:
@@ -97,9 +104,9 @@ class LSTMCell(_GatedCell):
         h' = σ(o) tanh(c')
 
     ``peepholes``: the gates see the memory through one weight for each unit (Gers and Schmidhuber
-    2000): i and f add ``c p_i`` and ``c p_f``, o adds ``c' p_o``. ``forget_bias`` is the
-    initial bias of the forget gate where ``bias`` is not given: a new cell remembers. ``W`` is [n_in, 4 n_units], ``U``
-    [n_units, 4 n_units], ``b`` [4 n_units], a peephole [n_units].
+    2000): i and f add ``c p_i`` and ``c p_f``, o adds ``c' p_o``. ``forget_bias`` is
+    the initial bias of the forget gate where ``bias`` is not given: a new cell remembers. ``W`` is
+    [n_in, 4 n_units], ``U`` [n_units, 4 n_units], ``b`` [4 n_units], a peephole [n_units].
     """
 
     n_gates = 4

@@ -33,9 +33,7 @@ def as_variable(value: Any, owner: object) -> sg.Variable:
         return value
     if value is None or isinstance(value, (str, bytes, dict)) or callable(value):
         raise SymgraphTypeError(
-            explain(
-                f"{owner}: a variable or an array is expected, not {value!r}", line=user_line()
-            )
+            explain(f"{owner}: a variable or an array is expected, not {value!r}", line=user_line())
         )
     return sg.constant(value)
 

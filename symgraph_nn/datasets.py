@@ -21,6 +21,8 @@ __all__ = [
     "japanese_vowels",
 ]
 
+_FOLDER = resources.files("symgraph_nn") / "data"
+
 
 class Sequences(NamedTuple):
     """Labelled sequences, time first, padded with zeros at the end."""
@@ -75,7 +77,7 @@ def airline() -> np.ndarray:
 
     Source: Box and Jenkins, series G.
     """
-    text = resources.files(__package__).joinpath("data", "airline.csv").read_text("utf-8")
+    text = (_FOLDER / "airline.csv").read_text("utf-8")
     rows = list(csv.reader(text.splitlines()))
     return np.array([float(row[-1]) for row in rows[1:] if row], np.float32)
 
@@ -104,7 +106,7 @@ def eeg_eye_state(folder: str | os.PathLike) -> Recording:
 
 
 def _open_arrays(name: str) -> np.lib.npyio.NpzFile:
-    with resources.as_file(resources.files(__package__).joinpath("data", name)) as path:
+    with resources.as_file(_FOLDER / name) as path:
         return np.load(path, allow_pickle=False)
 
 

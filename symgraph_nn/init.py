@@ -1,7 +1,7 @@
 """Initial values of parameters: each function returns an initialiser, ``(rng, shape, dtype)``.
 
-``rng`` is a NumPy Generator. A matrix is ``(inputs, outputs)``; the kernels of a convolution are
-``(outputs, inputs, *sizes)``.
+``rng`` is a NumPy Generator. A matrix is ``(inputs, outputs)``; the filters of a convolution
+are ``(*sizes, inputs, outputs)``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from symgraph.errors import ShapeError, explain, user_line
 __all__ = [
     "Initialiser",
     "constant",
+    "default_bias",
+    "default_weights",
     "generator",
     "glorot_normal",
     "glorot_uniform",
@@ -76,7 +78,7 @@ def he_normal(gain: float = math.sqrt(2)) -> Initialiser:
 def orthogonal(gain: float = 1.0) -> Initialiser:
     """``gain`` times a random matrix with orthonormal rows or columns (Saxe et al. 2013).
 
-    More than two axes are taken as a matrix of the first one by all the others.
+    More than two axes are taken as a matrix of all the others by the last one.
     """
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -104,9 +106,7 @@ def _scaled(
     return initialise
 
 
-def _draw_uniform(
-    rng: np.random.Generator, deviation: float, shape: tuple[int, ...]
-) -> np.ndarray:
+def _draw_uniform(rng: np.random.Generator, deviation: float, shape: tuple[int, ...]) -> np.ndarray:
     limit = math.sqrt(3) * deviation
     return rng.uniform(-limit, limit, shape)
 
@@ -118,9 +118,7 @@ def _draw_normal(rng: np.random.Generator, deviation: float, shape: tuple[int, .
 def _fans(shape: Sequence[int]) -> tuple[int, int]:
     """The numbers of inputs and outputs of one unit."""
     rows, columns = _matrix_sizes(shape)
-    if len(shape) == 2:
-        return rows, columns
-    return columns, rows * math.prod(shape[2:])
+    return rows, columns * math.prod(shape[:-2])
 
 
 def _matrix_sizes(shape: Sequence[int]) -> tuple[int, int]:
@@ -132,7 +130,12 @@ def _matrix_sizes(shape: Sequence[int]) -> tuple[int, int]:
                 remedy="Use constant, uniform or normal for vectors.",
             )
         )
-    return shape[0], math.prod(shape[1:])
+    return math.prod(shape[:-1]), shape[-1]
+
+
+# What layers take where nothing is given.
+default_weights: Initialiser = glorot_uniform()
+default_bias: Initialiser = zeros()
 
 
 # --- for layers ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Layers without a loop over time: dense, embedding, dropout, normalisation, and layers in a row."""
+"""Layers without a loop over time: dense, embedding, dropout, normalisation, several in a row."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from symgraph.errors import (
 )
 
 from .checks import as_variable, check_features, check_float, check_positive, check_share
-from .init import Initialiser, generator, glorot_uniform, initial_value, normal, zeros
+from .init import Initialiser, default_bias, default_weights, generator, initial_value, normal
 from .module import Buffer, Module
 
 __all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm", "Sequential"]
 
 Rng = int | np.random.Generator | None
+_SMALL = normal(0.1)
 
 
 class Dense(Module):
@@ -39,8 +40,8 @@ class Dense(Module):
         n_units: int,
         activation: Callable[[sg.Variable], sg.Variable] | None = None,
         *,
-        weights: Initialiser | Any = glorot_uniform(),
-        bias: Initialiser | Any | None = zeros(),
+        weights: Initialiser | Any = default_weights,
+        bias: Initialiser | Any | None = default_bias,
         rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
@@ -66,14 +67,17 @@ class Dense(Module):
 
 
 class Embedding(Module):
-    """A vector for each symbol: integers [...] become [..., n_units]; ``W`` [n_symbols, n_units]."""
+    """A vector for each symbol: integers [...] become [..., n_units].
+
+    ``W`` is [n_symbols, n_units].
+    """
 
     def __init__(
         self,
         n_symbols: int,
         n_units: int,
         *,
-        weights: Initialiser | Any = normal(0.1),
+        weights: Initialiser | Any = _SMALL,
         rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
@@ -155,7 +159,7 @@ class BatchNorm(Module):
     with ``training=False`` by running means of them (Ioffe and Szegedy 2015). The running means
     move at each call of a function whose update rule got a loss that this layer is in, by ``rate``
     of the distance; `buffer_updates` gives the same updates where you write your own. ``axis`` is
-    that of the features: -1, or 1 after a convolution. ``gain`` and ``bias`` are [n_units], so are
+    that of the features: -1, the last one by default. ``gain`` and ``bias`` are [n_units], so are
     the buffers ``mean`` and ``variance`` (the biased one).
     """
 

@@ -43,9 +43,7 @@ def cross_entropy(logits: Any, labels: Any, mask: Any = None) -> sg.Variable:
     check_float(logits, "cross_entropy")
     _refuse_normalised(logits, "cross_entropy", "softmax")
     if logits.ndim == 0:
-        raise ShapeError(
-            explain("cross_entropy: logits have an axis of classes", line=user_line())
-        )
+        raise ShapeError(explain("cross_entropy: logits have an axis of classes", line=user_line()))
     log_probabilities = sg.log_softmax(logits, axis=-1)
     if labels.ndim == logits.ndim:
         check_float(labels, "cross_entropy: labels with an axis of classes")

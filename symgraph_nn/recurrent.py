@@ -64,7 +64,11 @@ class Recurrent(Module):
         initial = self.cell.initial_state(x.shape[1])
         if state is not None:
             initial = self._given_state(state, initial)
-        y, last = self._run(x, self._prepared_mask(mask, x), initial, wants_state=return_state)
+        mask = self._prepared_mask(mask, x)
+        if mask is not None:
+            # Zeros, since in the products of the gradient 0 times a padding of NaN is NaN.
+            x = sg.where(sg.expand_dims(mask, 2), x, 0)
+        y, last = self._run(x, mask, initial, wants_state=return_state)
         return (y, last) if return_state else y
 
     def _run(
@@ -84,7 +88,9 @@ class Recurrent(Module):
             output, *new = self._step(x_t, state, len(states))
             if extra:
                 new.append(output)
-            return new if m_t is None else [_choose(m_t, n, o) for n, o in zip(new, old, strict=True)]
+            return (
+                new if m_t is None else [_choose(m_t, n, o) for n, o in zip(new, old, strict=True)]
+            )
 
         results = sg.scan(
             step,

@@ -217,7 +217,7 @@ def adamw(
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
 ) -> Updates:
-    """`adam` with decoupled weight decay (Loshchilov and Hutter 2017): p' loses ``e · decay · p``."""
+    """`adam` and decoupled decay (Loshchilov and Hutter 2017): e · weight_decay · p less."""
     updates = _adam("adamw", loss_or_grads, params, learning_rate, beta1, beta2, epsilon)
     rate = updates.rate(learning_rate, "learning_rate")
     for p in updates.params:

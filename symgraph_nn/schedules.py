@@ -51,7 +51,7 @@ def linear(start: float, end: float, steps: int) -> Schedule:
 
 
 def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
-    """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov and Hutter 2016)."""
+    """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov, Hutter 2016)."""
     _check_steps("cosine", steps)
     return lambda step: end + (start - end) * 0.5 * (1 + np.cos(math.pi * _share(step, steps)))
 

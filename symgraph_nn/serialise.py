@@ -106,10 +106,9 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     safetensors = load_package("safetensors", None)
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except safetensors.SafetensorError as error:
         raise SymgraphValueError(
-            explain(
-                f"{os.fspath(path)} is no whole safetensors file: {error}", line=user_line()
-            )
+            explain(f"{os.fspath(path)} is no whole safetensors file: {error}", line=user_line())
         ) from None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,11 @@ import symgraph as sg
 from symgraph.errors import SymgraphError, SymgraphValueError, explain, user_line
 
 from .batches import Batches, batches_of
-from .extras import MissingPackage, load_package
 from .history import History
-from .module import ancestors, checked_values, set_values, variables_of
-from .serialise import optimiser_variables, read_arrays, save, write_arrays
+from .module import ancestors
+from .progress import Progress, show_progress
+from .serialise import save
+from .session import Session, streams_of
 
 __all__ = ["TrainingError", "fit"]
 
@@ -87,38 +86,40 @@ def fit(
     Raises `TrainingError` when the loss becomes infinite or no number.
     """
     _check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
-    metrics = dict(metrics or {})
-    if "loss" in metrics:
-        raise SymgraphValueError(
-            explain("fit: the metric 'loss' would hide the loss", line=user_line())
-        )
+    wanted = _with_metrics(loss, metrics)
     rows = batches_of(inputs, data, batch_size, batch_axis, "data")
-    train = sg.compile(
-        list(inputs), {"loss": loss, **metrics}, updates=updates, name="train", backend=backend
-    )
-    seed = int(np.random.default_rng(rng).integers(2**31))
-    session = _Session(module, updates, _streams([loss, *metrics.values()]), seed)
-    session.history = History(monitor if validation is None else f"validation_{monitor}")
-    session.history.report = train.report
-    session.sign = -1.0 if higher_is_better else 1.0
-    evaluate, held_out = None, None
+    train = sg.compile(list(inputs), wanted, updates=updates, name="train", backend=backend)
+    validate = None
     if validation is not None:
         held_out = batches_of(inputs, validation, batch_size, batch_axis, "validation")
-        evaluate, held_out = _evaluation(evaluation or {"loss": loss, **metrics}, held_out, backend)
+        validate = _Validation(evaluation or wanted, held_out, backend)
+    monitored = _monitored(monitor, wanted, validate)
+    seed = int(np.random.default_rng(rng).integers(2**31))
+    session = Session(
+        module,
+        updates,
+        streams_of(list(wanted.values())),
+        seed,
+        History(monitored, train.report),
+        sign=-1.0 if higher_is_better else 1.0,
+    )
     if resume is not None and Path(resume).exists():
         session.restore(resume)
     first = len(session.history) + 1
-    with _shown(progress, (epochs - first + 1) * rows.count, first - 1) as bar:
+    with (
+        show_progress((epochs + 1 - first) * rows.count)
+        if progress
+        else nullcontext(Progress()) as bar
+    ):
         for epoch in range(first, epochs + 1):
             if patience is not None and session.is_stale(patience):
                 break
             started = time.perf_counter()
-            figures = _train_epoch(train, rows, np.random.default_rng([seed, epoch]), epoch, bar)
-            if evaluate is not None and held_out is not None:
-                measured = _evaluate(evaluate, held_out)
-                figures |= {f"validation_{name}": value for name, value in measured.items()}
-            seconds = time.perf_counter() - started
-            session.record({"epoch": epoch, **figures, "seconds": seconds})
+            order = np.random.default_rng([session.seed, epoch])
+            figures = _train_epoch(train, rows, order, epoch, bar)
+            if validate is not None:
+                figures |= validate()
+            session.record({"epoch": epoch, **figures, "seconds": time.perf_counter() - started})
             bar.epoch_done(session.history)
             if checkpoint is not None and session.history.best_epoch == epoch:
                 save(module, checkpoint)
@@ -139,23 +140,52 @@ def _check_counts(**counts: int | None) -> None:
             )
 
 
-def _streams(outputs: Sequence[sg.Variable]) -> list[sg.SharedVariable]:
-    """The variables that advance by themselves, such as those of random streams."""
-    found = [v for v in ancestors(outputs) if isinstance(v, sg.SharedVariable)]
-    return [v for v in found if v.default_update is not None]
+def _with_metrics(
+    loss: sg.Variable, metrics: Mapping[str, sg.Variable] | None
+) -> dict[str, sg.Variable]:
+    """The loss and the metrics by name."""
+    if metrics and "loss" in metrics:
+        raise SymgraphValueError(
+            explain("fit: a metric named 'loss' would hide the loss", line=user_line())
+        )
+    return {"loss": loss, **(metrics or {})}
 
 
-def _evaluation(
-    expressions: Mapping[str, sg.Variable], rows: Batches, backend: str
-) -> tuple[Any, Batches]:
-    """The function of the inputs that the expressions need, and the batches of these."""
-    needed = set(ancestors(list(expressions.values())))
-    rows = rows.only([x in needed for x in rows.inputs])
-    return sg.compile(rows.inputs, dict(expressions), name="evaluate", backend=backend), rows
+def _monitored(
+    monitor: str, trained: Mapping[str, sg.Variable], validate: _Validation | None
+) -> str:
+    """The name, in the history, of the figure that decides which epoch is best."""
+    names = list(trained) if validate is None else validate.names
+    if monitor not in names:
+        raise SymgraphValueError(
+            explain(
+                f"fit: there is no figure {monitor!r} to monitor, but {', '.join(names)}",
+                line=user_line(),
+            )
+        )
+    return monitor if validate is None else f"validation_{monitor}"
+
+
+class _Validation:
+    """The figures of held-out rows; called after each epoch."""
+
+    def __init__(self, expressions: Mapping[str, sg.Variable], rows: Batches, backend: str) -> None:
+        needed = set(ancestors(list(expressions.values())))
+        self.names = list(expressions)
+        self.rows = rows.only([x in needed for x in rows.inputs])
+        self.evaluate = sg.compile(
+            self.rows.inputs, dict(expressions), name="evaluate", backend=backend
+        )
+
+    def __call__(self) -> dict[str, float]:
+        mean = _Mean()
+        for weight, batch in self.rows.in_order():
+            mean.add(self.evaluate(*batch), weight)
+        return {f"validation_{name}": value for name, value in mean.result().items()}
 
 
 def _train_epoch(
-    train: Any, rows: Batches, rng: np.random.Generator, epoch: int, bar: _Progress
+    train: Any, rows: Batches, rng: np.random.Generator, epoch: int, bar: Progress
 ) -> dict[str, float]:
     """One pass over the rows in random order; the weighted means of the figures."""
     mean = _Mean()
@@ -175,13 +205,6 @@ def _train_epoch(
     return mean.result()
 
 
-def _evaluate(evaluate: Any, rows: Batches) -> dict[str, float]:
-    mean = _Mean()
-    for weight, batch in rows.in_order():
-        mean.add(evaluate(*batch), weight)
-    return mean.result()
-
-
 @dataclass
 class _Mean:
     """Weighted sums of figures by name."""
@@ -196,145 +219,3 @@ class _Mean:
 
     def result(self) -> dict[str, float]:
         return {name: value / self.weight for name, value in self.values.items()}
-
-
-# --- the best epoch, and what is needed to go on -------------------------------------------------
-
-
-@dataclass
-class _Session:
-    """The state of a training between two epochs."""
-
-    module: Any
-    updates: Mapping[sg.SharedVariable, sg.Variable]
-    streams: list[sg.SharedVariable]
-    seed: int
-    history: History = field(default_factory=lambda: History("loss"))
-    sign: float = 1.0
-    best: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def record(self, figures: dict[str, float]) -> None:
-        """Add an epoch; if it is the best one, keep its values."""
-        history = self.history
-        if history.monitored not in figures:
-            raise SymgraphValueError(
-                explain(
-                    f"fit: there is no figure {history.monitored!r} to monitor, but "
-                    f"{', '.join(figures)}",
-                    line=user_line(),
-                )
-            )
-        history.epochs.append(figures)
-        if history.best_epoch is None or self._score(len(history)) < self._score(
-            history.best_epoch
-        ):
-            history.best_epoch = len(history)
-            self.best = {k: v.get_value() for k, v in variables_of(self.module).items()}
-
-    def _score(self, epoch: int) -> float:
-        value = self.sign * self.history.epochs[epoch - 1][self.history.monitored]
-        return math.inf if math.isnan(value) else value
-
-    def is_stale(self, patience: int) -> bool:
-        """Whether so many epochs have passed since the best one."""
-        best = self.history.best_epoch
-        return best is not None and len(self.history) - best >= patience
-
-    def take_best(self) -> None:
-        """Give the module the values of the best epoch."""
-        set_values(variables_of(self.module) if self.best else {}, self.best)
-
-    def _variables(self) -> dict[str, sg.SharedVariable]:
-        named = {f"module/{k}": v for k, v in variables_of(self.module).items()}
-        streams = {f"stream/{i}": v for i, v in enumerate(self.streams)}
-        return {**named, **optimiser_variables(self.module, self.updates), **streams}
-
-    def store(self, path: str | os.PathLike) -> None:
-        """Write everything to a file."""
-        arrays = {name: v.get_value() for name, v in self._variables().items()}
-        arrays |= {f"best/{name}": value for name, value in self.best.items()}
-        progress = {
-            "epochs": self.history.epochs,
-            "best_epoch": self.history.best_epoch,
-            "seed": self.seed,
-        }
-        write_arrays(path, arrays, {"fit": json.dumps(progress)})
-
-    def restore(self, path: str | os.PathLike) -> None:
-        """Take everything from a file of `store`; nothing is changed if anything does not fit."""
-        arrays, metadata = read_arrays(path)
-        if "fit" not in metadata:
-            raise SymgraphValueError(
-                explain(f"fit: {os.fspath(path)} was not written by resume=", line=user_line())
-            )
-        best = {
-            name.removeprefix("best/"): arrays.pop(name)
-            for name in list(arrays)
-            if name.startswith("best/")
-        }
-        variables = self._variables()
-        set_values(variables, checked_values(variables, arrays, f"fit(resume={os.fspath(path)!r})"))
-        progress = json.loads(metadata["fit"])
-        self.best, self.seed = best, progress["seed"]
-        self.history.epochs = progress["epochs"]
-        self.history.best_epoch = progress["best_epoch"]
-
-
-# --- progress -----------------------------------------------------------------------------------
-
-
-class _Progress:
-    """Shows nothing; the bar and the lines derive from it."""
-
-    def batch_done(self, epoch: int, loss: float) -> None:
-        pass
-
-    def epoch_done(self, history: History) -> None:
-        pass
-
-
-class _Lines(_Progress):
-    """A line for each epoch on standard error."""
-
-    def epoch_done(self, history: History) -> None:
-        print(f"epoch {len(history)}: {_figures(history)}", file=sys.stderr)
-
-
-class _Bar(_Progress):
-    """A bar of tqdm over all batches."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar = bar
-        self.figures = ""
-
-    def batch_done(self, epoch: int, loss: float) -> None:
-        self.bar.set_description_str(f"epoch {epoch}", refresh=False)
-        self.bar.set_postfix_str(self.figures or f"loss {loss:.4g}", refresh=False)
-        self.bar.update()
-
-    def epoch_done(self, history: History) -> None:
-        self.figures = _figures(history)
-        self.bar.set_postfix_str(self.figures)
-
-
-def _figures(history: History) -> str:
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value:.4g}"
-        for name, value in history.epochs[-1].items()
-        if name not in ("epoch", "seconds")
-    )
-
-
-@contextmanager
-def _shown(wanted: bool, total: int, done: int) -> Iterator[_Progress]:
-    """The progress to report to."""
-    if not wanted:
-        yield _Progress()
-        return
-    try:
-        tqdm = load_package("tqdm", "cli")
-    except MissingPackage:
-        yield _Lines()
-        return
-    with tqdm.tqdm(total=total, unit="batch", dynamic_ncols=True) as bar:
-        yield _Bar(bar)

@@ -57,7 +57,7 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         made._steps = dict(self._steps)
         return made
 
-    def __or__(self, other: Mapping) -> Updates:  # type: ignore[override]
+    def __or__(self, other: Mapping) -> Updates:
         made = self.copy()
         made.update(other)
         return made
@@ -78,7 +78,7 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
     def slot(
         self, kind: str, param: sg.SharedVariable | None = None, value: Any = None
     ) -> sg.SharedVariable:
-        """A new state variable: zeros like the parameter, or the value; in the parameter's dtype."""
+        """A new state variable: zeros like the parameter, in its dtype, or the value."""
         number = 1 + sum(name.rstrip("0123456789") == kind and p is param for name, p in self.slots)
         kind = kind if number == 1 else f"{kind}{number}"
         if param is not None and value is None:
@@ -187,7 +187,7 @@ def iterate(updates: Mapping) -> dict[sg.SharedVariable, sg.Variable]:
     if not isinstance(updates, Updates):
         raise SymgraphTypeError(
             explain(
-                f"iterate: the updates that a rule returned are expected, not {type(updates).__name__}",
+                f"iterate: the updates of a rule are expected, not a {type(updates).__name__}",
                 line=user_line(),
                 remedy="Keep the rule's own dict: updates | more keeps what iterate needs, "
                 "{**updates, **more} does not.",
@@ -197,8 +197,9 @@ def iterate(updates: Mapping) -> dict[sg.SharedVariable, sg.Variable]:
 
 
 def _check_params(rule: str, params: Any) -> list[sg.SharedVariable]:
-    listed = [params] if isinstance(params, sg.Variable) else params
-    if not isinstance(listed, (list, tuple)):
+    if isinstance(params, sg.Variable):
+        params = [params]
+    if not isinstance(params, (list, tuple)):
         raise SymgraphTypeError(
             explain(
                 f"{rule}: a list of shared variables is expected, not {params!r}",
@@ -206,7 +207,8 @@ def _check_params(rule: str, params: Any) -> list[sg.SharedVariable]:
                 remedy="Give module.params.",
             )
         )
-    for param in listed:
+    listed: list[sg.SharedVariable] = []
+    for param in params:
         if not isinstance(param, sg.SharedVariable):
             raise SymgraphTypeError(
                 explain(
@@ -223,12 +225,12 @@ def _check_params(rule: str, params: Any) -> list[sg.SharedVariable]:
                     line=user_line(),
                 )
             )
-    if len(set(listed)) != len(listed):
-        twice = next(p for i, p in enumerate(listed) if p in listed[:i])
-        raise SymgraphValueError(
-            explain(f"{rule}: {describe(twice)} is given twice", line=user_line())
-        )
-    return list(listed)
+        if param in listed:
+            raise SymgraphValueError(
+                explain(f"{rule}: {describe(param)} is given twice", line=user_line())
+            )
+        listed.append(param)
+    return listed
 
 
 def _check_grads(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
-from ..core.errors import BackendError, explain
 from ..core.graph import Graph
 from ..core.locks import give_lock
 from ..core.op import Op
@@ -64,16 +64,14 @@ class NumpyExecutable:
     """A graph that NumPy evaluates node by node."""
 
     cache = "off"
+    _lock: Any
 
     def __init__(self, planner: _Planner, graph: Graph) -> None:
         self.profile = planner.profile
         self._plan = planner.plan(graph)
         self.kernels = len(planner.kernels)
         self.distinct_kernels = len(set(planner.kernels))
-        self._constants = {
-            id(v.params[0].array) for v in graph.nodes if v.op is CONSTANT
-        }
-        self._lock = None
+        self._constants = {id(v.params[0].array) for v in graph.nodes if v.op is CONSTANT}
         if self.profile is not None:
             give_lock(self)
 

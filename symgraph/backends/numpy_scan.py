@@ -58,9 +58,7 @@ class NumpyLoop:
         if len(results) < self._n_results:
             results += self._empty_traces((n_steps, *arrays))
         depths = [*self._depths, *itertools.repeat(0, self._n_results - self._n_states)]
-        return tuple(
-            result[: depth + taken] for depth, result in zip(depths, results, strict=True)
-        )
+        return tuple(result[: depth + taken] for depth, result in zip(depths, results, strict=True))
 
     def _run(
         self, n: int, values: list[Any], sequences: Sequence[np.ndarray], results: list[np.ndarray]

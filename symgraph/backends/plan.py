@@ -182,9 +182,7 @@ def _explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exceptio
         kind: type[Exception] = type(error)
     else:
         kind = IndexRangeError if isinstance(error, IndexError) else CallError
-    operands = ", ".join(
-        _operand(x, value) for x, value in zip(v.inputs, values, strict=True)
-    )
+    operands = ", ".join(_operand(x, value) for x, value in zip(v.inputs, values, strict=True))
     message = str(error) or type(error).__name__
     what = f"{v.op.name} failed: {message}" + (f"\n  on {operands}" if operands else "")
     return kind(explain(what, line=_nearest_line(v)))

@@ -6,8 +6,6 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ..backends.base import Executable, load_backend
 from ..core import provenance
 from ..core.errors import SymgraphTypeError, explain
@@ -28,7 +26,7 @@ class _Evaluation:
         graph, _ = rewrite(program.graph.canonical(), runner)
         self._executable: Executable = runner.prepare(graph)
         self._signature = Signature(program.parameters, "eval")
-        # A shared variable's own default update may be the variable that is evaluated.
+        # A shared variable may be what is evaluated.
         self._read = [weakref.ref(v) for v in program.shared]
         self._updated = [weakref.ref(v) for v in program.updates]
 

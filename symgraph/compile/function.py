@@ -15,7 +15,7 @@ from ..core.variable import SharedVariable, Variable
 from ..scan.census import count_loops
 from .pipeline import rewrite
 from .program import Program, make_program
-from .report import Report, count_nodes
+from .report import PassRow, Report, count_nodes, list_loops
 from .signature import Signature
 from .state import SharedState
 
@@ -24,7 +24,7 @@ __all__ = ["Function", "assert_compiled", "compile"]
 
 def compile(
     inputs: Any,
-    outputs: Any,
+    outputs: Any = None,
     *,
     updates: Any = None,
     givens: Any = None,
@@ -64,7 +64,9 @@ def compile(
 def _check_options(name: Any, threads: Any) -> None:
     if name is not None and not isinstance(name, str):
         raise SymgraphTypeError(
-            explain(f"the name of a function is a string, not {name!r}", line=provenance.user_line())
+            explain(
+                f"the name of a function is a string, not {name!r}", line=provenance.user_line()
+            )
         )
     if threads is None:
         return
@@ -110,35 +112,14 @@ class Function:
         runner = load_backend(backend)
         built = program.graph
         self.graph, passes = rewrite(built, runner)
-        self._executable: Executable = runner.prepare(
-            self.graph, threads=threads, profile=profile
-        )
+        self._executable: Executable = runner.prepare(self.graph, threads=threads, profile=profile)
         n_outputs = len(program.outputs)
         self.updates = dict(zip(program.updates, self.graph.outputs[n_outputs:], strict=True))
         self._signature = Signature(program.parameters, name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
         self._is_called = False
-        before, after = count_loops(built.outputs), count_loops(self.graph.outputs)
-        self.report = Report(
-            name,
-            backend,
-            0.0,
-            passes,
-            count_nodes(built),
-            count_nodes(self.graph),
-            before.loops,
-            after.loops,
-            before.bodies,
-            after.bodies,
-            before.repeated,
-            self._executable.kernels,
-            self._executable.distinct_kernels,
-            self._executable.cache,
-            start,
-            tuple(provenance.describe(v) for v in program.updates if v.default_update is not None),
-        )
-        self.report.seconds = time.perf_counter() - start
+        self.report = _make_report(self, built, passes, start)
 
     @property
     def inputs(self) -> tuple[Variable, ...]:
@@ -150,7 +131,7 @@ class Function:
         """Where the time of the calls went; None unless compiled with ``profile=True``."""
         return self._executable.profile
 
-    def __call__(self, *arguments: Any, **by_name: Any) -> Any:
+    def __call__(self, /, *arguments: Any, **by_name: Any) -> Any:
         """The outputs for these arguments; fresh arrays, and NumPy scalars for no dimensions."""
         arrays = self._signature.arrays(arguments, by_name)
         if self._is_called:
@@ -174,6 +155,33 @@ class Function:
     def __repr__(self) -> str:
         outputs = ", ".join(str(v.type) for v in self._program.outputs)
         return f"<Function {self.name or ''}({self._signature}) -> ({outputs}), {self.backend}>"
+
+
+def _make_report(function: Function, built: Graph, passes: list[PassRow], start: float) -> Report:
+    """The report on a function that is compiled but for this."""
+    graph, executable = function.graph, function._executable
+    before, after = count_loops(built.outputs), count_loops(graph.outputs)
+    return Report(
+        name=function.name,
+        backend=function.backend,
+        passes=passes,
+        loop_table=list_loops(graph),
+        nodes_built=count_nodes(built),
+        nodes=count_nodes(graph),
+        loops_built=before.loops,
+        loops=after.loops,
+        bodies_built=before.bodies,
+        bodies=after.bodies,
+        repeated_bodies=before.repeated,
+        kernels=executable.kernels,
+        distinct_kernels=executable.distinct_kernels,
+        cache=executable.cache,
+        advances=tuple(
+            provenance.describe(v) for v in function.updates if v.default_update is not None
+        ),
+        start=start,
+        seconds=time.perf_counter() - start,
+    )
 
 
 def _compile_again(

@@ -11,6 +11,8 @@ from ..core.errors import BackendError
 from ..core.graph import Graph
 from ..rewrite.engine import Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
+from ..rewrite.specialise import SPECIALISE
+from ..rewrite.stabilise import STABILISE
 from ..scan.op import rebuild_alike
 from ..scan.rewrites import rewrite_loops
 from .report import PassRow, count_nodes
@@ -36,8 +38,9 @@ def _apply_in_loops(rules: RuleSet) -> Callable[[Graph, Hits], Graph]:
 
 PASSES: tuple[tuple[str, Callable[[Graph, Hits], Graph]], ...] = (
     ("simplify", _apply(SIMPLIFY)),
-    ("loops", _apply_in_loops(SIMPLIFY)),
-    ("tidy", _apply(SIMPLIFY)),  # what the loops left outside
+    ("stabilise", _apply(SIMPLIFY + STABILISE)),
+    ("loops", _apply_in_loops(SIMPLIFY + STABILISE + SPECIALISE)),
+    ("specialise", _apply(SIMPLIFY + STABILISE + SPECIALISE)),
 )
 
 

@@ -1,4 +1,4 @@
-"""What the user asked `compile` for, made one closed program; whatever makes no sense is found here."""
+"""What the user asked `compile` for, as one closed program; what makes no sense is found here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import known_different
-from ..core.errors import (
-    InputError,
-    SymgraphTypeError,
-    SymgraphValueError,
-    UpdateError,
-    explain,
-)
+from ..core.errors import InputError, SymgraphTypeError, SymgraphValueError, explain
 from ..core.graph import Graph, replace, substitute
 from ..core.types import TensorType
 from ..core.variable import (
@@ -30,8 +23,15 @@ from ..core.variable import (
     make_constant,
     make_input,
 )
-from ..ops.sizes import check_size
 from .signature import Parameter, as_argument
+from .updates import (
+    as_pairs,
+    as_replacements,
+    checked_updates,
+    describe_value,
+    substituted,
+    with_defaults,
+)
 
 __all__ = ["In", "Program", "make_program"]
 
@@ -78,9 +78,7 @@ class Program:
     @cached_property
     def graph(self) -> Graph:
         """The closed graph: inputs and shared variables to outputs and updates."""
-        return Graph(
-            (*self.inputs, *self.shared), (*self.outputs, *self.updates.values())
-        )
+        return Graph((*self.inputs, *self.shared), (*self.outputs, *self.updates.values()))
 
     @property
     def pack(self) -> Callable[[Sequence[Any]], Any]:
@@ -101,7 +99,7 @@ class Program:
             if not isinstance(old, SharedVariable) or old not in known:
                 raise InputError(
                     explain(
-                        f"swap: {_named(old)} is not a shared variable of the function",
+                        f"swap: {describe_value(old)} is not a shared variable of the function",
                         line=provenance.user_line(),
                         remedy=f"These are: {', '.join(map(provenance.describe, known))}.",
                     )
@@ -109,11 +107,12 @@ class Program:
             if not isinstance(new, SharedVariable):
                 raise InputError(
                     explain(
-                        f"swap: {_named(old)} is replaced by a shared variable, not {new!r}",
+                        f"swap: {describe_value(old)} takes a shared variable, not {new!r}",
                         line=provenance.user_line(),
                     )
                 )
-        results = substitute([*self.outputs, *self.updates.values()], swap)
+        replacements: dict[Variable, Variable] = {**swap}
+        results = substitute([*self.outputs, *self.updates.values()], replacements)
         outputs = results[: len(self.outputs)]
         updates = zip(
             [swap.get(shared, shared) for shared in self.updates],
@@ -121,7 +120,7 @@ class Program:
             strict=True,
         )
         return Program(
-            self.inputs, self.parameters, tuple(outputs), _checked_updates(updates), self.container
+            self.inputs, self.parameters, tuple(outputs), checked_updates(updates), self.container
         )
 
     def __reduce__(self) -> tuple[Callable, tuple]:
@@ -146,14 +145,14 @@ def make_program(inputs: Any, outputs: Any, updates: Any = None, givens: Any = N
     """The program that the arguments of `compile` describe."""
     arguments = _as_arguments(inputs)
     container, wanted = _flattened(outputs)
-    asked = _checked_updates(_as_pairs(updates, "updates"))
-    replacements = _as_replacements(givens)
-    results = _substituted([*wanted, *asked.values()], replacements)
+    asked = checked_updates(as_pairs(updates, "updates"))
+    replacements = as_replacements(givens)
+    results = substituted([*wanted, *asked.values()], replacements)
     wanted = results[: len(wanted)]
     asked = dict(zip(asked, results[len(wanted) :], strict=True))
-    asked = _with_defaults(wanted, asked, replacements)
+    asked = with_defaults(wanted, asked, replacements)
     variables, results = _as_leaves([a.variable for a in arguments], [*wanted, *asked.values()])
-    asked = _checked_updates(zip(asked, results[len(wanted) :], strict=True))
+    asked = checked_updates(zip(asked, results[len(wanted) :], strict=True))
     program = Program(
         tuple(variables),
         tuple(_parameter(a, i) for i, a in enumerate(arguments)),
@@ -312,125 +311,3 @@ def _as_output(value: Any) -> Variable:
             explain(f"{value!r} has several results; take one of them", line=provenance.user_line())
         )
     return value
-
-
-# --- updates and givens -------------------------------------------------------------------------
-
-
-def _as_pairs(pairs: Any, what: str) -> list[tuple[Any, Any]]:
-    """A dict, or a list of pairs, as a list of pairs."""
-    if pairs is None:
-        return []
-    if isinstance(pairs, Mapping):
-        return list(pairs.items())
-    if isinstance(pairs, (list, tuple)) and all(
-        isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs
-    ):
-        return [(old, new) for old, new in pairs]
-    raise SymgraphTypeError(
-        explain(
-            f"{what} are a dict, or a list of pairs, not {pairs!r}", line=provenance.user_line()
-        )
-    )
-
-
-def _as_replacements(givens: Any) -> dict[Variable, Variable]:
-    replacements: dict[Variable, Variable] = {}
-    for old, new in _as_pairs(givens, "givens"):
-        if not isinstance(old, Variable):
-            raise SymgraphTypeError(
-                explain(
-                    f"givens replaces variables; {old!r} is none", line=provenance.user_line()
-                )
-            )
-        if old in replacements:
-            raise SymgraphValueError(
-                explain(
-                    f"givens replaces {provenance.describe(old)} twice",
-                    line=provenance.user_line(),
-                )
-            )
-        replacements[old] = new
-    return replacements
-
-
-def _substituted(
-    outputs: list[Variable], replacements: Mapping[Variable, Variable]
-) -> list[Variable]:
-    return substitute(outputs, replacements) if replacements else outputs
-
-
-def _with_defaults(
-    outputs: Sequence[Variable],
-    updates: dict[SharedVariable, Variable],
-    givens: Mapping[Variable, Variable],
-) -> dict[SharedVariable, Variable]:
-    """The updates, with those that shared variables bring along where the user gives none."""
-    result = dict(updates)
-    pending = [*outputs, *updates.values()]
-    while pending:
-        found = [
-            v
-            for v in ancestors(pending)
-            if isinstance(v, SharedVariable) and v.default_update is not None and v not in result
-        ]
-        pending = _substituted([v.default_update for v in found], givens)  # type: ignore[misc]
-        result.update(zip(found, pending, strict=True))
-    return result
-
-
-def _checked_updates(pairs: Any) -> dict[SharedVariable, Variable]:
-    """The updates as variables of exactly the type of what they update."""
-    updates: dict[SharedVariable, Variable] = {}
-    for shared, expression in pairs:
-        if not isinstance(shared, SharedVariable):
-            raise UpdateError(
-                explain(
-                    f"only a shared variable can be updated; found {_named(shared)}",
-                    line=provenance.user_line(),
-                    remedy="Make one with sg.shared(value).",
-                )
-            )
-        if shared in updates:
-            raise UpdateError(
-                explain(
-                    f"{provenance.describe(shared)} is updated twice", line=provenance.user_line()
-                )
-            )
-        updates[shared] = _as_update(shared, expression)
-    return updates
-
-
-def _as_update(shared: SharedVariable, expression: Any) -> Variable:
-    """The new value of a shared variable, its sizes checked at the call where they are not known."""
-    weak = isinstance(expression, (bool, int, float)) and not isinstance(expression, np.generic)
-    fits = weak and np.can_cast(np.asarray(expression).dtype, shared.dtype, "same_kind")
-    if not isinstance(expression, Variable):
-        expression = make_constant(expression, shared.dtype if fits else None)
-    dtype = getattr(expression.type, "dtype", None)
-    if dtype != shared.dtype:
-        raise _misfit(shared, expression, f"Convert the new value with .astype('{shared.dtype}').")
-    if expression.ndim != shared.ndim or any(
-        known_different(ours, theirs)
-        for ours, theirs in zip(shared.type.shape, expression.type.shape, strict=True)
-    ):
-        raise _misfit(shared, expression, "A shared variable keeps its shape.")
-    for axis in range(shared.ndim):
-        expression = check_size(
-            expression, axis, shared, axis, f"update of {provenance.describe(shared)}"
-        )
-    return expression
-
-
-def _misfit(shared: SharedVariable, expression: Variable, remedy: str) -> UpdateError:
-    return UpdateError(
-        explain(
-            f"{provenance.describe(shared)} cannot be updated to {provenance.describe(expression)}",
-            line=provenance.user_line(),
-            remedy=remedy,
-        )
-    )
-
-
-def _named(value: Any) -> str:
-    return provenance.describe(value) if isinstance(value, Variable) else repr(value)

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..core import provenance
 from ..core.graph import Graph
 from ..core.provenance import Line
 from ..scan.census import RepeatedBody
+from ..scan.op import Loop, is_scan
 
-__all__ = ["PassRow", "Report", "count_nodes", "describe_repeats", "format_table"]
+__all__ = [
+    "LoopRow",
+    "PassRow",
+    "Report",
+    "count_nodes",
+    "describe_repeats",
+    "format_table",
+    "list_loops",
+]
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,25 @@ class PassRow:
     """How often each rule fired."""
 
 
+@dataclass(frozen=True)
+class LoopRow:
+    """One loop of the compiled graph."""
+
+    name: str | None
+    line: Line | None
+    """The user's line; a gradient loop has that of the loop it is the gradient of."""
+    depth: int
+    """0 outside other loops, 1 in the body of a loop, and so on."""
+    body: int
+    """The number of its body: equal numbers mean one and the same program."""
+    nodes: int
+    """How many variables the body has, loops inside it not counted."""
+    sequences: int
+    states: int
+    traces: int
+    """How many outputs it keeps over time that are no states."""
+
+
 @dataclass
 class Report:
     """What `compile` built, what it took, and what is computed more often than need be.
@@ -40,6 +69,8 @@ class Report:
     seconds: float
     """From the call of `compile` to its end."""
     passes: list[PassRow]
+    loop_table: list[LoopRow]
+    """The loops of the compiled graph, each followed by those in its body."""
     nodes_built: int
     nodes: int
     loops_built: int
@@ -69,7 +100,12 @@ class Report:
         return total
 
     def __str__(self) -> str:
-        parts = [self._headline(), self._pass_table(), self._count_table()]
+        parts = [
+            self._headline(),
+            self._pass_table(),
+            self._count_table(),
+            self._loop_table(),
+        ]
         if self.rules:
             ranked = sorted(self.rules.items(), key=lambda entry: -entry[1])
             parts.append("rules fired: " + ", ".join(f"{name} {hits}" for name, hits in ranked))
@@ -97,6 +133,17 @@ class Report:
         ]
         return format_table(("passes", "ms", "nodes before", "nodes after"), rows)
 
+    def _loop_table(self) -> str:
+        rows = [
+            (
+                "  " * row.depth + (row.name or "loop") + (f" at {row.line}" if row.line else ""),
+                *map(str, (row.body, row.nodes, row.sequences, row.states, row.traces)),
+            )
+            for row in self.loop_table
+        ]
+        header = ("loops", "body", "nodes", "sequences", "states", "traces")
+        return format_table(header, rows or [("none", "", "", "", "", "")])
+
     def _count_table(self) -> str:
         rows = [
             ("nodes", str(self.nodes_built), str(self.nodes), ""),
@@ -115,10 +162,35 @@ def count_nodes(graph: Graph) -> int:
         nodes = pending.pop().nodes
         total += len(nodes)
         for v in nodes:
-            if v.op.name == "scan" and v.params[0] not in seen:
+            if is_scan(v) and v.params[0] not in seen:
                 seen.add(v.params[0])
                 pending.append(v.params[0])
     return total
+
+
+def list_loops(graph: Graph) -> list[LoopRow]:
+    """A row for each loop of the graph, those inside loops included."""
+    numbers: dict[Graph, int] = {}
+    rows: list[LoopRow] = []
+    pending = [(v, 0) for v in reversed(graph.nodes) if is_scan(v)]
+    while pending:
+        scan, depth = pending.pop()
+        loop = Loop(scan)
+        line = next(iter(provenance.lines_of(scan)), None)
+        rows.append(
+            LoopRow(
+                scan.name,
+                line,
+                depth,
+                numbers.setdefault(loop.body, len(numbers) + 1),
+                len(loop.body.nodes),
+                len(loop.sequences),
+                len(loop.initials),
+                len(loop.plain),
+            )
+        )
+        pending += [(v, depth + 1) for v in reversed(loop.body.nodes) if is_scan(v)]
+    return rows
 
 
 def describe_repeats(repeated: Sequence[RepeatedBody]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.binding import bind_sizes
-from ..core.dims import Dim, size_atoms
+from ..core.dims import Dim
 from ..core.errors import (
     DtypeError,
     InputError,
@@ -79,9 +79,7 @@ class Signature:
             if position in given:
                 raise self._error(f"input '{name}' is given twice: by position and by name")
             given[position] = argument
-        missing = [
-            p for i, p in enumerate(parameters) if i not in given and p.default is None
-        ]
+        missing = [p for i, p in enumerate(parameters) if i not in given and p.default is None]
         if missing:
             labels = ", ".join(f"{p.label} {p.type}" for p in missing)
             raise self._error(
@@ -211,9 +209,9 @@ def _size_check(
             else:
                 named.append((i, axis, size))
     # What is met once can be of any size.
-    met = Counter(atom for _, _, size in named for atom in set(size_atoms(size)))
-    simple = [(i, axis, size) for i, axis, size in named if size.is_name or size.is_unknown]
-    plain = [(i, axis, size) for i, axis, size in simple if met[size.atom] > 1]
+    simple = [entry for entry in named if entry[2].is_name or entry[2].is_unknown]
+    met = Counter(size for _, _, size in simple)
+    plain = [entry for entry in simple if met[entry[2]] > 1]
     places = {size: index for index, size in enumerate({size for _, _, size in plain})}
     tied = [(i, axis, places[size]) for i, axis, size in plain]
     derived = [entry for entry in named if entry not in simple]

@@ -26,9 +26,7 @@ class SharedState:
         # In one order everywhere, so that two functions never wait for each other.
         self._in_order = sorted({*read, *updated}, key=operator.attrgetter("serial"))
 
-    def call(
-        self, executable: Executable, arguments: Sequence[np.ndarray]
-    ) -> Sequence[np.ndarray]:
+    def call(self, executable: Executable, arguments: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The program's outputs; with updates, the new values are stored once all are there.
 
         Calls that update hold the locks of all shared variables that they touch, and so are

@@ -10,9 +10,7 @@ from .types import TensorType
 __all__ = ["bind_sizes", "shape_numbers"]
 
 
-def bind_sizes(
-    types: Iterable[TensorType], shapes: Iterable[Sequence[int]]
-) -> dict[Atom, int]:
+def bind_sizes(types: Iterable[TensorType], shapes: Iterable[Sequence[int]]) -> dict[Atom, int]:
     """The values of names and unknowns for which arrays of these types have these shapes.
 
     Sizes such as ``2*B + 1`` tell B too; the first axis that tells a value counts.
@@ -40,6 +38,4 @@ def _bind(size: Dim, number: int, found: dict[Atom, int]) -> None:
 
 def shape_numbers(shape: Sequence[Size], values: dict[Atom, int]) -> tuple[int | None, ...]:
     """The shape as numbers, with None where a size depends on what has no value."""
-    return tuple(
-        size if isinstance(size, int) else size.evaluate(values) for size in shape
-    )
+    return tuple(size if isinstance(size, int) else size.evaluate(values) for size in shape)

@@ -367,8 +367,8 @@ def _format_atom(atom: Atom) -> str:
         return "?"
     if atom[0] == "max_zero":
         return f"max({atom[1]}, 0)"
-    return f"({atom[1]})//{_parenthesised(atom[2])}"
+    return f"{_parenthesised(atom[1])}//{_parenthesised(atom[2])}"
 
 
 def _parenthesised(size: Size) -> str:
-    return str(size) if isinstance(size, int) else f"({size})"
+    return str(size) if isinstance(size, int) or size.is_name else f"({size})"

@@ -1,4 +1,4 @@
-"""Locks that a forked process finds open: their holder may be a thread that does not exist there."""
+"""Locks that a forked process finds open, since their holder may be a thread that it has not."""
 
 from __future__ import annotations
 
@@ -23,4 +23,5 @@ def _renew_all() -> None:
         owner._lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_renew_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

@@ -59,6 +59,11 @@ class Op:
             raise ValueError(f"there are two ops named {self.name!r}")
         OPS[self.name] = self
 
+    def __call__(self, *arguments: Any) -> Variable:
+        """The node for arguments that may be arrays and numbers, by the rule ``build``."""
+        assert self.build is not None, f"{self.name} is built by its public function alone"
+        return self.build(arguments)
+
     def attach(self, **rules: Any) -> None:
         """Add rules that are stated by a higher layer, or that need ops defined after this one."""
         for name, rule in rules.items():

@@ -533,7 +533,8 @@ def _copy_deeply(variable: Variable, memo: dict) -> Variable:
     copies: dict[Variable, Variable] = {}
     for v in order:
         if isinstance(v, SharedVariable):
-            copies[v] = memo.get(id(v)) or v.__deepcopy__(memo)
+            copied = memo.get(id(v))
+            copies[v] = v.__deepcopy__(memo) if copied is None else copied
         else:
             inputs = tuple(copies[x] for x in v.inputs)
             copies[v] = v if inputs == v.inputs else node(v.op, inputs, v.params)

@@ -15,7 +15,8 @@ from .comparison import greater
 from .elementwise import add, masked, multiply, negative, scale, square, subtract, where
 from .entry import elementwise
 from .promotion import as_variable, to_float
-from .transcendental import erfc, expm1, tanh
+from .special_functions import erfc
+from .transcendental import expm1, tanh
 
 __all__ = [
     "elu",
@@ -47,12 +48,12 @@ RELU = elementwise(
 
 def sigmoid(x: Any) -> Variable:
     """``1 / (1 + exp(-x))``."""
-    return SIGMOID.build((x,))
+    return SIGMOID(x)
 
 
 def softplus(x: Any) -> Variable:
     """``log(1 + exp(x))``, without overflow."""
-    return SOFTPLUS.build((x,))
+    return SOFTPLUS(x)
 
 
 def log_sigmoid(x: Any) -> Variable:
@@ -62,7 +63,7 @@ def log_sigmoid(x: Any) -> Variable:
 
 def relu(x: Any) -> Variable:
     """``max(x, 0)``; the gradient at 0 is 0."""
-    return RELU.build((x,))
+    return RELU(x)
 
 
 def leaky_relu(x: Any, alpha: float = 0.01) -> Variable:

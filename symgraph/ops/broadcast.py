@@ -16,7 +16,8 @@ from ..core.dims import Size, known_different
 from ..core.errors import CallError, ShapeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, format_shape
-from ..core.variable import Variable, node
+from ..core.variable import Variable, make_constant, node
+from .promotion import as_variable
 from .sizes import check_size, preferred_size, shape_of, shape_operands, size_of
 
 __all__ = [
@@ -37,9 +38,9 @@ __all__ = [
 
 def broadcast_shapes(shapes: Sequence[Sequence[Size]], function: str) -> tuple[Size, ...]:
     """The common shape; sizes must be one and the same, or statically 1."""
-    distinct = {tuple(shape) for shape in shapes if shape}
-    if len(distinct) <= 1:  # equal shapes and scalars
-        return distinct.pop() if distinct else ()
+    longest = _longest_if_nested(shapes)
+    if longest is not None:
+        return tuple(longest)
     ndim = max(len(shape) for shape in shapes)
     result: list[Size] = []
     for axis in range(-ndim, 0):
@@ -62,13 +63,23 @@ def broadcast_shapes(shapes: Sequence[Sequence[Size]], function: str) -> tuple[S
     return tuple(result)
 
 
+def _longest_if_nested(shapes: Sequence[Sequence[Size]]) -> Sequence[Size] | None:
+    """The longest shape where all others are its last axes, as scalars and biases are."""
+    longest = max(shapes, key=len)
+    n = len(longest)
+    for shape in shapes:
+        if shape is not longest and tuple(shape) != tuple(longest[n - len(shape) :]):
+            return None
+    return longest
+
+
 def unify_shapes(operands: Sequence[Variable], function: str) -> list[Variable]:
     """The operands with equal sizes on every axis where they are not statically 1.
 
     Sizes known to differ are a `ShapeError`; sizes that may be equal are checked at the call.
     """
     result = list(operands)
-    if len({x.type.shape for x in result if x.type.shape}) <= 1:  # equal shapes and scalars
+    if _longest_if_nested([x.type.shape for x in result]) is not None:
         return result
     for axis in range(-max(x.ndim for x in result), 0):
         held = [i for i, x in enumerate(result) if x.ndim >= -axis and x.type.shape[axis] != 1]
@@ -213,12 +224,42 @@ BROADCAST_TO = Op(
 )
 
 
-def broadcast_to(x: Variable, shape: Any) -> Variable:
-    """``x`` repeated to the shape, along axes of size 1 and new leading axes."""
+def broadcast_to(x: Any, shape: Any) -> Variable:
+    """``x`` repeated to the shape, along axes of size 1 and new leading axes.
+
+    Sizes that are known to differ are a `ShapeError`; those that may differ are checked at the call.
+    """
+    x = as_variable(x, "broadcast_to")
     template, symbols, sizes = shape_operands(shape, "broadcast_to")
     if x.type.shape == sizes:
         return x
+    extra = len(sizes) - x.ndim
+    if extra >= 0 and any(
+        ours not in (1, theirs) for ours, theirs in zip(x.type.shape, sizes[extra:], strict=True)
+    ):
+        return _broadcast_checked(x, node(BROADCAST_TO, (_ZERO, *symbols), (template,)))
     return node(BROADCAST_TO, (x, *symbols), (template,))
+
+
+def _broadcast_checked(x: Variable, model: Variable) -> Variable:
+    """``x`` repeated to the shape of a model, with the sizes that are not 1 checked against it."""
+    extra = model.ndim - x.ndim
+    wide = list(shape_of(model))
+    for axis, size in enumerate(x.type.shape):
+        if size != 1:
+            x = check_size(x, axis, model, extra + axis, "broadcast_to")
+            wide[extra + axis] = shape_of(x)[axis]
+    return broadcast_to(x, wide)
+
+
+def _build_broadcast_to(inputs: Sequence[Any], template: tuple[int | None, ...]) -> Variable:
+    x, *symbols = inputs
+    rest = iter(symbols)
+    return broadcast_to(x, [next(rest) if size is None else size for size in template])
+
+
+BROADCAST_TO.attach(build=_build_broadcast_to)
+_ZERO = make_constant(np.zeros((), bool))
 
 
 # --- rearrange ----------------------------------------------------------------------------------

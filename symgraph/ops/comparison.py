@@ -54,12 +54,12 @@ ISFINITE = elementwise("isfinite", lambda m, x: m.isfinite(x), operands="float",
 
 def equal(x: Any, y: Any) -> Variable:
     """Whether elements are equal (``==`` on variables is identity)."""
-    return EQUAL.build((x, y))
+    return EQUAL(x, y)
 
 
 def not_equal(x: Any, y: Any) -> Variable:
     """Whether elements differ; NaN differs from everything (``!=`` on variables is identity)."""
-    return NOT_EQUAL.build((x, y))
+    return NOT_EQUAL(x, y)
 
 
 eq = equal
@@ -68,37 +68,37 @@ ne = not_equal
 
 def less(x: Any, y: Any) -> Variable:
     """``x < y``."""
-    return LESS.build((x, y))
+    return LESS(x, y)
 
 
 def less_equal(x: Any, y: Any) -> Variable:
     """``x <= y``."""
-    return LESS_EQUAL.build((x, y))
+    return LESS_EQUAL(x, y)
 
 
 def greater(x: Any, y: Any) -> Variable:
     """``x > y``."""
-    return GREATER.build((x, y))
+    return GREATER(x, y)
 
 
 def greater_equal(x: Any, y: Any) -> Variable:
     """``x >= y``."""
-    return GREATER_EQUAL.build((x, y))
+    return GREATER_EQUAL(x, y)
 
 
 def isnan(x: Any) -> Variable:
     """Whether elements are NaN."""
-    return ISNAN.build((x,))
+    return ISNAN(x)
 
 
 def isinf(x: Any) -> Variable:
     """Whether elements are infinite, of either sign."""
-    return ISINF.build((x,))
+    return ISINF(x)
 
 
 def isfinite(x: Any) -> Variable:
     """Whether elements are neither infinite nor NaN."""
-    return ISFINITE.build((x,))
+    return ISFINITE(x)
 
 
 # --- logic and bits -----------------------------------------------------------------------------
@@ -128,22 +128,22 @@ RIGHT_SHIFT = elementwise("right_shift", lambda m, x, y: m.shift_right(x, y), op
 
 def bitwise_and(x: Any, y: Any) -> Variable:
     """``x & y``, for integers and bools."""
-    return BITWISE_AND.build((x, y))
+    return BITWISE_AND(x, y)
 
 
 def bitwise_or(x: Any, y: Any) -> Variable:
     """``x | y``, for integers and bools."""
-    return BITWISE_OR.build((x, y))
+    return BITWISE_OR(x, y)
 
 
 def bitwise_xor(x: Any, y: Any) -> Variable:
     """``x ^ y``, for integers and bools."""
-    return BITWISE_XOR.build((x, y))
+    return BITWISE_XOR(x, y)
 
 
 def invert(x: Any) -> Variable:
     """``~x``, for integers and bools."""
-    return INVERT.build((x,))
+    return INVERT(x)
 
 
 bitwise_not = invert
@@ -151,12 +151,12 @@ bitwise_not = invert
 
 def left_shift(x: Any, y: Any) -> Variable:
     """``x << y``, for integers."""
-    return LEFT_SHIFT.build((x, y))
+    return LEFT_SHIFT(x, y)
 
 
 def right_shift(x: Any, y: Any) -> Variable:
     """``x >> y``, for integers; the sign is kept."""
-    return RIGHT_SHIFT.build((x, y))
+    return RIGHT_SHIFT(x, y)
 
 
 def as_bool(x: Any, function: str) -> Variable:
@@ -166,19 +166,19 @@ def as_bool(x: Any, function: str) -> Variable:
 
 def logical_and(x: Any, y: Any) -> Variable:
     """Whether both elements are true (not zero)."""
-    return BITWISE_AND.build((as_bool(x, "logical_and"), as_bool(y, "logical_and")))
+    return BITWISE_AND(as_bool(x, "logical_and"), as_bool(y, "logical_and"))
 
 
 def logical_or(x: Any, y: Any) -> Variable:
     """Whether one of the elements is true (not zero), or both are."""
-    return BITWISE_OR.build((as_bool(x, "logical_or"), as_bool(y, "logical_or")))
+    return BITWISE_OR(as_bool(x, "logical_or"), as_bool(y, "logical_or"))
 
 
 def logical_xor(x: Any, y: Any) -> Variable:
     """Whether just one of the elements is true (not zero)."""
-    return BITWISE_XOR.build((as_bool(x, "logical_xor"), as_bool(y, "logical_xor")))
+    return BITWISE_XOR(as_bool(x, "logical_xor"), as_bool(y, "logical_xor"))
 
 
 def logical_not(x: Any) -> Variable:
     """Whether elements are false (zero)."""
-    return INVERT.build((as_bool(x, "logical_not"),))
+    return INVERT(as_bool(x, "logical_not"))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-
 from ..core.errors import CallError, DtypeError, ShapeError, SymgraphTypeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, is_integer, size_from, tensor_type
@@ -22,8 +21,8 @@ from ..core.variable import (
 )
 from .broadcast import broadcast_to, rearrange, template_numbers, template_sizes
 from .comparison import eq, greater_equal
-from .elementwise import add, divide, floor_divide, maximum, multiply, subtract, where
-from .promotion import as_variable, cast_to, is_weak
+from .elementwise import add, divide, floor_divide, maximum, multiply, negative, subtract, where
+from .promotion import as_variable, cast_to, is_weak, promote_arguments, to_float
 from .sizes import shape_of, shape_operands
 
 __all__ = [
@@ -144,7 +143,7 @@ def full(shape: Any, value: Any, dtype: Any = "float32") -> Variable:
     if isinstance(value, Variable):
         filler = cast_to(value, dtype)
     else:
-        filler = make_constant(np.asarray(make_constant(value).params[0].array, dtype))
+        filler = cast_to(constant(value), dtype)
     _check_sizes(shape, "full")
     return broadcast_to(filler, shape)
 
@@ -227,8 +226,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
         if isinstance(value, Variable) and (value.ndim or not is_integer(value.dtype)):
             raise SymgraphTypeError(
                 explain(
-                    "arange takes numbers and integer scalars; found "
-                    + provenance.describe(value),
+                    "arange takes numbers and integer scalars; found " + provenance.describe(value),
                     line=provenance.user_line(),
                 )
             )
@@ -246,19 +244,14 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
     if isinstance(step, int) and step == 1:
         length = stop if isinstance(start, int) and start == 0 else subtract(stop, start)
     else:
-        # Rounded up, for a negative step too.
-        length = negative_floor(subtract(start, stop), step)
+        # The distance divided by the step, rounded up.
+        length = negative(floor_divide(subtract(start, stop), step))
     numbers = iota(_at_least_zero(length))
     if not (isinstance(step, int) and step == 1):
         numbers = multiply(numbers, step)
     if not (isinstance(start, int) and start == 0):
         numbers = add(numbers, start)
     return cast_to(numbers, wanted)
-
-
-def negative_floor(numerator: Any, step: Any) -> Variable:
-    """``-(numerator // step)``."""
-    return subtract(0, floor_divide(numerator, step))
 
 
 def _at_least_zero(length: Any) -> Any:
@@ -275,9 +268,7 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
                 )
             )
     if step == 0:
-        raise SymgraphTypeError(
-            explain("arange: the step is 0", line=provenance.user_line())
-        )
+        raise SymgraphTypeError(explain("arange: the step is 0", line=provenance.user_line()))
     numbers = np.arange(start, stop, step)
     if dtype is not None:
         wanted = as_dtype(dtype)
@@ -291,7 +282,7 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
 
 
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: Any = True, dtype: Any = None
+    start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None
 ) -> Variable:
     """``num`` evenly spaced numbers from ``start`` to ``stop``, which the end may leave out.
 
@@ -307,12 +298,10 @@ def linspace(
     if not isinstance(start, Variable) and not isinstance(stop, Variable):
         ends = [np.float32(v) if is_weak(v) else v for v in (start, stop)]
         wanted = as_dtype(np.result_type(*ends, np.float32) if dtype is None else dtype)
-        return make_constant(np.linspace(start, stop, num, bool(endpoint)).astype(wanted))
-    ends = [cast_to(v, v.dtype if v.dtype.kind == "f" else np.dtype("float64")) for v in
-            (as_variable(start, "linspace"), as_variable(stop, "linspace"))]
-    gaps = num - 1 if endpoint else num
-    share = divide(iota(num, np.result_type(*(v.dtype for v in ends))), max(gaps, 1))
-    numbers = add(multiply(ends[0], subtract(1.0, share)), multiply(ends[1], share))
+        return make_constant(np.linspace(start, stop, num, endpoint).astype(wanted))
+    first, last = (to_float(v) for v in promote_arguments("linspace", (start, stop)))
+    share = divide(iota(num, first.dtype), max(num - 1 if endpoint else num, 1))
+    numbers = add(multiply(first, subtract(1.0, share)), multiply(last, share))
     return numbers if dtype is None else cast_to(numbers, as_dtype(dtype))
 
 
@@ -324,7 +313,7 @@ def _row_and_column(n: Any, m: Any) -> tuple[Variable, Variable]:
 
 
 def eye(n: Any, m: Any = None, k: Any = 0, dtype: Any = "float32") -> Variable:
-    """The matrix of ``n`` rows and ``m`` columns (``n``, if None) with ones on the k-th diagonal."""
+    """The ``n`` by ``m`` matrix (``m`` is ``n``, if None) with ones on the k-th diagonal."""
     row, column = _row_and_column(n, n if m is None else m)
     return cast_to(eq(add(row, k), column), as_dtype(dtype))
 

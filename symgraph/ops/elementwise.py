@@ -37,6 +37,7 @@ __all__ = [
     "abs",
     "absolute",
     "add",
+    "add_cotangents",
     "astype",
     "cast",
     "ceil",
@@ -119,7 +120,7 @@ def masked(condition: Variable, cotangent: Variable) -> Variable:
     parts = _unmask(cotangent)
     if parts is not None:
         holds, cotangent = parts
-        condition = logical_and(condition, holds)
+        condition = holds if holds is condition else logical_and(condition, holds)
     return where(condition, cotangent, zero_like(cotangent))
 
 
@@ -143,6 +144,21 @@ def within(cotangent: Variable, change: Callable[[Variable], Variable]) -> Varia
     holds, taken = parts
     changed = change(taken)
     return where(holds, changed, zero_like(changed))
+
+
+def add_cotangents(x: Variable, y: Variable) -> Variable:
+    """``x + y``, zero where both are masked."""
+    first, second = _unmask(x), _unmask(y)
+    if first is None or second is None:
+        return add(x, y)
+    (condition, taken), (other, also_taken) = first, second
+    if condition is other:
+        total = add(taken, also_taken)
+    elif logical_not(condition) is other or logical_not(other) is condition:
+        return add(x, y)  # one or the other: no element is masked by both
+    else:
+        condition, total = logical_or(condition, other), add(x, y)
+    return where(condition, total, zero_like(total))
 
 
 def _unmask(cotangent: Variable) -> tuple[Variable, Variable] | None:
@@ -224,22 +240,22 @@ _INT8 = np.dtype("int8")
 
 def add(x: Any, y: Any) -> Variable:
     """``x + y``; of bools, whether one is true, as in NumPy."""
-    return ADD.build((x, y))
+    return ADD(x, y)
 
 
 def subtract(x: Any, y: Any) -> Variable:
     """``x - y``."""
-    return SUBTRACT.build((x, y))
+    return SUBTRACT(x, y)
 
 
 def multiply(x: Any, y: Any) -> Variable:
     """``x * y``; of bools, whether both are true, as in NumPy."""
-    return MULTIPLY.build((x, y))
+    return MULTIPLY(x, y)
 
 
 def divide(x: Any, y: Any) -> Variable:
     """``x / y``; integers are divided as float64."""
-    return DIVIDE.build((x, y))
+    return DIVIDE(x, y)
 
 
 true_divide = divide
@@ -247,7 +263,7 @@ true_divide = divide
 
 def negative(x: Any) -> Variable:
     """``-x``."""
-    return NEGATIVE.build((x,))
+    return NEGATIVE(x)
 
 
 def positive(x: Any) -> Variable:
@@ -257,12 +273,12 @@ def positive(x: Any) -> Variable:
 
 def square(x: Any) -> Variable:
     """``x * x``."""
-    return SQUARE.build((x,))
+    return SQUARE(x)
 
 
 def absolute(x: Any) -> Variable:
     """The absolute value; the gradient at 0 is 0."""
-    return ABSOLUTE.build((x,))
+    return ABSOLUTE(x)
 
 
 # --- steps: whole numbers near a value ----------------------------------------------------------
@@ -291,13 +307,13 @@ REMAINDER = elementwise(
 
 def sign(x: Any) -> Variable:
     """-1, 0 or 1 by the sign of each element; NaN for NaN."""
-    return SIGN.build((x,))
+    return SIGN(x)
 
 
 def _step(op: Op, x: Any) -> Variable:
     """The step function of ``x``; integers are whole already."""
     x = as_variable(x, op.name)
-    return op.build((x,)) if x.dtype.kind == "f" else x
+    return op(x) if x.dtype.kind == "f" else x
 
 
 def floor(x: Any) -> Variable:
@@ -317,7 +333,7 @@ def trunc(x: Any) -> Variable:
 
 def rint(x: Any) -> Variable:
     """The nearest whole number, the even one for halves, as a float."""
-    return RINT.build((x,))
+    return RINT(x)
 
 
 def round(x: Any, decimals: int = 0) -> Variable:
@@ -333,12 +349,12 @@ def round(x: Any, decimals: int = 0) -> Variable:
 
 def floor_divide(x: Any, y: Any) -> Variable:
     """``x // y``, rounded down; an integer divided by zero gives 0."""
-    return FLOOR_DIVIDE.build((x, y))
+    return FLOOR_DIVIDE(x, y)
 
 
 def remainder(x: Any, y: Any) -> Variable:
     """``x % y`` with the sign of ``y``; 0 for an integer divided by zero."""
-    return REMAINDER.build((x, y))
+    return REMAINDER(x, y)
 
 
 mod = remainder
@@ -390,12 +406,12 @@ CLIP = elementwise(
 
 def maximum(x: Any, y: Any) -> Variable:
     """The larger of two elements, NaN if one is NaN; equal ones share the gradient equally."""
-    return MAXIMUM.build((x, y))
+    return MAXIMUM(x, y)
 
 
 def minimum(x: Any, y: Any) -> Variable:
     """The smaller of two elements, NaN if one is NaN; equal ones share the gradient equally."""
-    return MINIMUM.build((x, y))
+    return MINIMUM(x, y)
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Variable:
@@ -410,7 +426,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Variable:
     bounds = [bound for bound in (min, max) if bound is not None]
     dtype = promote_arguments("clip", [x, *bounds])[0].dtype
     lowest, highest = _extremes(dtype)
-    return CLIP.build((x, lowest if min is None else min, highest if max is None else max))
+    return CLIP(x, lowest if min is None else min, highest if max is None else max)
 
 
 def _extremes(dtype: np.dtype) -> tuple[Any, Any]:
@@ -450,3 +466,25 @@ def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -
 
 
 abs = absolute
+
+
+def ifelse(condition: Any, x: Any, y: Any) -> Variable:
+    """``x`` if the scalar condition holds, else ``y``, of one type; gradients reach that one only.
+
+    Both are computed.
+    """
+    condition = as_variable(condition, "ifelse")
+    if condition.ndim != 0:
+        raise ShapeError(
+            explain(
+                f"ifelse: the condition is a scalar, not {provenance.describe(condition)}",
+                line=provenance.user_line(),
+                remedy="sg.where chooses element by element.",
+            )
+        )
+    chosen = where(condition, x, y)
+    if any(isinstance(v, Variable) and v.ndim != chosen.ndim for v in (x, y)):
+        raise ShapeError(
+            explain("ifelse: both values have one number of axes", line=provenance.user_line())
+        )
+    return chosen

@@ -76,7 +76,9 @@ def elementwise(
         promoted = promote_arguments(name, inputs)
         if bools is not None and promoted[0].dtype == BOOL:
             return bools(*promoted)
-        return node(op, unify_shapes([_admit(name, x, operands) for x in promoted], name))
+        if promoted[0].dtype.kind not in kinds:
+            promoted = [_admit(name, x, operands) for x in promoted]
+        return node(op, unify_shapes(promoted, name))
 
     op = Op(
         name,
@@ -108,9 +110,7 @@ def infer_elementwise(name: str, operands: Sequence[Variable]) -> TensorType:
 
 
 def _admit(name: str, x: Variable, operands: str) -> Variable:
-    """The operand in a dtype that the op takes."""
-    if x.dtype.kind in _KINDS[operands]:
-        return x
+    """The operand in a dtype that the op takes, which its own is not."""
     if operands == "float":
         return to_float(x)
     if operands == "quotient":

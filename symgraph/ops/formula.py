@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from scipy import special
+
+from . import special
 
 __all__ = ["Maths", "NumpyMaths", "numpy_maths"]
 
@@ -131,11 +132,31 @@ class NumpyMaths:
     arcsinh = staticmethod(np.arcsinh)
     arccosh = staticmethod(np.arccosh)
     arctanh = staticmethod(np.arctanh)
-    erf = staticmethod(special.erf)
-    erfc = staticmethod(special.erfc)
-    erfinv = staticmethod(special.erfinv)
-    gammaln = staticmethod(special.gammaln)
-    digamma = staticmethod(special.digamma)
+    @staticmethod
+    def erf(x: np.ndarray) -> np.ndarray:
+        """See `scipy.special.erf`."""
+        return special.erf(x)
+
+    @staticmethod
+    def erfc(x: np.ndarray) -> np.ndarray:
+        """See `scipy.special.erfc`."""
+        return special.erfc(x)
+
+    @staticmethod
+    def erfinv(x: np.ndarray) -> np.ndarray:
+        """See `scipy.special.erfinv`."""
+        return special.erfinv(x)
+
+    @staticmethod
+    def gammaln(x: np.ndarray) -> np.ndarray:
+        """See `scipy.special.gammaln`."""
+        return special.gammaln(x)
+
+    @staticmethod
+    def digamma(x: np.ndarray) -> np.ndarray:
+        """See `scipy.special.digamma`."""
+        return special.digamma(x)
+
 
     eq = staticmethod(np.equal)
     ne = staticmethod(np.not_equal)

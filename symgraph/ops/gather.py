@@ -80,9 +80,7 @@ def _infer_scatter(inputs: Sequence[Variable], axes: tuple[int, ...]) -> TensorT
 # --- values -------------------------------------------------------------------------------------
 
 
-def _locate(
-    x: np.ndarray, indices: Sequence[np.ndarray], axes: Sequence[int]
-) -> tuple[Any, ...]:
+def _locate(x: np.ndarray, indices: Sequence[np.ndarray], axes: Sequence[int]) -> tuple[Any, ...]:
     """The NumPy index for the elements; a wrong index is an `IndexRangeError`."""
     where_to: list[Any] = [slice(None)] * x.ndim
     for index, axis in zip(indices, axes, strict=True):

@@ -15,9 +15,9 @@ import numpy as np
 from ..core import provenance
 from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError, explain
 from ..core.types import is_float, is_integer
-from ..core.variable import Variable, constant_value, make_constant
+from ..core.variable import Variable, constant_value
 from . import broadcast
-from .broadcast import broadcast_shapes, rearrange, unify_shapes
+from .broadcast import rearrange, unify_shapes
 from .create import iota
 from .elementwise import floor_divide, maximum, minimum, remainder
 from .gather import SCATTER_ADD, SCATTER_SET, flat_nonzero, gather, merge_axes, place_of, scatter
@@ -234,9 +234,11 @@ def _span(item: slice, x: Variable, axis: int, symbols: list[Variable]) -> Entry
                 line=provenance.user_line(),
             )
         )
-    start, stop = bound(item.start, x, axis), bound(item.stop, x, axis)
-    if step < 0:
-        start, stop = _reversed_bounds(start, stop)
+    start, stop = (bound(edge, x, axis, after=step < 0) for edge in (item.start, item.stop))
+    if step < 0:  # x[a:b:-k] is x[b + 1:a + 1][::-k]
+        start, stop = stop, start
+    if isinstance(stop, Variable) and size_of(stop) == x.type.shape[axis]:
+        stop = None
     if start in (None, 0) and stop is None and step == 1:
         return None
     edges = []
@@ -246,20 +248,6 @@ def _span(item: slice, x: Variable, axis: int, symbols: list[Variable]) -> Entry
             edge = SYMBOL
         edges.append(edge)
     return Span(edges[0], edges[1], step)
-
-
-def _reversed_bounds(start: Any, stop: Any) -> tuple[Any, Any]:
-    """The bounds of what a slice with a negative step runs through, in ascending order.
-
-    ``x[start:stop:-k]`` is ``x[stop + 1:start + 1][::-k]``, where -1 means the last element.
-    """
-
-    def after(edge: Any) -> Any:
-        return None if isinstance(edge, int) and edge == -1 else edge + 1
-
-    if stop is not None and after(stop) is None:
-        return 0, 0  # nothing lies after the last element
-    return None if stop is None else after(stop), None if start is None else after(start)
 
 
 # --- reading and writing ------------------------------------------------------------------------

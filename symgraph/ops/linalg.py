@@ -45,9 +45,11 @@ def _infer_matmul(inputs: Sequence[Variable]) -> TensorType:
         raise DtypeError(f"matmul: operands of {x.dtype} and {y.dtype}")
     if x.type.shape[-1] != y.type.shape[-2]:
         raise ShapeError(_misfit("matmul", x, y))
-    stacked = broadcast_shapes([x.type.shape[:-2], y.type.shape[:-2]], "matmul") if (
-        x.ndim > 2 or y.ndim > 2
-    ) else ()
+    stacked = (
+        broadcast_shapes([x.type.shape[:-2], y.type.shape[:-2]], "matmul")
+        if (x.ndim > 2 or y.ndim > 2)
+        else ()
+    )
     return tensor_type(x.dtype, (*stacked, x.type.shape[-2], y.type.shape[-1]))
 
 
@@ -117,7 +119,7 @@ def matmul(x: Any, y: Any) -> Variable:
 
 
 def dot(x: Any, y: Any) -> Variable:
-    """NumPy's dot: the sum of products over the last axis of ``x`` and the last but one of ``y``."""
+    """NumPy's dot: products summed over the last axis of ``x`` and the last but one of ``y``."""
     x, y = as_variable(x, "dot"), as_variable(y, "dot")
     if x.ndim == 0 or y.ndim == 0:
         return multiply(x, y)
@@ -176,9 +178,7 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
         theirs = normalise_axes(second, y.ndim, "tensordot")
     if len(ours) != len(theirs):
         raise ShapeError(
-            explain(
-                f"tensordot: {len(ours)} axes meet {len(theirs)}", line=provenance.user_line()
-            )
+            explain(f"tensordot: {len(ours)} axes meet {len(theirs)}", line=provenance.user_line())
         )
     letters = iter(string.ascii_letters)
     x_labels = [next(letters) for _ in range(x.ndim)]
@@ -253,9 +253,7 @@ def einsum(subscripts: str, *operands: Any) -> Variable:
     """
     values = promote_arguments("einsum", operands) if operands else []
     labels, output = _parse(subscripts, values)
-    terms = [
-        _diagonals(value, own) for value, own in zip(values, labels, strict=True)
-    ]
+    terms = [_diagonals(value, own) for value, own in zip(values, labels, strict=True)]
     terms = _agree(terms, "einsum")
     result = terms[0]
     for i, term in enumerate(terms[1:], start=1):
@@ -388,9 +386,7 @@ def _spread(term: Labelled, order: Sequence[str]) -> Variable:
     return rearrange(value, [labels.index(v) if v in labels else None for v in order])
 
 
-def _grouped(
-    term: Labelled, stacked: list[str], rows: list[str], columns: list[str]
-) -> Variable:
+def _grouped(term: Labelled, stacked: list[str], rows: list[str], columns: list[str]) -> Variable:
     """The operand as a stack of matrices, several axes of rows or of columns made one."""
     value, labels = term
     order = [*stacked, *rows, *columns]

@@ -84,9 +84,7 @@ _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def _array_ufunc(
-    self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
-) -> Any:
+def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """``ufunc(*inputs)`` for inputs of which one is a variable."""
     name = ufunc.__name__
     if method != "__call__":
@@ -110,9 +108,7 @@ def _array_function(
     return _call(name, args, options)
 
 
-_REMEDY = (
-    "Write it with symgraph's functions, or get a value first: variable.eval({input: value})."
-)
+_REMEDY = "Write it with symgraph's functions, or get a value first: variable.eval({input: value})."
 
 
 def _call(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
@@ -134,7 +130,7 @@ def _call(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
     return function(*args, **kept)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     signature = inspect.signature(function)
     return signature.replace(

@@ -8,7 +8,17 @@ from typing import Any, NoReturn
 from ..core import provenance
 from ..core.errors import SymbolicValueError, explain
 from ..core.variable import Variable
-from . import comparison, cumulative, elementwise, index, linalg, reduce, shape, sort, transcendental
+from . import (
+    comparison,
+    cumulative,
+    elementwise,
+    index,
+    linalg,
+    reduce,
+    shape,
+    sort,
+    transcendental,
+)
 
 __all__: list[str] = []
 
@@ -32,6 +42,8 @@ _BINARY = {
     "lshift": comparison.left_shift,
     "rshift": comparison.right_shift,
 }
+
+
 def _divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
     return elementwise.floor_divide(x, y), elementwise.remainder(x, y)
 
@@ -61,8 +73,6 @@ def _setitem(x: Variable, key: Any, value: Any) -> NoReturn:
             remedy="x.set(index, value) and x.add_at(index, value) return a changed copy.",
         )
     )
-
-
 
 
 def _length(x: Variable) -> int:

@@ -6,7 +6,7 @@ Transposing, inserting and dropping axes are all `rearrange`; everything here is
 
 from __future__ import annotations
 
-import builtins
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,12 +18,11 @@ from ..core.errors import CallError, DtypeError, ShapeError, SymgraphTypeError, 
 from ..core.op import Op
 from ..core.types import TensorType, format_shape, is_integer
 from ..core.variable import Variable, constant_value, node
-from . import broadcast
-from .broadcast import rearrange, template_numbers, template_sizes
-from .elementwise import add, maximum, multiply, negative, remainder, subtract
-from .promotion import as_variable, promote_arguments
+from .broadcast import broadcast_to, rearrange, template_numbers, template_sizes
+from .elementwise import maximum, negative, remainder
+from .promotion import as_variable, cast_to, promote_arguments
 from .sizes import as_scalar, shape_of, shape_operands, unify_axis
-from .slices import Span, read_slice, slice_axis
+from .slices import At, Span, read_slice, slice_axis
 
 __all__ = [
     "CONCATENATE",
@@ -107,9 +106,7 @@ def _infer_reshape(inputs: Sequence[Variable], template: tuple[int | None, ...])
     if -1 in template:
         rest = product(s for s, entry in zip(sizes, template, strict=True) if entry != -1)
         sizes[template.index(-1)] = floor_div(total, rest)
-        if isinstance(total, int) and isinstance(rest, int) and (
-            total % rest if rest else True
-        ):
+        if isinstance(total, int) and isinstance(rest, int) and (total % rest if rest else True):
             raise _unfit(x, template, sizes)
     elif known_different(total, product(sizes)):
         raise _unfit(x, template, sizes)
@@ -190,9 +187,9 @@ def ravel(x: Any) -> Variable:
 
 
 def flatten(x: Any, ndim: int = 1) -> Variable:
-    """``x`` with its last axes joined into one, so that ``ndim`` axes are left (Theano's flatten)."""
+    """``x`` with its last axes joined into one, so that ``ndim`` axes are left."""
     x = as_variable(x, "flatten")
-    if isinstance(ndim, bool) or not isinstance(ndim, int) or not 1 <= ndim <= builtins.max(x.ndim, 1):
+    if isinstance(ndim, bool) or not isinstance(ndim, int) or not 1 <= ndim <= max(x.ndim, 1):
         raise ShapeError(
             explain(
                 f"flatten: {ndim!r} axes cannot be left of {provenance.describe(x)}",
@@ -288,11 +285,6 @@ def atleast_2d(x: Any) -> Variable:
     """``x``, with leading axes of size 1 where it has fewer than two axes."""
     x = as_variable(x, "atleast_2d")
     return rearrange(x, [*([None] * (2 - x.ndim)), *range(x.ndim)])
-
-
-def broadcast_to(x: Any, shape: Any) -> Variable:
-    """``x`` repeated to the shape, along axes of size 1 and new leading axes."""
-    return broadcast.broadcast_to(as_variable(x, "broadcast_to"), shape)
 
 
 # --- joining ------------------------------------------------------------------------------------
@@ -411,7 +403,7 @@ def split(x: Any, sections: Any, axis: int = 0) -> list[Variable]:
     axis = normalise_axis(axis, x.ndim, "split")
     if isinstance(sections, (list, tuple, np.ndarray)):
         edges = [0, *sections, None]
-        return [slice_axis(x, axis, *pair) for pair in zip(edges, edges[1:], strict=False)]
+        return [slice_axis(x, axis, *pair) for pair in itertools.pairwise(edges)]
     if isinstance(sections, bool) or not isinstance(sections, (int, np.integer)) or sections < 1:
         raise SymgraphTypeError(
             explain(
@@ -450,9 +442,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
     axis = normalise_axis(axis, x.ndim, "repeat")
     repeats = _count(repeats, "repeat")
     sizes = shape_of(x)
-    wide = broadcast_to(
-        expand_dims(x, axis + 1), (*sizes[: axis + 1], repeats, *sizes[axis + 1 :])
-    )
+    wide = broadcast_to(expand_dims(x, axis + 1), (*sizes[: axis + 1], repeats, *sizes[axis + 1 :]))
     return reshape(wide, (*sizes[:axis], sizes[axis] * repeats, *sizes[axis + 1 :]))
 
 
@@ -515,9 +505,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Variable:
     shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift] * len(axes)
     if len(shifts) != len(axes):
         raise ShapeError(
-            explain(
-                f"roll: {len(shifts)} shifts for {len(axes)} axes", line=provenance.user_line()
-            )
+            explain(f"roll: {len(shifts)} shifts for {len(axes)} axes", line=provenance.user_line())
         )
     for one, by in zip(axes, shifts, strict=True):
         x = _roll_axis(x, by, one)
@@ -531,13 +519,12 @@ def _roll_axis(x: Variable, shift: Any, axis: int) -> Variable:
     elif isinstance(shift, int) and abs(shift) == 1:
         start = -shift  # right for an axis of any size
     else:
-        shift = cast_shift(shift)
-        back = remainder(negative(shift), maximum(as_scalar(length), 1))
+        back = remainder(negative(_shift(shift)), maximum(as_scalar(length), 1))
         start = maximum(back, 0)  # which tells that it is not negative
     return concatenate([slice_axis(x, axis, start), slice_axis(x, axis, 0, start)], axis)
 
 
-def cast_shift(shift: Any) -> Variable:
+def _shift(shift: Any) -> Variable:
     """A shift as an int64 scalar."""
     shift = as_variable(shift, "roll")
     if shift.ndim or not is_integer(shift.dtype):
@@ -547,7 +534,7 @@ def cast_shift(shift: Any) -> Variable:
                 line=provenance.user_line(),
             )
         )
-    return shift.astype("int64")
+    return cast_to(shift, np.dtype("int64"))
 
 
 def pad(x: Any, widths: Any, mode: str = "constant", constant_values: Any = 0) -> Variable:
@@ -572,9 +559,10 @@ def pad(x: Any, widths: Any, mode: str = "constant", constant_values: Any = 0) -
             if isinstance(count, int) and count == 0:
                 continue
             if mode == "constant":
-                filler: Variable = as_variable(constant_values, "pad").astype(x.dtype)
+                filler = cast_to(as_variable(constant_values, "pad"), x.dtype)
             else:
-                filler = slice_axis(x, axis, edge, 1 if edge == 0 else None)
+                at = [At(edge) if i == axis else None for i in range(x.ndim)]
+                filler = expand_dims(read_slice(x, at, ()), axis)
             sizes = shape_of(x)
             fillers.append((edge, broadcast_to(filler, (*sizes[:axis], count, *sizes[axis + 1 :]))))
         front = [filler for edge, filler in fillers if edge == 0]

@@ -33,6 +33,7 @@ __all__ = [
     "SIZE",
     "carry_size",
     "check_size",
+    "is_size",
     "preferred_size",
     "shape_of",
     "shape_operands",
@@ -111,6 +112,11 @@ def size_of(scalar: Variable) -> Size:
             known[v] = rule(*(known[x] for x in v.inputs))
         stack.pop()
     return known[scalar]
+
+
+def is_size(v: Variable) -> bool:
+    """Whether the variable is the size of an axis, or arithmetic of which `size_of` knows the rule."""
+    return v.op is SIZE or _rule_for(v) is not None
 
 
 def _rule_for(v: Variable) -> SizeRule | None:

@@ -8,8 +8,10 @@ sizes and ``x[1:]`` and ``x[:-1]`` have one and the same type.
 
 from __future__ import annotations
 
+import operator
+import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from .broadcast import broadcast_to, unify_shapes
 from .comparison import less
 from .elementwise import add, maximum, minimum, where
 from .promotion import cast_to
-from .sizes import SIZE, as_scalar, shape_of, size_of
+from .sizes import SIZE, as_scalar, carry_size, shape_of, size_of
 
 __all__ = [
     "ADD_SLICE",
@@ -42,9 +44,10 @@ __all__ = [
     "zeros_like_type",
 ]
 
+_INT64 = np.dtype("int64")
 # Stands in an entry for the next symbolic input.
 SYMBOL = "symbol"
-Bound = Union[int, str]
+Bound = int | str
 
 
 class At(NamedTuple):
@@ -61,7 +64,7 @@ class Span(NamedTuple):
     step: int
 
 
-Entry = Union[At, Span, None]
+Entry = At | Span | None
 
 
 # --- types --------------------------------------------------------------------------------------
@@ -72,9 +75,7 @@ def _infer_slice(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Tens
     return x.type.with_shape(_slice_shape(x, entries, symbols))
 
 
-def _slice_shape(
-    x: Variable, entries: Sequence[Entry], symbols: Sequence[Variable]
-) -> list[Size]:
+def _slice_shape(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variable]) -> list[Size]:
     rest = iter(symbols)
     shape: list[Size] = []
     for axis, (size, entry) in enumerate(zip(x.type.shape, entries, strict=True)):
@@ -114,6 +115,8 @@ def _length(size: Size, start: Size, stop: Size | None, step: int) -> Size:
 
 def _remaining(size: Size, edge: Size) -> Size:
     """How many elements an axis has from an edge on."""
+    if edge == 0:
+        return size
     if isinstance(edge, int) and edge < 0:
         return size - _positive_part(size + edge)
     return _positive_part(size - edge)
@@ -230,12 +233,14 @@ def _infer_changed(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Te
     return x.type
 
 
-def _builder(op_name: str) -> Any:
-    def build(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Variable:
-        x, values, *symbols = inputs
-        return _change(SET_SLICE if op_name == "set_slice" else ADD_SLICE, x, entries, symbols, values)
+def _build_set_slice(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Variable:
+    x, values, *symbols = inputs
+    return set_slice(x, entries, symbols, values)
 
-    return build
+
+def _build_add_slice(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Variable:
+    x, values, *symbols = inputs
+    return add_slice(x, entries, symbols, values)
 
 
 def _change(
@@ -265,7 +270,7 @@ SET_SLICE = Op(
     _infer_changed,
     _evaluate_set_slice,
     _vjp_set_slice,
-    build=_builder("set_slice"),
+    build=_build_set_slice,
     params=("entries",),
     traits=frozenset({"traced"}),
 )
@@ -275,7 +280,7 @@ ADD_SLICE = Op(
     _infer_changed,
     _evaluate_add_slice,
     _vjp_add_slice,
-    build=_builder("add_slice"),
+    build=_build_add_slice,
     params=("entries",),
     traits=frozenset({"traced"}),
 )
@@ -325,38 +330,55 @@ def slice_axis(x: Variable, axis: int, start: Any, stop: Any = None, step: int =
     return read_slice(x, entries, symbols)
 
 
-def bound(edge: Any, x: Variable, axis: int) -> Any:
-    """An edge of a slice as a `Span` has it: an int, None, or a scalar that is not negative."""
+def bound(edge: Any, x: Variable, axis: int, *, after: bool = False) -> Any:
+    """An edge of a slice as a `Span` has it: an int, None, or a scalar that is not negative.
+
+    With ``after`` the edge on the other side of that element.
+    """
     if edge is None:
         return None
     if not isinstance(edge, Variable):
         try:
-            return _number(edge)
+            return _after(_number(edge), x, axis) if after else _number(edge)
         except TypeError:
             raise _bad_bound(edge) from None
-    value = constant_value(edge)
     if edge.ndim or not is_integer(edge.dtype):
         raise _bad_bound(edge)
-    if value is not None:
-        return int(value)
     meaning, size = size_of(edge), x.type.shape[axis]
-    if isinstance(meaning, int):
-        return meaning
     distance = size - meaning
-    if isinstance(distance, int) and 0 < distance <= 2:
-        return -distance  # x[:T - 1] is x[:-1], for an empty axis too
+    if isinstance(distance, int) and 0 < distance <= 2 and isinstance(size, Dim):
+        meaning = -distance  # x[:T - 1] is x[:-1], for an empty axis too
+    if isinstance(meaning, int):
+        return _after(meaning, x, axis) if after else meaning
+    edge = cast_to(edge, _INT64)
     if _is_size(edge):
-        return edge
-    # NumPy's meaning of a number that may turn out negative, or too large.
+        return add(edge, 1) if after else edge
+    return _clipped(edge, x, axis, after)
+
+
+# The first clipped edge for each size, scalar and side: later ones stand for the same size.
+_first_clipped: weakref.WeakValueDictionary[tuple, Variable] = weakref.WeakValueDictionary()
+
+
+def _clipped(edge: Variable, x: Variable, axis: int, after: bool) -> Variable:
+    """NumPy's meaning of a bound that may turn out negative, or too large."""
     length = axis_size(x, axis)
-    edge = cast_to(edge, np.dtype("int64"))
-    return where(less(edge, 0), maximum(add(edge, length), 0), minimum(edge, length))
+    moved = add(edge, 1) if after else edge
+    made = where(less(edge, 0), maximum(add(moved, length), 0), minimum(moved, length))
+    first = _first_clipped.setdefault((x.type.shape[axis], edge, after), made)
+    size_of(first)
+    carry_size(first, made)
+    return made
+
+
+def _after(edge: int, x: Variable, axis: int) -> Any:
+    return shape_of(x)[axis] if edge == -1 else edge + 1
 
 
 def _number(edge: Any) -> int:
     if isinstance(edge, (bool, np.bool_)):
         raise TypeError
-    return edge.__index__()
+    return operator.index(edge)
 
 
 def _bad_bound(edge: Any) -> SymgraphTypeError:
@@ -393,4 +415,3 @@ def _is_size(scalar: Variable) -> bool:
 def axis_size(x: Variable, axis: int) -> Variable:
     """The size of one axis as an int64 scalar."""
     return as_scalar(shape_of(x)[axis])
-

@@ -59,20 +59,25 @@ LOGADDEXP = elementwise(
 
 def logaddexp(x: Any, y: Any) -> Variable:
     """``log(exp(x) + exp(y))`` without overflow; -Inf for two of -Inf."""
-    return LOGADDEXP.build((x, y))
+    return LOGADDEXP(x, y)
 
 
 # --- over axes ----------------------------------------------------------------------------------
 
 
-def _largest(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """The largest element over the axes, 0 where it is infinite or NaN."""
+def _maximum(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The largest element over the axes, which stay; a `CallError` where there is none."""
     assert MAX.evaluate is not None
-    largest = MAX.evaluate([x], axes, True)
+    return MAX.evaluate([x], axes, True)
+
+
+def _finite_maximum(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The largest element over the axes, 0 where it is infinite or NaN."""
+    largest = _maximum(x, axes)
     return np.where(np.isfinite(largest), largest, x.dtype.type(0))
 
 
-def _symbolic_largest(x: Variable, axes: tuple[int, ...]) -> Variable:
+def _symbolic_maximum(x: Variable, axes: tuple[int, ...]) -> Variable:
     largest = node(MAX, (x,), (axes, True))
     return where(isfinite(largest), largest, 0.0)
 
@@ -81,7 +86,7 @@ def _evaluate_logsumexp(
     arrays: Sequence[np.ndarray], axes: tuple[int, ...], keepdims: bool
 ) -> np.ndarray:
     (x,) = arrays
-    shift = _largest(x, axes)
+    shift = _finite_maximum(x, axes)
     total = np.log(np.sum(np.exp(x - shift), axis=axes, keepdims=True)) + shift
     return total if keepdims else np.squeeze(total, axis=axes)
 
@@ -99,7 +104,7 @@ def _vjp_logsumexp(total: Variable, cotangent: Variable) -> list[Variable | None
 def _expand_logsumexp(total: Variable) -> Variable:
     (x,) = total.inputs
     axes, keepdims = total.params
-    shift = _symbolic_largest(x, axes)
+    shift = _symbolic_maximum(x, axes)
     result = add(log(reduce_sum(exp(subtract(x, shift)), axes, keepdims=True)), shift)
     return result if keepdims else rearrange(result, [i for i in range(x.ndim) if i not in axes])
 
@@ -121,7 +126,7 @@ def _infer_shares(inputs: Sequence[Variable], axes: tuple[int, ...]) -> TensorTy
 
 def _evaluate_softmax(arrays: Sequence[np.ndarray], axes: tuple[int, ...]) -> np.ndarray:
     (x,) = arrays
-    weights = np.exp(x - np.max(x, axis=axes, keepdims=True))
+    weights = np.exp(x - _maximum(x, axes))
     return weights / np.sum(weights, axis=axes, keepdims=True)
 
 
@@ -150,7 +155,7 @@ SOFTMAX = Op(
 
 def _evaluate_log_softmax(arrays: Sequence[np.ndarray], axes: tuple[int, ...]) -> np.ndarray:
     (x,) = arrays
-    distance = x - _largest(x, axes)
+    distance = x - _finite_maximum(x, axes)
     return distance - np.log(np.sum(np.exp(distance), axis=axes, keepdims=True))
 
 
@@ -163,7 +168,7 @@ def _vjp_log_softmax(logs: Variable, cotangent: Variable) -> list[Variable | Non
 def _expand_log_softmax(logs: Variable) -> Variable:
     (x,) = logs.inputs
     (axes,) = logs.params
-    distance = subtract(x, _symbolic_largest(x, axes))
+    distance = subtract(x, _symbolic_maximum(x, axes))
     return subtract(distance, log(reduce_sum(exp(distance), axes, keepdims=True)))
 
 

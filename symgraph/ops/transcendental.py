@@ -1,4 +1,4 @@
-"""Roots, powers, exponentials, logarithms, angles and special functions, element by element.
+"""Roots, powers, exponentials, logarithms and angles, element by element.
 
 Integers are converted to floats first (except by `power`). Where the limit of a derivative is
 finite the derivative is: ``x ** 2`` at 0, ``x ** y`` by ``y`` at ``x = 0``, `hypot` at the origin
@@ -8,17 +8,13 @@ finite the derivative is: ``x ** 2`` at 0, ``x ** y`` by ``y`` at ``x = 0``, `hy
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from ..core import provenance
 from ..core.errors import SymgraphValueError, explain
-from ..core.op import Op
-from ..core.types import TensorType
-from ..core.variable import Variable, constant_value, make_constant, node
+from ..core.variable import Variable, constant_value, make_constant
 from .comparison import equal, greater_equal, logical_and
 from .elementwise import (
     add,
@@ -52,20 +48,14 @@ __all__ = [
     "cos",
     "cosh",
     "deg2rad",
-    "digamma",
-    "erf",
-    "erfc",
-    "erfinv",
     "exp",
     "exp2",
     "expm1",
-    "gammaln",
     "hypot",
     "log",
     "log10",
     "log1p",
     "log2",
-    "polygamma",
     "pow",
     "power",
     "rad2deg",
@@ -78,7 +68,6 @@ __all__ = [
 ]
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
-_TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
 # --- roots and powers ---------------------------------------------------------------------------
 
@@ -95,12 +84,12 @@ RECIPROCAL = elementwise(
 
 def sqrt(x: Any) -> Variable:
     """The square root; NaN below 0."""
-    return SQRT.build((x,))
+    return SQRT(x)
 
 
 def reciprocal(x: Any) -> Variable:
     """``1 / x``, of integers too (where NumPy gives 0)."""
-    return RECIPROCAL.build((x,))
+    return RECIPROCAL(x)
 
 
 def _power_by_base(ct: Variable, z: Variable, x: Variable, y: Variable) -> Variable:
@@ -136,7 +125,7 @@ _INT8 = np.dtype("int8")
 
 def power(x: Any, y: Any) -> Variable:
     """``x ** y``; integers to negative integer powers are an error, as in NumPy."""
-    result = POWER.build((x, y))
+    result = POWER(x, y)
     exponent = constant_value(result.inputs[1])
     if exponent is not None and result.dtype.kind in "iu" and (exponent < 0).any():
         raise SymgraphValueError(
@@ -178,7 +167,7 @@ def _ratio(x: Variable, length: Variable) -> Variable:
 
 def hypot(x: Any, y: Any) -> Variable:
     """``sqrt(x ** 2 + y ** 2)`` without overflow; the gradient at the origin is 0."""
-    return HYPOT.build((x, y))
+    return HYPOT(x, y)
 
 
 # --- exponentials and logarithms ----------------------------------------------------------------
@@ -224,37 +213,37 @@ LOG1P = elementwise(
 
 def exp(x: Any) -> Variable:
     """The exponential of each element."""
-    return EXP.build((x,))
+    return EXP(x)
 
 
 def exp2(x: Any) -> Variable:
     """``2 ** x``."""
-    return EXP2.build((x,))
+    return EXP2(x)
 
 
 def expm1(x: Any) -> Variable:
     """``exp(x) - 1``, exact near 0."""
-    return EXPM1.build((x,))
+    return EXPM1(x)
 
 
 def log(x: Any) -> Variable:
     """The natural logarithm; -Inf at 0, NaN below."""
-    return LOG.build((x,))
+    return LOG(x)
 
 
 def log2(x: Any) -> Variable:
     """The logarithm to base 2."""
-    return LOG2.build((x,))
+    return LOG2(x)
 
 
 def log10(x: Any) -> Variable:
     """The logarithm to base 10."""
-    return LOG10.build((x,))
+    return LOG10(x)
 
 
 def log1p(x: Any) -> Variable:
     """``log(1 + x)``, exact near 0."""
-    return LOG1P.build((x,))
+    return LOG1P(x)
 
 
 # --- angles -------------------------------------------------------------------------------------
@@ -337,67 +326,67 @@ def _one_minus_square(x: Variable) -> Variable:
 
 def sin(x: Any) -> Variable:
     """The sine of an angle in radians."""
-    return SIN.build((x,))
+    return SIN(x)
 
 
 def cos(x: Any) -> Variable:
     """The cosine of an angle in radians."""
-    return COS.build((x,))
+    return COS(x)
 
 
 def tan(x: Any) -> Variable:
     """The tangent of an angle in radians."""
-    return TAN.build((x,))
+    return TAN(x)
 
 
 def arcsin(x: Any) -> Variable:
     """The angle from -π/2 to π/2 with this sine; NaN outside of [-1, 1]."""
-    return ARCSIN.build((x,))
+    return ARCSIN(x)
 
 
 def arccos(x: Any) -> Variable:
     """The angle from 0 to π with this cosine; NaN outside of [-1, 1]."""
-    return ARCCOS.build((x,))
+    return ARCCOS(x)
 
 
 def arctan(x: Any) -> Variable:
     """The angle from -π/2 to π/2 with this tangent."""
-    return ARCTAN.build((x,))
+    return ARCTAN(x)
 
 
 def sinh(x: Any) -> Variable:
     """The hyperbolic sine."""
-    return SINH.build((x,))
+    return SINH(x)
 
 
 def cosh(x: Any) -> Variable:
     """The hyperbolic cosine."""
-    return COSH.build((x,))
+    return COSH(x)
 
 
 def tanh(x: Any) -> Variable:
     """The hyperbolic tangent."""
-    return TANH.build((x,))
+    return TANH(x)
 
 
 def arcsinh(x: Any) -> Variable:
     """The number with this hyperbolic sine."""
-    return ARCSINH.build((x,))
+    return ARCSINH(x)
 
 
 def arccosh(x: Any) -> Variable:
     """The number of at least 0 with this hyperbolic cosine; NaN below 1."""
-    return ARCCOSH.build((x,))
+    return ARCCOSH(x)
 
 
 def arctanh(x: Any) -> Variable:
     """The number with this hyperbolic tangent; NaN outside of [-1, 1]."""
-    return ARCTANH.build((x,))
+    return ARCTANH(x)
 
 
 def arctan2(y: Any, x: Any) -> Variable:
     """The angle from -π to π of the point (x, y), with NumPy's signs at zeros and infinities."""
-    return ARCTAN2.build((y, x))
+    return ARCTAN2(y, x)
 
 
 def deg2rad(x: Any) -> Variable:
@@ -412,99 +401,3 @@ def rad2deg(x: Any) -> Variable:
 
 asin, acos, atan, atan2 = arcsin, arccos, arctan, arctan2
 asinh, acosh, atanh = arcsinh, arccosh, arctanh
-
-# --- special functions --------------------------------------------------------------------------
-
-ERF = elementwise(
-    "erf",
-    lambda m, x: m.erf(x),
-    [lambda ct, z, x: scale(ct, _bell(x))],
-    operands="float",
-)
-ERFC = elementwise(
-    "erfc",
-    lambda m, x: m.erfc(x),
-    [lambda ct, z, x: scale(ct, negative(_bell(x)))],
-    operands="float",
-)
-ERFINV = elementwise(
-    "erfinv",
-    lambda m, x: m.erfinv(x),
-    [lambda ct, z, x: scale(ct, reciprocal(_bell(z)))],
-    operands="float",
-)
-GAMMALN = elementwise(
-    "gammaln",
-    lambda m, x: m.gammaln(x),
-    [lambda ct, z, x: scale(ct, digamma(x))],
-    operands="float",
-)
-DIGAMMA = elementwise(
-    "digamma",
-    lambda m, x: m.digamma(x),
-    [lambda ct, z, x: scale(ct, polygamma(1, x))],
-    operands="float",
-)
-
-
-def _bell(x: Variable) -> Variable:
-    """``2 / sqrt(π) * exp(-x²)``, the derivative of erf."""
-    return multiply(exp(negative(square(x))), _TWO_OVER_ROOT_PI)
-
-
-def erf(x: Any) -> Variable:
-    """The error function."""
-    return ERF.build((x,))
-
-
-def erfc(x: Any) -> Variable:
-    """``1 - erf(x)``, exact for large ``x``."""
-    return ERFC.build((x,))
-
-
-def erfinv(x: Any) -> Variable:
-    """The number whose error function is ``x``; infinite at ±1, NaN outside."""
-    return ERFINV.build((x,))
-
-
-def gammaln(x: Any) -> Variable:
-    """The logarithm of the absolute value of the gamma function."""
-    return GAMMALN.build((x,))
-
-
-def digamma(x: Any) -> Variable:
-    """The derivative of `gammaln`."""
-    return DIGAMMA.build((x,))
-
-
-def _infer_polygamma(inputs: Sequence[Variable], order: int) -> TensorType:
-    return inputs[0].type
-
-
-def _evaluate_polygamma(arrays: Sequence[np.ndarray], order: int) -> np.ndarray:
-    return np.asarray(special.polygamma(order, arrays[0]), arrays[0].dtype)
-
-
-# The derivative of digamma of this order. Not written as a formula: it needs a sum of varying
-# length, and stands in no inner loop.
-POLYGAMMA = Op(
-    "polygamma",
-    _infer_polygamma,
-    _evaluate_polygamma,
-    vjp=lambda z, ct: [scale(ct, polygamma(z.params[0] + 1, z.inputs[0]))],
-    build=lambda inputs, order: polygamma(order, inputs[0]),
-    params=("order",),
-)
-
-
-def polygamma(order: int, x: Any) -> Variable:
-    """The derivative of `digamma` of the given order; order 0 is `digamma` itself."""
-    if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
-        raise SymgraphValueError(
-            explain(
-                f"polygamma: the order is a whole number of at least 0, not {order!r}",
-                line=provenance.user_line(),
-            )
-        )
-    x = to_float(as_variable(x, "polygamma"))
-    return node(POLYGAMMA, (x,), (int(order),)) if order else digamma(x)

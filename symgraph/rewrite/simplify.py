@@ -41,6 +41,10 @@ def _is_uniform(c: Variable, **_others: Variable) -> bool:
     return uniform(c) is not None
 
 
+def _is_as_large(x: Variable, y: Variable) -> bool:
+    return y.type.shape in ((), x.type.shape)
+
+
 # --- algebra ------------------------------------------------------------------------------------
 
 ALGEBRA = RuleSet(
@@ -62,6 +66,9 @@ ALGEBRA = RuleSet(
     template("x + (-y)", "x - y"),
     template("(-x) * (-y)", "x * y"),
     template("(-x) / (-y)", "x / y"),
+    template("(-x) * y", "-(x * y)", when=_is_as_large),
+    template("(-x) / y", "-(x / y)", when=_is_as_large),
+    template("x / (-y)", "-(x / y)", when=_is_as_large),
     template("-(x * c)", "x * (-c)", when=_is_uniform),
     template("(-x) * c", "x * (-c)", when=_is_uniform),
     template("-(x - y)", "y - x"),

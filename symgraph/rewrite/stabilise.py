@@ -12,12 +12,10 @@ and divide by: ``(c / z) * z`` is ``c`` where ``z`` is a probability that underf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..core.op import Op
 from ..core.variable import Variable, node
 from ..ops.activation import SIGMOID
-from ..ops.broadcast import BROADCAST_TO, REARRANGE, SUM
+from ..ops.broadcast import BROADCAST_TO, REARRANGE, SUM, restore_axes
 from ..ops.elementwise import (
     ADD,
     DIVIDE,
@@ -25,7 +23,6 @@ from ..ops.elementwise import (
     NEGATIVE,
     SUBTRACT,
     WHERE,
-    add,
     multiply,
     negative,
     subtract,
@@ -57,6 +54,7 @@ LOGARITHMS = RuleSet(
     template("1 / (1 + exp(x))", "sigmoid(-x)"),
     template("exp(x) / (1 + exp(x))", "sigmoid(x)"),
     template("exp(x) * sigmoid(-x)", "sigmoid(x)"),
+    template("exp(-x) * sigmoid(x)", "sigmoid(-x)"),
 )
 
 
@@ -126,29 +124,15 @@ def log_shares(v: Variable) -> Variable | None:
 
 
 def _summed_axes(total: Variable, op: Op, x: Variable) -> tuple[int, ...] | None:
-    """The axes of ``x`` that were reduced to ``total``, if it lies along the others as before."""
-    order = None
-    while total.op is BROADCAST_TO and total.type.ndim == x.ndim:
-        total = total.inputs[0]
-    if total.op is REARRANGE:
-        (order,) = total.params
-        (total,) = total.inputs
-    if total.op is not op or total.inputs[0] is not x:
+    """The axes of ``x`` over which an op reduced it to ``total``, which lies along the others."""
+    reduced = total.inputs[0] if total.op is REARRANGE else total
+    if reduced.op is not op or reduced.inputs[0] is not x:
         return None
-    axes, keepdims = total.params
-    if keepdims:
-        return axes if order is None else None
-    kept = iter(range(total.ndim))
-    restored = tuple(None if axis in axes else next(kept) for axis in range(x.ndim))
-    if order is None:
-        # Without its axes of size 1 the total meets the last axes.
-        return axes if axes == tuple(range(len(axes))) else None
-    return axes if order == restored[x.ndim - len(order) :] and _leads(axes, x, order) else None
-
-
-def _leads(axes: Sequence[int], x: Variable, order: Sequence[int | None]) -> bool:
-    """Whether the axes that an order leaves out at the front were all reduced."""
-    return all(axis in axes for axis in range(x.ndim - len(order)))
+    axes, keepdims = reduced.params
+    leading = axes == tuple(range(len(axes)))
+    if total is reduced:
+        return axes if keepdims or leading else None
+    return axes if not keepdims and total is restore_axes(reduced, axes, x.ndim) else None
 
 
 # --- what derivatives multiply and divide by ----------------------------------------------------
@@ -228,8 +212,10 @@ def weights_by_shares(v: Variable) -> Variable | None:
         if weights.op is not EXP or weights.type is not v.type:
             continue
         total = _find_total(y, weights)
-        made = None if total is None else _without_divisor(y, total, _DEPTH)
-        if total is None or made is None:
+        if total is None:
+            continue
+        made = _without_divisor(y, _along(total, weights), _DEPTH)
+        if made is None:
             continue
         if total.op is SUM:
             share = node(SOFTMAX, weights.inputs, total.params[:1])
@@ -258,6 +244,14 @@ def _is_total(x: Variable, weights: Variable) -> bool:
     return x.op is ADD and weights in x.inputs and any(is_full_of(one, 1) for one in x.inputs)
 
 
+def _along(total: Variable, weights: Variable) -> Variable:
+    """The total as it lies along the weights."""
+    if total.op is not SUM or total.params[1]:
+        return total
+    axes = total.params[0]
+    return total if axes == tuple(range(len(axes))) else restore_axes(total, axes, weights.ndim)
+
+
 _LINEAR = frozenset(
     {ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, WHERE, SUM, REARRANGE, BROADCAST_TO}
 )
@@ -282,15 +276,15 @@ def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
             if inner is not None:
                 return multiply(inner, b)
         return None
-    if op is ADD:
+    if op is ADD or op is SUBTRACT:
         parts = [_without_divisor(x, z, depth - 1) for x in inputs]
-        return None if None in parts else add(*parts)
+        return None if None in parts else op.build(parts)
     if op is WHERE:
         return _in_branch(y, z, depth)
     if op is SCATTER_ADD or op is ADD_SLICE:
         return _in_part(y, z, depth)
     if op in (SUM, REARRANGE, BROADCAST_TO):
-        return _in_total(y, z, depth)
+        return _in_view(y, z, depth)
     return None
 
 
@@ -315,29 +309,23 @@ def _in_part(y: Variable, z: Variable, depth: int) -> Variable | None:
     return None if inner is None else node(y.op, (base, inner, *indices), y.params)
 
 
-def _in_total(y: Variable, z: Variable, depth: int) -> Variable | None:
-    """Of a sum of weights ``z``: what was divided by it before it went along the weights' axes."""
-    if z.op is not SUM:
-        return None
-    (inner_axes, keepdims), weights = z.params, z.inputs[0]
-    x = y.inputs[0]
+def _in_view(y: Variable, z: Variable, depth: int) -> Variable | None:
+    """Of a total, or of something repeated or with other axes: what was divided before."""
+    x, *sizes = y.inputs
     if y.op is SUM:
-        # A total of what is divided by one and the same number for all that is added up.
-        if not keepdims or y.params != z.params:
-            return None
-        inner = _without_divisor(x, z, depth - 1)
+        axes, keepdims = y.params
+        missing = x.ndim - z.ndim
+        if not keepdims or any(i >= missing and z.type.shape[i - missing] != 1 for i in axes):
+            return None  # the divisor has to be one and the same for all that is added up
     elif y.op is BROADCAST_TO:
-        if not keepdims or x.ndim != weights.ndim:
+        if x.ndim != y.ndim:
             return None
-        inner = _without_divisor(x, z, depth - 1)
+    elif z.op is REARRANGE and z.params == y.params:
+        (z,) = z.inputs
     else:
-        kept = iter(range(z.ndim))
-        (order,) = y.params
-        restored = tuple(None if a in inner_axes else next(kept) for a in range(weights.ndim))
-        if keepdims or order != restored:
-            return None
-        inner = _without_divisor(x, z, depth - 1)
-    return None if inner is None else node(y.op, (inner, *y.inputs[1:]), y.params)
+        return None
+    inner = _without_divisor(x, z, depth - 1)
+    return None if inner is None else node(y.op, (inner, *sizes), y.params)
 
 
 STABILISE = LOGARITHMS + RuleSet(

@@ -14,7 +14,7 @@ from ..core.errors import ScanError, explain
 from ..core.types import is_integer
 from ..core.variable import CONSTANT, Variable, make_constant
 from ..ops.broadcast import broadcast_to, rearrange
-from ..ops.elementwise import minimum, subtract
+from ..ops.elementwise import maximum, minimum, subtract
 from ..ops.promotion import as_variable, cast_to, is_weak
 from ..ops.sizes import as_scalar, check_size, shape_of
 
@@ -70,19 +70,20 @@ def is_int(value: Any) -> bool:
 
 
 def _parse_taps(given: Any, default: int, label: str) -> tuple[int, ...]:
-    taps = [default] if given is None else [given] if is_int(given) else list(given)
+    taps = [default] if given is None else given if np.iterable(given) else [given]
     if not all(is_int(tap) for tap in taps):
-        raise ScanError(f"scan: taps of {label} are ints, not {given!r}")
+        raise _error(f"taps of {label} are ints, not {given!r}")
+    taps = tuple(int(tap) for tap in taps)
     if len(set(taps)) != len(taps):
-        raise ScanError(f"scan: a tap of {label} is given twice: {taps}")
-    return tuple(int(tap) for tap in taps)
+        raise _error(f"a tap of {label} is given twice: {list(taps)}")
+    return taps
 
 
 def _parse_dict(value: dict, key: str, label: str) -> tuple[Any, Any]:
     unknown = set(value) - {key, "taps"}
     if unknown or key not in value:
-        raise ScanError(
-            f"scan: {label} is a variable or a dict with {key!r} and 'taps'; found {sorted(value)}"
+        raise _error(
+            f"{label} is a variable or a dict with {key!r} and 'taps'; found the keys {list(value)}"
         )
     return value[key], value.get("taps")
 
@@ -93,16 +94,13 @@ def parse_sequence(value: Any, *, go_backwards: bool) -> SequenceArgument:
         value, given = _parse_dict(value, "input", "a sequence")
     x = as_variable(value, "scan")
     if x.ndim == 0:
-        raise ScanError(
-            explain(
-                f"scan: a sequence has at least one axis; {provenance.describe(x)} has none",
-                line=provenance.user_line(),
-                remedy="What does not change over time belongs into non_sequences.",
-            )
+        raise _error(
+            f"a sequence has at least one axis; {provenance.describe(x)} has none",
+            "What does not change over time belongs into non_sequences.",
         )
     taps = _parse_taps(given, 0, "a sequence")
     if not taps:
-        raise ScanError("scan: a sequence with an empty list of taps would never be read")
+        raise _error("a sequence with an empty list of taps would never be read")
     earliest, latest = min((0, *taps)), max((0, *taps))
     if go_backwards:
         return SequenceArgument(x[::-1], tuple(latest - tap for tap in taps), taps)  # type: ignore[index]
@@ -121,8 +119,10 @@ def parse_state(position: int, value: Any) -> StateArgument:
     if not taps:
         return StateArgument(None, (), label=label)
     if max(taps) >= 0:
-        raise ScanError(f"scan: taps of {label} are negative, for past values; found {list(taps)}")
+        raise _error(f"taps of {label} are negative, for past values; found {list(taps)}")
     initial = as_variable(value, "scan")
+    # Theano's way: with the tap -1 alone the initial value itself may be given, not a row of it.
+    in_rows &= taps != (-1,) or (initial.ndim > 0 and initial.type.shape[0] == 1)
     if initial.name:
         label = f"output {position} (from {initial.name!r})"
     depth = -min(taps)
@@ -130,14 +130,11 @@ def parse_state(position: int, value: Any) -> StateArgument:
         rows = rearrange(initial, [None, *range(initial.ndim)])
         return StateArgument(rows, taps, weak=is_weak(value), label=label)
     if initial.ndim == 0 or known_different(initial.type.shape[0], depth):
-        raise ScanError(
-            explain(
-                f"scan: taps {list(taps)} of {label} need {depth} initial rows; "
-                f"{provenance.describe(initial)} has "
-                f"{initial.type.shape[0] if initial.ndim else 'no axis'}",
-                line=provenance.user_line(),
-                remedy="Stack one row for each step back to the oldest tap, the oldest first.",
-            )
+        raise _error(
+            f"taps {list(taps)} of {label} need {depth} initial rows; "
+            f"{provenance.describe(initial)} has "
+            f"{initial.type.shape[0] if initial.ndim else 'no axis'}",
+            "Stack one row for each step back to the oldest tap, the oldest first.",
         )
     if initial.type.shape[0] != depth:
         initial = check_size(initial, 0, of_length(depth), 0, f"scan: initial rows of {label}")
@@ -162,20 +159,14 @@ def number_of_steps(sequences: Sequence[SequenceArgument], n_steps: Any) -> Vari
             length = (
                 max(length - sequence.reach, 0)
                 if isinstance(length, int)
-                else subtract(length, sequence.reach)
+                else maximum(subtract(length, sequence.reach), 0)
             )
         if length not in allowed:
             allowed.append(length)
     if n_steps is not None:
         return _check_steps(n_steps, sequences)
     if not allowed:
-        raise ScanError(
-            explain(
-                "scan: the number of steps is not known",
-                line=provenance.user_line(),
-                remedy="Give n_steps, or a sequence.",
-            )
-        )
+        raise _error("the number of steps is not known", "Give n_steps, or a sequence.")
     numbers = [length for length in allowed if isinstance(length, int)]
     symbols = [length for length in allowed if not isinstance(length, int)]
     shortest: Any = min(numbers) if numbers else symbols.pop(0)
@@ -187,25 +178,23 @@ def number_of_steps(sequences: Sequence[SequenceArgument], n_steps: Any) -> Vari
 def _check_steps(n_steps: Any, sequences: Sequence[SequenceArgument]) -> Variable:
     steps = as_variable(n_steps, "scan")
     if steps.ndim != 0 or not is_integer(steps.dtype):
-        raise ScanError(
-            explain(
-                f"scan: n_steps is an integer scalar, not {provenance.describe(steps)}",
-                line=provenance.user_line(),
-                remedy="Convert it with .astype('int64').",
-            )
+        raise _error(
+            f"n_steps is an integer scalar, not {provenance.describe(steps)}",
+            "Convert it with .astype('int64')." if steps.ndim == 0 else None,
         )
     if steps.op is CONSTANT:
         number = int(steps.params[0].array)
         if number < 0:
-            raise ScanError(f"scan: n_steps is at least 0, not {number}")
+            raise _error(f"n_steps is at least 0, not {number}")
         for sequence in sequences:
             length = sequence.variable.type.shape[0]
             if isinstance(length, int) and length - sequence.reach < number:
-                raise ScanError(
-                    explain(
-                        f"scan: n_steps is {number}, but {provenance.describe(sequence.variable)} "
-                        f"allows {max(length - sequence.reach, 0)} steps",
-                        line=provenance.user_line(),
-                    )
+                raise _error(
+                    f"n_steps is {number}, but {provenance.describe(sequence.variable)} "
+                    f"allows {max(length - sequence.reach, 0)} steps"
                 )
     return cast_to(steps, _INT64)
+
+
+def _error(what: str, remedy: str | None = None) -> ScanError:
+    return ScanError(explain(f"scan: {what}", line=provenance.user_line(), remedy=remedy))

@@ -16,8 +16,10 @@ from ..core.tracing import within_loop
 from ..core.variable import INPUT, SharedVariable, Variable, item, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.create import arange
-from ..ops.promotion import as_variable, cast_to
+from ..ops.promotion import as_variable, cast_to, is_weak
+from ..ops.shape import concatenate
 from ..ops.sizes import check_size, preferred_size, shape_of
+from ..ops.slices import SLICE
 from .arguments import (
     SequenceArgument,
     StateArgument,
@@ -98,7 +100,9 @@ def scan(
     way to know the number of steps, and where the step returns what cannot be an output.
     """
     if not callable(step):
-        raise ScanError(f"scan: the step is a function, not {step!r}")
+        raise ScanError(
+            explain(f"scan: the step is a function, not {step!r}", line=provenance.user_line())
+        )
     if truncate_gradient == -1:  # Theano's way to say: all the way
         truncate_gradient = None
     for label, count in (
@@ -106,7 +110,12 @@ def scan(
         ("checkpoint_every", checkpoint_every),
     ):
         if count is not None and (not is_int(count) or count < 1):
-            raise ScanError(f"scan: {label} is a positive number of steps or None, not {count!r}")
+            raise ScanError(
+                explain(
+                    f"scan: {label} is a positive number of steps or None, not {count!r}",
+                    line=provenance.user_line(),
+                )
+            )
     loop = _Loop(
         step=step,
         sequences=[parse_sequence(s, go_backwards=go_backwards) for s in as_list(sequences)],
@@ -128,12 +137,11 @@ def reduce(
     step: Callable[..., Any], sequences: Any, initial: Any, non_sequences: Any = (), **options: Any
 ) -> Any:
     """The last value of ``accumulator = step(*rows, accumulator)`` from ``initial``."""
-    states = as_list(initial)
-    results = scan(step, sequences, states, non_sequences, **options)
-    # With no steps there is no last row, and the result is the initial value.
+    infos = as_list(initial)
+    results = scan(step, sequences, infos, non_sequences, **options)
     if isinstance(results, list):
-        return [_last(result) for result in results]
-    return _last(results)
+        return [_last(trace, info) for trace, info in zip(results, infos, strict=True)]
+    return _last(results, infos[0] if infos else None)
 
 
 foldl = reduce
@@ -146,9 +154,15 @@ def foldr(
     return reduce(step, sequences, initial, non_sequences, go_backwards=True, **options)
 
 
-def _last(trace: Variable) -> Variable:
-    """The last row of the buffer behind a trace: the initial value if there were no steps."""
-    return trace.inputs[0][-1]
+def _last(trace: Variable, info: Any) -> Variable:
+    """The last value of an output: the initial one, where it has one, if there were no steps."""
+    initial = parse_state(0, info).initial
+    if initial is None:
+        return trace[-1]  # type: ignore[index]
+    if trace.op is SLICE:  # of the loop's buffer, which begins with the initial rows
+        return trace.inputs[0][-1]  # type: ignore[index]
+    first = broadcast_to(cast_to(initial[-1:], trace.dtype), (1, *shape_of(trace)[1:]))  # type: ignore[index]
+    return concatenate([first, trace], axis=0)[-1]  # type: ignore[index]
 
 
 # --- tracing ------------------------------------------------------------------------------------
@@ -260,7 +274,8 @@ class _Loop:
                 "entries",
                 "Give one entry for each output, None for those that later steps do not read.",
             )
-        return [as_variable(x, "scan") for x in outputs], condition, len(outputs) > 1
+        outputs = [_as_output(x, s) for x, s in zip(outputs, self.states, strict=True)]
+        return outputs, condition, len(outputs) > 1
 
     def trace_to_fixed_types(self) -> _Traced:
         """The trace in which every state has from step to step one type."""
@@ -281,9 +296,8 @@ class _Loop:
         if old is new.type:
             return False
         if old.dtype != new.dtype:
-            if state.weak:
-                value = state.initial
-                state.initial, state.weak = cast_to(value, np.result_type(old.dtype, new.dtype)), False
+            if state.weak and (needed := _dtype_needed(state.initial, new.dtype)) is not None:
+                state.initial = cast_to(state.initial, needed)
                 return True
             raise self._type_error(state, new, f"Cast the new value with .astype('{old.dtype}'), "
                                    f"or the initial value with .astype('{new.dtype}').")
@@ -369,6 +383,23 @@ class _Loop:
     def _error(self, what: str, remedy: str) -> ScanError:
         title = f"scan {self.name!r}" if self.name else "scan"
         return ScanError(explain(f"{title}: {what}", line=provenance.user_line(), remedy=remedy))
+
+
+def _as_output(value: Any, state: StateArgument) -> Variable:
+    """What a step returned as a variable; a Python number takes the dtype of its state."""
+    if is_weak(value) and state.initial is not None and not state.weak:
+        dtype = state.initial.dtype
+        if np.can_cast(np.asarray(value).dtype, dtype, "same_kind"):
+            return make_constant(value, dtype)
+    return as_variable(value, "scan")
+
+
+def _dtype_needed(initial: Variable, found: np.dtype) -> np.dtype | None:
+    """The dtype to try for a Python number whose new value has ``found``; None for no other."""
+    if initial.dtype.kind == "i" and found == np.float64:
+        # int64 and float32 give float64, but a weak number has no part in that.
+        return np.dtype("float32")
+    return found if np.can_cast(initial.dtype, found, "same_kind") else None
 
 
 def _first(pair: tuple[int, Variable]) -> int:

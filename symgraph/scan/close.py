@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..core.graph import Graph, replace
 from ..core.variable import Variable
 from ..ops.broadcast import BROADCAST_TO
+from ..ops.sizes import is_size
 
 __all__ = ["close_body", "find_varying"]
 
@@ -20,7 +21,8 @@ def close_body(
 
     Outer variables are the largest subexpressions that do not change over time, in the order in
     which a walk from the outputs meets them: equal steps give equal bodies, whatever was made
-    first. A broadcast stays inside, since outside it would be an array, and so do constants.
+    first. A broadcast stays inside, since outside it would be an array, and so do constants, and
+    sizes, since within the body nothing would be known of an integer that was given.
     ``outer`` maps symbols that stand for outer variables to these.
     """
     varying = find_varying(outputs, inputs)
@@ -33,7 +35,7 @@ def close_body(
         if v in seen:
             continue
         seen.add(v)
-        if v in varying or v.op is BROADCAST_TO or _is_constant(v, constant):
+        if v in varying or v.op is BROADCAST_TO or is_size(v) or _is_constant(v, constant):
             stack.extend(reversed(v.inputs))
         else:
             found[v] = None

@@ -11,8 +11,8 @@ from ..autodiff.reverse import check_policy, grad, pull_back, refuse_disconnecte
 from ..core.graph import replace
 from ..core.variable import Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
-from ..ops.create import arange
 from ..ops.comparison import eq
+from ..ops.create import arange
 from ..ops.promotion import cast_to
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of, total_size

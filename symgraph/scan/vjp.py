@@ -26,10 +26,10 @@ from ..core.graph import Graph, replace
 from ..core.types import is_float
 from ..core.variable import Variable, item, make_constant, make_input, node
 from ..ops.broadcast import broadcast_to
-from ..ops.comparison import eq
-from ..ops.elementwise import add, minimum, subtract, where
+from ..ops.elementwise import add, minimum, subtract
 from ..ops.shape import concatenate
 from ..ops.sizes import SIZE, shape_of, size_of
+from ..ops.slices import slice_axis
 from .close import close_body
 from .cotangents import BufferCotangent, split_cotangent
 from .op import SCAN, Layout, Loop, make_scan
@@ -299,8 +299,11 @@ class _GradientLoop:
             return None
         rows = concatenate([x[None] for x in reversed(pending)], axis=0)  # type: ignore[index]
         if self.n_steps is not self.taken:
-            complete = eq(self.n_steps, self.taken)
-            rows = where(complete, rows, make_constant(np.zeros((), rows.dtype)))
+            # Of the rows that are pending only those from before the first step are initial ones.
+            depth = self.loop.layout.depth(i)
+            between = minimum(depth, subtract(self.taken, self.n_steps))
+            padded = concatenate([zeros_for(rows), rows], axis=0)
+            rows = slice_axis(padded, 0, subtract(depth, between), subtract(2 * depth, between))
         parts = self.parts.get(i)
         if parts is not None and parts.initial is not None:
             rows = add(rows, parts.initial)

@@ -34,11 +34,12 @@ class Compact:
         inline: dict[Variable, str] = {}
         sizes: set[Variable] = set()
         for v in order:
+            is_size = v.op is SIZE or (bool(v.inputs) and sizes.issuperset(v.inputs))
             if is_scalar_constant(v):
                 value = constant_value(v)
                 assert value is not None
                 inline[v] = constant_text(value)
-            elif v.op is SIZE or (_is_integer_scalar(v) and v.inputs and sizes.issuperset(v.inputs)):
+            elif is_size and _is_integer_scalar(v):
                 inline[v] = str(size_of(v))
             else:
                 continue

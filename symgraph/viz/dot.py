@@ -197,11 +197,12 @@ class _Drawing:
         if len(rows) == 1:
             name = self.node(frame.target, kind, rows[0])
         else:
-            cells = "".join(
-                f'<tr><td port="r{i}"' + (' border="1" sides="T"' if i else "") + f">{row}</td></tr>"
-                for i, row in enumerate(rows)
-            )
-            table = f"<table {_TABLE}>{cells}</table>"
+            lines = ["", *[' border="1" sides="T"'] * (len(rows) - 1)]
+            cells = [
+                f'<tr><td port="r{i}"{line}>{row}</td></tr>'
+                for i, (row, line) in enumerate(zip(rows, lines, strict=True))
+            ]
+            table = f"<table {_TABLE}>{''.join(cells)}</table>"
             name = self.node(frame.target, kind, table, margin="0.02")
         frame.ends.update((v, name) for v in chain)
 
@@ -228,7 +229,7 @@ class _Drawing:
         self._edge(frame.end(v), head, f"{mark}{v.type}")
 
     def _edge(self, tail: str, head: str, label: str, **attributes: str) -> None:
-        self.edges.append((tail, head, {"label": label, **attributes}))
+        self.edges.append((tail, head, {"label": f" {label} ", **attributes}))
 
     # --- loops ----------------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ def test_swap_refuses_what_does_not_fit():
     w, step = _trainer()
     with pytest.raises(sg.InputError, match="not a shared variable of the function"):
         step.copy(swap={sg.shared(1.0, "stranger"): w})
-    with pytest.raises(sg.InputError, match="replaced by a shared variable"):
+    with pytest.raises(sg.InputError, match="takes a shared variable"):
         step.copy(swap={w: np.ones(3)})
     with pytest.raises(sg.DtypeError):
         step.copy(swap={w: sg.shared(np.ones(3))})

@@ -67,8 +67,8 @@ def test_a_default_is_checked_and_copied():
     np.testing.assert_array_equal(f(), [1, 1])
     f()[...] = 9
     np.testing.assert_array_equal(f(), [1, 1])
+    i = sg.scalar("i", dtype="int64")
     with pytest.raises(sg.DtypeError, match="default value: i takes int64"):
-        i = sg.scalar("i", dtype="int64")
         sg.compile([sg.In(i, value=0.5)], i)
     with pytest.raises(sg.ShapeError, match="default value"):
         sg.compile([sg.In(x, value=[[1.0]])], x)
@@ -81,7 +81,7 @@ def test_another_name_for_keyword_calls():
 
 
 def test_a_missing_input_is_named_with_its_line_and_its_user():
-    x, y, z = _two()
+    x, _, z = _two()
     with pytest.raises(sg.InputError) as caught:
         sg.compile([x], z)
     text = str(caught.value)
@@ -117,7 +117,7 @@ def test_an_input_used_by_an_update_alone_is_used():
 @pytest.mark.parametrize("make", [lambda x: [x, x], lambda x: [x, sg.In(x, value=1)]])
 def test_an_input_given_twice_is_refused(make):
     x = sg.scalar("x")
-    with pytest.raises(sg.InputError, match="'x' .*given twice"):
+    with pytest.raises(sg.InputError, match=r"'x' .*given twice"):
         sg.compile(make(x), x)
 
 

@@ -54,6 +54,23 @@ def test_loops_and_bodies():
     assert report.repeated_bodies == ()
 
 
+def test_every_loop_has_a_row():
+    x, w, h0 = _parts()
+    y = sg.scan(
+        lambda row: sg.scan(lambda a, s: a + s, [row], [row[0]])[-1].sum(), [x], name="rows"
+    )
+    f = sg.compile([x, h0], [_recurrent(x, w, h0), _recurrent(x * 2, w, h0), y])
+    named = {row.name: row for row in f.report.loop_table if row.name}
+    others = [row for row in f.report.loop_table if not row.name]
+    first, second, inner = sorted(others, key=lambda row: row.depth)
+    assert (first.depth, second.depth, inner.depth, named["rows"].depth) == (0, 0, 1, 0)
+    assert first.body == second.body
+    assert len({first.body, inner.body, named["rows"].body}) == 3
+    assert (first.sequences, first.states, first.traces) == (1, 1, 0)
+    assert {row.line.file for row in f.report.loop_table} == {__file__}
+    assert "rows at" in str(f.report)
+
+
 def test_the_printed_report_has_its_tables_always():
     text = str(sg.compile([], sg.constant(1.0), name="nothing").report)
     for word in ("nothing", "passes", "loops", "bodies", "kernels", "cache", "nodes", "simplify"):

@@ -64,7 +64,7 @@ def test_sizes_that_are_not_known_are_checked_at_the_call():
 
 def test_duplicates_and_strangers_are_refused():
     w, x = sg.shared(1.0, "w"), sg.scalar("x")
-    with pytest.raises(sg.UpdateError, match="'w' .*updated twice"):
+    with pytest.raises(sg.UpdateError, match=r"'w' .*updated twice"):
         sg.compile([], None, updates=[(w, 1.0), (w, 2.0)])
     with pytest.raises(sg.UpdateError, match="only a shared variable"):
         sg.compile([x], None, updates={x: x})

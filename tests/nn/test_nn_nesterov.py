@@ -168,7 +168,7 @@ def test_apply_nesterov_on_another_rule():
         v = momentum(t) * v + (u - q)
         q = u + momentum(t + 1) * v
         step()
-        np.testing.assert_allclose(p.get_value(), q, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(p.get_value(), q, rtol=0, atol=1e-9)
 
 
 def test_a_proposal_changed_by_the_user_is_respected():

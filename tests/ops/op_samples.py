@@ -9,10 +9,8 @@ import numpy as np
 __all__ = ["AWKWARD", "INTEGERS", "PAIRS", "POSITIVE", "UNIT", "integer_pairs", "integers"]
 
 # Signed zeros, infinities, NaN, subnormals, the edges of both float dtypes.
-AWKWARD = np.array(
-    [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, -2.5, 3.0, 1e-3, -1e-8, 20.0, -20.0, 90.0, -90.0]
-    + [800.0, -800.0, 1e-40, -1e-310, 1e30, -1e30, np.inf, -np.inf, np.nan]
-)
+_signed = [0.0, 1.0, 0.5, 1.5, 2.5, 3.0, 1e-3, 1e-8, 20.0, 90.0, 800.0, 1e-40, 1e-310, 1e30, np.inf]
+AWKWARD = np.array([*_signed, *(-v for v in _signed), np.nan])
 UNIT = np.array([0.0, -0.0, 1.0, -1.0, 0.3, -0.7, 0.999, -0.999, 1e-9, 1e-40, 1.5, -2.0, np.nan])
 POSITIVE = np.array([0.0, 1e-40, 1e-8, 0.3, 1.0, 1.5, 2.0, 7.25, 30.0, 1e5, 1e30, np.inf, np.nan])
 

@@ -108,10 +108,22 @@ ARITHMETIC = [
             (SMOOTH, np.float64(0.9), np.float64(-0.4)),
         ],
     ),
-    Row("clip", lambda x: sg.clip(x, None, 2), lambda x: np.clip(x, None, 2), [(AWKWARD,)]
-        + [(x,) for x in ALL_INTEGERS], smooth=[(SMOOTH,)], label="clip above"),
-    Row("clip", lambda x: sg.clip(x, 1, None), lambda x: np.clip(x, 1, None), [(AWKWARD,)]
-        + [(x,) for x in ALL_INTEGERS], smooth=[(SMOOTH,)], label="clip below"),
+    Row(
+        "clip",
+        lambda x: sg.clip(x, None, 2),
+        lambda x: np.clip(x, None, 2),
+        [(AWKWARD,)] + [(x,) for x in ALL_INTEGERS],
+        smooth=[(SMOOTH,)],
+        label="clip above",
+    ),
+    Row(
+        "clip",
+        lambda x: sg.clip(x, 1, None),
+        lambda x: np.clip(x, 1, None),
+        [(AWKWARD,)] + [(x,) for x in ALL_INTEGERS],
+        smooth=[(SMOOTH,)],
+        label="clip below",
+    ),
     Row(
         "where",
         sg.where,
@@ -259,8 +271,13 @@ ACTIVATIONS = [
         smooth=[(SMOOTH,), (LARGE,)],
         label="log_sigmoid",
     ),
-    Row("relu", sg.relu, lambda x: np.maximum(x, 0), [(AWKWARD,), *[(x,) for x in ALL_INTEGERS]],
-        smooth=[(SMOOTH,)]),
+    Row(
+        "relu",
+        sg.relu,
+        lambda x: np.maximum(x, 0),
+        [(AWKWARD,), *[(x,) for x in ALL_INTEGERS]],
+        smooth=[(SMOOTH,)],
+    ),
     binary("logaddexp", [PAIRS, ROW_AND_COLUMN], SMOOTH_PAIRS),
 ]
 
@@ -286,8 +303,10 @@ COMPARISONS = [
     *(
         binary(
             name,
-            [(integers(dtype)[:, None], np.array([[0, 1, 3, 7, 8, 31, 63]], dtype))
-             for dtype in INTEGERS],
+            [
+                (integers(dtype)[:, None], np.array([[0, 1, 3, 7, 8, 31, 63]], dtype))
+                for dtype in INTEGERS
+            ],
             None,
             errors=[((BOOLS, BOOLS), sg.DtypeError), ((SMOOTH, SMOOTH_2), sg.DtypeError)],
         )
@@ -308,31 +327,99 @@ COMPARISONS = [
             ("bitwise_xor", "logical_xor"),
         )
     ),
-    Row("invert", sg.logical_not, np.logical_not, [(AWKWARD,), (BOOLS,), (np.array([0, 3]),)],
-        differentiable=False, label="logical_not"),
+    Row(
+        "invert",
+        sg.logical_not,
+        np.logical_not,
+        [(AWKWARD,), (BOOLS,), (np.array([0, 3]),)],
+        differentiable=False,
+        label="logical_not",
+    ),
 ]
 
 # Functions that are made of other ops, held against references all the same.
 COMPOSED = [
-    Row("where", sg.leaky_relu, lambda x: np.where(x > 0, x, x * x.dtype.type(0.01)), [(AWKWARD,)],
-        smooth=[(SMOOTH,)], label="leaky_relu"),
-    Row("where", sg.elu, lambda x: np.where(x > 0, x, np.expm1(x)), [(AWKWARD,)],
-        smooth=[(SMOOTH,), (np.array([800.0, -800.0, 0.4]),)], label="elu"),
-    Row("multiply", sg.silu, lambda x: x * special.expit(x), [(NOT_90[np.isfinite(NOT_90)],)],
-        smooth=[(SMOOTH,)], label="silu"),
-    Row("multiply", sg.gelu, lambda x: 0.5 * x * special.erfc(x * -math.sqrt(0.5)),
-        [(np.clip(FINITE, -5, 100),)], smooth=[(SMOOTH,)], tolerance=64, label="gelu"),
-    Row("multiply", lambda x: sg.gelu(x, approximate="tanh"),
+    Row(
+        "where",
+        sg.leaky_relu,
+        lambda x: np.where(x > 0, x, x * x.dtype.type(0.01)),
+        [(AWKWARD,)],
+        smooth=[(SMOOTH,)],
+        label="leaky_relu",
+    ),
+    Row(
+        "where",
+        sg.elu,
+        lambda x: np.where(x > 0, x, np.expm1(x)),
+        [(AWKWARD,)],
+        smooth=[(SMOOTH,), (np.array([800.0, -800.0, 0.4]),)],
+        label="elu",
+    ),
+    Row(
+        "multiply",
+        sg.silu,
+        lambda x: x * special.expit(x),
+        [(NOT_90[np.isfinite(NOT_90)],)],
+        smooth=[(SMOOTH,)],
+        label="silu",
+    ),
+    Row(
+        "multiply",
+        sg.gelu,
+        lambda x: 0.5 * x * special.erfc(x * -math.sqrt(0.5)),
+        [(np.clip(FINITE, -5, 100),)],
+        smooth=[(SMOOTH,)],
+        tolerance=64,
+        label="gelu",
+    ),
+    Row(
+        "multiply",
+        lambda x: sg.gelu(x, approximate="tanh"),
         lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
-        [(SMOOTH,)], smooth=[(SMOOTH,)], tolerance=64, label="gelu by tanh"),
-    Row("where", sg.nan_to_num, np.nan_to_num, [(AWKWARD,)], ("float64",),
-        differentiable=False, label="nan_to_num"),
-    Row("rint", lambda x: sg.round(x, 1), lambda x: np.round(x, 1), [(SMOOTH * 10,)],
-        differentiable=False, label="round"),
-    Row("rint", lambda x: sg.round(x, -1), lambda x: np.round(x, -1), [(SMOOTH * 100,)],
-        differentiable=False, label="round tens"),
+        [(SMOOTH,)],
+        smooth=[(SMOOTH,)],
+        tolerance=64,
+        label="gelu by tanh",
+    ),
+    Row(
+        "where",
+        sg.nan_to_num,
+        np.nan_to_num,
+        [(AWKWARD,)],
+        ("float64",),
+        differentiable=False,
+        label="nan_to_num",
+    ),
+    Row(
+        "rint",
+        lambda x: sg.round(x, 1),
+        lambda x: np.round(x, 1),
+        [(SMOOTH * 10,)],
+        differentiable=False,
+        label="round",
+    ),
+    Row(
+        "rint",
+        lambda x: sg.round(x, -1),
+        lambda x: np.round(x, -1),
+        [(SMOOTH * 100,)],
+        differentiable=False,
+        label="round tens",
+    ),
     Row("multiply", sg.deg2rad, np.deg2rad, [(AWKWARD,)], smooth=[(SMOOTH,)], label="deg2rad"),
     Row("multiply", sg.rad2deg, np.rad2deg, [(AWKWARD,)], smooth=[(SMOOTH,)], label="rad2deg"),
 ]
 
-ROWS: list[Row] = [*ARITHMETIC, *TRANSCENDENTAL, *ACTIVATIONS, *COMPARISONS, *COMPOSED]
+# The identity; what they do to gradients is tested in ``test_gradient_ops.py``.
+IDENTITIES = [
+    Row("stop_gradient", sg.stop_gradient, np.copy, [(AWKWARD,), (BOOLS,)], differentiable=False),
+    Row(
+        "clip_gradient",
+        lambda x: sg.clip_gradient(x, -1.0, 1.0),
+        np.copy,
+        [(AWKWARD,)],
+        differentiable=False,
+    ),
+]
+
+ROWS: list[Row] = [*ARITHMETIC, *TRANSCENDENTAL, *ACTIVATIONS, *COMPARISONS, *COMPOSED, *IDENTITIES]

@@ -17,7 +17,9 @@ __all__ = ["ROWS"]
 _generator = np.random.default_rng(1)
 CUBE = _generator.normal(size=(3, 2, 4))
 MATRIX = np.array([[0.5, -1.5, 2.0], [0.25, 3.0, -0.75]])
-AWKWARD = np.array([[0.0, -0.0, 1.0], [np.inf, 2.0, 1.0], [np.nan, 5.0, -1.0], [-np.inf, 0.0, 1e-40]])
+AWKWARD = np.array(
+    [[0.0, -0.0, 1.0], [np.inf, 2.0, 1.0], [np.nan, 5.0, -1.0], [-np.inf, 0.0, 1e-40]]
+)
 INTEGERS = [np.array([[100, 100, 3], [-7, 0, 100]], dtype) for dtype in ("int8", "int32", "int64")]
 INTEGERS += [np.array([[200, 100, 3], [7, 0, 255]], dtype) for dtype in ("uint8", "uint64")]
 BOOLS = np.array([[True, False, True], [True, True, True], [False, False, False]])
@@ -57,7 +59,9 @@ def reduction(name: str, samples: list[np.ndarray], **options: Any) -> list[Row]
     ]
 
 
-def single(name: str, samples: list[np.ndarray], axes: tuple[Any, ...], **options: Any) -> list[Row]:
+def single(
+    name: str, samples: list[np.ndarray], axes: tuple[Any, ...], **options: Any
+) -> list[Row]:
     """Rows for functions that take one axis and have no ``keepdims``."""
     ours, theirs = getattr(sg, name), options.pop("reference", getattr(np, name, None))
     smooth = options.pop("smooth", [CUBE])
@@ -116,10 +120,20 @@ SUMS = [
 EXTREMES = [
     *reduction("max", [*NUMBERS, BOOLS], nothing=True),
     *reduction("min", [*NUMBERS, BOOLS], nothing=True),
-    *single("argmax", [*NUMBERS, BOOLS], (None, 0, -1), differentiable=False,
-            errors=[((np.zeros((0, 0)),), sg.ShapeError)]),
-    *single("argmin", [*NUMBERS, BOOLS], (None, 0, -1), differentiable=False,
-            errors=[((np.zeros((0, 0)),), sg.ShapeError)]),
+    *single(
+        "argmax",
+        [*NUMBERS, BOOLS],
+        (None, 0, -1),
+        differentiable=False,
+        errors=[((np.zeros((0, 0)),), sg.ShapeError)],
+    ),
+    *single(
+        "argmin",
+        [*NUMBERS, BOOLS],
+        (None, 0, -1),
+        differentiable=False,
+        errors=[((np.zeros((0, 0)),), sg.ShapeError)],
+    ),
     *reduction("any", [*NUMBERS, BOOLS, EMPTY], differentiable=False),
     *reduction("all", [*NUMBERS, BOOLS, EMPTY], differentiable=False),
 ]
@@ -127,19 +141,38 @@ EXTREMES = [
 PRODUCTS = [
     *reduction("prod", [*NUMBERS, BOOLS, EMPTY, ZEROS], smooth=[MATRIX, ZEROS], tolerance=32),
     *single("cumsum", [*NUMBERS, BOOLS, EMPTY], (None, 0, -1), tolerance=32, absolute=8),
-    *single("cumprod", [*NUMBERS, BOOLS, EMPTY], (None, 0, -1), smooth=[MATRIX, ZEROS],
-            tolerance=32),
+    *single(
+        "cumprod", [*NUMBERS, BOOLS, EMPTY], (None, 0, -1), smooth=[MATRIX, ZEROS], tolerance=32
+    ),
 ]
 
 SOFTMAX = [
-    *reduction("logsumexp", [CUBE, LARGE, INFINITE, np.array([[1, 2], [3, 4]])],
-               nothing=True, reference=logsumexp, smooth=[CUBE, LARGE], tolerance=16),
-    *single("softmax", [CUBE, LARGE, INFINITE], (None, 0, -1, (0, 1)), reference=special.softmax,
-            smooth=[CUBE, LARGE], tolerance=16),
-    *single("log_softmax", [CUBE, LARGE, INFINITE], (None, 0, -1, (0, 1)),
-            reference=special.log_softmax, smooth=[CUBE, LARGE], tolerance=16, absolute=8),
+    *reduction(
+        "logsumexp",
+        [CUBE, LARGE, INFINITE, np.array([[1, 2], [3, 4]])],
+        nothing=True,
+        reference=logsumexp,
+        smooth=[CUBE, LARGE],
+        tolerance=16,
+    ),
+    *single(
+        "softmax",
+        [CUBE, LARGE, INFINITE],
+        (None, 0, -1, (0, 1)),
+        reference=special.softmax,
+        smooth=[CUBE, LARGE],
+        tolerance=16,
+    ),
+    *single(
+        "log_softmax",
+        [CUBE, LARGE, INFINITE],
+        (None, 0, -1, (0, 1)),
+        reference=special.log_softmax,
+        smooth=[CUBE, LARGE],
+        tolerance=16,
+        absolute=8,
+    ),
 ]
-
 
 
 def recurrence(b: np.ndarray, a: np.ndarray) -> np.ndarray:

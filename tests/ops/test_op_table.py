@@ -61,9 +61,7 @@ def widened(array: np.ndarray, small: bool) -> np.ndarray:
     return array
 
 
-def compare(
-    row: Row, case: tuple, ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray
-) -> None:
+def compare(row: Row, case: tuple, ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray) -> None:
     dtype = np.dtype(np.float32) if theirs.dtype == np.float16 else theirs.dtype
     assert ours.dtype == dtype, f"{ours.dtype} instead of {dtype}, for {case!r}"
     assert ours.shape == theirs.shape

@@ -1,0 +1,386 @@
+"""Convolutions and pooling over one or two axes, channels last.
+
+Signals are ``[batch, time, channels]``, images ``[batch, height, width, channels]``; filters are
+``[time, channels, filters]`` and ``[height, width, channels, filters]``. Two ops do it all:
+``windows`` shows the stretches of an axis under a moving window, as a view, and ``overlap_add`` is
+its adjoint. What is left of a convolution is one product of matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.dims import Size, floor_div, known_different, maximum_zero
+from ..core.errors import CallError, ShapeError, SymgraphTypeError, explain
+from ..core.op import Op
+from ..core.types import TensorType
+from ..core.variable import Variable, node
+from . import reduce
+from .broadcast import rearrange, template_numbers, template_sizes
+from .create import ones_like
+from .elementwise import divide
+from .linalg import matmul
+from .promotion import as_variable, promote_arguments
+from .shape import pad, reshape
+from .sizes import shape_of, shape_operands, unify_axis
+
+__all__ = ["OVERLAP_ADD", "WINDOWS", "average_pool", "conv1d", "conv2d", "max_pool", "windows"]
+
+
+# --- windows ------------------------------------------------------------------------------------
+
+
+def _span(size: int, dilation: int) -> int:
+    """How many elements a window reaches over."""
+    return (size - 1) * dilation + 1
+
+
+def _infer_windows(
+    inputs: Sequence[Variable], axis: int, size: int, stride: int, dilation: int
+) -> TensorType:
+    (x,) = inputs
+    length = x.type.shape[axis]
+    if isinstance(length, int) and length < _span(size, dilation):
+        raise ShapeError(
+            explain(
+                f"a window over {_span(size, dilation)} elements is larger than axis {axis} of "
+                f"{provenance.describe(x)}, padding included",
+                line=provenance.user_line(),
+            )
+        )
+    count = _count(length, size, stride, dilation)
+    return x.type.with_shape((*x.type.shape[:axis], count, size, *x.type.shape[axis + 1 :]))
+
+
+def _count(length: Size, size: int, stride: int, dilation: int) -> Size:
+    """How many windows fit into an axis, which is at least as long as one."""
+    rest = length - _span(size, dilation)
+    return maximum_zero(rest + 1) if stride == 1 else floor_div(rest, stride) + 1
+
+
+def _evaluate_windows(
+    arrays: Sequence[np.ndarray], axis: int, size: int, stride: int, dilation: int
+) -> np.ndarray:
+    (x,) = arrays
+    span = _span(size, dilation)
+    if x.shape[axis] < span:
+        raise CallError(
+            f"a window over {span} elements is larger than axis {axis} of an array of shape "
+            f"{x.shape}, padding included"
+        )
+    every = np.lib.stride_tricks.sliding_window_view(x, span, axis)
+    before = (slice(None),) * axis
+    return np.moveaxis(every[(*before, slice(None, None, stride))][..., ::dilation], -1, axis + 1)
+
+
+def _vjp_windows(parts: Variable, cotangent: Variable) -> list[Variable | None]:
+    (x,) = parts.inputs
+    axis, _, stride, dilation = parts.params
+    template, symbols, _ = shape_operands(shape_of(x)[axis], "windows")
+    return [node(OVERLAP_ADD, (cotangent, *symbols), (template, axis, stride, dilation))]
+
+
+# The stretches of one axis under a window of so many elements, ``dilation`` apart, that moves on by
+# ``stride``: the axis becomes two, the windows and the elements of each.
+WINDOWS = Op(
+    "windows",
+    _infer_windows,
+    _evaluate_windows,
+    _vjp_windows,
+    params=("axis", "size", "stride", "dilation"),
+    traits=frozenset({"view", "traced"}),
+)
+
+
+def _infer_overlap_add(
+    inputs: Sequence[Variable], template: tuple[int | None], axis: int, stride: int, dilation: int
+) -> TensorType:
+    x, *symbols = inputs
+    (length,) = template_sizes(template, symbols)
+    return x.type.with_shape((*x.type.shape[:axis], length, *x.type.shape[axis + 2 :]))
+
+
+def _evaluate_overlap_add(
+    arrays: Sequence[np.ndarray],
+    template: tuple[int | None],
+    axis: int,
+    stride: int,
+    dilation: int,
+) -> np.ndarray:
+    x, *symbols = arrays
+    (length,) = template_numbers(template, symbols)
+    result = np.zeros((*x.shape[:axis], length, *x.shape[axis + 2 :]), x.dtype)
+    count, size = x.shape[axis : axis + 2]
+    before = (slice(None),) * axis
+    for i in range(size):
+        start = i * dilation
+        target = (*before, slice(start, start + (count - 1) * stride + 1, stride))
+        result[target] += x[(*before, slice(None), i)]
+    return result
+
+
+def _vjp_overlap_add(total: Variable, cotangent: Variable) -> list[Variable | None]:
+    x, *symbols = total.inputs
+    _, axis, stride, dilation = total.params
+    size = x.type.shape[axis + 1]
+    parts = node(WINDOWS, (cotangent,), (axis, size, stride, dilation))
+    return [parts, *([None] * len(symbols))]
+
+
+# Windows put back where they came from, on an axis of the given length, and added up.
+OVERLAP_ADD = Op(
+    "overlap_add",
+    _infer_overlap_add,
+    _evaluate_overlap_add,
+    _vjp_overlap_add,
+    params=("template", "axis", "stride", "dilation"),
+)
+
+
+def windows(x: Any, axis: int, size: int, stride: int = 1, dilation: int = 1) -> Variable:
+    """The stretches of one axis under a moving window: ``[windows, elements]`` in its place."""
+    return node(WINDOWS, (as_variable(x, "windows"),), (axis, size, stride, dilation))
+
+
+# --- convolution --------------------------------------------------------------------------------
+
+
+def conv1d(
+    x: Any,
+    filters: Any,
+    *,
+    stride: int = 1,
+    padding: Any = "valid",
+    dilation: int = 1,
+    groups: int = 1,
+) -> Variable:
+    """Signals ``[batch, time, channels]`` under filters ``[time, channels / groups, filters]``.
+
+    As in all neural networks' code the filters are not reversed. ``padding``: ``valid`` (none),
+    ``same`` (as many outputs as inputs, divided by the stride and rounded up), ``causal`` (as
+    ``same``, but no output sees the future), an int (zeros on either side) or a pair of ints.
+    """
+    return _convolve(x, filters, 1, stride, padding, dilation, groups)
+
+
+def conv2d(
+    x: Any,
+    filters: Any,
+    *,
+    stride: Any = 1,
+    padding: Any = "valid",
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Variable:
+    """Images ``[batch, height, width, channels]`` under filters.
+
+    Filters are ``[height, width, channels / groups, filters]``; they are not reversed. Stride and
+    dilation are an int, or a pair (height, width). ``padding``: ``valid`` (none), ``same`` (as many
+    outputs as inputs, divided by the stride and rounded up), an int (zeros on all sides), a pair
+    (height, width), or a pair of pairs (before, after).
+    """
+    return _convolve(x, filters, 2, stride, padding, dilation, groups)
+
+
+def _convolve(
+    x: Any, filters: Any, n: int, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Variable:
+    function = f"conv{n}d"
+    x, filters = promote_arguments(function, (x, filters))
+    sizes = _check_operands(x, filters, n, function)
+    strides, dilations = _each(stride, n, "stride"), _each(dilation, n, "dilation")
+    margins = _margins(padding, sizes, dilations, function)
+    parts = _all_windows(pad(x, [(0, 0), *margins, (0, 0)]), sizes, strides, dilations)
+    channels, outputs = filters.type.shape[-2:]
+    _check_groups(x, filters, groups, function)
+    counts = shape_of(parts)[: 1 + n]
+    if groups == 1:
+        parts, kernel = unify_axis([parts, filters], [parts.ndim - 1, n], function)
+        width = np.prod(sizes, dtype=int) * shape_of(kernel)[-2]
+        product = matmul(
+            reshape(parts, (-1, width)), reshape(kernel, (width, shape_of(kernel)[-1]))
+        )
+        return reshape(product, (*counts, shape_of(kernel)[-1]))
+    # A stack of products, one for each group.
+    width = int(np.prod(sizes)) * channels
+    split = reshape(parts, (*shape_of(parts)[:-1], groups, channels))
+    left = rearrange(split, [1 + 2 * n, *range(1 + 2 * n), 2 + 2 * n])
+    kernel = reshape(filters, (*sizes, channels, groups, outputs // groups))
+    right = rearrange(kernel, [1 + n, *range(1 + n), 2 + n])
+    product = matmul(
+        reshape(left, (groups, -1, width)), reshape(right, (groups, width, outputs // groups))
+    )
+    return reshape(rearrange(product, [1, 0, 2]), (*counts, outputs))
+
+
+def _all_windows(
+    x: Variable, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> Variable:
+    """``[batch, *windows, *elements, channels]`` for ``[batch, *positions, channels]``."""
+    n = len(sizes)
+    for i in range(n):
+        x = windows(x, 1 + 2 * i, sizes[i], strides[i], dilations[i])
+    return rearrange(x, [0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2), 2 * n + 1])
+
+
+def _check_operands(x: Variable, filters: Variable, n: int, function: str) -> tuple[int, ...]:
+    """The sizes of the filters, which have to be known."""
+    axes = ("time",) if n == 1 else ("height", "width")
+    for value, name, wanted in (
+        (x, "batch", (*axes, "channels")),
+        (filters, axes[0], (*axes[1:], "channels", "filters")),
+    ):
+        if value.ndim != n + 2:
+            raise ShapeError(
+                explain(
+                    f"{function}: expected [{', '.join((name, *wanted))}]; found "
+                    f"{provenance.describe(value)}",
+                    line=provenance.user_line(),
+                )
+            )
+    return _known_sizes(filters.type.shape[:n], function)
+
+
+def _known_sizes(sizes: Sequence[Size], function: str) -> tuple[int, ...]:
+    if not all(isinstance(s, int) and s > 0 for s in sizes):
+        raise ShapeError(
+            explain(
+                f"{function}: the sizes of windows are known numbers of at least 1; found "
+                f"{', '.join(map(str, sizes))}",
+                line=provenance.user_line(),
+            )
+        )
+    return tuple(sizes)  # type: ignore[arg-type]
+
+
+def _check_groups(x: Variable, filters: Variable, groups: int, function: str) -> None:
+    given, (channels, outputs) = x.type.shape[-1], filters.type.shape[-2:]
+    if groups == 1:
+        return
+    if (
+        isinstance(groups, bool)
+        or not isinstance(groups, int)
+        or groups < 1
+        or not isinstance(channels, int)
+        or not isinstance(outputs, int)
+        or known_different(given, groups * channels)
+        or outputs % groups
+    ):
+        raise ShapeError(
+            explain(
+                f"{function}: {groups!r} groups do not fit {provenance.describe(x)} under filters "
+                f"{provenance.describe(filters)}",
+                line=provenance.user_line(),
+                remedy="The input has groups * channels of the filters; the number of filters is "
+                "divided among the groups.",
+            )
+        )
+
+
+def _each(value: Any, n: int, what: str) -> tuple[int, ...]:
+    """The value for each of n axes: one int for all, or one for each."""
+    values = (value,) * n if isinstance(value, (int, np.integer)) else value
+    if (
+        not isinstance(values, (tuple, list))
+        or len(values) != n
+        or any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) for v in values)
+        or any(v < 1 for v in values)
+    ):
+        raise SymgraphTypeError(
+            explain(
+                f"a {what} is an int of at least 1{', or one for each axis' if n > 1 else ''}; "
+                f"found {value!r}",
+                line=provenance.user_line(),
+            )
+        )
+    return tuple(int(v) for v in values)
+
+
+def _margins(
+    padding: Any, sizes: Sequence[int], dilations: Sequence[int], function: str
+) -> list[tuple[int, int]]:
+    """How many elements are put before and after each axis."""
+    n = len(sizes)
+    reach = [_span(size, d) - 1 for size, d in zip(sizes, dilations, strict=True)]
+    if padding == "valid":
+        return [(0, 0)] * n
+    if padding == "same":
+        return [(r // 2, r - r // 2) for r in reach]
+    if padding == "causal" and n == 1:
+        return [(reach[0], 0)]
+    margins: Any = padding
+    if isinstance(margins, (int, np.integer)) and not isinstance(margins, bool):
+        margins = [(margins, margins)] * n
+    elif isinstance(margins, (tuple, list)) and n == 1 and len(margins) == 2:
+        margins = [tuple(margins)]
+    elif isinstance(margins, (tuple, list)) and len(margins) == n:
+        margins = [tuple(m) if isinstance(m, (tuple, list)) else (m, m) for m in margins]
+    else:
+        margins = [()]
+    for margin in margins:
+        if len(margin) != 2 or not all(
+            isinstance(m, (int, np.integer)) and not isinstance(m, bool) and m >= 0 for m in margin
+        ):
+            names = "'valid', 'same'" + (", 'causal'" if n == 1 else "")
+            raise SymgraphTypeError(
+                explain(
+                    f"{function}: padding is {names}, or ints of at least 0; found {padding!r}",
+                    line=provenance.user_line(),
+                )
+            )
+    return [(int(before), int(after)) for before, after in margins]
+
+
+# --- pooling ------------------------------------------------------------------------------------
+
+
+def max_pool(x: Any, size: Any, *, stride: Any = None, padding: Any = "valid") -> Variable:
+    """The largest element under a window, for each channel.
+
+    ``x`` is ``[batch, time, channels]`` or ``[batch, height, width, channels]``. The window moves
+    on by its own size where no stride is given. Padding, given as for convolutions, never is the
+    largest. Ties share the gradient equally.
+    """
+    x = as_variable(x, "max_pool")
+    lowest = {"f": -np.inf, "b": 0, "u": 0}.get(x.dtype.kind)
+    if lowest is None:
+        lowest = np.iinfo(x.dtype).min
+    parts, axes = _pooled(x, size, stride, padding, x.dtype.type(lowest), "max_pool")
+    return reduce.max(parts, axis=axes)
+
+
+def average_pool(x: Any, size: Any, *, stride: Any = None, padding: Any = "valid") -> Variable:
+    """The mean of the elements under a window, for each channel; padding does not count.
+
+    As `max_pool` otherwise.
+    """
+    x = as_variable(x, "average_pool")
+    parts, axes = _pooled(x, size, stride, padding, 0, "average_pool")
+    if padding == "valid":
+        return reduce.mean(parts, axis=axes)
+    counts, _ = _pooled(ones_like(x), size, stride, padding, 0, "average_pool")
+    return divide(reduce.sum(parts, axis=axes), reduce.sum(counts, axis=axes))
+
+
+def _pooled(
+    x: Variable, size: Any, stride: Any, padding: Any, filler: Any, function: str
+) -> tuple[Variable, tuple[int, ...]]:
+    """The windows of ``x``, and the axes of their elements."""
+    n = x.ndim - 2
+    if n not in (1, 2):
+        raise ShapeError(
+            explain(
+                f"{function}: expected [batch, time, channels] or [batch, height, width, "
+                f"channels]; found {provenance.describe(x)}",
+                line=provenance.user_line(),
+            )
+        )
+    sizes = _each(size, n, "size of a window")
+    strides = sizes if stride is None else _each(stride, n, "stride")
+    margins = _margins(padding, sizes, (1,) * n, function)
+    padded = pad(x, [(0, 0), *margins, (0, 0)], constant_values=filler)
+    return _all_windows(padded, sizes, strides, (1,) * n), tuple(range(1 + n, 1 + 2 * n))

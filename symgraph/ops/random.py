@@ -1,0 +1,395 @@
+"""Random numbers without state: the same key gives the same draw, in every backend.
+
+A key is a vector of two uint32. Draws are Threefry-2x32 with 20 rounds (Salmon et al., "Parallel
+random numbers: as easy as 1, 2, 3", 2011) of a counter, so element i of a draw does not depend on
+its shape. Draws, `split` and `fold_in` count in domains of their own: none repeats another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance, tracing
+from ..core.errors import (
+    CallError,
+    DtypeError,
+    ShapeError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    explain,
+)
+from ..core.op import Op
+from ..core.types import TensorType, as_dtype, is_integer, tensor_type
+from ..core.variable import Variable, make_constant, make_shared, node
+from .broadcast import broadcast_to, template_numbers, template_sizes, unify_shapes
+from .comparison import bitwise_and, equal, less, right_shift
+from .create import iota
+from .elementwise import add, multiply, negative, subtract, where
+from .index import get
+from .promotion import as_variable, cast_to, is_weak, to_float
+from .reduce import argmax
+from .shape import normalise_axis, reshape, stack
+from .sizes import shape_of, shape_operands
+from .special_functions import erfinv
+from .transcendental import log
+
+__all__ = [
+    "FOLD_IN",
+    "RANDOM_BITS",
+    "Stream",
+    "bernoulli",
+    "categorical",
+    "fold_in",
+    "key",
+    "normal",
+    "split",
+    "uniform",
+]
+
+_UINT32 = np.dtype("uint32")
+_INT64 = np.dtype("int64")
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+# The first words of the counters of draws, of split and of fold_in.
+_DRAWS, _SPLIT, _FOLD = 0, 1, 2
+
+
+# --- Threefry -----------------------------------------------------------------------------------
+
+
+def threefry(k0: Any, k1: Any, c0: Any, c1: Any) -> tuple[Any, Any]:
+    """The two words for a counter (c0, c1) under a key (k0, k1): arrays, or variables."""
+    keys = (k0, k1, k0 ^ k1 ^ np.uint32(_PARITY))
+    x0, x1 = c0 + k0, c1 + k1
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = (x1 << np.uint32(rotation)) | (x1 >> np.uint32(32 - rotation))
+            x1 = x1 ^ x0
+        x0 = x0 + keys[(group + 1) % 3]
+        x1 = x1 + keys[(group + 2) % 3] + np.uint32(group + 1)
+    return x0, x1
+
+
+def _infer_bits(
+    inputs: Sequence[Variable], template: tuple[int | None, ...], domain: int
+) -> TensorType:
+    return tensor_type(_UINT32, template_sizes(template, inputs[1:]))
+
+
+def _evaluate_bits(
+    arrays: Sequence[np.ndarray], template: tuple[int | None, ...], domain: int
+) -> np.ndarray:
+    key_array, *symbols = arrays
+    shape = template_numbers(template, symbols)
+    if any(size < 0 for size in shape):
+        raise CallError(f"random numbers: a size is negative: {tuple(shape)}")
+    total = math.prod(shape)
+    blocks = np.arange((total + 1) // 2, dtype=np.uint32)
+    words = threefry(key_array[:1], key_array[1:], np.full_like(blocks, domain), blocks)
+    return np.stack(words, axis=1).reshape(-1)[:total].reshape(shape)
+
+
+def _expand_bits(bits: Variable) -> Variable:
+    key_variable, *symbols = bits.inputs
+    template, domain = bits.params
+    rest = iter(symbols)
+    shape = [next(rest) if size is None else size for size in template]
+    total: Any = 1
+    for size in shape:
+        total = size if isinstance(total, int) and total == 1 else total * size
+    number = iota(total, _UINT32)
+    blocks = right_shift(number, np.uint32(1))
+    first, second = threefry(
+        get(key_variable, 0), get(key_variable, 1), make_constant(np.uint32(domain)), blocks
+    )
+    even = equal(bitwise_and(number, np.uint32(1)), np.uint32(0))
+    return reshape(where(even, first, second), shape)
+
+
+# Evenly distributed words; inputs are the key and the symbolic sizes.
+RANDOM_BITS = Op(
+    "random_bits",
+    _infer_bits,
+    _evaluate_bits,
+    expand=_expand_bits,
+    params=("template", "domain"),
+)
+
+
+def _evaluate_fold_in(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    key_array, data = arrays
+    number = int(data) & 0xFFFFFFFFFFFFFFFF
+    high = np.array([(number >> 32) + _FOLD & 0xFFFFFFFF], _UINT32)
+    low = np.array([number & 0xFFFFFFFF], _UINT32)
+    return np.concatenate(threefry(key_array[:1], key_array[1:], high, low))
+
+
+def _expand_fold_in(folded: Variable) -> Variable:
+    key_variable, data = folded.inputs
+    high = add(cast_to(right_shift(data, np.int64(32)), _UINT32), np.uint32(_FOLD))
+    low = cast_to(bitwise_and(data, np.int64(0xFFFFFFFF)), _UINT32)
+    return stack(threefry(get(key_variable, 0), get(key_variable, 1), high, low))
+
+
+# A key of its own for a number (an int64 scalar).
+FOLD_IN = Op(
+    "fold_in",
+    lambda inputs: tensor_type(_UINT32, (2,)),
+    _evaluate_fold_in,
+    expand=_expand_fold_in,
+)
+
+
+# --- keys ---------------------------------------------------------------------------------------
+
+
+def key(seed: Any) -> Variable:
+    """The key for a seed: an int, or an integer scalar."""
+    if isinstance(seed, Variable):
+        _check_number(seed, "key")
+        seed = cast_to(seed, _INT64)
+        high = cast_to(right_shift(seed, np.int64(32)), _UINT32)
+        return stack([high, cast_to(bitwise_and(seed, np.int64(0xFFFFFFFF)), _UINT32)])
+    number = _number(seed, "key") & 0xFFFFFFFFFFFFFFFF
+    return make_constant(np.array([number >> 32, number & 0xFFFFFFFF], _UINT32))
+
+
+def _number(value: Any, function: str) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise SymgraphTypeError(
+            explain(
+                f"random.{function} takes an int or an integer scalar; found {value!r}",
+                line=provenance.user_line(),
+            )
+        )
+    return int(value)
+
+
+def _check_number(value: Variable, function: str) -> None:
+    if value.ndim or not is_integer(value.dtype):
+        raise SymgraphTypeError(
+            explain(
+                f"random.{function} takes an int or an integer scalar; found "
+                f"{provenance.describe(value)}",
+                line=provenance.user_line(),
+            )
+        )
+
+
+def _as_key(value: Any, function: str) -> Variable:
+    found = as_variable(value, f"random.{function}")
+    if found.dtype == _UINT32 and found.ndim == 1 and not isinstance(found.type.shape[0], int):
+        found = reshape(found, (2,))
+    if found.dtype != _UINT32 or found.type.shape != (2,):
+        raise SymgraphTypeError(
+            explain(
+                f"random.{function} takes a key; found {provenance.describe(found)}",
+                line=provenance.user_line(),
+                remedy="sg.random.key(seed) makes one, split(key, n)[i] one of several.",
+            )
+        )
+    return found
+
+
+def _bits(key: Variable, shape: Any, domain: int) -> Variable:
+    template, symbols, _ = shape_operands(shape, "random")
+    if any(size is not None and size < 0 for size in template):
+        raise ShapeError(
+            explain(
+                f"random: a size is at least 0; found {tuple(template)}",
+                line=provenance.user_line(),
+            )
+        )
+    return node(RANDOM_BITS, (key, *symbols), (template, domain))
+
+
+def split(key: Any, n: Any = 2) -> Variable:
+    """``n`` independent keys, ``[n, 2]``; scan goes through them as through any sequence."""
+    return _bits(_as_key(key, "split"), (n, 2), _SPLIT)
+
+
+def fold_in(key: Any, data: Any) -> Variable:
+    """The key that belongs to a key and a number: an int, or an integer scalar."""
+    key = _as_key(key, "fold_in")
+    if isinstance(data, Variable):
+        _check_number(data, "fold_in")
+    else:
+        number = _number(data, "fold_in") & 0xFFFFFFFFFFFFFFFF
+        data = make_constant(np.uint64(number).astype(np.int64))
+    return node(FOLD_IN, (key, cast_to(data, _INT64)))
+
+
+# --- distributions ------------------------------------------------------------------------------
+
+
+def uniform(
+    key: Any, shape: Any = (), low: Any = 0.0, high: Any = 1.0, dtype: Any = "float32"
+) -> Variable:
+    """Numbers evenly distributed in ``[low, high)``; the bounds may be variables.
+
+    Without a shape the draw has that of the bounds.
+    """
+    key, dtype = _as_key(key, "uniform"), _float_dtype(dtype, "uniform")
+    (lower, upper), shape = _parameters((low, high), shape, dtype, "uniform")
+    numbers = _fractions(key, shape, dtype)
+    if is_weak(low) and is_weak(high) and (low, high) == (0, 1):
+        return numbers
+    scaled = add(multiply(numbers, subtract(upper, lower)), lower)
+    return where(less(scaled, upper), scaled, lower)  # rounding may have reached the end
+
+
+def normal(
+    key: Any, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, dtype: Any = "float32"
+) -> Variable:
+    """Normally distributed numbers; mean and standard deviation may be variables.
+
+    Without a shape the draw has that of mean and deviation.
+    """
+    key, dtype = _as_key(key, "normal"), _float_dtype(dtype, "normal")
+    (centre, width), shape = _parameters((mean, std), shape, dtype, "normal")
+    if is_weak(std) and std < 0:
+        raise SymgraphValueError(
+            explain(
+                f"random.normal: the standard deviation is at least 0, not {std}",
+                line=provenance.user_line(),
+            )
+        )
+    bits = _PRECISION[dtype]
+    # Odd multiples of a small step: symmetric about 0, and never -1 or 1.
+    signed = multiply(
+        subtract(_whole(key, shape, dtype, bits), 2.0 ** (bits - 1) - 0.5), 0.5 ** (bits - 1)
+    )
+    numbers = multiply(erfinv(signed), math.sqrt(2.0))
+    if not (is_weak(std) and std == 1):
+        numbers = multiply(numbers, width)
+    return numbers if is_weak(mean) and mean == 0 else add(numbers, centre)
+
+
+def bernoulli(key: Any, shape: Any = (), p: Any = 0.5, dtype: Any = "float32") -> Variable:
+    """Ones with probability ``p``, which may be a variable, elsewhere zeros.
+
+    Without a shape the draw has that of ``p``.
+    """
+    key, dtype = _as_key(key, "bernoulli"), as_dtype(dtype)
+    if is_weak(p) and not 0 <= p <= 1:
+        raise SymgraphValueError(
+            explain(
+                f"random.bernoulli: a probability is between 0 and 1, not {p}",
+                line=provenance.user_line(),
+            )
+        )
+    working = np.dtype("float32") if is_weak(p) else to_float(as_variable(p)).dtype
+    (chance,), shape = _parameters((p,), shape, working, "bernoulli")
+    return cast_to(less(_fractions(key, shape, working), chance), dtype)
+
+
+def categorical(key: Any, logits: Any, axis: int = -1) -> Variable:
+    """Indices (int64) along an axis of ``logits``, with probabilities ``softmax(logits)``."""
+    key = _as_key(key, "categorical")
+    logits = to_float(as_variable(logits, "random.categorical"))
+    axis = normalise_axis(axis, logits.ndim, "categorical")
+    bits = _PRECISION[logits.dtype] - 1
+    whole = _whole(key, shape_of(logits), logits.dtype, bits)
+    open_fractions = multiply(add(whole, 0.5), 0.5**bits)
+    # The largest of logits plus Gumbel noise is distributed as wanted.
+    return argmax(subtract(logits, log(negative(log(open_fractions)))), axis=axis)
+
+
+_PRECISION = {np.dtype("float32"): 24, np.dtype("float64"): 53}
+
+
+def _whole(key: Variable, shape: Sequence[Any], dtype: np.dtype, bits: int) -> Variable:
+    """Whole numbers, as floats, of so many random bits."""
+    if dtype == np.float32:
+        return cast_to(right_shift(_bits(key, shape, _DRAWS), np.uint32(32 - bits)), dtype)
+    words = _bits(key, (*shape, 2), _DRAWS)
+    high, low = (
+        cast_to(right_shift(get(words, (..., i)), np.uint32(32 - kept)), dtype)
+        for i, kept in enumerate((bits - 26, 26))
+    )
+    return add(multiply(high, 2.0**26), low)
+
+
+def _fractions(key: Variable, shape: Sequence[Any], dtype: np.dtype) -> Variable:
+    """Numbers evenly distributed in [0, 1)."""
+    bits = _PRECISION[dtype]
+    return multiply(_whole(key, shape, dtype, bits), 0.5**bits)
+
+
+def _float_dtype(dtype: Any, function: str) -> np.dtype:
+    found = as_dtype(dtype)
+    if found.kind != "f":
+        raise DtypeError(
+            explain(
+                f"random.{function} gives floats, not {found}",
+                line=provenance.user_line(),
+                remedy="Convert the draw with .astype.",
+            )
+        )
+    return found
+
+
+def _parameters(
+    values: Sequence[Any], shape: Any, dtype: np.dtype, function: str
+) -> tuple[list[Variable], tuple[Any, ...]]:
+    """The parameters in the dtype of the draw, and its shape: theirs where none is given."""
+    found = [
+        make_constant(dtype.type(v)) if is_weak(v) else cast_to(as_variable(v, function), dtype)
+        for v in values
+    ]
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not sizes and any(v.ndim for v in found):
+        found = unify_shapes(found, f"random.{function}")
+        sizes = shape_of(add(found[0], found[-1]))
+    return [broadcast_to(v, sizes) if v.ndim else v for v in found], sizes
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+class Stream:
+    """Fresh draws at each call of a compiled function and at each step of a scan.
+
+    Keys are made of the seed, a shared counter that advances by one with each call, the number of
+    the draw in the program, and the steps of the loops around it. ``counter`` is that shared
+    variable: set it to repeat what was drawn.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._base = key(seed)
+        self._draws = 0
+        self.counter = make_shared(np.int64(0), "random_counter")
+        self.counter.default_update = add(self.counter, 1)
+
+    def key(self) -> Variable:
+        """A key of its own, for the functions of `symgraph.random`."""
+        found = fold_in(fold_in(self._base, self.counter), self._draws)
+        self._draws += 1
+        for step in tracing.current_steps():
+            found = fold_in(found, step)
+        return found
+
+    def uniform(
+        self, shape: Any = (), low: Any = 0.0, high: Any = 1.0, dtype: Any = "float32"
+    ) -> Variable:
+        """As `uniform`, with a key of its own."""
+        return uniform(self.key(), shape, low, high, dtype)
+
+    def normal(
+        self, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, dtype: Any = "float32"
+    ) -> Variable:
+        """As `normal`, with a key of its own."""
+        return normal(self.key(), shape, mean, std, dtype)
+
+    def bernoulli(self, shape: Any = (), p: Any = 0.5, dtype: Any = "float32") -> Variable:
+        """As `bernoulli`, with a key of its own."""
+        return bernoulli(self.key(), shape, p, dtype)
+
+    def categorical(self, logits: Any, axis: int = -1) -> Variable:
+        """As `categorical`, with a key of its own."""
+        return categorical(self.key(), logits, axis)

@@ -1,0 +1,118 @@
+"""The error function and its kin, and the derivatives of the gamma function's logarithm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.errors import SymgraphValueError, explain
+from ..core.op import Op
+from ..core.types import TensorType
+from ..core.variable import Variable, node
+from . import special
+from .elementwise import multiply, negative, scale, square
+from .entry import elementwise
+from .promotion import as_variable, to_float
+from .transcendental import exp, reciprocal
+
+__all__ = ["digamma", "erf", "erfc", "erfinv", "gammaln", "polygamma"]
+
+_TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
+
+ERF = elementwise(
+    "erf",
+    lambda m, x: m.erf(x),
+    [lambda ct, z, x: scale(ct, _bell(x))],
+    operands="float",
+)
+ERFC = elementwise(
+    "erfc",
+    lambda m, x: m.erfc(x),
+    [lambda ct, z, x: scale(ct, negative(_bell(x)))],
+    operands="float",
+)
+ERFINV = elementwise(
+    "erfinv",
+    lambda m, x: m.erfinv(x),
+    [lambda ct, z, x: scale(ct, reciprocal(_bell(z)))],
+    operands="float",
+)
+GAMMALN = elementwise(
+    "gammaln",
+    lambda m, x: m.gammaln(x),
+    [lambda ct, z, x: scale(ct, digamma(x))],
+    operands="float",
+)
+DIGAMMA = elementwise(
+    "digamma",
+    lambda m, x: m.digamma(x),
+    [lambda ct, z, x: scale(ct, polygamma(1, x))],
+    operands="float",
+)
+
+
+def _bell(x: Variable) -> Variable:
+    """``2 / sqrt(π) * exp(-x²)``, the derivative of erf."""
+    return multiply(exp(negative(square(x))), _TWO_OVER_ROOT_PI)
+
+
+def erf(x: Any) -> Variable:
+    """The error function."""
+    return ERF(x)
+
+
+def erfc(x: Any) -> Variable:
+    """``1 - erf(x)``, exact for large ``x``."""
+    return ERFC(x)
+
+
+def erfinv(x: Any) -> Variable:
+    """The number whose error function is ``x``; infinite at ±1, NaN outside."""
+    return ERFINV(x)
+
+
+def gammaln(x: Any) -> Variable:
+    """The logarithm of the absolute value of the gamma function."""
+    return GAMMALN(x)
+
+
+def digamma(x: Any) -> Variable:
+    """The derivative of `gammaln`."""
+    return DIGAMMA(x)
+
+
+def _infer_polygamma(inputs: Sequence[Variable], order: int) -> TensorType:
+    return inputs[0].type
+
+
+def _evaluate_polygamma(arrays: Sequence[np.ndarray], order: int) -> np.ndarray:
+    return np.asarray(special.polygamma(order, arrays[0]), arrays[0].dtype)
+
+
+# The derivative of digamma of this order. Not written as a formula: it needs a sum of varying
+# length, and stands in no inner loop.
+POLYGAMMA = Op(
+    "polygamma",
+    _infer_polygamma,
+    _evaluate_polygamma,
+    vjp=lambda z, ct: [scale(ct, polygamma(z.params[0] + 1, z.inputs[0]))],
+    build=lambda inputs, order: polygamma(order, inputs[0]),
+    params=("order",),
+)
+
+
+def polygamma(order: int, x: Any) -> Variable:
+    """The derivative of `digamma` of the given order; order 0 is `digamma` itself."""
+    if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
+        raise SymgraphValueError(
+            explain(
+                f"polygamma: the order is a whole number of at least 0, not {order!r}",
+                line=provenance.user_line(),
+            )
+        )
+    x = to_float(as_variable(x, "polygamma"))
+    return node(POLYGAMMA, (x,), (int(order),)) if order else digamma(x)

@@ -1,0 +1,146 @@
+"""The demonstrations of the `symgraph` command: small trainings on real data, with their pictures."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import symgraph as sg
+
+from . import schedules
+from .datasets import Sequences, basic_motions, japanese_vowels
+from .layers import Dense, Dropout
+from .losses import cross_entropy
+from .module import Module
+from .recurrent import LSTM, Bidirectional
+from .rules import nesterov
+from .training import fit
+
+__all__ = ["DEMOS", "Demo", "SequenceClassifier", "run_demo"]
+
+
+class SequenceClassifier(Module):
+    """A bidirectional LSTM whose outputs, averaged over time, say what a sequence is."""
+
+    def __init__(self, n_in: int, n_units: int, n_classes: int, *, rng: int = 0) -> None:
+        generator = np.random.default_rng(rng)
+        self.layer = Bidirectional(
+            LSTM(n_in, n_units, rng=generator), LSTM(n_in, n_units, rng=generator)
+        )
+        self.dropout = Dropout(0.4, rng=rng)
+        self.readout = Dense(2 * n_units, n_classes, rng=generator)
+
+    def __call__(self, x: sg.Variable, mask: sg.Variable, *, training: bool) -> sg.Variable:
+        """The logits [batch, classes] of sequences [time, batch, features]."""
+        y = self.layer(x, mask=mask)
+        weights = mask / mask.sum(axis=0)
+        mean = (y * sg.expand_dims(weights, 2)).sum(axis=0)
+        return self.readout(self.dropout(mean, training=training))
+
+
+class Demo(NamedTuple):
+    """A data set, and the net and training that suit it."""
+
+    load: Callable[[], tuple[Sequences, Sequences]]
+    title: str
+    n_units: int
+    epochs: int
+    rate: float
+
+
+DEMOS = {
+    "vowels": Demo(
+        japanese_vowels, "nine speakers told apart by how they say a Japanese vowel", 64, 60, 0.1
+    ),
+    "motions": Demo(basic_motions, "four activities told apart by a sensor at the wrist", 32, 60, 0.05),
+}
+
+
+def run_demo(name: str, folder: Path, *, seed: int = 0, backend: str = "native") -> float:
+    """Train, write plot, graph, trace and checkpoint into the folder; the test accuracy."""
+    demo = DEMOS[name]
+    train, test = _normalised(*demo.load())
+    train, held_out = _hold_out(train, 6, seed)
+    n_in, n_classes = train.x.shape[2], int(train.labels.max()) + 1
+    print(f"{name}: {demo.title}")
+    print(f"{len(train.labels)} sequences to learn from, {len(held_out.labels)} to choose the best")
+    print(f"epoch by, {len(test.labels)} to test on\n")
+
+    x, mask = sg.tensor("x", ("T", "B", n_in)), sg.tensor("mask", ("T", "B"))
+    labels = sg.tensor("labels", ("B",), "int64")
+    net = SequenceClassifier(n_in, demo.n_units, n_classes, rng=seed)
+    loss = cross_entropy(net(x, mask, training=True), labels)
+    logits = net(x, mask, training=False)
+    accuracy = sg.eq(logits.argmax(axis=1), labels).astype("float32").mean()
+    updates = nesterov(loss, net.params, demo.rate, schedules.rising_momentum(0.95, every=60))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    history = fit(
+        net,
+        [x, mask, labels],
+        loss,
+        updates,
+        train,
+        epochs=demo.epochs,
+        batch_size=30,
+        batch_axis="B",
+        validation=held_out,
+        evaluation={"loss": cross_entropy(logits, labels), "accuracy": accuracy},
+        patience=demo.epochs,
+        checkpoint=folder / "checkpoint.safetensors",
+        rng=seed,
+        backend=backend,
+    )
+    print(f"\n{history.report}\n")
+    step = sg.compile(
+        [x, mask, labels], loss, updates=updates, name="train", backend=backend, profile=True
+    )
+    test_accuracy = float(sg.compile([x, mask, labels], accuracy, backend=backend)(*test))
+    sg.to_dot(step).save(folder / "graph.dot")
+    history.plot(folder / "training.png")
+    _write_trace(step, train, folder / "trace.json")
+    _draw(folder / "graph.dot")
+    print(f"test accuracy {test_accuracy:.2f}")
+    print(f"written to {folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    return test_accuracy
+
+
+def _normalised(train: Sequences, test: Sequences) -> tuple[Sequences, Sequences]:
+    """Both with features of mean 0 and deviation 1 in the training set; padding stays 0."""
+    frames = train.x[train.mask > 0]
+    mean, deviation = frames.mean(axis=0), frames.std(axis=0)
+    return tuple(
+        data._replace(x=((data.x - mean) / deviation * data.mask[:, :, None]).astype("float32"))
+        for data in (train, test)
+    )  # type: ignore[return-value]
+
+
+def _hold_out(data: Sequences, share: int, seed: int) -> tuple[Sequences, Sequences]:
+    """The data without, and only, one in ``share`` sequences."""
+    order = np.random.default_rng(seed).permutation(len(data.labels))
+    n_held = len(order) // share
+    parts = []
+    for chosen in (np.sort(order[n_held:]), np.sort(order[:n_held])):
+        parts.append(Sequences(data.x[:, chosen], data.mask[:, chosen], data.labels[chosen]))
+    return parts[0], parts[1]
+
+
+def _write_trace(step: sg.Function, data: Sequences, path: Path) -> None:
+    """Write where the time of compilation and of some training steps goes."""
+    for start in range(0, 90, 30):
+        rows = slice(start, start + 30)
+        if len(data.labels[rows]):
+            step(data.x[:, rows], data.mask[:, rows], data.labels[rows])
+    sg.write_trace(path, step)
+
+
+def _draw(dot: Path) -> None:
+    """Write the picture of a graph beside its text, where Graphviz is installed."""
+    if shutil.which("dot"):
+        target = dot.with_suffix(".svg")
+        subprocess.run(["dot", "-Tsvg", "-o", str(target), str(dot)], check=True)

@@ -1,0 +1,294 @@
+"""`fit`: batches, figures, early stopping, checkpoints, going on after a kill; data sets."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+import symgraph_nn as nn
+
+RNG = np.random.default_rng(8)
+X = RNG.normal(size=(25, 3)).astype("float32")
+LABELS = (X @ np.array([1.0, -2.0, 0.5]) > 0).astype("int64")
+
+
+class Problem:
+    """A small classifier with dropout and batch normalisation, and what fit wants of it."""
+
+    def __init__(self, rule=lambda loss, params: nn.nesterov(loss, params, 0.05, 0.9)):
+        self.net = nn.Sequential(
+            nn.Dense(3, 8, sg.tanh, rng=0),
+            nn.BatchNorm(8),
+            nn.Dropout(0.2, rng=1),
+            nn.Dense(8, 2, rng=2),
+        )
+        x, labels = sg.tensor("x", ("B", 3)), sg.tensor("labels", ("B",), "int64")
+        self.inputs = [x, labels]
+        self.loss = nn.cross_entropy(self.net(x, training=True), labels)
+        logits = self.net(x)
+        hits = sg.eq(sg.argmax(logits, axis=-1), labels)
+        self.evaluation = {
+            "loss": nn.cross_entropy(logits, labels), "accuracy": sg.mean(hits.astype("float32")),
+        }  # fmt: skip
+        self.updates = rule(self.loss, self.net.params)
+
+    def fit(self, **options):
+        options = {"batch_size": 8, "rng": 0, "progress": False, **options}
+        data = options.pop("data", [X, LABELS])
+        return nn.fit(self.net, self.inputs, self.loss, self.updates, data, **options)
+
+    def values(self):
+        return {path: value.tolist() for path, value in self.net.state().items()}
+
+
+def test_it_learns_and_reports():
+    problem = Problem()
+    history = problem.fit(epochs=40, validation=[X, LABELS], evaluation=problem.evaluation)
+    assert len(history) == 40
+    assert history["epoch"] == list(range(1, 41))
+    assert history["validation_accuracy"][-1] > 0.9
+    assert history["loss"][-1] < history["loss"][0] / 2
+    assert history.names == ["epoch", "loss", "validation_loss", "validation_accuracy", "seconds"]
+    assert history.monitored == "validation_loss"
+    assert history.best_epoch == 1 + int(np.argmin(history["validation_loss"]))
+    assert history.report.nodes > 0
+    assert "40 epochs" in repr(history)
+    with pytest.raises(sg.SymgraphError, match="no 'precision', but epoch, loss"):
+        _ = history["precision"]
+
+
+def test_every_row_comes_once_an_epoch_in_a_new_order():
+    seen = sg.shared(np.zeros(0), "seen")
+    del seen
+    x = sg.vector("x")
+    w = sg.shared(np.float32(0))
+    batches = []
+
+    class Module(nn.Module):
+        def __init__(self):
+            self.w = w
+
+    rows = np.arange(10, dtype="float32")
+    for seed in (0, 0, 1):
+        history = nn.fit(
+            Module(), [x], sg.mean(x) + 0 * w, nn.sgd([sg.sum(x)], [w], 1.0), [rows],
+            batch_size=4, epochs=2, rng=seed, progress=False,
+        )  # fmt: skip
+        # The mean over batches, weighted by their rows, is the mean over rows: the batch of 2 too.
+        assert history["loss"] == pytest.approx([4.5, 4.5])
+        batches.append(float(w.get_value()))
+        w.set_value(np.float32(0))
+    assert batches == [-90.0, -90.0, -90.0]
+
+
+def test_the_order_follows_the_seed():
+    results = []
+    for seed in (0, 0, 1, np.random.default_rng(0)):
+        problem = Problem()
+        problem.fit(epochs=2, rng=seed)
+        results.append(problem.values())
+    assert results[0] == results[1] == results[3]
+    assert results[0] != results[2]
+
+
+def test_early_stopping_keeps_the_best_epoch(tmp_path):
+    problem = Problem(lambda loss, params: nn.sgd(loss, params, lambda t: 0.5 * t))
+    history = problem.fit(
+        epochs=50, patience=3, validation=[X, LABELS], evaluation=problem.evaluation,
+        checkpoint=tmp_path / "best.safetensors",
+    )  # fmt: skip
+    assert len(history) == history.best_epoch + 3
+    evaluate = sg.compile(problem.inputs, problem.evaluation["loss"])
+    whole = float(evaluate(X, LABELS))
+    assert whole == pytest.approx(min(history["validation_loss"]), rel=1e-5)
+    kept, loaded = problem.values(), Problem()
+    nn.load(loaded.net, tmp_path / "best.safetensors")
+    assert loaded.values() == kept
+
+
+def test_a_figure_that_should_be_high():
+    problem = Problem()
+    history = problem.fit(
+        epochs=6, validation=[X, LABELS], evaluation=problem.evaluation,
+        monitor="accuracy", higher_is_better=True,
+    )  # fmt: skip
+    accuracies = history["validation_accuracy"]
+    assert history.best_epoch == 1 + int(np.argmax(accuracies))
+
+
+RULES = {
+    "nesterov": lambda loss, params: nn.nesterov(loss, params, 0.05, lambda t: 0.9 - 0.4 * 0.9**t),
+    "adam": lambda loss, params: nn.adam(loss, params, 0.01),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path, rule):
+    """Weights, optimiser, dropout's stream, order of rows, history and best epoch."""
+
+    def options(problem):
+        return {"validation": [X, LABELS], "evaluation": problem.evaluation, "rng": 3}
+
+    whole = Problem(RULES[rule])
+    expected = whole.fit(epochs=5, **options(whole))
+    for epochs in (2, 3, 5, 5):
+        part = Problem(RULES[rule])
+        found = part.fit(epochs=epochs, resume=tmp_path / "last", **options(part))
+    assert part.values() == whole.values()
+    assert found.best_epoch == expected.best_epoch
+    for name in ("loss", "validation_loss", "validation_accuracy"):
+        assert found[name] == expected[name]
+
+
+def test_an_interrupted_epoch_is_begun_again(tmp_path, monkeypatch):
+    whole = Problem()
+    whole.fit(epochs=3)
+    part = Problem()
+    record, calls = nn.session.Session.record, []
+
+    def interrupt(self, figures):
+        calls.append(figures)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        record(self, figures)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.session.Session, "record", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            part.fit(epochs=3, resume=tmp_path / "last")
+    again = Problem()
+    again.fit(epochs=3, resume=tmp_path / "last")
+    assert again.values() == whole.values()
+
+
+def test_a_file_of_another_module_is_refused(tmp_path):
+    problem = Problem()
+    problem.fit(epochs=1, resume=tmp_path / "last")
+    other = Problem(RULES["adam"])
+    before = other.values()
+    with pytest.raises(sg.SymgraphValueError, match="nothing was changed"):
+        other.fit(epochs=2, resume=tmp_path / "last")
+    assert other.values() == before
+    nn.save(problem.net, tmp_path / "weights")
+    with pytest.raises(sg.SymgraphValueError, match="not written by resume="):
+        problem.fit(epochs=2, resume=tmp_path / "weights")
+
+
+def test_sequences_with_the_batch_on_another_axis():
+    x, mask = sg.tensor("x", ("T", "B", 3)), sg.tensor("mask", ("T", "B"))
+    labels = sg.tensor("labels", ("B",), "int64")
+    arrays = {
+        "x": RNG.normal(size=(6, 11, 3)), "mask": np.ones((6, 11)),
+        "labels": RNG.integers(0, 2, 11),
+    }  # fmt: skip
+    losses = []
+    for axis in ("B", [1, 1, 0]):
+        rnn, out = nn.RNN(3, 4, rng=0), nn.Dense(4, 2, rng=1)
+        net = nn.Sequential(rnn, out)
+        loss = nn.cross_entropy(net(x, mask=mask)[-1], labels)
+        data = arrays if axis == "B" else list(arrays.values())
+        history = nn.fit(
+            net, [x, mask, labels], loss, nn.sgd(loss, net.params, 0.1), data,
+            batch_axis=axis, batch_size=4, epochs=2, rng=0, progress=False,
+        )  # fmt: skip
+        losses.append(history["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_progress_is_shown_on_standard_error(capsys, monkeypatch):
+    problem = Problem()
+    problem.fit(epochs=1, progress=True)
+    assert "epoch 1" in capsys.readouterr().err
+
+    def missing(name, extra):
+        raise nn.progress.MissingPackage(name)
+
+    monkeypatch.setattr(nn.progress, "load_package", missing)
+    problem.fit(epochs=2, progress=True)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 2
+    assert error.startswith("epoch 1: loss ")
+
+
+def test_history_plots(tmp_path):
+    problem = Problem()
+    history = problem.fit(epochs=2, validation=[X, LABELS], evaluation=problem.evaluation)
+    figure = history.plot(tmp_path / "history.png")
+    assert len(figure.axes) == 2
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert json.dumps(history.epochs)
+    assert nn.History("loss").plot() is not None
+
+
+def test_a_loss_that_is_no_number_ends_the_training():
+    problem = Problem(lambda loss, params: nn.sgd(loss, params, 1e30))
+    with pytest.raises(nn.TrainingError, match="epoch 1, batch . of 4"):
+        problem.fit(epochs=3)
+
+
+def test_arguments_that_do_not_fit():
+    problem = Problem()
+    for options, text in [
+        ({"data": [X]}, "2 inputs need as many arrays"),
+        ({"data": [X, LABELS[:-1]]}, "x: 25, labels: 24"),
+        ({"data": {"x": X}}, "labels missing"),
+        ({"data": {"x": X, "labels": LABELS, "z": X}}, "z not among"),
+        ({"data": [X[0], LABELS]}, "1 axes"),
+        ({"data": [X[:0], LABELS[:0]]}, "at least one"),
+        ({"batch_axis": 1}, "no batch axis 1"),
+        ({"batch_axis": "T"}, "'T'"),
+        ({"batch_axis": [0]}, "1 axes"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 2.5}, "batch_size"),
+        ({"monitor": "accuracy"}, "to monitor, but loss"),
+        ({"metrics": {"loss": problem.loss}}, "hide the loss"),
+        ({"validation": [X]}, "arrays in validation"),
+    ]:
+        with pytest.raises(sg.SymgraphError, match=text) as caught:
+            problem.fit(**options)
+        assert __file__ in str(caught.value)
+
+
+# --- data sets ----------------------------------------------------------------------------------
+
+
+def test_japanese_vowels():
+    train, test = nn.datasets.japanese_vowels()
+    assert train.x.shape == (29, 270, 12)
+    assert test.x.shape == (29, 370, 12)
+    assert train.mask.shape == (29, 270)
+    assert set(train.labels) == set(test.labels) == set(range(9))
+    np.testing.assert_array_equal(np.bincount(train.labels), [30] * 9)
+    assert train.mask.sum() + test.mask.sum() == 9961
+    lengths = train.mask.sum(axis=0)
+    assert lengths.min() == 7
+    assert (np.diff(train.mask, axis=0) <= 0).all()
+    assert not train.x[train.mask == 0].any()
+    assert train.x[train.mask == 1].any(axis=1).all()
+    assert [a.dtype.name for a in train] == ["float32", "float32", "int64"]
+
+
+def test_basic_motions_and_airline():
+    train, test = nn.datasets.basic_motions()
+    assert train.x.shape == test.x.shape == (100, 40, 6)
+    np.testing.assert_array_equal(np.bincount(train.labels), [10] * 4)
+    passengers = nn.datasets.airline()
+    assert passengers.shape == (144,)
+    assert passengers[0] == 112
+    assert passengers[-1] == 432
+
+
+def test_eeg_is_read_from_a_folder(tmp_path):
+    with pytest.raises(sg.SymgraphValueError, match="name the folder"):
+        nn.datasets.eeg_eye_state(tmp_path)
+    np.savez(
+        tmp_path / "eeg_eye_state.npz", signal=np.ones((5, 2)), closed=np.arange(5) % 2,
+        channels=np.array(["AF3", "F7"]),
+    )  # fmt: skip
+    recording = nn.datasets.eeg_eye_state(tmp_path)
+    assert recording.signal.shape == (5, 2)
+    assert recording.labels.tolist() == [0, 1, 0, 1, 0]
+    assert recording.channels == ("AF3", "F7")

@@ -1,0 +1,163 @@
+"""Loops against their unrolled twins: values, and derivatives of the first to the third order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import symgraph as sg
+from symgraph.testing import evaluate, unrolled
+
+FLOAT = "float64"
+quickly = settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+@dataclass
+class Case:
+    """A loop of random make: what `sg.scan` is called with, and values for the variables."""
+
+    step: Callable[..., Any]
+    sequences: list[Any]
+    outputs_info: list[Any]
+    non_sequences: list[sg.Variable]
+    options: dict[str, Any]
+    values: dict[sg.Variable, np.ndarray]
+
+    @property
+    def floats(self) -> list[sg.Variable]:
+        return [v for v in self.values if v.dtype == np.float64]
+
+    def by(self, function: Callable[..., Any]) -> list[sg.Variable]:
+        """The outputs by `sg.scan` or by its twin, in a list."""
+        made = function(
+            self.step, self.sequences, self.outputs_info, self.non_sequences, **self.options
+        )
+        return made if isinstance(made, list) else [made]
+
+
+def mix(arguments: Sequence[sg.Variable], w: sg.Variable, i: int) -> sg.Variable:
+    """Something smooth, not linear and bounded of all arguments, another one for each ``i``."""
+    total: Any = np.array([0.1, -0.2]) * (i + 1)
+    for k, x in enumerate(arguments):
+        x = x if x.dtype == np.float64 else x.astype(FLOAT) * 0.1
+        total = total + (0.3 + 0.2 * ((i + k) % 3)) * x
+    bent = sg.tanh(total)
+    return bent @ w if i % 2 else bent * arguments[0] if arguments else bent
+
+
+@st.composite
+def cases(draw: st.DrawFn, *, max_length: int = 6) -> Case:
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    length = draw(st.integers(0, max_length))
+    values: dict[sg.Variable, np.ndarray] = {}
+
+    def variable(name: str, *shape: int) -> sg.Variable:
+        v = sg.tensor(name, shape, FLOAT)
+        values[v] = random.normal(size=shape)
+        return v
+
+    sequences: list[Any] = []
+    for k in range(draw(st.integers(0, 2))):
+        if draw(st.booleans()):
+            sequences.append(variable(f"x{k}", length, 2))
+        else:
+            taps = draw(st.lists(st.integers(-2, 2), min_size=1, max_size=3, unique=True))
+            reach = max(0, *taps) - min(0, *taps)
+            extra = draw(st.integers(0, 1))
+            x = variable(f"x{k}", length + reach + extra, 2)
+            sequences.append({"input": x, "taps": taps})
+    infos: list[Any] = []
+    for k in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["plain", "state", "state", "taps", "count"]))
+        if kind == "plain":
+            infos.append(None)
+        elif kind == "state":
+            infos.append(variable(f"h{k}", 2))
+        elif kind == "taps":
+            taps = draw(st.lists(st.integers(-3, -1), min_size=1, max_size=3, unique=True))
+            infos.append({"initial": variable(f"h{k}", -min(taps), 2), "taps": taps})
+        else:
+            infos.append(sg.constant(np.array([1, 2])))
+    w, b = variable("w", 2, 2), variable("b", 2)
+    listed = [w] if draw(st.booleans()) else []
+
+    def step(*arguments: sg.Variable) -> list[sg.Variable]:
+        rows = arguments[: len(arguments) - len(listed)]
+        results = []
+        for i, info in enumerate(infos):
+            if isinstance(info, sg.Variable) and info.dtype.kind == "i":
+                past = arguments[counts[i]]
+                results.append(past * 2 + 1)
+            else:
+                results.append(mix(rows, w, i) + b * 0.5)
+        return results
+
+    # Where the past value of each output is among the arguments.
+    counts, position = {}, sum(len(s["taps"]) if isinstance(s, dict) else 1 for s in sequences)
+    for i, info in enumerate(infos):
+        counts[i] = position
+        position += 0 if info is None else len(info["taps"]) if isinstance(info, dict) else 1
+    options: dict[str, Any] = {"go_backwards": draw(st.booleans())}
+    if not sequences or draw(st.booleans()):
+        options["n_steps"] = draw(st.integers(0, length))
+    options["truncate_gradient"] = draw(st.sampled_from([None, None, 1, 2, 3]))
+    return Case(step, sequences, infos, listed, options, values)
+
+
+def used(outputs: Sequence[sg.Variable], values: dict) -> dict:
+    from symgraph.core.variable import ancestors
+
+    below = set(ancestors(outputs))
+    return {v: a for v, a in values.items() if v in below}
+
+
+def run_both(outputs: list[sg.Variable], values: dict[sg.Variable, np.ndarray]) -> tuple[list, list]:
+    """The outputs node by node as built, and compiled with all rewrites."""
+    needed = used(outputs, values)
+    compiled = sg.compile(list(needed), outputs, backend="numpy")
+    return evaluate(outputs, values), compiled(*needed.values())
+
+
+def assert_alike(found: list[sg.Variable], twin: list[sg.Variable], values: dict) -> None:
+    """Both ways of evaluation give for both lists the same values."""
+    expected = evaluate(twin, values)
+    for results in run_both(found, values):
+        for result, wanted in zip(results, expected, strict=True):
+            assert np.shape(result) == np.shape(wanted)
+            np.testing.assert_allclose(result, wanted, rtol=1e-9, atol=1e-9)
+
+
+def costs(outputs: Sequence[sg.Variable], seed: int = 0) -> sg.Variable:
+    """A scalar that depends on every element in a way of its own."""
+    random = np.random.default_rng(seed)
+    total: Any = sg.constant(np.float64(0))
+    for output in outputs:
+        if output.dtype == np.float64:
+            weights = sg.constant(random.uniform(0.5, 1.5, output.type.shape))
+            total = total + (output * weights).sum() + 0.1 * (output * output).sum()
+    return total
+
+
+@quickly
+@given(cases())
+def test_values(case: Case) -> None:
+    assert_alike(case.by(sg.scan), case.by(unrolled), case.values)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@quickly
+@given(case=cases(max_length=4))
+def test_gradients(order: int, case: Case) -> None:
+    found, twin = case.by(sg.scan), case.by(unrolled)
+    for level in range(order):
+        found = sg.grad(costs(found, level), case.floats, disconnected="zero")
+        twin = sg.grad(costs(twin, level), case.floats, disconnected="zero")
+    assert_alike(found, twin, case.values)
