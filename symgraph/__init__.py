@@ -91,10 +91,8 @@ from .ops.elementwise import (
     add,
     astype,
     cast,
-    ceil,
     clip,
     divide,
-    floor,
     floor_divide,
     ifelse,
     maximum,
@@ -105,13 +103,10 @@ from .ops.elementwise import (
     negative,
     positive,
     remainder,
-    rint,
-    round,
     sign,
     square,
     subtract,
     true_divide,
-    trunc,
     where,
 )
 from .ops.gradient import clip_gradient, stop_gradient
@@ -144,6 +139,7 @@ from .ops.reduce import (
     sum,
     var,
 )
+from .ops.rounding import ceil, floor, rint, round, trunc
 from .ops.shape import (
     atleast_1d,
     atleast_2d,
@@ -168,7 +164,6 @@ from .ops.shape import (
 )
 from .ops.sort import argsort, searchsorted, sort
 from .ops.softmax import log_softmax, logaddexp, logsumexp, softmax
-from .ops.special_functions import digamma, erf, erfc, erfinv, gammaln, polygamma
 from .ops.special_functions import digamma, erf, erfc, erfinv, gammaln, polygamma
 from .ops.transcendental import (
     arccos,

@@ -35,7 +35,7 @@ def _application() -> Any:
         backend: str = typer.Option("native", help="native or numpy"),
     ) -> None:
         """Train a bidirectional LSTM on real data and show what was compiled."""
-        from symgraph_nn.demo import DEMOS, run_demo
+        from symgraph_nn.demos import DEMOS, run_demo
 
         if name not in DEMOS:
             raise typer.BadParameter(f"there is no demo {name!r}, but {', '.join(DEMOS)}")

@@ -25,7 +25,6 @@ from .ops.elementwise import (
     absolute,
     add,
     divide,
-    floor,
     floor_divide,
     maximum,
     minimum,
@@ -43,6 +42,7 @@ from .ops.reduce import max as largest
 from .ops.reduce import mean, var
 from .ops.reduce import min as smallest
 from .ops.reduce import sum as total_of
+from .ops.rounding import floor
 from .ops.shape import concatenate, expand_dims, flip, reshape, stack, transpose
 from .ops.softmax import log_softmax, logsumexp, softmax
 from .ops.special_functions import erf

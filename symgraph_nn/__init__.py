@@ -8,7 +8,7 @@ from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .gradients import clip_norm, clip_value, weight_decay
 from .history import History
 from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
-from .losses import binary_cross_entropy, cross_entropy, squared_error
+from .losses import accuracy, binary_cross_entropy, cross_entropy, squared_error
 from .module import Buffer, Module, buffer_updates
 from .recurrent import GRU, LSTM, RNN, Bidirectional, Recurrent
 from .rules import (
@@ -57,6 +57,7 @@ __all__ = [
     "MaxPool2D",
     "Sequential",
     # losses
+    "accuracy",
     "binary_cross_entropy",
     "cross_entropy",
     "squared_error",

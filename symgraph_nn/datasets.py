@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +19,7 @@ __all__ = [
     "japanese_vowels",
 ]
 
-_FOLDER = resources.files("symgraph_nn") / "data"
+_FOLDER = Path(__file__).parent / "data"
 
 
 class Sequences(NamedTuple):
@@ -46,7 +44,7 @@ def japanese_vowels() -> tuple[Sequences, Sequences]:
     12 LPC cepstrum coefficients a frame, 7 to 29 frames. Source: UCI Machine Learning Repository,
     "Japanese Vowels", Kudo, Toyama and Shimbo 1999; CC BY 4.0.
     """
-    with _open_arrays("japanese_vowels.npz") as data:
+    with np.load(_FOLDER / "japanese_vowels.npz") as data:
         frames, lengths = data["frames"], data["lengths"].astype(np.int64)
         speakers, n_train = data["speaker"].astype(np.int64), int(data["n_train"])
     steps = np.arange(lengths.max())
@@ -65,7 +63,7 @@ def basic_motions() -> tuple[Sequences, Sequences]:
     badminton, running, standing and walking. Source: UEA/UCR archive,
     "BasicMotions".
     """
-    with _open_arrays("basic_motions.npz") as data:
+    with np.load(_FOLDER / "basic_motions.npz") as data:
         x = data["series"].astype(np.float32).transpose(1, 0, 2)
         labels, n_train = data["activity"].astype(np.int64), int(data["n_train"])
     whole = Sequences(np.ascontiguousarray(x), np.ones(x.shape[:2], np.float32), labels)
@@ -77,9 +75,8 @@ def airline() -> np.ndarray:
 
     Source: Box and Jenkins, series G.
     """
-    text = (_FOLDER / "airline.csv").read_text("utf-8")
-    rows = list(csv.reader(text.splitlines()))
-    return np.array([float(row[-1]) for row in rows[1:] if row], np.float32)
+    path = _FOLDER / "airline.csv"
+    return np.loadtxt(path, np.float32, delimiter=",", skiprows=1, usecols=1)
 
 
 def eeg_eye_state(folder: str | os.PathLike) -> Recording:
@@ -103,11 +100,6 @@ def eeg_eye_state(folder: str | os.PathLike) -> Recording:
         return Recording(
             data["signal"].astype(np.float32), data["closed"].astype(np.int64), channels
         )
-
-
-def _open_arrays(name: str) -> np.lib.npyio.NpzFile:
-    with resources.as_file(_FOLDER / name) as path:
-        return np.load(path, allow_pickle=False)
 
 
 def _split(whole: Sequences, n_train: int) -> tuple[Sequences, Sequences]:

@@ -1,4 +1,4 @@
-"""Losses: each a scalar, the mean over the elements, or over the unmasked ones.
+"""Losses, and accuracy: each a scalar, the mean over the elements, or over the unmasked ones.
 
 A mask has the leading axes of what it masks, such as [time, batch]. Bools and zeros and ones
 choose; other floats weigh. What is masked may be anything, NaN and labels of -1 included.
@@ -22,7 +22,7 @@ from symgraph.errors import (
 
 from .checks import as_variable, check_float, check_sizes
 
-__all__ = ["binary_cross_entropy", "cross_entropy", "squared_error"]
+__all__ = ["accuracy", "binary_cross_entropy", "cross_entropy", "squared_error"]
 
 
 def squared_error(prediction: Any, target: Any, mask: Any = None) -> sg.Variable:
@@ -50,23 +50,7 @@ def cross_entropy(logits: Any, labels: Any, mask: Any = None) -> sg.Variable:
         check_sizes("cross_entropy", labels, logits, range(labels.ndim))
         probabilities = labels.astype(logits.dtype)
         return _mean(-sg.sum(probabilities * log_probabilities, axis=-1), mask, "cross_entropy")
-    if labels.ndim != logits.ndim - 1:
-        raise ShapeError(
-            explain(
-                f"cross_entropy: labels for {describe(logits)} have {logits.ndim - 1} axes, "
-                f"or {logits.ndim} where they are probabilities; found {describe(labels)}",
-                line=user_line(),
-            )
-        )
-    if labels.dtype.kind not in "iu":
-        raise DtypeError(
-            explain(
-                f"cross_entropy: labels are integers; found {describe(labels)}",
-                line=user_line(),
-                remedy="Convert them with .astype('int64'), or give probabilities [..., classes].",
-            )
-        )
-    check_sizes("cross_entropy", labels, logits, range(labels.ndim))
+    _check_labels("cross_entropy", logits, labels)
     return _mean(-_chosen(log_probabilities, labels, mask), mask, "cross_entropy")
 
 
@@ -81,6 +65,38 @@ def binary_cross_entropy(logits: Any, targets: Any, mask: Any = None) -> sg.Vari
     _refuse_normalised(z, "binary_cross_entropy", "sigmoid")
     t = t.astype(z.dtype)
     return _mean(sg.softplus(z) - t * z, mask, "binary_cross_entropy")
+
+
+def accuracy(logits: Any, labels: Any, mask: Any = None) -> sg.Variable:
+    """The share of positions whose largest logit is the label's, a float32 scalar; no gradient.
+
+    ``logits`` [..., classes] may as well be probabilities; ``labels`` are integers [...].
+    """
+    logits, labels = as_variable(logits, "accuracy"), as_variable(labels, "accuracy")
+    _check_labels("accuracy", logits, labels)
+    hits = sg.eq(sg.argmax(logits, axis=-1), labels)
+    return _mean(hits.astype("float32"), mask, "accuracy")
+
+
+def _check_labels(owner: str, logits: sg.Variable, labels: sg.Variable) -> None:
+    """Raise unless the labels are integers with the axes of the logits but that of the classes."""
+    if labels.ndim != logits.ndim - 1:
+        raise ShapeError(
+            explain(
+                f"{owner}: labels for {describe(logits)} have {logits.ndim - 1} axes; "
+                f"found {describe(labels)}",
+                line=user_line(),
+            )
+        )
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(
+            explain(
+                f"{owner}: labels are integers; found {describe(labels)}",
+                line=user_line(),
+                remedy="Convert them with .astype('int64').",
+            )
+        )
+    check_sizes(owner, labels, logits, range(labels.ndim))
 
 
 def _pair(owner: str, prediction: Any, target: Any) -> tuple[sg.Variable, sg.Variable]:

@@ -56,8 +56,11 @@ def _figures(history: History) -> str:
 
 
 @contextmanager
-def show_progress(total: int) -> Iterator[Progress]:
+def show_progress(total: int, *, shown: bool) -> Iterator[Progress]:
     """A bar of this many batches to report to, or lines where tqdm is not installed."""
+    if not shown:
+        yield Progress()
+        return
     try:
         tqdm = load_package("tqdm", "cli")
     except MissingPackage:

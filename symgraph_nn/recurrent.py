@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import ScanError, ShapeError, SymgraphTypeError, describe, explain, user_line
+from symgraph.errors import (
+    DtypeError,
+    ScanError,
+    ShapeError,
+    SymgraphTypeError,
+    describe,
+    explain,
+    user_line,
+)
 
 from .cells import GRUCell, LSTMCell, RNNCell, State
 from .checks import as_variable, check_axes, check_features, check_sizes
@@ -61,6 +69,7 @@ class Recurrent(Module):
         n_in = getattr(self.cell, "n_in", None)
         if isinstance(n_in, int):
             check_features(x, n_in, self)
+        self._check_dtype(x)
         initial = self.cell.initial_state(x.shape[1])
         if state is not None:
             initial = self._given_state(state, initial)
@@ -107,7 +116,7 @@ class Recurrent(Module):
     def _step(self, x_t: sg.Variable, state: State, n_states: int) -> list[sg.Variable]:
         """The cell's output and the parts of its new state."""
         result = self.cell.step(x_t, state)
-        if not isinstance(result, tuple) or len(result) != 2:
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise ScanError(
                 explain(
                     f"{self}: the step of a cell returns (output, state), not {result!r}",
@@ -124,6 +133,19 @@ class Recurrent(Module):
                 )
             )
         return [as_variable(value, self) for value in (output, *new)]
+
+    def _check_dtype(self, x: sg.Variable) -> None:
+        """Raise where the step would give a wider dtype than the state has."""
+        dtype = getattr(self.cell, "dtype", None)
+        if dtype is not None and np.result_type(x.dtype, dtype) != np.dtype(dtype):
+            raise DtypeError(
+                explain(
+                    f"{self}: a sequence of {dtype} is expected; found {describe(x)}",
+                    line=user_line(),
+                    remedy=f"Convert it with .astype('{dtype}'), or make the cell with "
+                    f"dtype='float64'.",
+                )
+            )
 
     def _given_state(self, state: State, initial: State) -> State:
         """The state that the user gave, in the form that the cell has it."""

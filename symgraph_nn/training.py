@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,11 +105,7 @@ def fit(
     if resume is not None and Path(resume).exists():
         session.restore(resume)
     first = len(session.history) + 1
-    with (
-        show_progress((epochs + 1 - first) * rows.count)
-        if progress
-        else nullcontext(Progress()) as bar
-    ):
+    with show_progress((epochs + 1 - first) * rows.count, shown=progress) as bar:
         for epoch in range(first, epochs + 1):
             if patience is not None and session.is_stale(patience):
                 break

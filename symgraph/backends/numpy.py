@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.graph import Graph
-from ..core.locks import give_lock
+from ..core.processes import give_lock
 from ..core.op import Op
 from ..core.variable import CONSTANT, Variable
 from ..scan.op import SCAN

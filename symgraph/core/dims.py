@@ -9,10 +9,11 @@ split axis add up to the whole again.
 from __future__ import annotations
 
 import itertools
-import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Union
+
+from .processes import origin
 
 __all__ = [
     "Atom",
@@ -129,9 +130,6 @@ Size = Union[int, Dim]
 
 _interned: weakref.WeakValueDictionary[tuple, Dim] = weakref.WeakValueDictionary()
 _counter = itertools.count()
-# Unknown sizes of two processes must stay apart when one unpickles what the other wrote.
-_origin = [os.urandom(6).hex()]
-os.register_at_fork(after_in_child=lambda: _origin.__setitem__(0, os.urandom(6).hex()))
 
 
 def named_size(name: str) -> Dim:
@@ -141,7 +139,8 @@ def named_size(name: str) -> Dim:
 
 def fresh_size() -> Dim:
     """A size that is known to equal nothing else."""
-    return atom_size(("unknown", _origin[0], next(_counter)))
+    # Those of two processes must stay apart when one unpickles what the other wrote.
+    return atom_size(("unknown", origin(), next(_counter)))
 
 
 def floor_div(numerator: Size, denominator: Size) -> Size:

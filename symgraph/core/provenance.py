@@ -35,7 +35,10 @@ __all__ = [
 
 _DEPTH = 8
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_OWN = (_PACKAGE + os.sep, os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn") + os.sep)
+_LAYERS = os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn")
+_OWN = (_PACKAGE + os.sep, _LAYERS + os.sep, "<frozen")
+# The demonstrations are a user's programs.
+_DEMOS = os.path.join(_LAYERS, "demos") + os.sep
 
 
 class Line(NamedTuple):
@@ -60,7 +63,7 @@ def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
     found: list[Line] = []
     while frame is not None and len(found) < depth:
         code = frame.f_code
-        if not code.co_filename.startswith(_OWN) and not code.co_filename.startswith("<frozen"):
+        if not code.co_filename.startswith(_OWN) or code.co_filename.startswith(_DEMOS):
             found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back
     return tuple(found)

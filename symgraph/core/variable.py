@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import provenance
-from .errors import SymbolicValueError, SymgraphTypeError, UpdateError, explain
-from .locks import give_lock
+from .errors import (
+    SymbolicValueError,
+    SymgraphError,
+    SymgraphTypeError,
+    UpdateError,
+    explain,
+)
+from .processes import after_fork, give_lock, origin
 from .op import Op
 from .types import TensorType, Type, as_dtype, tensor_type
 
@@ -167,13 +172,25 @@ class Variable:
 class SharedVariable(Variable):
     """A variable with a value that stays between calls; the value is never part of the graph."""
 
-    __slots__ = ("_lock", "_value", "default_update")
+    __slots__ = ("_lock", "_update", "_value")
 
     _value: np.ndarray
     _lock: Any
-    # The expression that a compiled function stores here after each call where the user gives
-    # none: how a stream of random numbers advances.
-    default_update: Variable | None
+    # What `dump` made of the default update: the expression itself is made of this variable, and
+    # the table, whose keys hold the inputs of living nodes, would keep both for ever.
+    _update: tuple | None
+
+    @property
+    def default_update(self) -> Variable | None:
+        """What a compiled function stores here after each call where the user gives no update.
+
+        How a stream of random numbers advances.
+        """
+        return None if self._update is None else load(*self._update)[0]
+
+    @default_update.setter
+    def default_update(self, update: Variable | None) -> None:
+        self._update = None if update is None else dump([update])
 
     def get_value(self) -> np.ndarray:
         """A copy of the value; an array, of no dimensions for a scalar."""
@@ -209,10 +226,10 @@ class SharedVariable(Variable):
 
     def __reduce__(self) -> tuple[Callable, tuple, Any]:
         # The update comes after the variable, for it is made of it.
-        return _load_shared, (self.get_value(), self.name), self.default_update
+        return _load_shared, (self.get_value(), self.name), self._update
 
-    def __setstate__(self, default_update: Variable) -> None:
-        self.default_update = default_update
+    def __setstate__(self, update: tuple) -> None:
+        self._update = update
 
     def __deepcopy__(self, memo: dict) -> SharedVariable:
         copy = _load_shared(self.get_value(), self.name)
@@ -232,7 +249,7 @@ class Leaf:
 
     def __new__(cls, key: tuple[str, int] | None = None) -> Leaf:
         if key is None:
-            key = (_origin[0], next(_leaf_counter))
+            key = (origin(), next(_leaf_counter))
         found = _leaves.get(key)
         if found is None:
             found = object.__new__(cls)
@@ -290,8 +307,6 @@ def _digest(array: np.ndarray) -> bytes:
 
 _leaf_counter = itertools.count()
 _serials = itertools.count()
-_origin = [os.urandom(6).hex()]
-os.register_at_fork(after_in_child=lambda: _origin.__setitem__(0, os.urandom(6).hex()))
 _leaves: weakref.WeakValueDictionary[tuple, Leaf] = weakref.WeakValueDictionary()
 
 
@@ -303,14 +318,22 @@ class _Reference(weakref.ref):
     key: tuple
 
 
-_table: dict[tuple, _Reference] = {}
-# Reentrant: the collector may free a node, and so remove it, while this thread adds one.
-_table_lock = threading.RLock()
-os.register_at_fork(after_in_child=lambda: globals().__setitem__("_table_lock", threading.RLock()))
+class _Table(dict[tuple, _Reference]):
+    """The nodes by key, and the lock under which they come and go.
+
+    Reentrant: the collector may free a node, and so remove it, while this thread adds one.
+    """
+
+    _lock: Any
+
+
+_table = _Table()
+_table._lock = threading.RLock()
+after_fork(lambda: setattr(_table, "_lock", threading.RLock()))
 
 
 def _forget(reference: _Reference) -> None:
-    with _table_lock:
+    with _table._lock:
         if _table.get(reference.key) is reference:
             del _table[reference.key]
 
@@ -337,7 +360,7 @@ def _insert(kind: type[Variable], key: tuple, inferred: Type) -> Variable:
     made.serial = next(_serials)
     reference = _Reference(made, _forget)
     reference.key = key
-    with _table_lock:
+    with _table._lock:
         previous = _table.get(key)
         other = previous() if previous is not None else None
         if other is not None:  # another thread was faster
@@ -500,12 +523,23 @@ def load(records: list, lines: list, positions: list[int]) -> list[Variable]:
             made.append(record)
             continue
         op, inputs, params, name = record
-        variable = node(op, tuple(made[i] for i in inputs), params)
+        variable = _load_node(op, [made[i] for i in inputs], params)
         if name is not None:
             provenance.set_name(variable, name)
         provenance.set_lines(variable, line)
         made.append(variable)
     return [made[position] for position in positions]
+
+
+def _load_node(op: Op, inputs: Sequence[Variable], params: tuple) -> Variable:
+    try:
+        return node(op, inputs, params)
+    except SymgraphError:
+        # A size that depends on data is another unknown in another process, so that a loop's body
+        # may not fit what it is given: made again, it does.
+        if op.build is None:
+            raise
+        return op.build(inputs, *params)
 
 
 def _load_one(records: list, lines: list, positions: list[int]) -> Variable:
@@ -520,7 +554,7 @@ def _load_shared(value: np.ndarray, name: str | None) -> SharedVariable:
     assert isinstance(made, SharedVariable)
     made._value = np.array(value, order="C")
     give_lock(made)
-    made.default_update = None
+    made._update = None
     provenance.record(made)
     if name is not None:
         provenance.set_name(made, name)
@@ -537,7 +571,7 @@ def _copy_deeply(variable: Variable, memo: dict) -> Variable:
             copies[v] = v.__deepcopy__(memo) if copied is None else copied
         else:
             inputs = tuple(copies[x] for x in v.inputs)
-            copies[v] = v if inputs == v.inputs else node(v.op, inputs, v.params)
+            copies[v] = v if inputs == v.inputs else _load_node(v.op, inputs, v.params)
     memo[id(variable)] = copies[variable]
     return copies[variable]
 

@@ -25,7 +25,8 @@ from .create import ones_like
 from .elementwise import divide
 from .linalg import matmul
 from .promotion import as_variable, promote_arguments
-from .shape import pad, reshape
+from .reshape import product_of, reshape
+from .shape import pad
 from .sizes import shape_of, shape_operands, unify_axis
 
 __all__ = ["OVERLAP_ADD", "WINDOWS", "average_pool", "conv1d", "conv2d", "max_pool", "windows"]
@@ -200,9 +201,10 @@ def _convolve(
     counts = shape_of(parts)[: 1 + n]
     if groups == 1:
         parts, kernel = unify_axis([parts, filters], [parts.ndim - 1, n], function)
-        width = np.prod(sizes, dtype=int) * shape_of(kernel)[-2]
+        width = product_of(shape_of(kernel)[:-1])
         product = matmul(
-            reshape(parts, (-1, width)), reshape(kernel, (width, shape_of(kernel)[-1]))
+            reshape(parts, (product_of(counts), width)),
+            reshape(kernel, (width, shape_of(kernel)[-1])),
         )
         return reshape(product, (*counts, shape_of(kernel)[-1]))
     # A stack of products, one for each group.
@@ -212,7 +214,8 @@ def _convolve(
     kernel = reshape(filters, (*sizes, channels, groups, outputs // groups))
     right = rearrange(kernel, [1 + n, *range(1 + n), 2 + n])
     product = matmul(
-        reshape(left, (groups, -1, width)), reshape(right, (groups, width, outputs // groups))
+        reshape(left, (groups, product_of(counts), width)),
+        reshape(right, (groups, width, outputs // groups)),
     )
     return reshape(rearrange(product, [1, 0, 2]), (*counts, outputs))
 

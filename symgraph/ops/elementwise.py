@@ -1,8 +1,8 @@
 """Arithmetic and choice, element by element; and how masked cotangents stay masked.
 
 Gradients at kinks: `absolute` gives 0 at 0; equal operands of `maximum` and `minimum` share the
-gradient equally; `clip` passes it at its bounds. Functions that are piecewise constant on floats
-(`sign`, `floor`, `ceil`, `trunc`, `rint`, `floor_divide`) have a gradient of zero.
+gradient equally; `clip` passes it at its bounds; `sign` and `floor_divide`, being piecewise
+constant, have a gradient of zero.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import DtypeError
+from ..core import provenance
+from ..core.errors import DtypeError, ShapeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
 from ..core.variable import CONSTANT, Variable, make_constant, node
@@ -40,11 +41,10 @@ __all__ = [
     "add_cotangents",
     "astype",
     "cast",
-    "ceil",
     "clip",
     "divide",
-    "floor",
     "floor_divide",
+    "ifelse",
     "masked",
     "maximum",
     "minimum",
@@ -54,14 +54,11 @@ __all__ = [
     "negative",
     "positive",
     "remainder",
-    "rint",
-    "round",
     "scale",
     "sign",
     "square",
     "subtract",
     "true_divide",
-    "trunc",
     "where",
     "zero_like",
 ]
@@ -102,6 +99,28 @@ WHERE = Op(
 def where(condition: Any, x: Any, y: Any) -> Variable:
     """``x`` where the condition holds, elsewhere ``y``; gradients reach the branch taken only."""
     return _build_where((condition, x, y))
+
+
+def ifelse(condition: Any, x: Any, y: Any) -> Variable:
+    """``x`` if the scalar condition holds, else ``y``, of one type; gradients reach that one only.
+
+    Both are computed.
+    """
+    condition = as_variable(condition, "ifelse")
+    if condition.ndim != 0:
+        raise ShapeError(
+            explain(
+                f"ifelse: the condition is a scalar, not {provenance.describe(condition)}",
+                line=provenance.user_line(),
+                remedy="sg.where chooses element by element.",
+            )
+        )
+    chosen = where(condition, x, y)
+    if any(isinstance(v, Variable) and v.ndim != chosen.ndim for v in (x, y)):
+        raise ShapeError(
+            explain("ifelse: both values have one number of axes", line=provenance.user_line())
+        )
+    return chosen
 
 
 def zero_like(x: Variable) -> Variable:
@@ -281,13 +300,9 @@ def absolute(x: Any) -> Variable:
     return ABSOLUTE(x)
 
 
-# --- steps: whole numbers near a value ----------------------------------------------------------
+# --- whole parts --------------------------------------------------------------------------------
 
 SIGN = elementwise("sign", lambda m, x: m.sign(x), traits=["step"])
-FLOOR = elementwise("floor", lambda m, x: m.floor(x), operands="float", traits=["step"])
-CEIL = elementwise("ceil", lambda m, x: m.ceil(x), operands="float", traits=["step"])
-TRUNC = elementwise("trunc", lambda m, x: m.trunc(x), operands="float", traits=["step"])
-RINT = elementwise("rint", lambda m, x: m.rint(x), operands="float", traits=["step"])
 FLOOR_DIVIDE = elementwise(
     "floor_divide",
     lambda m, x, y: m.floor_divide(x, y),
@@ -308,43 +323,6 @@ REMAINDER = elementwise(
 def sign(x: Any) -> Variable:
     """-1, 0 or 1 by the sign of each element; NaN for NaN."""
     return SIGN(x)
-
-
-def _step(op: Op, x: Any) -> Variable:
-    """The step function of ``x``; integers are whole already."""
-    x = as_variable(x, op.name)
-    return op(x) if x.dtype.kind == "f" else x
-
-
-def floor(x: Any) -> Variable:
-    """The largest whole number that is not above each element; integers as they are."""
-    return _step(FLOOR, x)
-
-
-def ceil(x: Any) -> Variable:
-    """The smallest whole number that is not below each element; integers as they are."""
-    return _step(CEIL, x)
-
-
-def trunc(x: Any) -> Variable:
-    """Each element without its fraction; integers as they are."""
-    return _step(TRUNC, x)
-
-
-def rint(x: Any) -> Variable:
-    """The nearest whole number, the even one for halves, as a float."""
-    return RINT(x)
-
-
-def round(x: Any, decimals: int = 0) -> Variable:
-    """Each element rounded to so many decimals, halves to even; integers as they are."""
-    x = as_variable(x, "round")
-    if x.dtype.kind != "f" or decimals == 0:
-        return _step(RINT, x)
-    power = 10.0 ** (decimals if decimals > 0 else -decimals)
-    if decimals > 0:
-        return divide(rint(multiply(x, power)), power)
-    return multiply(rint(divide(x, power)), power)
 
 
 def floor_divide(x: Any, y: Any) -> Variable:
@@ -466,25 +444,3 @@ def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -
 
 
 abs = absolute
-
-
-def ifelse(condition: Any, x: Any, y: Any) -> Variable:
-    """``x`` if the scalar condition holds, else ``y``, of one type; gradients reach that one only.
-
-    Both are computed.
-    """
-    condition = as_variable(condition, "ifelse")
-    if condition.ndim != 0:
-        raise ShapeError(
-            explain(
-                f"ifelse: the condition is a scalar, not {provenance.describe(condition)}",
-                line=provenance.user_line(),
-                remedy="sg.where chooses element by element.",
-            )
-        )
-    chosen = where(condition, x, y)
-    if any(isinstance(v, Variable) and v.ndim != chosen.ndim for v in (x, y)):
-        raise ShapeError(
-            explain("ifelse: both values have one number of axes", line=provenance.user_line())
-        )
-    return chosen

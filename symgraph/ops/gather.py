@@ -18,12 +18,12 @@ from ..core.errors import CallError, DtypeError, IndexRangeError, ShapeError, ex
 from ..core.op import Op
 from ..core.types import TensorType, format_shape, is_integer, tensor_type
 from ..core.variable import Variable, constant_value, make_constant, node
-from .broadcast import broadcast_shapes, broadcast_to, rearrange, reduce_sum, unify_shapes
+from .broadcast import broadcast_shapes, rearrange, reduce_sum, unify_shapes
 from .comparison import eq
 from .create import iota, zeros, zeros_like
 from .elementwise import where
 from .promotion import cast_to
-from .shape import reshape
+from .reshape import fit, product_of, reshape
 from .sizes import check_size, shape_of, size_of
 
 __all__ = [
@@ -167,10 +167,7 @@ def _last_ones(changed: Variable) -> Variable:
     place = place_of(axes)
     ndim = max(index.ndim for index in indices)
     common = shape_of(values)[place : place + ndim]
-    total: Any = 1
-    for entry in common:
-        total = entry if isinstance(total, int) and total == 1 else total * entry
-    numbers = reshape(iota(total), common)
+    numbers = reshape(iota(product_of(common)), common)
     owners = node(
         SCATTER_SET,
         (zeros([shape_of(x)[axis] for axis in axes], "int64"), numbers, *indices),
@@ -189,19 +186,11 @@ def _build_gather(inputs: Sequence[Variable], axes: tuple[int, ...]) -> Variable
     return node(GATHER, (x, *unify_shapes(indices, "indexing")), (axes,))
 
 
-def _build_scatter(op_name: str) -> Any:
-    def build(inputs: Sequence[Variable], axes: tuple[int, ...]) -> Variable:
-        x, values, *indices = inputs
-        part = _build_gather((x, *indices), axes)
-        indices = part.inputs[1:]
-        values = cast_to(values, x.dtype)
-        if values.type.shape != part.type.shape:
-            _, values = unify_shapes([part, values], op_name)
-            values = broadcast_to(values, shape_of(part))
-        op = SCATTER_SET if op_name == "scatter_set" else SCATTER_ADD
-        return node(op, (x, values, *indices), (axes,))
-
-    return build
+def _build_scatter(op: Op, inputs: Sequence[Variable], axes: tuple[int, ...]) -> Variable:
+    x, values, *indices = inputs
+    part = _build_gather((x, *indices), axes)
+    values = fit(cast_to(values, x.dtype), part, op.name)
+    return node(op, (x, values, *part.inputs[1:]), (axes,))
 
 
 # The elements of x at the index arrays, one for each of the (ascending) axes.
@@ -220,7 +209,7 @@ SCATTER_SET = Op(
     _infer_scatter,
     _evaluate_scatter_set,
     _vjp_scatter_set,
-    build=_build_scatter("scatter_set"),
+    build=lambda inputs, axes: _build_scatter(SCATTER_SET, inputs, axes),
     params=("axes",),
     traits=frozenset({"traced"}),
 )
@@ -230,7 +219,7 @@ SCATTER_ADD = Op(
     _infer_scatter,
     _evaluate_scatter_add,
     _vjp_scatter_add,
-    build=_build_scatter("scatter_add"),
+    build=lambda inputs, axes: _build_scatter(SCATTER_ADD, inputs, axes),
     params=("axes",),
     traits=frozenset({"traced"}),
 )
@@ -247,7 +236,7 @@ def scatter(
 ) -> Variable:
     """``x`` with values, which are broadcast, stored at or added to the elements."""
     check_indices(x, indices, axes)
-    return op.build((x, values, *indices), tuple(axes))  # type: ignore[misc]
+    return _build_scatter(op, (x, values, *indices), tuple(axes))
 
 
 def check_indices(x: Variable, indices: Sequence[Variable], axes: Sequence[int]) -> None:
@@ -297,7 +286,5 @@ def merge_axes(x: Variable, mask: Variable, axis: int) -> Variable:
     if mask.ndim == 1:
         return x
     sizes = shape_of(x)
-    total: Any = 1
-    for entry in sizes[axis : axis + mask.ndim]:
-        total = entry if isinstance(total, int) and total == 1 else total * entry
-    return reshape(x, (*sizes[:axis], total, *sizes[axis + mask.ndim :]))
+    end = axis + mask.ndim
+    return reshape(x, (*sizes[:axis], product_of(sizes[axis:end]), *sizes[end:]))

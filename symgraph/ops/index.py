@@ -16,13 +16,13 @@ from ..core import provenance
 from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError, explain
 from ..core.types import is_float, is_integer
 from ..core.variable import Variable, constant_value
-from . import broadcast
-from .broadcast import rearrange, unify_shapes
+from .broadcast import rearrange
 from .create import iota
 from .elementwise import floor_divide, maximum, minimum, remainder
 from .gather import SCATTER_ADD, SCATTER_SET, flat_nonzero, gather, merge_axes, place_of, scatter
 from .promotion import as_variable, cast_to, is_weak
-from .shape import normalise_axis, ravel, reshape, stack
+from .reshape import fit, reshape
+from .shape import normalise_axis, ravel, stack
 from .sizes import as_scalar, shape_of, size_of
 from .slices import SYMBOL, At, Entry, Span, add_slice, bound, read_slice, set_slice
 
@@ -64,7 +64,7 @@ class Part:
         part = self.read()
         sliced = read_slice(self.x, self.entries, self.symbols)
         if part is not sliced:
-            value = _fit(value, part)
+            value = fit(value, part, "add_at" if adding else "set")
         if not self.arrays:
             value = _undo(value, self._order(sliced.ndim, [], 0), sliced.ndim)
             change = add_slice if adding else set_slice
@@ -115,12 +115,6 @@ def _common_ndim(indices: Sequence[Variable]) -> int:
     return max(index.ndim for index in indices)
 
 
-def _fit(value: Variable, part: Variable) -> Variable:
-    """The value broadcast to the part."""
-    _, value = unify_shapes([part, value], "set")
-    return broadcast.broadcast_to(value, shape_of(part))
-
-
 def _undo(value: Variable, order: Sequence[int | None], ndim: int) -> Variable:
     """The value with its axes where they were before they were put into this order."""
     if list(order) == list(range(ndim)):
@@ -140,6 +134,8 @@ def part_of(x: Variable, index: Any) -> Part:
     axis = 0  # of x
     target = 0  # of the sliced x
     for position, item in enumerate(items):
+        if item is Ellipsis:
+            continue
         if item is None:
             part.layout.append(None)
         elif isinstance(item, slice):
@@ -202,7 +198,10 @@ def _bad_index(found: str) -> DtypeError:
 
 
 def _complete(x: Variable, items: list[Any]) -> list[Any]:
-    """The items with an ellipsis, and what is missing at the end, written out."""
+    """The items with whole axes put in after the ellipsis, or at the end.
+
+    The ellipsis stays: NumPy has it part arrays from each other even where it stands for no axis.
+    """
     covered = sum(
         item.ndim if isinstance(item, Variable) and item.dtype.kind == "b" else 1
         for item in items
@@ -218,10 +217,8 @@ def _complete(x: Variable, items: list[Any]) -> list[Any]:
                 line=provenance.user_line(),
             )
         )
-    everything = [slice(None)] * missing
-    if not dots:
-        return items + everything
-    return items[: dots[0]] + everything + items[dots[0] + 1 :]
+    end = dots[0] + 1 if dots else len(items)
+    return items[:end] + [slice(None)] * missing + items[end:]
 
 
 def _span(item: slice, x: Variable, axis: int, symbols: list[Variable]) -> Entry:

@@ -18,7 +18,8 @@ from .create import iota, zeros
 from .elementwise import add, maximum, minimum, multiply
 from .gather import SCATTER_SET, gather, scatter
 from .promotion import as_variable, promote_arguments
-from .shape import normalise_axes, reshape
+from .reshape import product_of, reshape
+from .shape import normalise_axes
 from .sizes import check_size, shape_of, unify_axis
 
 __all__ = [
@@ -76,9 +77,15 @@ def _vjp_matmul(result: Variable, cotangent: Variable) -> list[Variable | None]:
     x, y = result.inputs
     by_x = unbroadcast(node(MATMUL, (cotangent, _transposed(y))), x.type)
     if y.ndim == 2 and x.ndim > 2:  # one product over all the rows, not a sum of products
-        rows, cotangent_rows = (reshape(v, (-1, shape_of(v)[-1])) for v in (x, cotangent))
+        rows, cotangent_rows = _rows(x), _rows(cotangent)
         return [by_x, node(MATMUL, (_transposed(rows), cotangent_rows))]
     return [by_x, unbroadcast(node(MATMUL, (_transposed(x), cotangent)), y.type)]
+
+
+def _rows(x: Variable) -> Variable:
+    """All the rows of a stack of matrices as one matrix."""
+    *stacked, columns = shape_of(x)
+    return reshape(x, (product_of(stacked), columns))
 
 
 def _transposed(x: Variable) -> Variable:
@@ -395,10 +402,4 @@ def _grouped(term: Labelled, stacked: list[str], rows: list[str], columns: list[
         return moved
     sizes = shape_of(moved)
     n, m = len(stacked), len(stacked) + len(rows)
-    total: list[Any] = []
-    for group in (sizes[n:m], sizes[m:]):
-        size: Any = 1
-        for s in group:
-            size = s if isinstance(size, int) and size == 1 else size * s
-        total.append(size)
-    return reshape(moved, (*sizes[:n], *total))
+    return reshape(moved, (*sizes[:n], product_of(sizes[n:m]), product_of(sizes[m:])))

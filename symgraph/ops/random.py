@@ -32,7 +32,8 @@ from .elementwise import add, multiply, negative, subtract, where
 from .index import get
 from .promotion import as_variable, cast_to, is_weak, to_float
 from .reduce import argmax
-from .shape import normalise_axis, reshape, stack
+from .reshape import product_of, reshape
+from .shape import normalise_axis, stack
 from .sizes import shape_of, shape_operands
 from .special_functions import erfinv
 from .transcendental import log
@@ -99,10 +100,7 @@ def _expand_bits(bits: Variable) -> Variable:
     template, domain = bits.params
     rest = iter(symbols)
     shape = [next(rest) if size is None else size for size in template]
-    total: Any = 1
-    for size in shape:
-        total = size if isinstance(total, int) and total == 1 else total * size
-    number = iota(total, _UINT32)
+    number = iota(product_of(shape), _UINT32)
     blocks = right_shift(number, np.uint32(1))
     first, second = threefry(
         get(key_variable, 0), get(key_variable, 1), make_constant(np.uint32(domain)), blocks

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import Size, floor_div, known_different, product
-from ..core.errors import CallError, DtypeError, ShapeError, SymgraphTypeError, explain
+from ..core.dims import Size
+from ..core.errors import DtypeError, ShapeError, SymgraphTypeError, explain
 from ..core.op import Op
-from ..core.types import TensorType, format_shape, is_integer
+from ..core.types import TensorType, is_integer
 from ..core.variable import Variable, constant_value, node
-from .broadcast import broadcast_to, rearrange, template_numbers, template_sizes
+from .broadcast import broadcast_to, rearrange
 from .elementwise import maximum, negative, remainder
 from .promotion import as_variable, cast_to, promote_arguments
-from .sizes import as_scalar, shape_of, shape_operands, unify_axis
+from .reshape import RESHAPE, product_of, reshape
+from .sizes import as_scalar, shape_of, unify_axis
 from .slices import At, Span, read_slice, slice_axis
 
 __all__ = [
@@ -63,10 +64,7 @@ def size(x: Any, axis: int | None = None) -> Any:
     x = as_variable(x, "size")
     if axis is not None:
         return shape_of(x)[normalise_axis(axis, x.ndim, "size")]
-    total: Any = 1
-    for entry in shape_of(x):
-        total = entry if isinstance(total, int) and total == 1 else total * entry
-    return total
+    return product_of(shape_of(x))
 
 
 def normalise_axis(axis: Any, ndim: int, function: str) -> int:
@@ -96,88 +94,7 @@ def normalise_axes(axes: Any, ndim: int, function: str) -> list[int]:
     return found
 
 
-# --- reshape ------------------------------------------------------------------------------------
-
-
-def _infer_reshape(inputs: Sequence[Variable], template: tuple[int | None, ...]) -> TensorType:
-    x, *symbols = inputs
-    sizes = template_sizes(template, symbols)
-    total = product(x.type.shape)
-    if -1 in template:
-        rest = product(s for s, entry in zip(sizes, template, strict=True) if entry != -1)
-        sizes[template.index(-1)] = floor_div(total, rest)
-        if isinstance(total, int) and isinstance(rest, int) and (total % rest if rest else True):
-            raise _unfit(x, template, sizes)
-    elif known_different(total, product(sizes)):
-        raise _unfit(x, template, sizes)
-    return x.type.with_shape(sizes)
-
-
-def _unfit(x: Variable, template: Sequence[int | None], sizes: Sequence[Size]) -> ShapeError:
-    wanted = [-1 if entry == -1 else s for s, entry in zip(sizes, template, strict=True)]
-    return ShapeError(
-        explain(
-            f"reshape: {provenance.describe(x)} does not have the number of elements of shape "
-            f"{format_shape(wanted)}",
-            line=provenance.user_line(),
-        )
-    )
-
-
-def _evaluate_reshape(arrays: Sequence[np.ndarray], template: tuple[int | None, ...]) -> np.ndarray:
-    x, *symbols = arrays
-    sizes = template_numbers(template, symbols)
-    try:
-        return x.reshape(sizes)
-    except ValueError:
-        raise CallError(
-            f"reshape: an array of shape {x.shape} does not have the number of elements of shape "
-            f"{tuple(sizes)}"
-        ) from None
-
-
-def _vjp_reshape(reshaped: Variable, cotangent: Variable) -> list[Variable | None]:
-    x, *symbols = reshaped.inputs
-    return [reshape(cotangent, shape_of(x)), *([None] * len(symbols))]
-
-
-# The elements in another shape; one entry of the template may be -1: whatever is left.
-RESHAPE = Op(
-    "reshape",
-    _infer_reshape,
-    _evaluate_reshape,
-    _vjp_reshape,
-    params=("template",),
-    traits=frozenset({"view", "traced"}),
-)
-
-
-def reshape(x: Any, shape: Any) -> Variable:
-    """``x`` in another shape of as many elements; one size may be -1: whatever is left.
-
-    Sizes are ints or integer scalars. A number of elements that is known to differ is a
-    `ShapeError` now, one that turns out to differ a `CallError` at the call.
-    """
-    x = as_variable(x, "reshape")
-    template, symbols, sizes = shape_operands(shape, "reshape")
-    if template.count(-1) > 1 or any(entry is not None and entry < -1 for entry in template):
-        raise ShapeError(
-            explain(
-                f"reshape: a shape has sizes of at least 0 and at most one -1, not {shape}",
-                line=provenance.user_line(),
-            )
-        )
-    if -1 in template:
-        inferred = _infer_reshape((x, *symbols), template).shape
-        at = template.index(-1)
-        known = inferred[at]
-        # A number is exact: [T, 40] as (T, -1) is (T, 40), for T = 0 too.
-        if isinstance(known, int) and product(inferred) == product(x.type.shape):
-            template = (*template[:at], known, *template[at + 1 :])
-        sizes = inferred
-    if sizes == x.type.shape:
-        return x
-    return node(RESHAPE, (x, *symbols), (template,))
+# --- axes joined ---------------------------------------------------------------------------------
 
 
 def ravel(x: Any) -> Variable:

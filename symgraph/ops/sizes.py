@@ -33,6 +33,7 @@ __all__ = [
     "SIZE",
     "carry_size",
     "check_size",
+    "known_size",
     "is_size",
     "preferred_size",
     "shape_of",
@@ -91,6 +92,17 @@ size_rule("cast", lambda a: a)
 
 def size_of(scalar: Variable) -> Size:
     """The size that an integer scalar stands for; an unknown one, always the same, if need be."""
+    size = _meaning(scalar, ask=True)
+    assert size is not None
+    return size
+
+
+def known_size(scalar: Variable) -> Size | None:
+    """The size that an integer scalar stands for; None where no type depends on it so far."""
+    return _meaning(scalar, ask=False)
+
+
+def _meaning(scalar: Variable, *, ask: bool) -> Size | None:
     known: dict[Variable, Size] = {}
     stack = [scalar]
     while stack:
@@ -103,6 +115,8 @@ def size_of(scalar: Variable) -> Size:
         elif (value := constant_value(v)) is not None and value.shape == ():
             known[v] = int(value)
         elif v in _opaque or (rule := _rule_for(v)) is None:
+            if not ask and v not in _opaque:
+                return None
             known[v] = _opaque.setdefault(v, fresh_size())
         else:
             missing = [x for x in v.inputs if x not in known]
@@ -132,13 +146,11 @@ def carry_size(old: Variable, new: Variable) -> bool:
         return True
     if old.type.shape != () or not is_integer(old.dtype):
         return True
-    size = _opaque.get(old)
-    if size is None:
-        # Either nobody asked for its size, or it follows from other sizes.
-        asked = old.op is SIZE or _rule_for(old) is not None
-        return not asked or size_of(old) == size_of(new)
-    if new.op is SIZE or constant_value(new) is not None or _rule_for(new) is not None:
-        return size_of(new) == size
+    size = known_size(old)
+    if size is None or known_size(new) == size:
+        return True
+    if is_size(new) or constant_value(new) is not None:
+        return False
     return _opaque.setdefault(new, size) is size
 
 

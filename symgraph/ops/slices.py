@@ -21,10 +21,11 @@ from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeE
 from ..core.op import Op
 from ..core.types import TensorType, format_shape, is_integer
 from ..core.variable import Variable, constant_value, make_constant, node
-from .broadcast import broadcast_to, unify_shapes
+from .broadcast import broadcast_to
 from .comparison import less
 from .elementwise import add, maximum, minimum, where
 from .promotion import cast_to
+from .reshape import fit
 from .sizes import SIZE, as_scalar, carry_size, shape_of, size_of
 
 __all__ = [
@@ -248,10 +249,7 @@ def _change(
 ) -> Variable:
     """The node that stores or adds values, which are unified with the part that they go to."""
     part = node(SLICE, (x, *symbols), (tuple(entries),))
-    values = cast_to(values, x.dtype)
-    if values.type.shape != part.type.shape:
-        _, values = unify_shapes([part, values], op.name)
-        values = broadcast_to(values, shape_of(part))
+    values = fit(cast_to(values, x.dtype), part, op.name)
     return node(op, (x, values, *symbols), (tuple(entries),))
 
 
@@ -353,14 +351,14 @@ def bound(edge: Any, x: Variable, axis: int, *, after: bool = False) -> Any:
     edge = cast_to(edge, _INT64)
     if _is_size(edge):
         return add(edge, 1) if after else edge
-    return _clipped(edge, x, axis, after)
+    return _clipped(edge, x, axis, after=after)
 
 
 # The first clipped edge for each size, scalar and side: later ones stand for the same size.
 _first_clipped: weakref.WeakValueDictionary[tuple, Variable] = weakref.WeakValueDictionary()
 
 
-def _clipped(edge: Variable, x: Variable, axis: int, after: bool) -> Variable:
+def _clipped(edge: Variable, x: Variable, axis: int, *, after: bool) -> Variable:
     """NumPy's meaning of a bound that may turn out negative, or too large."""
     length = axis_size(x, axis)
     moved = add(edge, 1) if after else edge

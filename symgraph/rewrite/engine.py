@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from ..core import provenance
 from ..core.errors import GraphError
 from ..core.graph import Graph, rebuild
+from ..core.op import Op
 from ..core.variable import Variable
 from ..ops.sizes import carry_size
 
-__all__ = ["Pass", "Rebuild", "Rule", "RuleSet", "fixpoint", "rule", "sweep"]
+__all__ = ["Rebuild", "Rule", "RuleSet", "rule", "sweep"]
 
 Apply = Callable[[Variable], "Variable | None"]
 Rebuild = Callable[[Variable, Sequence[Variable]], Variable]
 
 # Rules that keep making new work for one another are a mistake in the rules; say so in the end.
 _CHANGES_PER_NODE = 100
-_MAX_SWEEPS = 10
 
 
 @dataclass(frozen=True)
@@ -41,35 +41,47 @@ class Rule:
     apply: Apply
     formula: str = ""
     """The rewrite as a formula, such as ``log(exp(x)) → x``."""
+    reads: tuple[str, ...] = ()
+    """Ops of which one of the inputs has to be, for the rule to apply; none if that is open."""
 
     def __repr__(self) -> str:
         return f"Rule({self.name}: {self.formula})"
 
 
-def rule(*ops: str) -> Callable[[Apply], Rule]:
-    """A decorator that makes a function a rule for these ops; its docstring is the formula."""
+def rule(*ops: str, reads: tuple[str, ...] = ()) -> Callable[[Apply], Rule]:
+    """A decorator that makes a function a rule for these ops; its docstring is the formula.
+
+    Where ``reads`` are given the function is called only if an input is of one of those ops.
+    """
 
     def decorate(function: Apply) -> Rule:
         formula = (function.__doc__ or "").strip().split("\n")[0].rstrip(".")
-        return Rule(function.__name__, ops, function, formula)
+        return Rule(function.__name__, ops, function, formula, reads)
 
     return decorate
 
 
 class RuleSet:
-    """Rules in the order in which they are tried, indexed by the op that they look at."""
+    """Rules in the order in which they are tried, indexed by what they look at."""
 
     def __init__(self, *rules: Rule) -> None:
         self.rules = rules
-        named = dict.fromkeys(op for each in rules for op in each.ops)
-        self._by_op = {
-            op: tuple(each for each in rules if not each.ops or op in each.ops) for op in named
-        }
-        self._general = tuple(each for each in rules if not each.ops)
+        # By the ops of a node and of its inputs, filled as they occur: most nodes have no rule.
+        self._candidates: dict[tuple[Op, ...], tuple[Rule, ...]] = {}
 
-    def for_op(self, name: str) -> tuple[Rule, ...]:
-        """The rules that look at nodes of this op."""
-        return self._by_op.get(name, self._general)
+    def candidates(self, v: Variable) -> tuple[Rule, ...]:
+        """The rules that may apply to a node, by its op and those of its inputs."""
+        key = (v.op, *[x.op for x in v.inputs])
+        found = self._candidates.get(key)
+        if found is None:
+            read = {op.name for op in key[1:]}
+            found = self._candidates[key] = tuple(
+                each
+                for each in self.rules
+                if (not each.ops or v.op.name in each.ops)
+                and (not each.reads or not read.isdisjoint(each.reads))
+            )
+        return found
 
     def __add__(self, other: RuleSet) -> RuleSet:
         return RuleSet(*self.rules, *other.rules)
@@ -85,14 +97,6 @@ class RuleSet:
         order = list(self.rules)
         random.Random(seed).shuffle(order)
         return RuleSet(*order)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One step of the compiler: from a graph to one that computes the same."""
-
-    name: str
-    run: Callable[[Graph], Graph]
 
 
 def sweep(
@@ -136,7 +140,7 @@ def sweep(
                 continue
             made = _on_inputs(v, [new[x] for x in v.inputs], rebuild)
         else:
-            made = _first_result(v, rules.for_op(v.op.name), hits)
+            made = _first_result(v, rules.candidates(v), hits)
         if made is v:
             new[v] = v
             stack.pop()
@@ -152,21 +156,6 @@ def sweep(
     if all(a is b for a, b in zip(outputs, graph.outputs, strict=True)):
         return graph
     return Graph(graph.inputs, outputs)
-
-
-def fixpoint(
-    graph: Graph,
-    rules: RuleSet,
-    hits: Counter[str] | None = None,
-    *,
-    rebuild: Rebuild = rebuild,
-) -> Graph:
-    """The graph swept until nothing changes: once more than `sweep`, unless rules go in circles."""
-    for _ in range(_MAX_SWEEPS):
-        previous, graph = graph, sweep(graph, rules, hits, rebuild=rebuild)
-        if graph is previous:
-            break
-    return graph
 
 
 def _on_inputs(v: Variable, inputs: Sequence[Variable], rebuild: Rebuild) -> Variable:

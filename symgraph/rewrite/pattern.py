@@ -20,7 +20,7 @@ from ..core.op import OPS
 from ..core.variable import CONSTANT, Variable, make_constant, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to
 from ..ops.promotion import cast_to
-from ..ops.sizes import SIZE, size_of
+from ..ops.sizes import SIZE, known_size
 from .engine import Rule
 
 __all__ = ["find_sizes", "fit", "is_full_of", "template", "uniform"]
@@ -37,6 +37,10 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }
 
 
+# The ops of what `uniform` knows the value of.
+_UNIFORM = ("constant", "broadcast_to", "rearrange")
+
+
 def template(
     before: str, after: str, *, when: Callable[..., bool] | None = None, name: str | None = None
 ) -> Rule:
@@ -51,7 +55,7 @@ def template(
         raise ValueError(f"a template begins with an op: {before!r}")
     source, namespace = _Matcher(pattern, ast.parse(after, mode="eval").body, when).source()
     exec(compile(source, f"<template {formula}>", "exec"), namespace)
-    return Rule(name or formula, (root[0],), namespace["apply"], formula)
+    return Rule(name or formula, (root[0],), namespace["apply"], formula, _reads(root[1]))
 
 
 def _call(pattern: ast.expr) -> tuple[str, list[ast.expr]] | None:
@@ -63,6 +67,14 @@ def _call(pattern: ast.expr) -> tuple[str, list[ast.expr]] | None:
     if isinstance(pattern, ast.UnaryOp) and not isinstance(pattern.operand, ast.Constant):
         return _OPERATORS[type(pattern.op)], [pattern.operand]
     return None
+
+
+def _reads(operands: Sequence[ast.expr]) -> tuple[str, ...]:
+    """The ops of which an input has to be: what is called, or else what a number may stand for."""
+    calls = [call for operand in operands if (call := _call(operand)) is not None]
+    if calls:
+        return (calls[0][0],)
+    return () if all(isinstance(operand, ast.Name) for operand in operands) else _UNIFORM
 
 
 class _Matcher:
@@ -192,6 +204,6 @@ def _find_size(size: Size, sources: Sequence[Variable]) -> Variable | None:
         if size in source.type.shape:
             return node(SIZE, (source,), (source.type.shape.index(size),))
     for source in sources:
-        if source.type.shape == () and source.dtype.kind in "iu" and size_of(source) == size:
+        if source.type.shape == () and source.dtype.kind in "iu" and known_size(source) == size:
             return source
     return None

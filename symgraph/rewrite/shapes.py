@@ -27,7 +27,7 @@ from ..ops.broadcast import (
 from ..ops.elementwise import NEGATIVE, multiply, negative
 from ..ops.promotion import cast_to
 from ..ops.shape import CONCATENATE, RESHAPE
-from ..ops.sizes import CHECK_SIZE, SIZE, size_of
+from ..ops.sizes import CHECK_SIZE, SIZE, known_size
 from ..ops.slices import ADD_SLICE, SLICE, SYMBOL, At, Entry, Span, read_slice
 from .engine import RuleSet, rule
 from .pattern import find_sizes, fit, is_full_of, uniform
@@ -52,7 +52,7 @@ def find_size(v: Variable) -> Variable | None:
         if size in source.type.shape:
             return node(SIZE, (source,), (source.type.shape.index(size),))
     for source in sources:
-        if source.type.ndim == 0 and source.dtype.kind in "iu" and size_of(source) == size:
+        if source.type.ndim == 0 and source.dtype.kind in "iu" and known_size(source) == size:
             return cast_to(source, v.dtype)
     return None
 
@@ -65,7 +65,7 @@ def drop_check(v: Variable) -> Variable | None:
     return x if x.type.shape[axis] == other.type.shape[other_axis] else None
 
 
-@rule("maximum")
+@rule("maximum", reads=("size",))
 def drop_bound(v: Variable) -> Variable | None:
     """maximum(size(x), 0) → size(x)."""
     for x, bound in (v.inputs, v.inputs[::-1]):
@@ -107,7 +107,7 @@ def fix_sizes(v: Variable) -> Variable | None:
     return _typed(v, lambda: node(v.op, (*operands, *kept), (fixed, *v.params[1:])))
 
 
-@rule()
+@rule(reads=("broadcast_to",))
 def narrow_operands(v: Variable) -> Variable | None:
     """f(broadcast_to(x), y) → f(x, y) where y has the shape, else → broadcast_to(f(x, y))."""
     for x in v.inputs:
@@ -137,7 +137,7 @@ def _shape_with(inputs: Sequence[Variable], position: int, x: Variable) -> tuple
     return broadcast_shapes(shapes, "broadcast_to")
 
 
-@rule("rearrange", "reshape", "slice")
+@rule("rearrange", "reshape", "slice", reads=("broadcast_to",))
 def view_of_one_value(v: Variable) -> Variable | None:
     """view(broadcast_to(constant)) → broadcast_to(constant)."""
     wide = v.inputs[0]
@@ -199,7 +199,7 @@ def reshape_axes_of_one(v: Variable) -> Variable | None:
     return rearrange(x, [None if size == 1 else next(kept) for size in v.type.shape])
 
 
-@rule("slice")
+@rule("slice", reads=("rearrange",))
 def slice_before_rearrange(v: Variable) -> Variable | None:
     """slice(rearrange(x)) → rearrange(slice(x))."""
     moved, *symbols = v.inputs
@@ -222,7 +222,7 @@ def slice_before_rearrange(v: Variable) -> Variable | None:
     return rearrange(read_slice(x, inner, ()), behind)
 
 
-@rule("slice")
+@rule("slice", reads=("slice",))
 def merge_slices(v: Variable) -> Variable | None:
     """slice(slice(x, a), b) → slice(x, a then b), where the bounds are numbers."""
     inner, *symbols = v.inputs
@@ -289,7 +289,7 @@ def merge_concatenates(v: Variable) -> Variable | None:
     return node(CONCATENATE, parts, v.params)
 
 
-@rule("slice")
+@rule("slice", reads=("concatenate",))
 def slice_of_concatenate(v: Variable) -> Variable | None:
     """slice(concatenate(x, y)) → slice(x), where it lies in x."""
     whole, *symbols = v.inputs
@@ -328,7 +328,7 @@ def _entry_within(entry: Any, start: int, size: int, total: Size) -> Entry:
     return None
 
 
-@rule("add")
+@rule("add", reads=("add_slice",))
 def add_to_part(v: Variable) -> Variable | None:
     """x + add_slice(zeros, y) → add_slice(x, y)."""
     for x, part in (v.inputs, v.inputs[::-1]):
@@ -397,14 +397,14 @@ def merge_sums(v: Variable) -> Variable | None:
     return rearrange(reduce_sum(source, sorted(summed)), order)
 
 
-@rule("sum")
+@rule("sum", reads=("negative",))
 def negate_sum(v: Variable) -> Variable | None:
     """sum(-x) → -sum(x)."""
     (x,), (axes, keepdims) = v.inputs, v.params
     return negative(reduce_sum(x.inputs[0], axes, keepdims)) if x.op is NEGATIVE else None
 
 
-@rule("sum")
+@rule("sum", reads=("broadcast_to",))
 def sum_of_equals(v: Variable) -> Variable | None:
     """sum(broadcast_to(x)) → x * n."""
     (wide,), (axes, keepdims) = v.inputs, v.params

@@ -87,7 +87,7 @@ ALGEBRA = RuleSet(
 )
 
 
-@rule("add", "subtract")
+@rule("add", "subtract", reads=("add", "subtract"))
 def add_once(v: Variable) -> Variable | None:
     """(x + 1) + 2 → x + 3, of integers."""
     if v.dtype.kind not in "iu":
@@ -114,7 +114,7 @@ def _plus_constant(v: Variable) -> tuple[Variable, Any] | None:
     return None
 
 
-@rule("multiply")
+@rule("multiply", reads=("multiply",))
 def multiply_once(v: Variable) -> Variable | None:
     """(x * 2) * 3 → x * 6, of integers."""
     if v.dtype.kind not in "iu":
@@ -155,7 +155,7 @@ LOGIC = RuleSet(
 )
 
 
-@rule("where")
+@rule("where", reads=("where",))
 def merge_wheres(v: Variable) -> Variable | None:
     """where(c, where(c, x, a), where(c, b, y)) → where(c, x, y)."""
     condition, x, y = v.inputs

@@ -20,7 +20,7 @@ def _is_float(x: Variable, **_others: Variable) -> bool:
     return x.dtype.kind == "f"
 
 
-@rule("divide")
+@rule("divide", reads=("constant", "broadcast_to", "rearrange"))
 def divide_by_power_of_two(v: Variable) -> Variable | None:
     """x / 2 → x * 0.5, for constants whose reciprocal is exact."""
     x, divisor = v.inputs

@@ -58,7 +58,7 @@ LOGARITHMS = RuleSet(
 )
 
 
-@rule("log")
+@rule("log", reads=("gather", "slice", "rearrange", "reshape", "broadcast_to"))
 def log_of_view(v: Variable) -> Variable | None:
     """log(view(softmax(x))) → view(log(softmax(x))); of sigmoid too."""
     (view,) = v.inputs
@@ -75,14 +75,14 @@ _VIEWS = frozenset({GATHER, SLICE, REARRANGE, RESHAPE, BROADCAST_TO})
 # --- softmax ------------------------------------------------------------------------------------
 
 
-@rule("log")
+@rule("log", reads=("softmax",))
 def log_of_softmax(v: Variable) -> Variable | None:
     """log(softmax(x)) → log_softmax(x)."""
     (x,) = v.inputs
     return node(LOG_SOFTMAX, x.inputs, x.params) if x.op is SOFTMAX else None
 
 
-@rule("log")
+@rule("log", reads=("sum",))
 def log_of_sum(v: Variable) -> Variable | None:
     """log(sum(exp(x))) → logsumexp(x)."""
     (total,) = v.inputs
@@ -91,7 +91,7 @@ def log_of_sum(v: Variable) -> Variable | None:
     return node(LOGSUMEXP, total.inputs[0].inputs, total.params)
 
 
-@rule("log")
+@rule("log", reads=("divide",))
 def log_of_mean(v: Variable) -> Variable | None:
     """log(sum(exp(x)) / n) → logsumexp(x) - log(n)."""
     (quotient,) = v.inputs
@@ -103,7 +103,7 @@ def log_of_mean(v: Variable) -> Variable | None:
     return subtract(node(LOGSUMEXP, total.inputs[0].inputs, total.params), log(count))
 
 
-@rule("divide")
+@rule("divide", reads=("exp",))
 def shares(v: Variable) -> Variable | None:
     """exp(x) / sum(exp(x)) → softmax(x)."""
     weights, total = v.inputs
@@ -113,7 +113,7 @@ def shares(v: Variable) -> Variable | None:
     return None if axes is None else node(SOFTMAX, weights.inputs, (axes,))
 
 
-@rule("subtract")
+@rule("subtract", reads=("logsumexp", "rearrange"))
 def log_shares(v: Variable) -> Variable | None:
     """x - logsumexp(x) → log_softmax(x)."""
     x, total = v.inputs
@@ -142,7 +142,7 @@ _POSITIVE = frozenset({SOFTMAX, SIGMOID, EXP})
 _DEPTH = 8
 
 
-@rule("multiply")
+@rule("multiply", reads=("sigmoid", "softmax", "exp", "negative"))
 def cancel_factor(v: Variable) -> Variable | None:
     """(c / z) * z → c, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
@@ -171,7 +171,7 @@ def _times(y: Variable, z: Variable) -> Variable | None:
     return _without_divisor(y, z, _DEPTH)
 
 
-@rule("multiply")
+@rule("multiply", reads=("multiply", "negative"))
 def cancel_product(v: Variable) -> Variable | None:
     """(c / z) * (z * w) → c * w, where z is a sigmoid, or 1 - sigmoid."""
     for x, y in (v.inputs, v.inputs[::-1]):
@@ -191,7 +191,7 @@ def _is_complement(z: Variable) -> bool:
     return z.op is SUBTRACT and z.inputs[1].op is SIGMOID and is_full_of(z.inputs[0], 1)
 
 
-@rule("multiply")
+@rule("multiply", reads=("divide", "negative"))
 def cancel_quotient(v: Variable) -> Variable | None:
     """(c / z) * (z / d) → c / d, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
@@ -205,7 +205,7 @@ def cancel_quotient(v: Variable) -> Variable | None:
     return None
 
 
-@rule("multiply")
+@rule("multiply", reads=("exp",))
 def weights_by_shares(v: Variable) -> Variable | None:
     """exp(x) * (c / sum(exp(x))) → softmax(x) * c; exp(x) * (c / (1 + exp(x))) → sigmoid(x) * c."""
     for weights, y in (v.inputs, v.inputs[::-1]):

@@ -12,11 +12,12 @@ from ..core import provenance
 from ..core.dims import known_different
 from ..core.errors import ScanError, explain
 from ..core.types import is_integer
-from ..core.variable import CONSTANT, Variable, make_constant
-from ..ops.broadcast import broadcast_to, rearrange
+from ..core.variable import CONSTANT, Variable
+from ..ops.broadcast import rearrange
 from ..ops.elementwise import maximum, minimum, subtract
 from ..ops.promotion import as_variable, cast_to, is_weak
 from ..ops.sizes import as_scalar, check_size, shape_of
+from .sizes import of_length
 
 __all__ = [
     "SequenceArgument",
@@ -24,7 +25,6 @@ __all__ = [
     "as_list",
     "is_int",
     "number_of_steps",
-    "of_length",
     "parse_other",
     "parse_sequence",
     "parse_state",
@@ -53,7 +53,8 @@ class StateArgument:
 
     initial: Variable | None
     taps: tuple[int, ...]
-    weak: bool = False
+    number: float | None = None
+    """The Python number given as initial value, whose dtype is not settled yet."""
     label: str = "output"
 
 
@@ -128,7 +129,7 @@ def parse_state(position: int, value: Any) -> StateArgument:
     depth = -min(taps)
     if not in_rows:
         rows = rearrange(initial, [None, *range(initial.ndim)])
-        return StateArgument(rows, taps, weak=is_weak(value), label=label)
+        return StateArgument(rows, taps, value if is_weak(value) else None, label)
     if initial.ndim == 0 or known_different(initial.type.shape[0], depth):
         raise _error(
             f"taps {list(taps)} of {label} need {depth} initial rows; "
@@ -144,10 +145,6 @@ def parse_state(position: int, value: Any) -> StateArgument:
 def parse_other(value: Any) -> Any:
     """A non-sequence as the step gets it: Python numbers stay weak."""
     return value if is_weak(value) or callable(value) else as_variable(value, "scan")
-
-
-def of_length(size: Any) -> Variable:
-    return broadcast_to(make_constant(0), (size,))
 
 
 def number_of_steps(sequences: Sequence[SequenceArgument], n_steps: Any) -> Variable:

@@ -26,15 +26,14 @@ from .arguments import (
     as_list,
     is_int,
     number_of_steps,
-    of_length,
     parse_other,
     parse_sequence,
     parse_state,
 )
 from .checkpoint import scan_in_chunks, traces_of
-from .close import close_body
+from .close import close_body, find_outer
 from .op import SCAN, Layout, Loop, make_scan
-from .sizes import scalar_for
+from .sizes import of_length, scalar_for
 
 __all__ = ["Until", "foldl", "foldr", "map", "reduce", "scan", "until"]
 
@@ -296,8 +295,9 @@ class _Loop:
         if old is new.type:
             return False
         if old.dtype != new.dtype:
-            if state.weak and (needed := _dtype_needed(state.initial, new.dtype)) is not None:
-                state.initial = cast_to(state.initial, needed)
+            needed = _dtype_needed(old.dtype, new.dtype) if state.number is not None else None
+            if needed is not None:
+                state.initial = make_constant([state.number], needed)
                 return True
             raise self._type_error(state, new, f"Cast the new value with .astype('{old.dtype}'), "
                                    f"or the initial value with .astype('{new.dtype}').")
@@ -316,12 +316,12 @@ class _Loop:
         context = f"scan: axis {axis} of {state.label}"
         if theirs == 1:
             shape = list(shape_of(new))
-            shape[axis] = self._outer_size(ours, state)
+            shape[axis] = self._outer_size(ours, state, traced)
             traced.outputs[i] = broadcast_to(new, shape)
             return False
         if ours == 1:
             shape = list(shape_of(state.initial))
-            shape[axis + 1] = self._outer_size(theirs, state)
+            shape[axis + 1] = self._outer_size(theirs, state, traced)
             state.initial = broadcast_to(state.initial, shape)
             return True
         if known_different(ours, theirs):
@@ -332,16 +332,16 @@ class _Loop:
             first = sum(len(s.taps) for s in self.states[:i])
             traced.outputs[i] = check_size(new, axis, traced.taps[first], axis, context)
             return False
-        model = of_length(self._outer_size(theirs, state))
+        model = of_length(self._outer_size(theirs, state, traced))
         state.initial = check_size(state.initial, axis + 1, model, 0, context)
         return True
 
-    def _outer_size(self, size: Size, state: StateArgument) -> Any:
+    def _outer_size(self, size: Size, state: StateArgument, traced: _Traced) -> Any:
         """A size as an expression outside the loop."""
         sources = [s.variable for s in self.sequences]
         sources += [s.initial for s in self.states if s.initial is not None]
-        sources += [x for x in self.others if isinstance(x, Variable)]
-        scalar = scalar_for(size, sources)
+        _, outer = find_outer([*traced.slices, *traced.taps], traced.outputs)
+        scalar = scalar_for(size, [*sources, *outer])
         if scalar is None:
             raise self._error(
                 f"the size {size} of {state.label} is known only inside the step",
@@ -387,19 +387,20 @@ class _Loop:
 
 def _as_output(value: Any, state: StateArgument) -> Variable:
     """What a step returned as a variable; a Python number takes the dtype of its state."""
-    if is_weak(value) and state.initial is not None and not state.weak:
+    if is_weak(value) and state.initial is not None and state.number is None:
         dtype = state.initial.dtype
         if np.can_cast(np.asarray(value).dtype, dtype, "same_kind"):
             return make_constant(value, dtype)
     return as_variable(value, "scan")
 
 
-def _dtype_needed(initial: Variable, found: np.dtype) -> np.dtype | None:
+def _dtype_needed(ours: np.dtype, found: np.dtype) -> np.dtype | None:
     """The dtype to try for a Python number whose new value has ``found``; None for no other."""
-    if initial.dtype.kind == "i" and found == np.float64:
+    if ours.kind == "i" and found == np.float64:
         # int64 and float32 give float64, but a weak number has no part in that.
         return np.dtype("float32")
-    return found if np.can_cast(initial.dtype, found, "same_kind") else None
+    fits = np.can_cast(ours, found, "same_kind") or ours.kind + found.kind == "iu"
+    return found if fits else None
 
 
 def _first(pair: tuple[int, Variable]) -> int:

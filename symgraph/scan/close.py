@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.graph import Graph, replace
-from ..core.variable import Variable
+from ..core.variable import Variable, make_input, node
 from ..ops.broadcast import BROADCAST_TO
-from ..ops.sizes import is_size
+from ..ops.promotion import cast_to
+from ..ops.sizes import SIZE, is_size
+from .sizes import of_length
 
-__all__ = ["close_body", "find_varying"]
+__all__ = ["close_body", "find_outer", "find_varying"]
 
 
 def close_body(
@@ -21,11 +23,29 @@ def close_body(
 
     Outer variables are the largest subexpressions that do not change over time, in the order in
     which a walk from the outputs meets them: equal steps give equal bodies, whatever was made
-    first. A broadcast stays inside, since outside it would be an array, and so do constants, and
-    sizes, since within the body nothing would be known of an integer that was given.
+    first. A broadcast stays inside, since outside it would be an array, and so do constants.
+
+    Of an integer that the body is given nothing is known. So arithmetic on sizes stays inside, and
+    a number that sets the size of an axis comes in as an array of this length.
     ``outer`` maps symbols that stand for outer variables to these.
     """
+    inside, found = find_outer(inputs, outputs)
+    lengths = {v: of_length(v) for v in _find_lengths(inside) if v in found}
+    symbols = {v: make_input(array.type) for v, array in lengths.items()}
+    if lengths:
+        sizes = {v: cast_to(node(SIZE, (x,), (0,)), v.dtype) for v, x in symbols.items()}
+        outputs = replace(outputs, sizes)
+    graph = Graph([*inputs, *(symbols.get(v, v) for v in found)], outputs)
+    others = [lengths.get(v, v) for v in found]
+    return graph.canonical(), replace(others, outer) if outer else others
+
+
+def find_outer(
+    inputs: Sequence[Variable], outputs: Sequence[Variable]
+) -> tuple[list[Variable], dict[Variable, None]]:
+    """The variables that a step with these inputs and outputs computes, and those from outside."""
     varying = find_varying(outputs, inputs)
+    inside: list[Variable] = []
     found: dict[Variable, None] = {}
     constant: set[Variable] = set()
     seen: set[Variable] = set(inputs)
@@ -36,11 +56,23 @@ def close_body(
             continue
         seen.add(v)
         if v in varying or v.op is BROADCAST_TO or is_size(v) or _is_constant(v, constant):
+            inside.append(v)
             stack.extend(reversed(v.inputs))
         else:
             found[v] = None
-    graph = Graph([*inputs, *found], outputs)
-    return graph.canonical(), replace(list(found), outer) if outer else list(found)
+    return inside, found
+
+
+def _find_lengths(variables: Iterable[Variable]) -> set[Variable]:
+    """The integer scalars that these variables have for the sizes of axes, or compute them from."""
+    found: set[Variable] = set()
+    for v in sorted(variables, key=lambda v: v.serial, reverse=True):
+        if "template" in v.op.params:
+            template = v.params[v.op.params.index("template")]
+            found.update(v.inputs[len(v.inputs) - template.count(None) :])
+        elif v in found and is_size(v) and v.op is not SIZE:
+            found.update(v.inputs)
+    return found
 
 
 def find_varying(outputs: Sequence[Variable], symbols: Sequence[Variable]) -> set[Variable]:

@@ -16,6 +16,7 @@ from ..ops.create import arange
 from ..ops.promotion import cast_to
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of, total_size
+from .arguments import as_list
 from .build import scan
 
 __all__ = ["hessian", "jacobian"]
@@ -67,7 +68,7 @@ def _rows(y: Variable, probe: Variable, pulled: list[Variable]) -> list[Variable
         unit = reshape(cast_to(eq(elements, element), y.dtype), shape_of(y))
         return replace(pulled, {probe: unit})
 
-    return scan(row, [elements])
+    return as_list(scan(row, [elements]))
 
 
 def _zeros(y: Variable, x: Variable) -> Variable:

@@ -98,16 +98,22 @@ def is_scan(variable: Variable) -> bool:
     return variable.op is SCAN
 
 
-# The number of steps that a loop with ``until`` takes: one unknown size for each such loop.
-_steps_taken: weakref.WeakValueDictionary[tuple, Dim] = weakref.WeakValueDictionary()
+# The number of steps that a loop with ``until`` takes: one unknown size for each such loop, by its
+# body, its layout and the serials of its inputs (which, unlike the inputs, keep nothing alive).
+_steps_taken: weakref.WeakKeyDictionary[Graph, dict[tuple, Dim]] = weakref.WeakKeyDictionary()
 
 
 def _trace_size(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Size:
     if not layout.until:
         return size_of(inputs[0])
-    key = (tuple(inputs), body, layout)
-    found = _steps_taken.get(key)
-    return found if found is not None else _steps_taken.setdefault(key, fresh_size())
+    known = _steps_taken.setdefault(body, {})
+    key = _key_of(inputs, layout)
+    found = known.get(key)
+    return found if found is not None else known.setdefault(key, fresh_size())
+
+
+def _key_of(inputs: Sequence[Variable], layout: Layout) -> tuple:
+    return (layout, *(v.serial for v in inputs))
 
 
 def keep_steps_taken(
@@ -117,7 +123,7 @@ def keep_steps_taken(
     if layout.until:
         taken = _trace_size(old.inputs, *old.params)
         assert isinstance(taken, Dim)
-        _steps_taken[(tuple(inputs), body, layout)] = taken
+        _steps_taken.setdefault(body, {})[_key_of(inputs, layout)] = taken
 
 
 def rebuild_alike(variable: Variable, inputs: Sequence[Variable]) -> Variable:

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.dims import Atom, Dim, Size, atom_size
-from ..core.variable import Variable, node
+from ..core.variable import Variable, make_constant, node
+from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import maximum
 from ..ops.sizes import SIZE
 
-__all__ = ["scalar_for"]
+__all__ = ["of_length", "scalar_for"]
+
+
+def of_length(size: Any) -> Variable:
+    """A vector of this length, which takes no memory: it brings a size into a loop."""
+    return broadcast_to(make_constant(0), (size,))
 
 
 def scalar_for(size: Size, sources: Sequence[Variable]) -> Any:

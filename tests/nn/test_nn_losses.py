@@ -84,6 +84,15 @@ def test_gradients_are_the_known_ones_and_nothing_reaches_what_is_masked():
     np.testing.assert_allclose(gradient, expected, atol=1e-15)
 
 
+def test_accuracy():
+    hits = LOGITS.argmax(-1) == LABELS
+    assert nn.accuracy(LOGITS, LABELS).eval() == pytest.approx(hits.mean(), rel=1e-6)
+    labels = np.where(MASK, LABELS, -1)
+    assert nn.accuracy(LOGITS, labels, MASK).eval() == pytest.approx(hits[MASK].mean(), rel=1e-6)
+    with pytest.raises(sg.DtypeError, match="accuracy"):
+        nn.accuracy(LOGITS, LABELS.astype("float64"))
+
+
 def test_large_logits_stay_finite():
     z = sg.constant(np.array([[1000.0, -1000.0]]))
     for loss in (nn.cross_entropy(z, [1]), nn.binary_cross_entropy(z, [[0, 1]])):

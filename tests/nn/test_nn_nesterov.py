@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 import symgraph as sg
 import symgraph_nn as nn
 
@@ -216,7 +217,9 @@ def test_the_rule_adds_no_loop(cell, n_layers):
     layer = CELLS[cell]
     x = sg.tensor("x", ("T", "B", 3))
     layers = [
-        nn.Bidirectional(layer(3 if i == 0 else 8, 4, rng=i), layer(3 if i == 0 else 8, 4, rng=9 + i))
+        nn.Bidirectional(
+            layer(3 if i == 0 else 8, 4, rng=i), layer(3 if i == 0 else 8, 4, rng=9 + i)
+        )
         for i in range(n_layers)
     ]
     net = nn.Sequential(*layers)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 import symgraph as sg
 import symgraph_nn as nn
 
@@ -123,7 +124,7 @@ def test_rule_on_gradients_that_change_sign(name):
     np.testing.assert_allclose(p.get_value(), q, rtol=1e-10)
 
 
-# PyTorch 2, ten steps at rate 0.1 (Adadelta: 1), float64, epsilon 1e-16 (Adadelta: 1e-6), decay 0.05.
+# PyTorch 2 in float64: ten steps at rate 0.1 (Adadelta: 1), epsilon 1e-16 (Adadelta: 1e-6).
 PYTORCH = {
     "sgd": [-0.05335141139, 0.277105036934, 0.201601956961],
     "momentum": [-0.0953726148698, -0.206363152235, -0.0150311881187],
@@ -146,7 +147,8 @@ def test_rule_agrees_with_pytorch_where_conventions_agree(name):
     if name == "adamw":
         options["weight_decay"] = 0.05
     rate = 1.0 if name == "adadelta" else 0.1
-    np.testing.assert_allclose(run(getattr(nn, name), 10, rate, **options), PYTORCH[name], rtol=1e-8)
+    found = run(getattr(nn, name), 10, rate, **options)
+    np.testing.assert_allclose(found, PYTORCH[name], rtol=1e-8)
 
 
 # --- what all rules share -----------------------------------------------------------------------
@@ -346,7 +348,7 @@ SCHEDULES = [
     (S.cosine(1.0, 4, 0.2), [1, 0.2 + 0.4 * (1 + math.cos(math.pi / 4)), 0.6]),
     (S.warmup(0.8, 4), [0.2, 0.4, 0.6, 0.8, 0.8]),
     (S.warmup(S.exponential(1.0, 0.5), 2), [0.5, 0.5, 0.25]),
-    (S.rising_momentum(0.9, every=2), [0.5, 0.5, 0.75, 0.75, 1 - 1 / 6, 1 - 1 / 6, 0.875, 0.875, 0.9]),
+    (S.rising_momentum(0.9, every=2), [0.5, 0.5, 0.75, 0.75, *[1 - 1 / 6] * 2, 0.875, 0.875, 0.9]),
 ]
 
 

@@ -107,7 +107,7 @@ def test_refusals_list_everything_and_change_nothing(tmp_path):
         assert values(other) == before
     updates = nn.adam(loss, net.params)
     before = values(net)
-    with pytest.raises(sg.SymgraphValueError, match="optimiser/mean/layers.2.b is missing"):
+    with pytest.raises(sg.SymgraphValueError, match=r"optimiser/mean/layers.2.b is missing"):
         nn.load(net, path, updates=updates)
     arrays = load_file(path)
     arrays["layers.0.forward.cell.W"] += 1

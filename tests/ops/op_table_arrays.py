@@ -12,7 +12,6 @@ import symgraph as sg
 
 from symgraph.core.op import OPS
 from symgraph.core.variable import node
-from symgraph.ops import conv, random, sort
 
 __all__ = ["ROWS"]
 
@@ -185,7 +184,7 @@ def changed(index: Any, adding: bool) -> Callable[[np.ndarray, np.ndarray], np.n
     def reference(x: np.ndarray, value: np.ndarray) -> np.ndarray:
         result = x.copy()
         if adding:
-            np.add.at(result, index, value)
+            np.add.at(result, index, np.broadcast_to(value, x[index].shape).copy())
         else:
             result[index] = value
         return result
@@ -273,7 +272,7 @@ SORTED = [
         for axis in (-1, 0, None)
     ),
     *(
-        Row("searchsorted", lambda x, v, side=side: sort.searchsorted(x, v, side),
+        Row("searchsorted", lambda x, v, side=side: sg.searchsorted(x, v, side),
             lambda x, v, side=side: np.searchsorted(x, v, side), [(np.arange(5.0), MATRIX * 3),
             (np.array([1, 1, 2]), np.array([0, 1, 2, 3])), (np.arange(3.0), np.float64(1))],
             label=f"searchsorted {side}", differentiable=False,
@@ -330,7 +329,7 @@ def windows_of(name: str, *inputs: Any, params: tuple) -> Any:
 
 CONVOLUTIONS = [
     *(
-        Row("windows", lambda x, w, sizes=filters.shape, keywords=keywords: conv.conv1d(
+        Row("windows", lambda x, w, sizes=filters.shape, keywords=keywords: sg.conv1d(
                 x, w.reshape(sizes), **keywords),
             lambda x, w, margins=margins, keywords=keywords: convolved(
                 x, w, keywords.get("stride", 1), margins, keywords.get("dilation", 1),
@@ -348,7 +347,7 @@ CONVOLUTIONS = [
         )
     ),
     *(
-        Row("windows", lambda x, w, sizes=filters.shape, keywords=keywords: conv.conv2d(
+        Row("windows", lambda x, w, sizes=filters.shape, keywords=keywords: sg.conv2d(
                 x, w.reshape(sizes), **keywords),
             lambda x, w, margins=margins, keywords=keywords: convolved(
                 x, w, keywords.get("stride", 1), margins, keywords.get("dilation", 1),
@@ -368,7 +367,7 @@ CONVOLUTIONS = [
             lambda x, mean=mean, args=args: pooled(x, *args, mean),
             [(IMAGES,)], tolerance=20, absolute=20, label=f"{'mean' if mean else 'max'} of windows {args}",
             errors=[((np.ones((1, 1, 1, 1)),), sg.ShapeError), ((VECTOR,), sg.ShapeError)])
-        for pool, mean in ((conv.max_pool, False), (conv.average_pool, True))
+        for pool, mean in ((sg.max_pool, False), (sg.average_pool, True))
         for args in ((2, 2, 0), (3, 1, 0), (4, 2, 1))
     ),
     Row("windows", lambda x: windows_of("windows", x, params=(1, 3, 2, 2)),
@@ -404,12 +403,12 @@ def words(key: np.ndarray, count: int, domain: int) -> np.ndarray:
 
 KEY = np.array([0xDEADBEEF, 42], np.uint32)
 RANDOM = [
-    Row("random_bits", random.split, lambda k: words(k, 4, 1).reshape(2, 2), [(KEY,)],
+    Row("random_bits", sg.random.split, lambda k: words(k, 4, 1).reshape(2, 2), [(KEY,)],
         differentiable=False, errors=[((VECTOR,), sg.SymgraphTypeError)]),
-    Row("random_bits", lambda k: random.uniform(k, (5,)),
+    Row("random_bits", lambda k: sg.random.uniform(k, (5,)),
         lambda k: np.float32((words(k, 5, 0) >> 8) / 2**24), [(KEY,), (KEY * 0,)],
         differentiable=False, label="uniform"),
-    Row("fold_in", lambda k, n: random.fold_in(k, n),
+    Row("fold_in", lambda k, n: sg.random.fold_in(k, n),
         lambda k, n: np.array(threefry(k, (((int(n) >> 32) + 2) % 2**32, int(n) % 2**32)), np.uint32),
         [(KEY, np.int64(n)) for n in (0, 5, -1, 2**40 + 3)] + [(KEY, np.uint8(9))],
         differentiable=False),

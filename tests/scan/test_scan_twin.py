@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import symgraph as sg
+from symgraph.core.variable import ancestors
 from symgraph.testing import evaluate, unrolled
 
 FLOAT = "float64"
 quickly = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -113,8 +114,7 @@ def cases(draw: st.DrawFn, *, max_length: int = 6) -> Case:
 
 
 def used(outputs: Sequence[sg.Variable], values: dict) -> dict:
-    from symgraph.core.variable import ancestors
-
+    """The values of those variables that the outputs are made of."""
     below = set(ancestors(outputs))
     return {v: a for v, a in values.items() if v in below}
 
@@ -157,6 +157,161 @@ def test_values(case: Case) -> None:
 @given(case=cases(max_length=4))
 def test_gradients(order: int, case: Case) -> None:
     found, twin = case.by(sg.scan), case.by(unrolled)
+    for level in range(order):
+        found = sg.grad(costs(found, level), case.floats, disconnected="zero")
+        twin = sg.grad(costs(twin, level), case.floats, disconnected="zero")
+    assert_alike(found, twin, case.values)
+
+
+# --- kinds of derivatives -----------------------------------------------------------------------
+
+
+@quickly
+@given(cases(max_length=4))
+def test_forward_mode(case: Case) -> None:
+    """Along one direction, by the loop, by its twin, and by the transposed product."""
+    random = np.random.default_rng(0)
+    tangents = [sg.constant(random.normal(size=v.type.shape)) for v in case.floats]
+    results = []
+    for outputs in (case.by(sg.scan), case.by(unrolled)):
+        ends = [v for v in outputs if v.dtype == np.float64]
+        results.append(sg.jvp(ends, case.floats, tangents) if ends else [])
+    if results[0]:
+        assert_alike(*results, case.values)
+
+
+@quickly
+@given(cases(max_length=4))
+def test_hessian_vector_product(case: Case) -> None:
+    random = np.random.default_rng(0)
+    vectors = [sg.constant(random.normal(size=v.type.shape)) for v in case.floats]
+    results = []
+    for outputs in (case.by(sg.scan), case.by(unrolled)):
+        # Every variable counts, so that none is disconnected.
+        cost = costs(outputs) + costs(case.floats, 1)
+        results.append(sg.hessian_vector_product(cost, case.floats, vectors))
+    assert_alike(*results, case.values)
+
+
+def test_jacobian_and_hessian_through_a_loop() -> None:
+    x, h = sg.tensor("x", (4, 2), FLOAT), sg.tensor("h", (2,), FLOAT)
+    values = {x: np.linspace(-1, 1, 8).reshape(4, 2), h: np.array([0.5, -0.25])}
+
+    def step(row: sg.Variable, past: sg.Variable) -> sg.Variable:
+        return sg.tanh(row + past * row[::-1])
+
+    found, twin = sg.scan(step, [x], [h]), unrolled(step, [x], [h])
+    assert_alike(sg.jacobian(found, [x, h]), sg.jacobian(twin, [x, h]), values)
+    assert_alike(sg.hessian(found.sum(), [x, h]), sg.hessian(twin.sum(), [x, h]), values)
+
+
+# --- until --------------------------------------------------------------------------------------
+
+
+@settings(quickly, max_examples=20)
+@given(
+    length=st.integers(0, 6),
+    limit=st.floats(-1, 3),
+    taps=st.sampled_from([[-1], [-2], [-1, -3]]),
+    truncate=st.sampled_from([None, 1, 2]),
+    plain=st.booleans(),
+)
+def test_until(
+    length: int, limit: float, taps: list[int], truncate: int | None, plain: bool  # noqa: FBT001
+) -> None:
+    """The twin takes the number of steps that a loop in Python finds."""
+    random = np.random.default_rng(length)
+    x = sg.tensor("x", ("T", 2), FLOAT)
+    fixed = sg.tensor("x", (length, 2), FLOAT)
+    h = sg.tensor("h", (-min(taps), 2), FLOAT)
+    rows, first = random.normal(size=(length, 2)), random.normal(size=h.type.shape)
+
+    def step(row: Any, *past: Any) -> list[Any]:
+        new = sum(past[1:], past[0]) * row + 0.5
+        return [new, (new * row).sum()] if plain else [new]
+
+    def step_until(*arguments: Any) -> tuple[Any, sg.until]:
+        outputs = step(*arguments)
+        return outputs, sg.until(outputs[0].sum() > limit)
+
+    past, taken = list(first), 0
+    while taken < length:
+        past.append(step(rows[taken], *(past[tap] for tap in taps))[0])
+        taken += 1
+        if past[-1].sum() > limit:
+            break
+    infos = [{"initial": h, "taps": taps}] + [None] * plain
+    found = as_list(sg.scan(step_until, [x], infos, truncate_gradient=truncate))
+    twin = unrolled(step, [fixed], infos, n_steps=taken, truncate_gradient=truncate)
+    expected = evaluate(twin, {fixed: rows, h: first})
+    for results in run_both(found, {x: rows, h: first}):
+        for result, wanted in zip(results, expected, strict=True):
+            np.testing.assert_allclose(result, wanted, rtol=1e-9, atol=1e-12)
+    for level in (1, 2):
+        found = sg.grad(weighted(found, level), [x, h], disconnected="zero")
+        twin = sg.grad(weighted(twin, level), [fixed, h], disconnected="zero")
+        expected = evaluate(twin, {fixed: rows, h: first})
+        for results in run_both(found, {x: rows, h: first}):
+            for result, wanted in zip(results, expected, strict=True):
+                np.testing.assert_allclose(result, wanted, rtol=1e-9, atol=1e-9)
+
+
+def weighted(outputs: Sequence[sg.Variable], level: int) -> sg.Variable:
+    """A scalar that depends on every element, whatever the sizes are."""
+    return sum((sg.sin(x * level).sum() + (x * x).sum() for x in outputs), sg.constant(0.0))
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# --- nested loops -------------------------------------------------------------------------------
+
+
+@settings(quickly, max_examples=20)
+@given(
+    outer=st.integers(0, 3),
+    inner=st.integers(0, 3),
+    backwards=st.booleans(),
+    truncate=st.sampled_from([None, 1, 2]),
+    order=st.integers(1, 3),
+)
+def test_nested(
+    outer: int, inner: int, backwards: bool, truncate: int | None, order: int  # noqa: FBT001
+) -> None:
+    """A loop in a loop, which reads sequences, states and outer variables of both."""
+    x, h = sg.tensor("x", (outer, inner, 2), FLOAT), sg.tensor("h", (2,), FLOAT)
+    w, b = sg.shared(np.array([[0.5, -0.3], [0.2, 0.7]]), "w"), sg.tensor("b", (2,), FLOAT)
+    random = np.random.default_rng(outer * 4 + inner)
+    values = {v: random.normal(size=v.type.shape) for v in (x, h, b)}
+
+    def by(function: Callable[..., Any]) -> sg.Variable:
+        def outer_step(rows: sg.Variable, past: sg.Variable) -> sg.Variable:
+            def inner_step(row: sg.Variable, within: sg.Variable) -> sg.Variable:
+                return sg.tanh(row * past + within @ w + (b * w[0]) * past.sum())
+
+            inside = function(inner_step, [rows], [past * b], go_backwards=backwards)
+            return sg.tanh(inside.sum(axis=0) + past) * b
+
+        return function(outer_step, [x], [h], truncate_gradient=truncate)
+
+    found, twin = [by(sg.scan)], [by(unrolled)]
+    for level in range(order):
+        found = sg.grad(costs(found, level), [x, h, b], disconnected="zero")
+        twin = sg.grad(costs(twin, level), [x, h, b], disconnected="zero")
+    assert_alike(found, twin, values)
+
+
+# --- checkpoints --------------------------------------------------------------------------------
+
+
+@settings(quickly, max_examples=30)
+@given(case=cases(max_length=6), every=st.integers(1, 7), order=st.integers(0, 2))
+def test_checkpoints_change_nothing(case: Case, every: int, order: int) -> None:
+    case.options.pop("truncate_gradient")
+    twin = case.by(unrolled)
+    case.options["checkpoint_every"] = every
+    found = case.by(sg.scan)
     for level in range(order):
         found = sg.grad(costs(found, level), case.floats, disconnected="zero")
         twin = sg.grad(costs(twin, level), case.floats, disconnected="zero")

@@ -11,29 +11,22 @@ from typing import NamedTuple
 import numpy as np
 
 import symgraph as sg
-
-from . import schedules
-from .datasets import Sequences, basic_motions, japanese_vowels
-from .layers import Dense, Dropout
-from .losses import cross_entropy
-from .module import Module
-from .recurrent import LSTM, Bidirectional
-from .rules import nesterov
-from .training import fit
+import symgraph_nn as nn
+from symgraph_nn.datasets import Sequences, basic_motions, japanese_vowels
 
 __all__ = ["DEMOS", "Demo", "SequenceClassifier", "run_demo"]
 
 
-class SequenceClassifier(Module):
+class SequenceClassifier(nn.Module):
     """A bidirectional LSTM whose outputs, averaged over time, say what a sequence is."""
 
     def __init__(self, n_in: int, n_units: int, n_classes: int, *, rng: int = 0) -> None:
         generator = np.random.default_rng(rng)
-        self.layer = Bidirectional(
-            LSTM(n_in, n_units, rng=generator), LSTM(n_in, n_units, rng=generator)
+        self.layer = nn.Bidirectional(
+            nn.LSTM(n_in, n_units, rng=generator), nn.LSTM(n_in, n_units, rng=generator)
         )
-        self.dropout = Dropout(0.4, rng=rng)
-        self.readout = Dense(2 * n_units, n_classes, rng=generator)
+        self.dropout = nn.Dropout(0.4, rng=rng)
+        self.readout = nn.Dense(2 * n_units, n_classes, rng=generator)
 
     def __call__(self, x: sg.Variable, mask: sg.Variable, *, training: bool) -> sg.Variable:
         """The logits [batch, classes] of sequences [time, batch, features]."""
@@ -74,13 +67,13 @@ def run_demo(name: str, folder: Path, *, seed: int = 0, backend: str = "native")
     x, mask = sg.tensor("x", ("T", "B", n_in)), sg.tensor("mask", ("T", "B"))
     labels = sg.tensor("labels", ("B",), "int64")
     net = SequenceClassifier(n_in, demo.n_units, n_classes, rng=seed)
-    loss = cross_entropy(net(x, mask, training=True), labels)
+    loss = nn.cross_entropy(net(x, mask, training=True), labels)
     logits = net(x, mask, training=False)
     accuracy = sg.eq(logits.argmax(axis=1), labels).astype("float32").mean()
-    updates = nesterov(loss, net.params, demo.rate, schedules.rising_momentum(0.95, every=60))
+    updates = nn.nesterov(loss, net.params, demo.rate, nn.schedules.rising_momentum(0.95, every=60))
 
     folder.mkdir(parents=True, exist_ok=True)
-    history = fit(
+    history = nn.fit(
         net,
         [x, mask, labels],
         loss,
@@ -90,7 +83,7 @@ def run_demo(name: str, folder: Path, *, seed: int = 0, backend: str = "native")
         batch_size=30,
         batch_axis="B",
         validation=held_out,
-        evaluation={"loss": cross_entropy(logits, labels), "accuracy": accuracy},
+        evaluation={"loss": nn.cross_entropy(logits, labels), "accuracy": accuracy},
         patience=demo.epochs,
         checkpoint=folder / "checkpoint.safetensors",
         rng=seed,

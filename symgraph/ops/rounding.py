@@ -1,0 +1,55 @@
+"""Whole numbers near a value. Being piecewise constant, they have a gradient of zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.op import Op
+from ..core.variable import Variable
+from .elementwise import divide, multiply
+from .entry import elementwise
+from .promotion import as_variable
+
+__all__ = ["ceil", "floor", "rint", "round", "trunc"]
+
+FLOOR = elementwise("floor", lambda m, x: m.floor(x), operands="float", traits=["step"])
+CEIL = elementwise("ceil", lambda m, x: m.ceil(x), operands="float", traits=["step"])
+TRUNC = elementwise("trunc", lambda m, x: m.trunc(x), operands="float", traits=["step"])
+RINT = elementwise("rint", lambda m, x: m.rint(x), operands="float", traits=["step"])
+
+
+def _step(op: Op, x: Any) -> Variable:
+    """The step function of ``x``; integers are whole already."""
+    x = as_variable(x, op.name)
+    return op(x) if x.dtype.kind == "f" else x
+
+
+def floor(x: Any) -> Variable:
+    """The largest whole number that is not above each element; integers as they are."""
+    return _step(FLOOR, x)
+
+
+def ceil(x: Any) -> Variable:
+    """The smallest whole number that is not below each element; integers as they are."""
+    return _step(CEIL, x)
+
+
+def trunc(x: Any) -> Variable:
+    """Each element without its fraction; integers as they are."""
+    return _step(TRUNC, x)
+
+
+def rint(x: Any) -> Variable:
+    """The nearest whole number, the even one for halves, as a float."""
+    return RINT(x)
+
+
+def round(x: Any, decimals: int = 0) -> Variable:
+    """Each element rounded to so many decimals, halves to even; integers as they are."""
+    x = as_variable(x, "round")
+    if x.dtype.kind != "f" or decimals == 0:
+        return _step(RINT, x)
+    power = 10.0 ** (decimals if decimals > 0 else -decimals)
+    if decimals > 0:
+        return divide(rint(multiply(x, power)), power)
+    return multiply(rint(divide(x, power)), power)
