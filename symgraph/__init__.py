@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from ._version import __version__
 from .autodiff.explain import explain_grad
@@ -198,7 +199,7 @@ from .scan.derivatives import hessian, jacobian
 from .viz.text import dprint, listing
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """`to_dot`, whose import brings graphviz along."""
     if name == "to_dot":
         return importlib.import_module(".viz.dot", __name__).to_dot

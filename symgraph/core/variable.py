@@ -524,11 +524,15 @@ def load(records: list, lines: list, positions: list[int]) -> list[Variable]:
             continue
         op, inputs, params, name = record
         variable = _load_node(op, [made[i] for i in inputs], params)
-        if name is not None:
-            provenance.set_name(variable, name)
-        provenance.set_lines(variable, line)
+        _label(variable, name, line)
         made.append(variable)
     return [made[position] for position in positions]
+
+
+def _label(variable: Variable, name: str | None, lines: tuple[provenance.Line, ...]) -> None:
+    if name is not None:
+        provenance.set_name(variable, name)
+    provenance.set_lines(variable, lines)
 
 
 def _load_node(op: Op, inputs: Sequence[Variable], params: tuple) -> Variable:
@@ -572,6 +576,7 @@ def _copy_deeply(variable: Variable, memo: dict) -> Variable:
         else:
             inputs = tuple(copies[x] for x in v.inputs)
             copies[v] = v if inputs == v.inputs else _load_node(v.op, inputs, v.params)
+            _label(copies[v], v.name, provenance.lines_of(v))
     memo[id(variable)] = copies[variable]
     return copies[variable]
 

@@ -241,12 +241,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
             )
         )
     wanted = _INT64 if dtype is None else as_dtype(dtype)
-    if isinstance(step, int) and step == 1:
-        length = stop if isinstance(start, int) and start == 0 else subtract(stop, start)
-    else:
-        # The distance divided by the step, rounded up.
-        length = negative(floor_divide(subtract(start, stop), step))
-    numbers = iota(_at_least_zero(length))
+    length = cast_to(as_variable(_range_length(start, stop, step)), _INT64)
+    numbers = iota(maximum(length, 0))
     if not (isinstance(step, int) and step == 1):
         numbers = multiply(numbers, step)
     if not (isinstance(start, int) and start == 0):
@@ -254,8 +250,21 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
     return cast_to(numbers, wanted)
 
 
-def _at_least_zero(length: Any) -> Any:
-    return maximum(cast_to(as_variable(length), _INT64), 0)
+def _range_length(start: Any, stop: Any, step: Any) -> Any:
+    """The distance divided by the step, rounded up; negative for a range of nothing."""
+    if isinstance(step, Variable):
+        return negative(floor_divide(subtract(start, stop), step))
+    _check_step(step)
+    low, high = (start, stop) if step > 0 else (stop, start)
+    distance = high if isinstance(low, int) and low == 0 else subtract(high, low)
+    if abs(step) == 1:
+        return distance
+    return floor_divide(add(distance, abs(int(step)) - 1), abs(int(step)))
+
+
+def _check_step(step: Any) -> None:
+    if step == 0:
+        raise SymgraphTypeError(explain("arange: the step is 0", line=provenance.user_line()))
 
 
 def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
@@ -267,8 +276,7 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
                     line=provenance.user_line(),
                 )
             )
-    if step == 0:
-        raise SymgraphTypeError(explain("arange: the step is 0", line=provenance.user_line()))
+    _check_step(step)
     numbers = np.arange(start, stop, step)
     if dtype is not None:
         wanted = as_dtype(dtype)

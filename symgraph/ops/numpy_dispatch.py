@@ -24,6 +24,7 @@ from . import (
     index,
     linalg,
     reduce,
+    rounding,
     shape,
     softmax,
     sort,
@@ -35,6 +36,7 @@ __all__ = ["NUMPY_FUNCTIONS"]
 _MODULES = (
     create,
     elementwise,
+    rounding,
     transcendental,
     comparison,
     reduce,
@@ -80,7 +82,6 @@ _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "kind": (None, "stable", "mergesort"),
     "stable": (None, True),
     "optimize": (True, False, "greedy", "optimal"),
-    "initial": (),
 }
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "expand_dims",
     "flatten",
     "flip",
+    "hstack",
     "moveaxis",
     "normalise_axes",
     "normalise_axis",
@@ -51,6 +52,7 @@ __all__ = [
     "swapaxes",
     "tile",
     "transpose",
+    "vstack",
 ]
 
 
@@ -289,6 +291,17 @@ def stack(parts: Sequence[Any], axis: int = 0) -> Variable:
         )
     axis = normalise_axis(axis, ndim + 1, "stack")
     return concatenate([expand_dims(x, axis) for x in operands], axis)
+
+
+def vstack(parts: Sequence[Any]) -> Variable:
+    """The parts on top of each other; a vector counts as a row."""
+    return concatenate([atleast_2d(x) for x in _several(parts, "vstack")], 0)
+
+
+def hstack(parts: Sequence[Any]) -> Variable:
+    """The parts side by side: along the second axis, vectors along their only one."""
+    operands = [atleast_1d(x) for x in _several(parts, "hstack")]
+    return concatenate(operands, 0 if operands[0].ndim == 1 else 1)
 
 
 def _several(parts: Any, function: str) -> list[Any]:

@@ -103,6 +103,9 @@ def _slice_shape(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variab
 
 def _length(size: Size, start: Size, stop: Size | None, step: int) -> Size:
     """The length of ``x[start:stop][::step]`` for an axis of this size."""
+    if isinstance(size, int) and isinstance(start, int) and not isinstance(stop, Dim):
+        first, end, _ = slice(start, stop).indices(size)
+        return ceil_div(max(end - first, 0), abs(step))
     if stop is None:
         length = _remaining(size, start)
     elif isinstance(stop, int) and stop < 0 and (isinstance(start, Dim) or start >= 0):

@@ -13,8 +13,6 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..core.dims import Size
 from ..core.op import OPS
 from ..core.variable import CONSTANT, Variable, make_constant, node
@@ -157,8 +155,8 @@ class _Matcher:
 # --- what templates and rules ask and make ------------------------------------------------------
 
 
-def uniform(x: Variable) -> np.generic | None:
-    """The value that all elements of a constant have (however it is broadcast), or None."""
+def uniform(x: Variable) -> Any:
+    """The value (a NumPy scalar) of a constant of one element, broadcast or not; else None."""
     while x.op is BROADCAST_TO or x.op is REARRANGE:
         x = x.inputs[0]
     if x.op is not CONSTANT:

@@ -7,14 +7,15 @@ a zero may change its sign.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core.dims import Size, product
 from ..core.errors import SymgraphError
-from ..core.variable import ITEM, Variable, make_constant, node
+from ..core.types import TensorType
+from ..core.variable import Variable, make_constant, node
 from ..ops.broadcast import (
     BROADCAST_TO,
     REARRANGE,
@@ -44,17 +45,29 @@ def find_size(v: Variable) -> Variable | None:
     size = x.type.shape[axis]
     if isinstance(size, int):
         return make_constant(np.int64(size))
-    # A check that fails must do so even where only the size is used.
-    if x.op is CHECK_SIZE:
-        return None
-    sources = x.inputs[0].inputs if x.op is ITEM else x.inputs
-    for source in sorted(sources, key=lambda source: source.op is not CHECK_SIZE):
+    for source in _nearest_sources(x):
         if size in source.type.shape:
             return node(SIZE, (source,), (source.type.shape.index(size),))
-    for source in sources:
         if source.type.ndim == 0 and source.dtype.kind in "iu" and known_size(source) == size:
             return cast_to(source, v.dtype)
     return None
+
+
+def _nearest_sources(x: Variable) -> Iterator[Variable]:
+    """Some of what ``x`` is made of, the nearest first."""
+    opened = [x]
+    for v in opened:
+        # A check that fails must do so even where only the size is used.
+        if v.op is CHECK_SIZE:
+            continue
+        for source in sorted(v.inputs, key=lambda source: source.op is not CHECK_SIZE):
+            if isinstance(source.type, TensorType):
+                yield source
+            if len(opened) < _MAX_SOURCES:
+                opened.append(source)
+
+
+_MAX_SOURCES = 16
 
 
 @rule("check_size")
@@ -164,7 +177,10 @@ def view_of_one_value(v: Variable) -> Variable | None:
 def merge_rearranges(v: Variable) -> Variable | None:
     """rearrange(x, as it is) → x; rearrange(rearrange(x, a), b) → rearrange(x, a then b)."""
     (x,), (order,) = v.inputs, v.params
-    if order == tuple(range(x.ndim)):
+    # An axis of size 1 that is dropped and made again in its place is the same one.
+    if v.type is x.type and all(
+        axis == i or x.type.shape[i] == v.type.shape[i] == 1 for i, axis in enumerate(order)
+    ):
         return x
     if x.op is REARRANGE:
         (inner,) = x.params
@@ -222,13 +238,22 @@ def slice_before_rearrange(v: Variable) -> Variable | None:
     return rearrange(read_slice(x, inner, ()), behind)
 
 
+@rule("slice")
+def drop_slice(v: Variable) -> Variable | None:
+    """slice(x, all of it) → x."""
+    x, *symbols = v.inputs
+    return x if v.type is x.type and read_slice(x, v.params[0], symbols) is x else None
+
+
 @rule("slice", reads=("slice",))
 def merge_slices(v: Variable) -> Variable | None:
     """slice(slice(x, a), b) → slice(x, a then b), where the bounds are numbers."""
     inner, *symbols = v.inputs
-    if inner.op is not SLICE or symbols or len(inner.inputs) > 1:
+    if inner.op is not SLICE or symbols:
         return None
-    (x,) = inner.inputs
+    x, *symbols = inner.inputs
+    if symbols:
+        return None
     rest = iter(v.params[0])
     merged: list[Entry] = []
     for first in inner.params[0]:
@@ -243,21 +268,41 @@ def merge_slices(v: Variable) -> Variable | None:
         if both is None:
             return None
         merged.append(both)
-    return _typed(v, lambda: node(SLICE, (x,), (tuple(merged),)))
+    entries = [None if entry == Span(0, None, 1) else entry for entry in merged]
+    return _typed(v, lambda: read_slice(x, entries, ()))
 
 
 def _merge_entries(first: Any, second: Any) -> Entry:
     """The part of a part of one axis; None where it cannot be told without the size."""
-    if first.step != 1 or first.stop is not None or first.start < 0:
+    if first.step not in (1, -1):
         return None
+    trimmed = _trims(first)
     if isinstance(second, At):
-        return At(first.start + second.index) if second.index >= 0 else None
-    stop = second.stop
-    if second.start < 0 or (stop is not None and stop < 0):
+        return None if trimmed is None else _merge_index(*trimmed, first.step, second.index)
+    more = _trims(second)
+    if trimmed is not None and more is not None:
+        more = more[:: first.step]  # the front of what is reversed is the back
+        front, back = trimmed[0] + more[0], trimmed[1] + more[1]
+        return Span(front, -back if back else None, first.step * second.step)
+    bounds = (first.start, second.start, second.stop)
+    if first.step == 1 and first.stop is None and None not in bounds and min(bounds) >= 0:
+        return Span(first.start + second.start, first.start + second.stop, second.step)
+    return None
+
+
+def _trims(span: Any) -> tuple[int, int] | None:
+    """How many elements a span takes off the front and the back of an axis of any size."""
+    if span.start < 0 or (span.stop is not None and span.stop >= 0):
         return None
-    if stop is not None:
-        stop += first.start
-    return Span(first.start + second.start, stop, second.step)
+    return span.start, -(span.stop or 0)
+
+
+def _merge_index(front: int, back: int, step: int, index: Any) -> At | None:
+    """The element of a trimmed axis; None where the trimming might decide that there is none."""
+    if (index < 0) == (step == 1):
+        # Counted from the back of the axis.
+        return At(index - back if step == 1 else -1 - index - back) if front == 0 else None
+    return At(front + index if step == 1 else front - 1 - index) if back == 0 else None
 
 
 def _typed(v: Variable, make: Any) -> Variable | None:
@@ -270,6 +315,9 @@ def _typed(v: Variable, make: Any) -> Variable | None:
 
 
 # --- joining and cutting ------------------------------------------------------------------------
+
+# Longer chains of parts are left as they are, so that the work stays linear.
+_MAX_PARTS = 64
 
 
 @rule("concatenate")
@@ -284,7 +332,7 @@ def merge_concatenates(v: Variable) -> Variable | None:
             parts.append(x)
     if len(parts) == 1:
         return parts[0]
-    if not parts or parts == list(v.inputs):
+    if not parts or parts == list(v.inputs) or len(parts) > max(_MAX_PARTS, len(v.inputs)):
         return None
     return node(CONCATENATE, parts, v.params)
 
@@ -315,10 +363,8 @@ def slice_of_concatenate(v: Variable) -> Variable | None:
 def _entry_within(entry: Any, start: int, size: int, total: Size) -> Entry:
     """The entry for the part of an axis from ``start``; None where it is not all in there."""
     if isinstance(entry, At):
-        index = entry.index
-        if index < 0:
-            if not isinstance(total, int):
-                return None
+        index: Any = entry.index
+        if index < 0 and isinstance(total, int):
             index += total
         return At(index - start) if start <= index < start + size else None
     if entry.stop is None or entry.start < 0 or entry.stop < 0 or entry.start >= entry.stop:
@@ -343,15 +389,15 @@ def join_parts(v: Variable) -> Variable | None:
     parts: dict[int, tuple[Any, Variable]] = {}
     axis = -1
     whole = v
-    while whole.op is ADD_SLICE:
+    while whole.op is ADD_SLICE and len(parts) < _MAX_PARTS:
         base, values, *symbols = whole.inputs
         (entries,) = whole.params
         used = [i for i, entry in enumerate(entries) if entry is not None]
         if symbols or len(used) != 1 or (axis not in (-1, used[0])):
             return None
         (axis,) = used
-        span = entries[axis]
-        if not isinstance(span, Span) or span.step != 1 or span.start < 0 or span.start in parts:
+        span: Any = entries[axis]
+        if isinstance(span, At) or span.step != 1 or span.start < 0 or span.start in parts:
             return None
         parts[span.start] = (span.stop, values)
         whole = base
@@ -446,6 +492,7 @@ SHAPES = RuleSet(
     merge_reshapes,
     reshape_axes_of_one,
     slice_before_rearrange,
+    drop_slice,
     merge_slices,
     merge_concatenates,
     slice_of_concatenate,

@@ -12,6 +12,7 @@ and divide by: ``(c / z) * z`` is ``c`` where ``z`` is a probability that underf
 
 from __future__ import annotations
 
+from ..core.graph import rebuild
 from ..core.op import Op
 from ..core.variable import Variable, node
 from ..ops.activation import SIGMOID
@@ -159,31 +160,46 @@ def _times(y: Variable, z: Variable) -> Variable | None:
     """``y * z`` where that cancels a division by ``z``."""
     if y.op in (ADD, SUBTRACT):
         a, b = y.inputs
-        first, second = _without_divisor(a, z, _DEPTH), _without_divisor(b, z, _DEPTH)
+        first, second = _cancelled(a, z), _cancelled(b, z)
         if first is None and second is None:
             return None
-        return y.op.build(
-            (
+        return rebuild(
+            y,
+            [
                 multiply(a, z) if first is None else first,
                 multiply(b, z) if second is None else second,
-            )
+            ],
         )
-    return _without_divisor(y, z, _DEPTH)
+    return _cancelled(y, z)
 
 
 @rule("multiply", reads=("multiply", "negative"))
 def cancel_product(v: Variable) -> Variable | None:
-    """(c / z) * (z * w) → c * w, where z is a sigmoid, or 1 - sigmoid."""
+    """(c / z) * (z * w) → c * w, where z is a sigmoid, or 1 - sigmoid; of sums of quotients too."""
     for x, y in (v.inputs, v.inputs[::-1]):
         product = y.inputs[0] if y.op is NEGATIVE else y
         if product.op is not MULTIPLY:
             continue
-        for z, w in (product.inputs, product.inputs[::-1]):
-            if z.op in _POSITIVE or _is_complement(z):
-                made = _without_divisor(x, z, _DEPTH)
-                if made is not None:
-                    made = multiply(made, w)
-                    return fit(negative(made) if product is not y else made, v, v.inputs)
+        z, w = product.inputs
+        if any(factor.op in _POSITIVE or _is_complement(factor) for factor in (z, w)):
+            made = _times_product(x, z, w)
+            if made is not None:
+                return fit(negative(made) if product is not y else made, v, v.inputs)
+    return None
+
+
+def _times_product(x: Variable, z: Variable, w: Variable) -> Variable | None:
+    """``x * (z * w)`` where that cancels a division by one of the factors in every term."""
+    if x.op is ADD or x.op is SUBTRACT:
+        # Of sums of sums there are none that matter, and so no deeper look.
+        parts = [_times_product(x, z, w) for x in x.inputs if x.op not in (ADD, SUBTRACT)]
+        found = [part for part in parts if part is not None]
+        return rebuild(x, found) if len(found) == 2 else None
+    for divisor, other in ((z, w), (w, z)):
+        if divisor.op in _POSITIVE or _is_complement(divisor):
+            made = _cancelled(x, divisor)
+            if made is not None:
+                return multiply(made, other)
     return None
 
 
@@ -198,67 +214,99 @@ def cancel_quotient(v: Variable) -> Variable | None:
         quotient = y.inputs[0] if y.op is NEGATIVE else y
         if quotient.op is not DIVIDE or quotient.inputs[0].op not in _POSITIVE:
             continue
-        made = _without_divisor(x, quotient.inputs[0], _DEPTH)
+        made = _cancelled(x, quotient.inputs[0])
         if made is not None:
-            made = DIVIDE.build((made, quotient.inputs[1]))
+            made = rebuild(quotient, (made, quotient.inputs[1]))
             return fit(negative(made) if quotient is not y else made, v, v.inputs)
     return None
 
 
 @rule("multiply", reads=("exp",))
 def weights_by_shares(v: Variable) -> Variable | None:
-    """exp(x) * (c / sum(exp(x))) → softmax(x) * c; exp(x) * (c / (1 + exp(x))) → sigmoid(x) * c."""
+    """exp(x) * (c / sum(exp(x))) → softmax(x) * c; with 1 + exp(x) → sigmoid(x) * c."""
     for weights, y in (v.inputs, v.inputs[::-1]):
         if weights.op is not EXP or weights.type is not v.type:
             continue
         total = _find_total(y, weights)
         if total is None:
             continue
-        made = _without_divisor(y, _along(total, weights), _DEPTH)
+        made = _cancelled(y, _along(total, weights))
         if made is None:
             continue
-        if total.op is SUM:
-            share = node(SOFTMAX, weights.inputs, total.params[:1])
-        else:
-            share = node(SIGMOID, weights.inputs)
+        if total.op is ADD:
+            return fit(multiply(node(SIGMOID, weights.inputs), made), v, v.inputs)
+        if total.op is DIVIDE:
+            total, count = total.inputs
+            made = multiply(made, count)
+        share = node(SOFTMAX, weights.inputs, total.params[:1])
         return fit(multiply(share, made), v, v.inputs)
     return None
 
 
 def _find_total(y: Variable, weights: Variable) -> Variable | None:
-    """The sum of the weights, or of 1 and the weights, by which something in ``y`` is divided."""
-    pending, steps = [y], 0
-    while pending and steps < 4 * _DEPTH:
-        steps += 1
-        v = pending.pop()
-        if v.op is DIVIDE and _is_total(v.inputs[1], weights):
-            return v.inputs[1]
-        if v.op in _LINEAR:
-            pending += v.inputs
-    return None
+    """The sum or mean of the weights, or 1 and the weights, by which ``y`` is divided somewhere."""
+    return next((d for d in _divisors(y) if _is_total(d, weights)), None)
 
 
 def _is_total(x: Variable, weights: Variable) -> bool:
+    if x.op is DIVIDE and x.inputs[1].ndim == 0:
+        x = x.inputs[0]
     if x.op is SUM:
         return x.inputs[0] is weights
     return x.op is ADD and weights in x.inputs and any(is_full_of(one, 1) for one in x.inputs)
 
 
+def _divisors(y: Variable) -> list[Variable]:
+    """What ``y`` is divided by, here or there in what it is made of nearby."""
+    found = []
+    pending, steps = [y], 0
+    while pending and steps < 4 * _DEPTH:
+        steps += 1
+        v = pending.pop()
+        if v.op is DIVIDE:
+            found.append(v.inputs[1])
+        if v.op in _LINEAR:
+            pending += v.inputs
+    return found
+
+
 def _along(total: Variable, weights: Variable) -> Variable:
-    """The total as it lies along the weights."""
-    if total.op is not SUM or total.params[1]:
+    """The total (or mean) as it lies along the weights."""
+    summed = total.inputs[0] if total.op is DIVIDE else total
+    if summed.op is not SUM or summed.params[1]:
         return total
-    axes = total.params[0]
+    axes = summed.params[0]
     return total if axes == tuple(range(len(axes))) else restore_axes(total, axes, weights.ndim)
 
 
 _LINEAR = frozenset(
-    {ADD, SUBTRACT, NEGATIVE, MULTIPLY, DIVIDE, WHERE, SUM, REARRANGE, BROADCAST_TO}
+    {
+        ADD,
+        SUBTRACT,
+        NEGATIVE,
+        MULTIPLY,
+        DIVIDE,
+        WHERE,
+        SUM,
+        REARRANGE,
+        BROADCAST_TO,
+        SCATTER_ADD,
+        ADD_SLICE,
+    }
 )
 
 
-def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
+def _cancelled(y: Variable, z: Variable) -> Variable | None:
     """``y * z`` where ``y`` is divided by ``z``: the same without the division; else None."""
+    # Asked of many products; most have no such divisor near.
+    for divisor in _divisors(y):
+        if divisor is z or z in divisor.inputs or divisor in z.inputs:
+            return _without_divisor(y, z, _DEPTH)
+    return None
+
+
+def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
+    """As `_cancelled`, within the given depth."""
     if depth == 0:
         return None
     op, inputs = y.op, y.inputs
@@ -266,7 +314,7 @@ def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
         if inputs[1] is z:
             return inputs[0] if inputs[0].type is y.type else fit(inputs[0], y, inputs)
         above = _without_divisor(inputs[0], z, depth - 1)
-        return None if above is None else DIVIDE.build((above, inputs[1]))
+        return None if above is None else rebuild(y, (above, inputs[1]))
     if op is NEGATIVE:
         inner = _without_divisor(inputs[0], z, depth - 1)
         return None if inner is None else negative(inner)
@@ -278,7 +326,7 @@ def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
         return None
     if op is ADD or op is SUBTRACT:
         parts = [_without_divisor(x, z, depth - 1) for x in inputs]
-        return None if None in parts else op.build(parts)
+        return rebuild(y, [x for x in parts if x is not None]) if None not in parts else None
     if op is WHERE:
         return _in_branch(y, z, depth)
     if op is SCATTER_ADD or op is ADD_SLICE:

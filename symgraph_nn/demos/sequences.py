@@ -94,7 +94,7 @@ def run_demo(name: str, folder: Path, *, seed: int = 0, backend: str = "native")
         [x, mask, labels], loss, updates=updates, name="train", backend=backend, profile=True
     )
     test_accuracy = float(sg.compile([x, mask, labels], accuracy, backend=backend)(*test))
-    sg.to_dot(step).save(folder / "graph.dot")
+    sg.to_dot(loss).save(folder / "graph.dot")
     history.plot(folder / "training.png")
     _write_trace(step, train, folder / "trace.json")
     _draw(folder / "graph.dot")

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from symgraph.core.op import OPS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -70,6 +72,15 @@ def run_block(block: Block, page: str, namespace: dict[str, Any]) -> None:
         if not checker.check_output(block.expected, printed.getvalue(), OPTIONS):
             difference = checker.output_difference(example, printed.getvalue(), OPTIONS)
             pytest.fail(f"{page}:{block.line}\n{difference}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _forget_new_ops() -> Iterator[None]:
+    """Ops that a page adds are of that page alone."""
+    known = set(OPS)
+    yield
+    for name in set(OPS) - known:
+        del OPS[name]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[str(p.relative_to(ROOT)) for p in PAGES])

@@ -59,18 +59,18 @@ def indexed(draw: st.DrawFn, repeats: bool = True) -> tuple[np.ndarray, tuple]:
     return np.arange(float(np.prod(shape))).reshape(shape) + 1, tuple(items)
 
 
+def is_mask(item: Any) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype == np.bool_
+
+
 def numpy_result(x: np.ndarray, index: tuple) -> np.ndarray | None:
     """What NumPy gives, None where it refuses the index (or, some masks of no elements, should)."""
-    covered = sum(
-        getattr(i, "ndim", 1) if getattr(i, "dtype", None) == bool else 1
-        for i in index
-        if i is not None and i is not Ellipsis
-    )
+    covered = sum(i.ndim if is_mask(i) else 1 for i in index if i is not None and i is not Ellipsis)
     axis = 0
     for item in index:
         if item is Ellipsis:
             axis += x.ndim - covered
-        elif getattr(item, "dtype", None) == bool:
+        elif is_mask(item):
             if x.shape[axis : axis + item.ndim] != item.shape:
                 return None
             axis += item.ndim

@@ -19,7 +19,6 @@ from symgraph.core.op import OPS
 from symgraph.core.variable import INPUT, Variable, ancestors, make_constant, node
 from symgraph.core.verify import verify
 from symgraph.ops.broadcast import BROADCAST_TO
-from symgraph.ops.promotion import CAST
 from symgraph.ops.shape import CONCATENATE
 from symgraph.ops.sizes import CHECK_SIZE
 from symgraph.ops.slices import SLICE, At, Span
@@ -68,7 +67,7 @@ SAMPLES: dict[str, Callable[[], Variable]] = {
     "merge_wheres": lambda: sg.where(mask, sg.where(mask, a, 1.0), sg.where(mask, 2.0, b)),
     "fold_constants": lambda: row * sg.exp(sg.constant(2.0)),
     "narrow_constant": lambda: row * sg.constant(np.full((4, 1), 2.0, "float32")),
-    "merge_casts": lambda: node(CAST, (node(CAST, (i,), (np.dtype("int64"),)),), (np.dtype("int8"),)),
+    "merge_casts": lambda: i.astype("int64").astype("int8"),
     "find_size": lambda: sg.zeros(sg.tanh(a + b).shape),
     "drop_check": lambda: node(CHECK_SIZE, (a, b), (0, 0, "add")),
     "drop_bound": lambda: sg.maximum(a.shape[0], 0),
@@ -82,6 +81,7 @@ SAMPLES: dict[str, Callable[[], Variable]] = {
     "merge_reshapes": lambda: sg.reshape(sg.reshape(fixed, (6,)), (3, 2)),
     "reshape_axes_of_one": lambda: sg.reshape(fixed, (2, 1, 3)),
     "slice_before_rearrange": lambda: a.T[3],
+    "drop_slice": lambda: slices(fixed, Span(0, 2, 1), None),
     "merge_slices": lambda: slices(slices(a, Span(2, None, 1), None), At(3), Span(0, None, -1)),
     "merge_concatenates": lambda: joined(joined(a, b), sg.zeros((0, a.shape[1])), a),
     "slice_of_concatenate": lambda: slices(joined(fixed, fixed * 2.0), Span(2, 4, 1), None),

@@ -31,6 +31,8 @@ class Case:
     non_sequences: list[sg.Variable]
     options: dict[str, Any]
     values: dict[sg.Variable, np.ndarray]
+    symbolic: bool = False
+    """Whether the loop is built with lengths that are not known."""
 
     @property
     def floats(self) -> list[sg.Variable]:
@@ -38,10 +40,21 @@ class Case:
 
     def by(self, function: Callable[..., Any]) -> list[sg.Variable]:
         """The outputs by `sg.scan` or by its twin, in a list."""
-        made = function(
-            self.step, self.sequences, self.outputs_info, self.non_sequences, **self.options
-        )
-        return made if isinstance(made, list) else [made]
+        sequences, infos = self.sequences, self.outputs_info
+        if self.symbolic and function is sg.scan:
+            sequences, infos = [[self.without_length(x) for x in xs] for xs in (sequences, infos)]
+        return as_list(function(self.step, sequences, infos, self.non_sequences, **self.options))
+
+    def without_length(self, given: Any) -> Any:
+        """A sequence or an entry of outputs_info, with all rows, but of a length that is not known."""
+        if isinstance(given, dict):
+            key = next(iter(given))
+            return {**given, key: self.without_length(given[key])}
+        if given is None or given not in self.values or given.ndim < 2:
+            return given
+        # Steps that are sliced at a symbol: of no variable is the length known afterwards.
+        (end,) = (v for v in self.values if v.dtype == np.int64)
+        return given[: given.shape[0] + end]
 
 
 def mix(arguments: Sequence[sg.Variable], w: sg.Variable, i: int) -> sg.Variable:
@@ -110,7 +123,9 @@ def cases(draw: st.DrawFn, *, max_length: int = 6) -> Case:
     if not sequences or draw(st.booleans()):
         options["n_steps"] = draw(st.integers(0, length))
     options["truncate_gradient"] = draw(st.sampled_from([None, None, 1, 2, 3]))
-    return Case(step, sequences, infos, listed, options, values)
+    zero = sg.scalar("zero", "int64")
+    values[zero] = np.int64(0)
+    return Case(step, sequences, infos, listed, options, values, draw(st.booleans()))
 
 
 def used(outputs: Sequence[sg.Variable], values: dict) -> dict:

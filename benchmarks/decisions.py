@@ -1,0 +1,201 @@
+"""The measurements behind the pages of docs/decisions.
+
+    python benchmarks/decisions.py work | buffers | merging | interning | imports
+
+Times are medians of CPU time in a warm process, but for ``imports``, which starts fresh ones.
+Set OMP_NUM_THREADS=1, or several threads are counted as one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from programs import N_IN, UPDATES, Net, build_net, make_updates
+from report import print_table
+
+import symgraph as sg
+from symgraph.core import variable
+from symgraph.scan import rewrites
+
+# What each part of the rewriting of loops is when it does nothing.
+_PARTS: dict[str, dict[str, Any]] = {
+    "residuals": {"_exchange_residuals": lambda opened: {}},
+    "products": {
+        "multiply_before": lambda loop: None,
+        "multiply_after": lambda loop, read: [],
+    },
+    "sums": {"take_out_sums": lambda loop, last_rows: []},
+}
+
+
+def milliseconds(call: Callable[[], Any], repeats: int = 25) -> float:
+    """The median CPU time of a call."""
+    call()
+    taken = []
+    for _ in range(repeats):
+        start = time.process_time()
+        call()
+        taken.append(1e3 * (time.process_time() - start))
+    return statistics.median(taken)
+
+
+@contextlib.contextmanager
+def without(*parts: str) -> Iterator[None]:
+    """A context in which these parts of the rewriting of loops do nothing."""
+    with contextlib.ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(mock.patch.multiple(rewrites, **_PARTS[part]))
+        yield
+
+
+def training_step(net: Net, n_steps: int, batch: int) -> tuple[sg.Function, Callable[[], Any]]:
+    """A training step by Nesterov momentum, and a call of it."""
+    f = sg.compile(net.inputs, net.loss, updates=make_updates(net, "nesterov"))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n_steps, batch, N_IN)).astype("float32")
+    labels = rng.integers(0, 9, batch)
+    return f, lambda: f(x, labels)
+
+
+def measure_work() -> list[dict[str, Any]]:
+    """Bidirectional LSTM layers, trained on 29 steps and 30 rows, with parts left out."""
+    rows = []
+    for parts in ((), ("residuals",), ("products",), ("sums",), tuple(_PARTS)):
+        row: dict[str, Any] = {"without": ", ".join(parts) or "(all is done)"}
+        for layers, units in ((1, 8), (1, 64), (2, 128)):
+            with without(*parts):
+                f, call = training_step(build_net(layers, "lstm", n_units=units), 29, 30)
+            row[f"{layers} of {units} units, ms"] = milliseconds(call)
+            row["nodes in bodies"] = sum(loop.nodes for loop in f.report.loop_table)
+        rows.append(row)
+    return rows
+
+
+def measure_buffers() -> list[dict[str, Any]]:
+    """What it would cost to put the initial rows before the trace of a state after the loop."""
+    rows = []
+    for n_steps, batch, n_units in ((29, 30, 64), (1000, 32, 256)):
+        trace = np.zeros((n_steps, batch, n_units), "float32")
+        initial = np.zeros((1, batch, n_units), "float32")
+        copy = milliseconds(lambda i=initial, t=trace: np.concatenate([i, t[:-1]]))
+        rows.append(
+            {
+                "steps": n_steps,
+                "batch": batch,
+                "units": n_units,
+                "copy ms": copy,
+                "copy MB": trace.nbytes / 1e6,
+            }
+        )
+    return rows
+
+
+def measure_merging() -> list[dict[str, Any]]:
+    """Two directions of a tanh layer: as two loops, and by hand as one loop of both."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for n_units in (8, 64, 256):
+        x = sg.tensor("x", ("T", "B", n_units))
+        matrices = [
+            sg.shared(rng.normal(0, 0.1, (n_units, n_units)).astype("float32")) for _ in range(4)
+        ]
+        zeros = sg.zeros((x.shape[1], n_units))
+
+        def step(x_t: Any, h: Any, w: Any, u: Any) -> Any:
+            return sg.tanh(x_t @ w + h @ u)
+
+        def both(x_t: Any, y_t: Any, h: Any, k: Any, w: Any, u: Any, v: Any, z: Any) -> list:
+            return [step(x_t, h, w, u), step(y_t, k, v, z)]
+
+        apart = [
+            sg.scan(step, x, zeros, matrices[:2]),
+            sg.scan(step, x[::-1], zeros, matrices[2:]),
+        ]
+        together = sg.scan(both, [x, x[::-1]], [zeros, zeros], matrices)
+        value = rng.normal(size=(29, 30, n_units)).astype("float32")
+        row: dict[str, Any] = {"units": n_units}
+        for name, outputs in (("two loops", apart), ("one loop", together)):
+            loss = sum(sg.square(y).mean() for y in outputs)
+            f = sg.compile([x], sg.grad(loss, matrices))
+            row[f"{name} ms"] = milliseconds(lambda f=f: f(value))
+            row[f"{name}: bodies"] = f.report.bodies
+        rows.append(row)
+    return rows
+
+
+def measure_interning() -> list[dict[str, Any]]:
+    """How many nodes are asked for, and how many are made, for a net and its updates."""
+    rows = []
+    for updates in UPDATES:
+        asked = made = 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal asked, made
+            if event == "call":
+                asked += frame.f_code is variable.node.__code__
+                made += frame.f_code is variable._insert.__code__
+
+        sys.setprofile(count)
+        net = build_net(1, "tanh")
+        changes = make_updates(net, updates)
+        sys.setprofile(None)
+        start = time.process_time()
+        f = sg.compile(net.inputs, net.loss, updates=changes)
+        taken = 1e3 * (time.process_time() - start)
+        rows.append(
+            {
+                "updates": updates,
+                "nodes asked for": asked,
+                "nodes made": made,
+                "bodies": f.report.bodies,
+                "compile ms": taken,
+            }
+        )
+    return rows
+
+
+def measure_imports() -> list[dict[str, Any]]:
+    """Milliseconds to import, in fresh processes that have NumPy already."""
+    rows = []
+    for module in ("symgraph", "symgraph_nn", "scipy.special"):
+        script = (
+            f"import time, numpy; start = time.process_time(); import {module}; "
+            "print(time.process_time() - start)"
+        )
+        taken = [
+            float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+            for _ in range(9)
+        ]
+        rows.append({"import": module, "ms": 1e3 * statistics.median(taken)})
+    return rows
+
+
+MEASUREMENTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "work": measure_work,
+    "buffers": measure_buffers,
+    "merging": measure_merging,
+    "interning": measure_interning,
+    "imports": measure_imports,
+}
+
+
+def main(names: list[str]) -> None:
+    """Print the tables of these measurements, of all for none."""
+    unknown = set(names) - set(MEASUREMENTS)
+    if unknown:
+        sys.exit(f"there is no {', '.join(sorted(unknown))}, but {', '.join(MEASUREMENTS)}")
+    for name in names or MEASUREMENTS:
+        rows = MEASUREMENTS[name]()
+        print_table(MEASUREMENTS[name].__doc__ or name, rows, list(rows[0]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,125 @@
+"""Variables from nothing: names, shapes, dtypes and mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.core.variable import ancestors
+from symgraph.testing import evaluate
+
+
+def test_inputs() -> None:
+    x = sg.tensor("x", ("T", 3, None))
+    assert x.name == "x"
+    assert x.dtype == np.float32
+    assert x.ndim == 3
+    assert x.type.shape[1] == 3
+    assert sg.tensor("x", ("T", 3, None)) is not x
+    assert sg.tensor("y", ("T",)).type.shape[0] is x.type.shape[0]
+    assert sg.tensor("y", 4).type.shape == (4,)
+    assert sg.tensor("y", "T").ndim == 1
+    assert sg.tensor().name is None
+    for ndim, factory in enumerate((sg.scalar, sg.vector, sg.matrix, sg.tensor3, sg.tensor4)):
+        made = factory("v", "int64")
+        assert made.ndim == ndim
+        assert made.dtype == np.int64
+        assert made.name == "v"
+        assert factory().dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sg.tensor((3, 4)),
+        lambda: sg.tensor("x", None),
+        lambda: sg.tensor("x", (1.5,)),
+        lambda: sg.tensor("x", (True,)),
+        lambda: sg.tensor("x", (3,), "complex64"),
+        lambda: sg.tensor("x", (3,), "no dtype"),
+        lambda: sg.matrix(3),
+        lambda: sg.constant("text"),
+        lambda: sg.constant(sg.scalar("x")),
+        lambda: sg.constant([[1, 2], [3]]),
+        lambda: sg.shared("text"),
+        lambda: sg.shared(sg.scalar("x")),
+        lambda: sg.shared(1.0, "float32") and sg.shared(1.0, np.float32),
+        lambda: sg.zeros((2.5,)),
+        lambda: sg.zeros("T"),
+        lambda: sg.zeros(3, "complex64"),
+        lambda: sg.arange("a"),
+        lambda: sg.arange(0, 3, 0),
+        lambda: sg.arange(0.0, sg.scalar("n", "int64")),
+        lambda: sg.arange(sg.scalar("x")),
+        lambda: sg.linspace(0, 1, 2.5),
+        lambda: sg.one_hot(sg.scalar("x"), 3),
+    ],
+)
+def test_wrong_kinds(call: Any) -> None:
+    with pytest.raises(sg.SymgraphTypeError):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sg.tensor("x", (-1,)),
+        lambda: sg.tensor("x", ("2T",)),
+        lambda: sg.zeros((2, -1)),
+        lambda: sg.tril(sg.vector("x")),
+    ],
+)
+def test_wrong_sizes(call: Any) -> None:
+    with pytest.raises(sg.ShapeError):
+        call()
+
+
+def test_constants_keep_what_is_strong() -> None:
+    assert sg.constant(1.0).dtype == np.float32
+    assert sg.constant([1.0, 2]).dtype == np.float32
+    assert sg.constant(np.float64(1)).dtype == np.float64
+    assert sg.constant(1).dtype == np.int64
+    assert sg.constant([1, 2], "float64").dtype == np.float64
+    assert sg.constant(1.0) is sg.constant(1.0)
+    array = np.ones(3)
+    made = sg.constant(array)
+    array[:] = 0
+    np.testing.assert_array_equal(made.eval(), np.ones(3))
+
+
+def test_filled_arrays() -> None:
+    n = sg.scalar("n", "int64")
+    value = sg.scalar("value", "float64")
+    given = {n: np.int64(2), value: np.float64(7)}
+    assert evaluate(sg.zeros((n, 3)), given).shape == (2, 3)
+    filled = sg.full((n,), value)
+    assert filled.dtype == np.float32
+    np.testing.assert_array_equal(evaluate(filled, given), [7, 7])
+    with pytest.raises(sg.CallError):
+        evaluate(sg.zeros(n), {n: np.int64(-1)})
+    x = sg.tensor("x", ("T", 2), "float64")
+    assert sg.zeros_like(x).type is x.type
+    assert sg.ones_like(x, dtype="int8").dtype == np.int8
+    assert sg.full_like(x, 3).dtype == np.float64
+    assert sg.zeros((2, 3), "bool").dtype == np.bool_
+    # A constant below a broadcast: rules see what it is made of.
+    assert [v.op.name for v in ancestors([sg.zeros((2, 3))])] == ["constant", "broadcast_to"]
+
+
+def test_ranges() -> None:
+    assert sg.arange(5).type.shape == (5,)
+    assert sg.arange(5).dtype == np.int64
+    assert sg.arange(3, dtype="float32").dtype == np.float32
+    assert sg.arange(0.0, 1.0, 0.25).dtype == np.float32
+    np.testing.assert_array_equal(sg.arange(0.0, 1.0, 0.25).eval(), [0, 0.25, 0.5, 0.75])
+    np.testing.assert_array_equal(sg.arange(5, 0, -2).eval(), [5, 3, 1])
+    x = sg.tensor("x", ("T",))
+    assert sg.arange(x.shape[0]).type.shape == x.type.shape
+    (total,) = (x + sg.arange(x.shape[0]),)
+    assert not any(v.op.name == "check_size" for v in ancestors([total]))
+    assert str(sg.arange(0, x.shape[0], 2).type) == "int64[(T + 1)//2]"
+    assert sg.linspace(0, 1, 5).dtype == np.float32
+    np.testing.assert_allclose(sg.linspace(0, 1, 4, endpoint=False).eval(), [0, 0.25, 0.5, 0.75])
