@@ -125,7 +125,7 @@ def measure_merging() -> list[dict[str, Any]]:
         for name, outputs in (("two loops", apart), ("one loop", together)):
             loss = sum(sg.square(y).mean() for y in outputs)
             f = sg.compile([x], sg.grad(loss, matrices))
-            row[f"{name} ms"] = milliseconds(lambda f=f: f(value))
+            row[f"{name} ms"] = milliseconds(lambda f=f, value=value: f(value))
             row[f"{name}: bodies"] = f.report.bodies
         rows.append(row)
     return rows
@@ -170,10 +170,8 @@ def measure_imports() -> list[dict[str, Any]]:
             f"import time, numpy; start = time.process_time(); import {module}; "
             "print(time.process_time() - start)"
         )
-        taken = [
-            float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
-            for _ in range(9)
-        ]
+        command = [sys.executable, "-c", script]
+        taken = [float(subprocess.check_output(command)) for _ in range(9)]
         rows.append({"import": module, "ms": 1e3 * statistics.median(taken)})
     return rows
 

@@ -1,4 +1,4 @@
-"""The `symgraph` command: demonstrations, benchmarks, pictures of graphs, and a look at the machine."""
+"""The `symgraph` command: demonstrations, benchmarks, pictures, and a look at the machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ._version import __version__
+from .compile.function import Function
+from .core.errors import SymgraphError
+from .core.graph import Graph
+from .core.variable import Variable
+
 __all__ = ["main"]
 
 
@@ -15,7 +21,10 @@ def main() -> None:
     """Run the command; says what to install where typer is missing."""
     if importlib.util.find_spec("typer") is None:
         sys.exit("The symgraph command needs the extra 'cli': pip install 'symgraph[cli]'")
-    _application()()
+    try:
+        _application()()
+    except SymgraphError as error:
+        sys.exit(f"symgraph: {error}")
 
 
 def _application() -> Any:
@@ -24,6 +33,15 @@ def _application() -> Any:
     application = typer.Typer(
         no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False
     )
+
+    @application.callback(invoke_without_command=True)
+    def common(
+        version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+    ) -> None:
+        if version:
+            print(f"symgraph {__version__}")
+            raise typer.Exit
+
     bench = typer.Typer(no_args_is_help=True, help="Measure, as tables, JSON and a plot.")
     application.add_typer(bench, name="bench")
 
@@ -31,7 +49,8 @@ def _application() -> Any:
     def demo(
         name: str = typer.Argument("vowels", help="vowels or motions"),
         output: Path = typer.Option(Path("symgraph-demo"), help="the folder to write to"),
-        seed: int = typer.Option(0, help="of initial values, dropout and the order of batches"),
+        epochs: int = typer.Option(None, min=1, help="passes over the data"),
+        seed: int = typer.Option(0, min=0, help="of initial values, dropout and order of batches"),
         backend: str = typer.Option("native", help="native or numpy"),
     ) -> None:
         """Train a bidirectional LSTM on real data and show what was compiled."""
@@ -39,7 +58,7 @@ def _application() -> Any:
 
         if name not in DEMOS:
             raise typer.BadParameter(f"there is no demo {name!r}, but {', '.join(DEMOS)}")
-        run_demo(name, output / name, seed=seed, backend=backend)
+        run_demo(name, output / name, epochs=epochs, seed=seed, backend=backend)
 
     @bench.command("compile", context_settings={"ignore_unknown_options": True})
     def bench_compile(arguments: list[str] = typer.Argument(None)) -> None:
@@ -72,38 +91,47 @@ def _run_benchmark(script: str, arguments: list[str] | None) -> None:
         if (folder / script).exists():
             command = [sys.executable, str(folder / script), *(arguments or [])]
             sys.exit(subprocess.run(command, check=False).returncode)
-    sys.exit(f"The benchmark {script} is missing from this installation.")
+    sys.exit(f"The benchmark {script} is not installed: it is part of the source repository.")
 
 
 def _draw(target: str, output: Path | None) -> None:
     import graphviz
-    from symgraph.core.errors import SymgraphError
+
     from symgraph.viz.dot import to_dot
 
     file, _, name = target.rpartition(":")
-    path = Path(file)
-    if not name or not path.is_file():
-        sys.exit(f"draw takes FILE.py:NAME; found no file {file!r} in {target!r}")
+    if not file or not name:
+        sys.exit(f"draw takes FILE.py:NAME, such as net.py:loss; found {target!r}")
+    names = _names_in(Path(file))
+    if name not in names:
+        drawable = [key for key, value in names.items() if _is_drawable(value)]
+        sys.exit(f"{file} has no {name!r}; it can draw {', '.join(drawable) or 'nothing in it'}")
+    output = output or Path(f"{name}.dot")
+    picture = to_dot(names[name])
+    try:
+        if output.suffix in (".dot", ".gv", ""):
+            picture.save(output)
+        else:
+            output.write_bytes(picture.pipe(format=output.suffix[1:]))
+    except graphviz.ExecutableNotFound:
+        sys.exit("Only .dot files can be written: the program 'dot' (Graphviz) is missing.")
+    except (ValueError, OSError, graphviz.CalledProcessError) as error:
+        sys.exit(f"{output} cannot be written: {error}")
+    print(f"written: {output}")
+
+
+def _names_in(path: Path) -> dict[str, Any]:
+    """What a Python file defines, once it has run."""
+    if not path.is_file():
+        sys.exit(f"there is no file {path}")
     module_spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert module_spec is not None and module_spec.loader is not None
+    if module_spec is None or module_spec.loader is None:
+        sys.exit(f"{path} is no Python file: its name does not end in .py")
     module = importlib.util.module_from_spec(module_spec)
     sys.path.insert(0, str(path.resolve().parent))
     module_spec.loader.exec_module(module)
-    if not hasattr(module, name):
-        names = ", ".join(n for n in vars(module) if not n.startswith("_"))
-        sys.exit(f"{file} has no {name!r}, but {names}")
-    output = output or Path(f"{name}.dot")
-    try:
-        picture = to_dot(getattr(module, name))
-    except SymgraphError as error:
-        sys.exit(f"{name} cannot be drawn: {error}")
-    if output.suffix in (".dot", ".gv", ""):
-        picture.save(output)
-    else:
-        try:
-            output.write_bytes(picture.pipe(format=output.suffix[1:]))
-        except graphviz.ExecutableNotFound:
-            sys.exit("Only .dot files can be written: the program 'dot' (Graphviz) is missing.")
-        except (ValueError, graphviz.CalledProcessError) as error:
-            sys.exit(f"{output} cannot be written: {error}")
-    print(f"written: {output}")
+    return vars(module)
+
+
+def _is_drawable(value: Any) -> bool:
+    return isinstance(value, (Variable, Graph, Function))

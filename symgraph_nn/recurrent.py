@@ -5,6 +5,7 @@ Layout: sequences are [time, batch, features], masks [time, batch], float or boo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -91,6 +92,7 @@ class Recurrent(Module):
         place = _position(first[0], first[1:])
         extra = [] if place < len(states) else [None if mask is None else sg.zeros_like(first[0])]
 
+        @functools.wraps(self.cell.step)  # so that errors name the cell's own line
         def step(x_t: sg.Variable, *others: sg.Variable) -> list[sg.Variable]:
             m_t, old = (None, others) if mask is None else (others[0], others[1:])
             state = _like(initial, old[: len(states)])

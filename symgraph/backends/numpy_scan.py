@@ -129,12 +129,21 @@ class NumpyLoop:
 
     def _empty_traces(self, arrays: Sequence[Any]) -> list[np.ndarray]:
         """The traces of no steps, of which only the types tell the shapes."""
-        sizes = bind_sizes((x.type for x in self._scan.inputs), (a.shape for a in arrays))
-        shapes = [shape_numbers(output.type.shape, sizes) for output in self._plain]
-        return [
-            np.empty((0, *(size or 0 for size in shape)), output.dtype)
-            for shape, output in zip(shapes, self._plain, strict=True)
-        ]
+        types, shapes = [x.type for x in self._scan.inputs], [a.shape for a in arrays]
+        sizes = bind_sizes(types, shapes)
+        # A size that cannot be solved for its parts may be that of an input, whole.
+        known = {
+            size: number
+            for type, shape in zip(types, shapes, strict=True)
+            for size, number in zip(type.shape, shape, strict=True)
+        }
+        traces = []
+        for output in self._plain:
+            numbers = shape_numbers(output.type.shape, sizes)
+            pairs = zip(output.type.shape, numbers, strict=True)
+            shape = [known.get(size, 0) if number is None else number for size, number in pairs]
+            traces.append(np.empty((0, *shape), output.dtype))
+        return traces
 
     # --- what can go wrong ----------------------------------------------------------------------
 

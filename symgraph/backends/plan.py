@@ -184,7 +184,9 @@ def _explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exceptio
         kind = IndexRangeError if isinstance(error, IndexError) else CallError
     operands = ", ".join(_operand(x, value) for x, value in zip(v.inputs, values, strict=True))
     message = str(error) or type(error).__name__
-    what = f"{v.op.name} failed: {message}" + (f"\n  on {operands}" if operands else "")
+    # A check speaks for the op that asked for it.
+    title = "" if "check" in v.op.traits else f"{v.op.name} failed: "
+    what = f"{title}{message}" + (f"\n  on {operands}" if operands else "")
     return kind(explain(what, line=_nearest_line(v)))
 
 

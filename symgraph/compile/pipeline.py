@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ..backends.base import Backend
 from ..core.errors import BackendError
 from ..core.graph import Graph
+from ..core.provenance import without_lines
 from ..rewrite.engine import Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
@@ -52,7 +53,8 @@ def rewrite(graph: Graph, backend: Backend) -> tuple[Graph, list[PassRow]]:
     for name, run in (*PASSES, expansion):
         start = time.perf_counter()
         hits: Hits = Counter()
-        graph = run(graph, hits)
+        with without_lines():
+            graph = run(graph, hits)
         seconds = time.perf_counter() - start
         before, nodes = nodes, count_nodes(graph)
         rows.append(PassRow(name, seconds, before, nodes, start, dict(hits)))

@@ -94,6 +94,14 @@ class Program:
 
     def swapped(self, swap: Mapping[SharedVariable, SharedVariable]) -> Program:
         """The program with shared variables in place of others."""
+        if not isinstance(swap, Mapping):
+            raise InputError(
+                explain(
+                    f"swap is a dict of shared variables, not {swap!r}",
+                    line=provenance.user_line(),
+                    remedy="Write f.copy(swap={old: new}).",
+                )
+            )
         known = {*self.shared, *self.updates}
         for old, new in swap.items():
             if not isinstance(old, SharedVariable) or old not in known:

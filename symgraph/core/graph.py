@@ -172,6 +172,7 @@ def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
     compile report shows them as repeated bodies.
     """
     several = isinstance(outputs, (list, tuple))
+    _check_arguments(outputs if several else [outputs], replacements)
     checked: dict[Variable, Variable] = {}
     for old, new in replacements.items():
         if not isinstance(old, Variable):
@@ -186,6 +187,25 @@ def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
         checked[old] = new
     results = replace(list(outputs) if several else [outputs], checked)
     return results if several else results[0]
+
+
+def _check_arguments(outputs: Sequence[Any], replacements: Any) -> None:
+    for output in outputs:
+        if not isinstance(output, Variable):
+            raise SymgraphTypeError(
+                explain(
+                    f"substitute takes a variable or a list of variables, not {output!r}",
+                    line=provenance.user_line(),
+                )
+            )
+    if not isinstance(replacements, Mapping):
+        raise SymgraphTypeError(
+            explain(
+                f"replacements are a dict, not {replacements!r}",
+                line=provenance.user_line(),
+                remedy="Write sg.substitute(outputs, {old: new}).",
+            )
+        )
 
 
 def _check_replacement(old: Variable, new: Variable) -> None:

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Line",
     "describe",
+    "is_recorded",
     "line_of",
     "lines_of",
     "name_of",
     "record",
     "record_lines",
-    "recording",
+    "without_lines",
     "set_lines",
     "set_name",
     "user_line",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 _DEPTH = 8
+# How many named variables a message tells of, and among how many they are looked for.
+_SOURCES, _SEARCHED = 3, 100
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LAYERS = os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn")
 _OWN = (_PACKAGE + os.sep, _LAYERS + os.sep, "<frozen")
@@ -54,7 +57,8 @@ class Line(NamedTuple):
 
 _names: weakref.WeakKeyDictionary[Variable, str] = weakref.WeakKeyDictionary()
 _lines: weakref.WeakKeyDictionary[Variable, tuple[Line, ...]] = weakref.WeakKeyDictionary()
-_all_nodes: contextvars.ContextVar[bool] = contextvars.ContextVar("record_lines", default=False)
+# For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none".
+_recorded: contextvars.ContextVar[str] = contextvars.ContextVar("recorded", default="traced")
 
 
 def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
@@ -75,19 +79,29 @@ def user_line() -> str | None:
     return str(lines[0]) if lines else None
 
 
-@contextlib.contextmanager
-def record_lines() -> Iterator[None]:
+def record_lines() -> contextlib.AbstractContextManager[None]:
     """A context in which the user's line is recorded for every node that is built."""
-    token = _all_nodes.set(True)
+    return _recording("all")
+
+
+def without_lines() -> contextlib.AbstractContextManager[None]:
+    """A context in which no lines are recorded: the compiler hands on those of the originals."""
+    return _recording("none")
+
+
+@contextlib.contextmanager
+def _recording(which: str) -> Iterator[None]:
+    token = _recorded.set(which)
     try:
         yield
     finally:
-        _all_nodes.reset(token)
+        _recorded.reset(token)
 
 
-def recording() -> bool:
-    """Whether lines are recorded for every node just now."""
-    return _all_nodes.get()
+def is_recorded(*, traced: bool) -> bool:
+    """Whether the line of a new node is recorded just now."""
+    which = _recorded.get()
+    return which == "all" or (traced and which == "traced")
 
 
 def record(variable: Variable) -> None:
@@ -127,8 +141,24 @@ def name_of(variable: Variable) -> str | None:
 
 
 def describe(variable: Variable) -> str:
-    """The variable as an error message names it: its name or op, type and line."""
+    """The variable as an error message names it: its name or op, type and line.
+
+    What has no name is told by the named variables nearest to it.
+    """
     name = name_of(variable)
     label = f"'{name}'" if name else f"a result of {variable.op.name}"
     line = line_of(variable)
-    return f"{label} {variable.type}" + (f" (made at {line})" if line else "")
+    sources = [] if name or line else _named_sources(variable)
+    origin = f"made at {line}" if line else f"from {', '.join(sources)}" if sources else ""
+    return f"{label} {variable.type}" + (f" ({origin})" if origin else "")
+
+
+def _named_sources(variable: Variable) -> list[str]:
+    """The names of the nearest variables with names that the variable is made of, quoted."""
+    found: list[str] = []
+    seen, layer = {variable}, [variable]
+    while layer and len(seen) < _SEARCHED and len(found) < _SOURCES:
+        layer = [x for v in layer for x in v.inputs if not (x in seen or seen.add(x))]
+        found += [f"'{name}'" for name in map(name_of, layer) if name]
+        layer = [x for x in layer if not name_of(x)]
+    return list(dict.fromkeys(found))[:_SOURCES]

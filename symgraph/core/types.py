@@ -8,6 +8,7 @@ from typing import Any, Union
 
 import numpy as np
 
+from . import provenance
 from .dims import Dim, Size, fresh_size, named_size
 from .errors import DtypeError, ShapeError, SymgraphTypeError, explain
 
@@ -133,17 +134,21 @@ def size_from(entry: Any) -> Size:
             raise ShapeError(
                 explain(
                     f"a named size is an identifier such as 'T' or 'batch', not {entry!r}",
+                    line=provenance.user_line(),
                     remedy="Compound sizes come from arithmetic on x.shape.",
                 )
             )
         return named_size(entry)
     if isinstance(entry, (int, np.integer)) and not isinstance(entry, bool):
         if entry < 0:
-            raise ShapeError(f"a size is at least 0, not {entry}")
+            raise ShapeError(
+                explain(f"a size is at least 0, not {entry}", line=provenance.user_line())
+            )
         return int(entry)
     raise SymgraphTypeError(
         explain(
-            f"a shape is made of ints, names and None; found {entry!r} ({type(entry).__name__})"
+            f"a shape is made of ints, names and None; found {entry!r} ({type(entry).__name__})",
+            line=provenance.user_line(),
         )
     )
 
@@ -160,6 +165,7 @@ def as_dtype(dtype: Any) -> np.dtype:
         raise DtypeError(
             explain(
                 f"dtype {dtype!r} is not supported",
+                line=provenance.user_line(),
                 remedy=f"Supported are {', '.join(str(d) for d in DTYPES)}.",
             )
         )

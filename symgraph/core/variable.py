@@ -199,8 +199,16 @@ class SharedVariable(Variable):
 
     def set_value(self, value: Any) -> None:
         """Replace the value; another shape, or a dtype that does not fit, is an `UpdateError`."""
-        given = np.asarray(value)
         label = f"shared variable {self.name!r}" if self.name else "the shared variable"
+        try:
+            given = np.asarray(value)
+        except ValueError as error:
+            raise UpdateError(
+                explain(
+                    f"{label} holds {self.type}; {value!r} cannot be made an array: {error}",
+                    line=provenance.user_line(),
+                )
+            ) from None
         weak = isinstance(value, (int, float, list, tuple)) and not isinstance(value, np.generic)
         if not np.can_cast(given.dtype, self.dtype, "same_kind") or not (
             weak or given.dtype.newbyteorder("=") == self.dtype
@@ -348,7 +356,7 @@ def node(op: Op, inputs: Sequence[Variable], params: tuple = ()) -> Variable:
             return found
     inferred = op.infer(key[1], *params)
     found = _insert(Variable, key, inferred)
-    if "traced" in op.traits or provenance.recording():
+    if provenance.is_recorded(traced="traced" in op.traits):
         provenance.record(found)
     return found
 

@@ -8,7 +8,6 @@ roll back: variables are immutable, and what a rule made in vain is freed.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -91,12 +90,6 @@ class RuleSet:
 
     def __len__(self) -> int:
         return len(self.rules)
-
-    def shuffled(self, seed: int) -> RuleSet:
-        """The same rules in another order, for tests."""
-        order = list(self.rules)
-        random.Random(seed).shuffle(order)
-        return RuleSet(*order)
 
 
 def sweep(

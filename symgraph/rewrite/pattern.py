@@ -39,9 +39,7 @@ _OPERATORS: dict[type[ast.AST], str] = {
 _UNIFORM = ("constant", "broadcast_to", "rearrange")
 
 
-def template(
-    before: str, after: str, *, when: Callable[..., bool] | None = None, name: str | None = None
-) -> Rule:
+def template(before: str, after: str, *, when: Callable[..., bool] | None = None) -> Rule:
     """The rule that replaces one formula by another; ``when`` is asked with the matched variables.
 
     ``when`` takes them by the names that they have in the template.
@@ -51,9 +49,15 @@ def template(
     root = _call(pattern)
     if root is None:
         raise ValueError(f"a template begins with an op: {before!r}")
-    source, namespace = _Matcher(pattern, ast.parse(after, mode="eval").body, when).source()
-    exec(compile(source, f"<template {formula}>", "exec"), namespace)
-    return Rule(name or formula, (root[0],), namespace["apply"], formula, _reads(root[1]))
+    compiled: list[Callable[[Variable], Variable | None]] = []
+
+    def apply(node: Variable) -> Variable | None:
+        if not compiled:  # at first use: all templates together take milliseconds
+            matcher = _Matcher(pattern, ast.parse(after, mode="eval").body, when)
+            compiled.append(matcher.compile(f"<template {formula}>"))
+        return compiled[0](node)
+
+    return Rule(formula, (root[0],), apply, formula, _reads(root[1]))
 
 
 def _call(pattern: ast.expr) -> tuple[str, list[ast.expr]] | None:
@@ -89,8 +93,8 @@ class _Matcher:
         self.count = 0
         self.namespace: dict[str, Any] = {"_uniform": uniform, "_fit": fit, "_when": when}
 
-    def source(self) -> tuple[str, dict[str, Any]]:
-        """The text of the function ``apply(node)``, and the names that it needs."""
+    def compile(self, filename: str) -> Callable[[Variable], Variable | None]:
+        """The function ``apply(node)``: the replacement of a node, or None."""
         # Breadth first: the cheap questions come before the deep ones.
         pending: list[tuple[ast.expr, str]] = [(self.before, "node")]
         while pending:
@@ -108,7 +112,8 @@ class _Matcher:
         sources = "".join(f"{name}, " for name in self.bound)
         self.write(f"return _fit({self.expression(self.after)}, node, ({sources}))")
         self.lines.append("    return None")
-        return "\n".join(self.lines), self.namespace
+        exec(compile("\n".join(self.lines), filename, "exec"), self.namespace)
+        return self.namespace["apply"]
 
     def write(self, line: str) -> None:
         self.lines.append(self.indent + line)

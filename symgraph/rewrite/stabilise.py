@@ -245,7 +245,8 @@ def weights_by_shares(v: Variable) -> Variable | None:
 
 def _find_total(y: Variable, weights: Variable) -> Variable | None:
     """The sum or mean of the weights, or 1 and the weights, by which ``y`` is divided somewhere."""
-    return next((d for d in _divisors(y) if _is_total(d, weights)), None)
+    divisors = (d.inputs[0] if d.op is REARRANGE else d for d in _divisors(y))
+    return next((d for d in divisors if _is_total(d, weights)), None)
 
 
 def _is_total(x: Variable, weights: Variable) -> bool:

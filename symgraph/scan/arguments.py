@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import known_different
+from ..core.dims import Dim, known_different
 from ..core.errors import ScanError, explain
 from ..core.types import is_integer
 from ..core.variable import CONSTANT, Variable
@@ -123,7 +123,7 @@ def parse_state(position: int, value: Any) -> StateArgument:
         raise _error(f"taps of {label} are negative, for past values; found {list(taps)}")
     initial = as_variable(value, "scan")
     # Theano's way: with the tap -1 alone the initial value itself may be given, not a row of it.
-    in_rows &= taps != (-1,) or (initial.ndim > 0 and initial.type.shape[0] == 1)
+    in_rows &= taps != (-1,) or _may_be_one_row(initial)
     if initial.name:
         label = f"output {position} (from {initial.name!r})"
     depth = -min(taps)
@@ -140,6 +140,11 @@ def parse_state(position: int, value: Any) -> StateArgument:
     if initial.type.shape[0] != depth:
         initial = check_size(initial, 0, of_length(depth), 0, f"scan: initial rows of {label}")
     return StateArgument(initial, taps, label=label)
+
+
+def _may_be_one_row(x: Variable) -> bool:
+    size = x.type.shape[0] if x.ndim else 0
+    return not known_different(size, 1) and not (isinstance(size, Dim) and size.is_name)
 
 
 def parse_other(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from ..core.dims import Size, known_different
 from ..core.errors import ScanError, explain
 from ..core.graph import Graph
 from ..core.tracing import within_loop
-from ..core.variable import INPUT, SharedVariable, Variable, item, make_constant, make_input
+from ..core.variable import INPUT, SharedVariable, Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.create import arange
 from ..ops.promotion import as_variable, cast_to, is_weak
@@ -81,8 +82,8 @@ def scan(
         step t reads x[t - 1], x[t] and x[t + 2]. The shortest decides the number of steps.
     outputs_info
         For each output the initial value that the first step gets as past output; None where
-        past values are not read; ``{"initial": v, "taps": [-3, -1]}`` with one row of ``v`` for each
-        step back to the oldest tap, the oldest first.
+        past values are not read; ``{"initial": v, "taps": [-3, -1]}`` with one row of ``v`` for
+        each step back to the oldest tap, the oldest first.
     non_sequences
         Further arguments. Whatever else the step uses is found by itself; with ``strict`` all but
         shared variables and constants must be listed.
@@ -149,7 +150,7 @@ foldl = reduce
 def foldr(
     step: Callable[..., Any], sequences: Any, initial: Any, non_sequences: Any = (), **options: Any
 ) -> Any:
-    """The last value of ``accumulator = step(*rows, accumulator)``, from the last row to the first."""
+    """The last value of ``accumulator = step(*rows, accumulator)``, the last row coming first."""
     return reduce(step, sequences, initial, non_sequences, go_backwards=True, **options)
 
 
@@ -200,7 +201,8 @@ class _Loop:
             provenance.set_name(loop, self.name)
         traces = traces_of(Loop(loop)) if every is None else self._in_chunks(loop, every)
         # The body has the states first, the step has its own order.
-        ordered = [trace for _, trace in sorted(zip(self._order(), traces, strict=True), key=_first)]
+        numbered = sorted(zip(self._order(), traces, strict=True), key=_first)
+        ordered = [trace for _, trace in numbered]
         return ordered if traced.several else ordered[0]
 
     def _in_chunks(self, loop: Variable, every: int) -> list[Variable]:
@@ -238,9 +240,31 @@ class _Loop:
         slices = [_slice_input(s, k) for s in self.sequences for k in range(len(s.offsets))]
         taps = [_tap_input(s, tap) for s in self.states for tap in s.taps]
         with within_loop(lambda: self._step_number(slices)):
-            returned = self.step(*slices, *taps, *self.others)
+            try:
+                returned = self.step(*slices, *taps, *self.others)
+            except TypeError:
+                self._refuse_arguments(len(slices), len(taps))
+                raise
         outputs, condition, several = self._parse_returned(returned)
         return _Traced(slices, taps, outputs, condition, several)
+
+    def _refuse_arguments(self, n_rows: int, n_past: int) -> None:
+        """An error where the step does not take as many arguments as it is called with."""
+        counts = {"row": n_rows, "past output": n_past, "non-sequence": len(self.others)}
+        try:
+            signature = inspect.signature(self.step, follow_wrapped=False)
+            signature.bind(*range(sum(counts.values())))
+        except ValueError:
+            return  # a builtin that does not tell
+        except TypeError as error:
+            parts = ", ".join(
+                f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n
+            )
+            raise self._error(
+                f"the step is called with {parts or 'no arguments'}: {error} "
+                f"({_step_line(self.step)})",
+                "A step takes the rows of sequences, then past outputs, then non_sequences.",
+            ) from None
 
     def _step_number(self, slices: list[Variable]) -> Variable:
         """The number of the step, as one more sequence."""
@@ -266,7 +290,7 @@ class _Loop:
                 "(outputs, sg.until(condition)). Updates go to compile().",
             )
         if not self.states:
-            self.states = [StateArgument(None, (), label=f"output {i}") for i in range(len(outputs))]
+            self.states = [StateArgument(None, ()) for _ in outputs]
         if len(outputs) != len(self.states):
             raise self._error(
                 f"the step returned {len(outputs)} outputs; outputs_info has {len(self.states)} "
@@ -302,7 +326,8 @@ class _Loop:
             raise self._type_error(state, new, f"Cast the new value with .astype('{old.dtype}'), "
                                    f"or the initial value with .astype('{new.dtype}').")
         if len(old.shape) != len(new.type.shape):
-            raise self._type_error(state, new, "Give the initial value as many axes as the output has.")
+            remedy = "Give the initial value as many axes as the output has."
+            raise self._type_error(state, new, remedy)
         changed = False
         for axis, (ours, theirs) in enumerate(zip(old.shape, new.type.shape, strict=True)):
             changed |= self._unify_axis(i, axis, ours, theirs, traced)
@@ -351,7 +376,8 @@ class _Loop:
 
     def _refuse_strays(self, traced: _Traced) -> None:
         """An error where the step uses what was not listed (``strict``)."""
-        listed = {*traced.slices, *traced.taps, *(x for x in self.others if isinstance(x, Variable))}
+        listed = {*traced.slices, *traced.taps}
+        listed.update(x for x in self.others if isinstance(x, Variable))
         stack = list(traced.outputs) + ([traced.condition] if traced.condition is not None else [])
         seen = set(stack)
         while stack:
@@ -408,7 +434,7 @@ def _first(pair: tuple[int, Variable]) -> int:
 
 
 def _step_line(step: Callable[..., Any]) -> str:
-    code = getattr(step, "__code__", None)
+    code = getattr(inspect.unwrap(step), "__code__", None)
     return f"step at {code.co_filename}:{code.co_firstlineno}" if code else f"step {step!r}"
 
 

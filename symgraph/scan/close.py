@@ -76,7 +76,7 @@ def _find_lengths(variables: Iterable[Variable]) -> set[Variable]:
 
 
 def find_varying(outputs: Sequence[Variable], symbols: Sequence[Variable]) -> set[Variable]:
-    """The variables, among those that the outputs are made of, that depend on one of the symbols."""
+    """Of the variables that the outputs are made of, those that depend on one of the symbols."""
     if not symbols:
         return set()
     # What is older than every symbol depends on none.

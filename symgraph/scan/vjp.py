@@ -79,7 +79,26 @@ def vjp_scan(
     scan: Variable, cotangents: tuple[Variable | None, ...]
 ) -> Sequence[Variable | None]:
     """The cotangents of a loop's inputs, from those of its buffers and traces."""
-    return _GradientLoop(Loop(scan), cotangents).input_cotangents()
+    with provenance.without_lines():
+        return _GradientLoop(Loop(scan), cotangents).input_cotangents()
+
+
+def _reached(loop: Loop, arriving: Sequence[Variable | None]) -> tuple[bool, ...]:
+    """Which new states and plain outputs have cotangents: from outside, or from later steps.
+
+    What no cotangent reaches is disconnected, not zero.
+    """
+    outputs = (*loop.new_states, *loop.plain)
+    present = [is_float(v.dtype) and arriving[k] is not None for k, v in enumerate(outputs)]
+    while True:
+        results = gradient_of_body(loop.body, tuple(present)).results
+        before, first = list(present), len(loop.slices)
+        for i, taps in enumerate(loop.layout.states):
+            later = results[first : first + len(taps)]
+            present[i] = present[i] or any(result is not None for result in later)
+            first += len(taps)
+        if present == before:
+            return tuple(present)
 
 
 class _GradientLoop:
@@ -88,13 +107,9 @@ class _GradientLoop:
     def __init__(self, loop: Loop, cotangents: tuple[Variable | None, ...]) -> None:
         self.loop = loop
         layout = loop.layout
-        self.float_states = [i for i, v in enumerate(loop.new_states) if is_float(v.dtype)]
-        n_states = len(loop.new_states)
         self.arriving = cotangents
-        present = tuple(
-            is_float(v.dtype) and (k < n_states or cotangents[k] is not None)
-            for k, v in enumerate((*loop.new_states, *loop.plain))
-        )
+        present = _reached(loop, cotangents)
+        self.reached_states = [i for i in range(len(loop.new_states)) if present[i]]
         self.body = gradient_of_body(loop.body, present)
         self.taken = self._steps_taken()
         self.n_steps = self.taken
@@ -209,7 +224,7 @@ class _GradientLoop:
                 if ct is not None
             }
             first += len(taps)
-            if i not in self.float_states:
+            if i not in self.reached_states:
                 continue
             rows = self.loop.initials[i]
             first_rows = [

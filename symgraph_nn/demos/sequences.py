@@ -1,7 +1,8 @@
-"""The demonstrations of the `symgraph` command: small trainings on real data, with their pictures."""
+"""The demonstrations of the `symgraph` command: small trainings on real data, and pictures."""
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -50,13 +51,23 @@ DEMOS = {
     "vowels": Demo(
         japanese_vowels, "nine speakers told apart by how they say a Japanese vowel", 64, 60, 0.1
     ),
-    "motions": Demo(basic_motions, "four activities told apart by a sensor at the wrist", 32, 60, 0.05),
+    "motions": Demo(
+        basic_motions, "four activities told apart by a sensor at the wrist", 32, 60, 0.05
+    ),
 }
 
 
-def run_demo(name: str, folder: Path, *, seed: int = 0, backend: str = "native") -> float:
+def run_demo(
+    name: str,
+    folder: Path,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    backend: str = "native",
+) -> float:
     """Train, write plot, graph, trace and checkpoint into the folder; the test accuracy."""
     demo = DEMOS[name]
+    epochs = demo.epochs if epochs is None else epochs
     train, test = _normalised(*demo.load())
     train, held_out = _hold_out(train, 6, seed)
     n_in, n_classes = train.x.shape[2], int(train.labels.max()) + 1
@@ -79,12 +90,12 @@ def run_demo(name: str, folder: Path, *, seed: int = 0, backend: str = "native")
         loss,
         updates,
         train,
-        epochs=demo.epochs,
+        epochs=epochs,
         batch_size=30,
         batch_axis="B",
         validation=held_out,
         evaluation={"loss": nn.cross_entropy(logits, labels), "accuracy": accuracy},
-        patience=demo.epochs,
+        patience=epochs,
         checkpoint=folder / "checkpoint.safetensors",
         rng=seed,
         backend=backend,
@@ -95,7 +106,8 @@ def run_demo(name: str, folder: Path, *, seed: int = 0, backend: str = "native")
     )
     test_accuracy = float(sg.compile([x, mask, labels], accuracy, backend=backend)(*test))
     sg.to_dot(loss).save(folder / "graph.dot")
-    history.plot(folder / "training.png")
+    if importlib.util.find_spec("matplotlib"):
+        history.plot(folder / "training.png")
     _write_trace(step, train, folder / "trace.json")
     _draw(folder / "graph.dot")
     print(f"test accuracy {test_accuracy:.2f}")

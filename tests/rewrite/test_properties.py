@@ -52,6 +52,11 @@ def assert_agree(graph: Graph, rewritten: Graph, arrays: Sequence[np.ndarray]) -
         np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-12)
 
 
+def shuffled(rules: RuleSet, seed: int) -> RuleSet:
+    """The rules in another order."""
+    return RuleSet(*np.random.default_rng(seed).permutation(np.array(list(rules), object)))
+
+
 def with_gradients(
     inputs: Sequence[Variable], outputs: Sequence[Variable]
 ) -> tuple[list[Variable], list[Variable]]:
@@ -69,7 +74,7 @@ def with_gradients(
 def test_simplified_and_specialised_graphs_give_the_same_results(made, seed):
     inputs, outputs, arrays = made
     graph = Graph(*with_gradients(inputs, outputs))
-    for rules in (SIMPLIFY, SIMPLIFY + SPECIALISE, (SIMPLIFY + SPECIALISE).shuffled(seed)):
+    for rules in (SIMPLIFY, SIMPLIFY + SPECIALISE, shuffled(SIMPLIFY + SPECIALISE, seed)):
         assert_agree(graph, sweep(graph, rules), arrays)
 
 
@@ -78,7 +83,7 @@ def test_simplified_and_specialised_graphs_give_the_same_results(made, seed):
 def test_a_second_sweep_changes_nothing(made, seed):
     inputs, outputs, _ = made
     graph = Graph(*with_gradients(inputs, outputs))
-    for rules in (EVERYTHING, EVERYTHING.shuffled(seed)):
+    for rules in (EVERYTHING, shuffled(EVERYTHING, seed)):
         once = sweep(graph, rules)
         verify(once)
         hits: Counter[str] = Counter()
@@ -87,19 +92,19 @@ def test_a_second_sweep_changes_nothing(made, seed):
 
 
 @SETTINGS
-@given(random_graphs())
-def test_stabilised_graphs_keep_what_was_finite(made):
+@given(random_graphs(), st.integers(0, 10**6))
+def test_stabilised_graphs_agree_where_the_formula_loses_nothing(made, seed):
     inputs, outputs, arrays = made
-    graph = Graph(inputs, outputs)
-    hits: Counter[str] = Counter()
-    stable = sweep(graph, STABILISE, hits)
-    verify(stable)
-    if not hits:
-        assert stable is graph
-    else:
-        for before, after in zip(evaluate(graph, arrays), evaluate(stable, arrays), strict=True):
-            assert before.dtype == after.dtype
-            assert before.shape == after.shape
+    graph = Graph(*with_gradients(inputs, outputs))
+    parts = [v for v in graph.nodes if v.dtype.kind == "f"]
+    values = evaluate(Graph(graph.inputs, parts), arrays)
+    if all(np.all((a == 0) | ((np.abs(a) > 1e-6) & (np.abs(a) < 1e6))) for a in values):
+        expected = evaluate(graph, arrays)
+        for rules in (EVERYTHING, shuffled(EVERYTHING, seed)):
+            stable = sweep(graph, rules)
+            verify(stable)
+            for before, after in zip(expected, evaluate(stable, arrays), strict=True):
+                np.testing.assert_allclose(after, before, rtol=1e-8, atol=1e-8)
 
 
 @SETTINGS

@@ -118,7 +118,13 @@ def test_the_listing_of_a_nested_loop() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "first"),
-    [(("S", "C"), ("C",)), ((4, 3), (3,)), ((None, None), (None,)), ((4, "C"), (3,)), ((4, 3), ("B",))],
+    [
+        (("S", "C"), ("C",)),
+        ((4, 3), (3,)),
+        ((None, None), (None,)),
+        ((4, "C"), (3,)),
+        ((4, 3), ("B",)),
+    ],
 )
 def test_substituting_other_sizes(rows: Any, first: Any) -> None:
     """The loop and its gradient are built again on what takes the place of their inputs."""

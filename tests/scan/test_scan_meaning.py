@@ -23,8 +23,8 @@ def run(outputs: Any, values: dict[sg.Variable, Any]) -> Any:
     """The values node by node as built; those of the compiled function must be the same."""
     plain = evaluate(outputs, values)
     compiled = sg.compile(list(values), outputs, backend="numpy")(*values.values())
-    several = isinstance(outputs, list)
-    for a, b in zip(plain if several else [plain], compiled if several else [compiled], strict=True):
+    both = (plain, compiled) if isinstance(outputs, list) else ([plain], [compiled])
+    for a, b in zip(*both, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
         assert a.shape == np.shape(b)
         assert a.dtype == b.dtype
@@ -89,7 +89,7 @@ def test_more_steps_than_rows() -> None:
         sg.scan(lambda a: a, vector("z", 3), n_steps=4)
     for steps, values in ((n, {x: ROWS, n: 6}), (6, {x: ROWS})):
         f = sg.compile(list(values), sg.scan(lambda a: a, x, n_steps=steps), backend="numpy")
-        with pytest.raises(sg.CallError, match="6 steps read 6 rows of 'x'.*which has 5"):
+        with pytest.raises(sg.CallError, match=r"6 steps read 6 rows of 'x'.*which has 5"):
             f(*values.values())
 
 
@@ -111,7 +111,8 @@ def test_number_of_steps_is_an_integer(n_steps: Any) -> None:
 
 def test_backwards_from_the_end_also_for_fewer_steps() -> None:
     x = vector()
-    read = sg.scan(lambda a, b: a * 10 + b, {"input": x, "taps": [0, -1]}, go_backwards=True, n_steps=2)
+    taken = {"input": x, "taps": [0, -1]}
+    read = sg.scan(lambda a, b: a * 10 + b, taken, go_backwards=True, n_steps=2)
     np.testing.assert_array_equal(run(read, {x: ROWS}), [54, 43])
 
 
@@ -126,7 +127,7 @@ def test_python_numbers_take_the_dtype_that_the_step_needs() -> None:
     counted = sg.scan(lambda a, s, n: [s + a, n + 1], vector(dtype="float32"), [0, 0])
     assert [v.dtype for v in counted] == ["float32", "int64"]
     assert sg.scan(lambda a, s: a, vector(dtype="int8"), 0).dtype == "int8"
-    assert sg.scan(lambda a, s: sg.logical_or(s, a > 0), vector(), False).dtype == "bool"  # noqa: FBT003
+    assert sg.scan(lambda a, s: sg.logical_or(s, a > 0), vector(), False).dtype == "bool"
 
 
 def test_python_numbers_lose_nothing_on_the_way() -> None:
@@ -175,7 +176,7 @@ def test_a_state_whose_named_size_changes() -> None:
 
 @pytest.mark.parametrize("size", [4, "B"])
 @pytest.mark.parametrize("listed", [True, False])
-def test_a_length_of_one_is_stretched(size: Any, listed: bool) -> None:  # noqa: FBT001
+def test_a_length_of_one_is_stretched(size: Any, listed: bool) -> None:
     x, h, b = vector(), vector("h", 1), vector("b", size)
     if listed:
         out = sg.scan(lambda a, s, other: s + other * a, x, h, [b])
@@ -213,8 +214,7 @@ def test_sizes_of_outer_variables_within_a_step() -> None:
 
         out, again = sg.scan(step, x, [h, None])
         inner = sg.scan(lambda row, s: s * row, again, out[0])
-        values = {x: ROWS, b: np.ones(3), n: 2}
-        values = {v: a for v, a in values.items() if v is x or v is (b if size is b.shape[0] else n)}
+        values = {x: ROWS, b: np.ones(3)} if size is b.shape[0] else {x: ROWS, n: 2}
         outputs = [out, inner, *sg.grad(out.sum() + inner.sum(), [x])]
         assert run(outputs, values)[1].ndim == 2
 
@@ -362,7 +362,7 @@ def test_more_steps_than_there_is_room_for_at_first() -> None:
 
 def test_strict_refuses_what_is_not_listed() -> None:
     x, w, shared = vector(), sg.scalar("w", "float64"), sg.shared(np.float64(2))
-    with pytest.raises(sg.ScanError, match="the step uses 'w'.*not listed"):
+    with pytest.raises(sg.ScanError, match=r"the step uses 'w'.*not listed"):
         sg.scan(lambda a: a * w, x, strict=True)
     out = sg.scan(lambda a, v: a * v * shared + 1, x, (), [w], strict=True)
     np.testing.assert_array_equal(run_with_shared(out, {x: ROWS, w: 3.0}), ROWS * 6 + 1)
@@ -434,3 +434,75 @@ def test_a_fold_with_checkpoints_gives_the_last_value(length: int) -> None:
     values = run(outputs, {x: ROWS[:length], c: 2.0})
     for a, b in zip(values[:3], values[3:], strict=True):
         np.testing.assert_allclose(a, b)
+
+
+# --- what a gradient does not reach -------------------------------------------------------------
+
+
+def test_states_that_do_not_meet_are_disconnected() -> None:
+    x, c, v, w = vector(), *(sg.scalar(name, "float64") for name in "cvw")
+    apart = sg.scan(lambda r, s, t: [s * w + r, t * v + r], x, [c, c])
+    chained = sg.scan(lambda r, s, t: [s * w + r, t * v + s], x, [c, c])
+    plain = sg.scan(lambda r, s: [s * w + r, r * v], x, [c, None])
+    for cost, by in ((apart[1], w), (chained[0], v), (plain[1], w), (plain[1], c), (plain[0], v)):
+        with pytest.raises(sg.DisconnectedError, match=f"no gradient reaches '{by.name}'"):
+            sg.grad(cost.sum(), by)
+        assert "scan" in str(sg.explain_grad(cost.sum(), by))
+    gradient = run(sg.grad(chained[1].sum(), w), {x: ROWS, c: 1.0, v: 1.0, w: 1.0})
+    s, s_by_w, t_by_w, expected = 1.0, 0.0, 0.0, 0.0
+    for r in ROWS:
+        t_by_w, s_by_w, s = t_by_w + s_by_w, s_by_w + s, s + r
+        expected += t_by_w
+    assert gradient == expected
+
+
+def test_what_is_stopped_or_only_compared_is_disconnected() -> None:
+    x, c, w = vector(), sg.scalar("c", "float64"), sg.scalar("w", "float64")
+    compared = sg.scan(lambda r, s: (s * r, sg.until(s > w)), x, c)
+    stopped = sg.scan(lambda r, s: s * r + sg.stop_gradient(w), x, c)
+    for out in (compared, stopped):
+        with pytest.raises(sg.DisconnectedError, match="no gradient reaches 'w'"):
+            sg.grad(out.sum(), w)
+
+
+# --- random numbers -----------------------------------------------------------------------------
+
+
+def test_a_stream_draws_afresh_at_each_step_and_each_call() -> None:
+    def draws(**options: Any) -> sg.Variable:
+        stream = sg.random.Stream(3)
+        step = lambda s: s * 0 + stream.normal((), dtype="float64")  # noqa: E731
+        return sg.scan(step, (), sg.constant(0.0, "float64"), n_steps=5, **options)
+
+    f = sg.compile([], draws(), backend="numpy")
+    first, second = f(), f()
+    assert len({*first, *second}) == 10
+    in_chunks = sg.compile([], draws(checkpoint_every=2), backend="numpy")
+    np.testing.assert_array_equal(in_chunks(), first)
+
+
+def test_a_stream_in_nested_loops() -> None:
+    stream = sg.random.Stream(3)
+
+    def outer() -> sg.Variable:
+        return sg.scan(lambda: stream.normal((), dtype="float64"), n_steps=3)
+
+    drawn = sg.compile([], sg.scan(outer, n_steps=4), backend="numpy")()
+    assert len({*drawn.flat}) == 12
+
+
+def test_a_gradient_sees_the_same_draws() -> None:
+    x, stream = vector(), sg.random.Stream(5)
+    out = sg.scan(lambda a, s: (s + a) * stream.uniform((), dtype="float64"), x, 0.0)
+    f = sg.compile([x], [out, sg.grad(out[-1], x)], backend="numpy")
+    for _ in range(2):
+        values, slopes = f(ROWS)
+        factors = values / (ROWS + np.concatenate([[0.0], values[:-1]]))
+        np.testing.assert_allclose(slopes, np.cumprod(factors[::-1])[::-1])
+
+
+def test_keys_as_a_sequence() -> None:
+    keys = sg.random.split(sg.random.key(1), 4)
+    looped = sg.scan(lambda key: sg.random.normal(key, (2,)), keys)
+    one_by_one = sg.stack([sg.random.normal(keys[t], (2,)) for t in range(4)])
+    np.testing.assert_array_equal(*sg.compile([], [looped, one_by_one], backend="numpy")())

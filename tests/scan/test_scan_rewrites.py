@@ -1,4 +1,4 @@
-"""What is done to loops before they run: counts of bodies, nodes and products, and equal results."""
+"""What is done to loops before they run: counts of bodies and products, and equal results."""
 
 from __future__ import annotations
 

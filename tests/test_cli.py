@@ -1,0 +1,156 @@
+"""The `symgraph` command as a user types it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import symgraph as sg
+
+NET = """
+import numpy as np
+import symgraph as sg
+
+x = sg.tensor("x", ("T", 3))
+h = sg.scan(lambda x_t, h: sg.tanh(x_t + h), x, sg.zeros(3), name="adder")
+loss = sg.square(h).mean()
+f = sg.compile([x], loss)
+"""
+
+
+def run(*arguments: str, folder: Path, start: str = "") -> subprocess.CompletedProcess:
+    """The command with these arguments; ``start`` is Python to run before it."""
+    script = f"{start}import sys; from symgraph.cli import main; sys.argv[0] = 'symgraph'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "120"},
+        check=False,
+    )
+
+
+def failure(*arguments: str, folder: Path) -> str:
+    """What the command says when it refuses its arguments: a message, never a traceback."""
+    done = run(*arguments, folder=folder)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(NET)
+    return tmp_path
+
+
+def test_demo_trains_and_writes_what_it_names(folder: Path) -> None:
+    pytest.importorskip("typer")
+    done = run("demo", "motions", "--epochs", "2", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^test accuracy [01]\.\d\d$", done.stdout, re.MULTILINE)
+    assert re.search(r"^bodies +4 +4$", done.stdout, re.MULTILINE)
+    assert "No loop body is computed twice." in done.stdout
+    assert "symgraph-demo/motions/" in done.stdout
+    written = folder / "symgraph-demo" / "motions"
+    assert (written / "graph.dot").read_text().startswith("digraph")
+    assert json.loads((written / "trace.json").read_text())["traceEvents"]
+    assert (written / "checkpoint.safetensors").stat().st_size > 1000
+
+
+def test_demo_refuses_what_it_does_not_know(folder: Path) -> None:
+    pytest.importorskip("typer")
+    assert "there is no demo 'cats', but vowels, motions" in failure("demo", "cats", folder=folder)
+    assert "cuda" in failure("demo", "--backend", "cuda", folder=folder)
+    assert "--epochs" in failure("demo", "--epochs", "0", folder=folder)
+
+
+def test_bench_compile_prints_tables_and_writes_json(folder: Path) -> None:
+    pytest.importorskip("typer")
+    done = run(
+        "bench", "compile", "--layers", "1", "--repeats", "1", "--output", "out", folder=folder
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((folder / "out" / "compile_time.json").read_text())["symgraph"]
+    bodies = {(row["cell"], row["updates"]): row["bodies"] for row in figures}
+    assert bodies["tanh", "nesterov"] == bodies["lstm", "nesterov"] == 4
+    assert bodies["tanh", "n1"] == bodies["lstm", "n2"] == 6
+    assert "bodies" in done.stdout
+
+
+def test_bench_compile_refuses_other_options(folder: Path) -> None:
+    pytest.importorskip("typer")
+    assert "--layers" in failure("bench", "compile", "--layers", "many", folder=folder)
+
+
+@pytest.mark.parametrize("name", ["loss", "f", "h"])
+def test_draw_writes_a_picture(folder: Path, name: str) -> None:
+    pytest.importorskip("typer")
+    done = run("draw", f"net.py:{name}", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"written: {name}.dot\n"
+    assert "adder" in (folder / f"{name}.dot").read_text()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("net.py", "draw takes FILE.py:NAME, such as net.py:loss; found 'net.py'"),
+        ("none.py:f", "there is no file none.py"),
+        ("net.py:g", "net.py has no 'g'; it can draw x, h, loss, f"),
+        ("net.py:np", "module"),
+        ("text.txt:f", "text.txt is no Python file: its name does not end in .py"),
+    ],
+)
+def test_draw_says_what_it_takes(folder: Path, target: str, message: str) -> None:
+    pytest.importorskip("typer")
+    (folder / "text.txt").write_text("f = 1\n")
+    assert message in failure("draw", target, folder=folder)
+
+
+def test_draw_says_why_a_file_cannot_be_written(folder: Path) -> None:
+    pytest.importorskip("typer")
+    message = failure("draw", "net.py:f", "--output", "f.picture", folder=folder)
+    assert "f.picture cannot be written" in message or "'dot' (Graphviz) is missing" in message
+
+
+def test_an_error_in_the_drawn_file_has_its_line(folder: Path) -> None:
+    pytest.importorskip("typer")
+    (folder / "wrong.py").write_text(NET + "x + sg.tensor('y', ('T', 4))\n")
+    message = failure("draw", "wrong.py:f", folder=folder)
+    assert "sizes do not fit" in message
+    assert "wrong.py:9" in message
+
+
+def test_doctor_looks_at_the_machine(folder: Path) -> None:
+    pytest.importorskip("typer")
+    done = run("doctor", folder=folder)
+    assert done.returncode == 0, done.stderr
+    found = {line.split()[0] for line in done.stdout.splitlines()}
+    assert {"symgraph", "CPU", "vectors", "BLAS", "cache", "dot", "extras"} <= found
+
+
+def test_version_and_help(folder: Path) -> None:
+    pytest.importorskip("typer")
+    assert run("--version", folder=folder).stdout == f"symgraph {sg.__version__}\n"
+    shown = run("--help", folder=folder).stdout
+    assert all(command in shown for command in ("demo", "bench", "draw", "doctor"))
+    assert "no such command" in failure("paint", folder=folder).lower()
+
+
+def test_without_typer_the_command_says_what_to_install(folder: Path) -> None:
+    finder = "import importlib.util; found = importlib.util.find_spec; "
+    finder += "importlib.util.find_spec = lambda name: None if name == 'typer' else found(name); "
+    done = run("doctor", folder=folder, start=finder)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The symgraph command needs the extra 'cli': pip install 'symgraph[cli]'\n"
+    )
