@@ -26,7 +26,12 @@ SAMPLE_MS = 50.0
 
 
 def measure(
-    framework: str, workload: str, samples: int = 0, backend: str = "", *, after_trivial: bool = False
+    framework: str,
+    workload: str,
+    samples: int = 0,
+    backend: str = "",
+    *,
+    after_trivial: bool = False,
 ) -> dict[str, Any]:
     """The figures: import, first call and evaluation; what the first steps give; steps, if asked.
 
@@ -49,8 +54,7 @@ def measure(
     figures: dict[str, Any] = {"import": imported - start, "first call": called - begun}
     if not after_trivial:
         figures["import to first result"] = called - start
-    if program.report is not None:
-        figures |= _stages(program.report, called - begun)
+    figures |= program.stages
     if program.evaluate is not None:
         begun = _now()
         program.evaluate()
@@ -65,21 +69,6 @@ def measure(
 
 def _now() -> float:
     return 1e3 * time.process_time()
-
-
-def _stages(report: Any, total: float) -> dict[str, Any]:
-    """Where the milliseconds up to the first result went, as symgraph reports it."""
-    passes = 1e3 * sum(row.seconds for row in report.passes)
-    compiled, called = 1e3 * report.seconds, 1e3 * (report.first_call or 0.0)
-    return {
-        "graph and gradient": max(total - compiled - called, 0.0),
-        "passes": passes,
-        "backend": compiled - passes,
-        "call": called,
-        "kernels": report.kernels,
-        "distinct kernels": report.distinct_kernels,
-        "cache": report.cache,
-    }
 
 
 def time_calls(call: Callable[[], Any], samples: int) -> list[float]:

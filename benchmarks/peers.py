@@ -178,8 +178,12 @@ def run_pytensor(n_layers: int, cell: str, updates: str) -> dict[str, Any]:
 
         zeros = pt.zeros((x.shape[1], N_UNITS), dtype="float32")
         results, _ = pytensor.scan(
-            step, sequences=x, outputs_info=[zeros, zeros], non_sequences=[w, u, b],
-            go_backwards=reverse, strict=True,
+            step,
+            sequences=x,
+            outputs_info=[zeros, zeros],
+            non_sequences=[w, u, b],
+            go_backwards=reverse,
+            strict=True,
         )
         return results[0][::-1] if reverse else results[0]
 

@@ -41,8 +41,10 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence
 def _text(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.3g}" if isinstance(value, float) and value < 100 else (
-        f"{value:.0f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float) and value < 100
+        else (f"{value:.0f}" if isinstance(value, float) else str(value))
     )
 
 
@@ -70,6 +72,28 @@ def plot_lines(panels: Mapping[str, Mapping[str, Line]], x_label: str, path: Pat
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
         panel.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    return [path]
+
+
+def plot_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> list[Path]:
+    """Draw a panel for each entry, with a bar for each series and group on a logarithmic scale."""
+    if not panels or importlib.util.find_spec("matplotlib") is None:
+        return []
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.4 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False)
+    for panel, (title, series) in zip(axes.flat, panels.items(), strict=True):
+        groups = list(dict.fromkeys(group for bars in series.values() for group in bars))
+        width = 0.8 / len(series)
+        for k, (name, bars) in enumerate(series.items()):
+            places = [groups.index(group) + (k + 0.5) * width - 0.4 for group in bars]
+            panel.bar(places, list(bars.values()), width, label=name)
+        panel.set(title=title, yscale="log")
+        panel.set_xticks(range(len(groups)), groups)
+        panel.grid(axis="y", alpha=0.3)
+        panel.legend(frameon=False, ncols=len(series))
     figure.savefig(path, dpi=120)
     return [path]
 

@@ -7,7 +7,7 @@ may live in an environment without symgraph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,8 @@ class Program:
     """One training step (gives the loss before it), or one call."""
     evaluate: Callable[[], Any] | None = None
     """The loss alone, by a second function that is compiled when it is first asked for."""
-    report: Any = None
-    """What symgraph says of the compilation."""
+    stages: dict[str, Any] = field(default_factory=dict)
+    """What symgraph says of the compilation, milliseconds first."""
 
 
 def _frames(cell: str, layers: int, *, is_timed: bool = True) -> Workload:

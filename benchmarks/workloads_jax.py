@@ -111,15 +111,15 @@ def _layer(cell: str, x: Any, w: Any, u: Any, b: Any, *, reverse: bool) -> Any:
 def _leaky_layer(x: Any, w: Any, u: Any, gain: Any, bias: Any, leak: Any) -> Any:
     share = jax.nn.sigmoid(leak)
 
-    def step(h: Any, z: Any) -> Any:
-        z = z + h @ u
+    def step(h: Any, x_t: Any) -> Any:
+        z = x_t @ w + h @ u
         centred = z - z.mean(axis=1, keepdims=True)
         variance = (centred * centred).mean(axis=1, keepdims=True)
         normal = centred * lax.rsqrt(variance + NORM_EPSILON) * gain + bias
         h = h + share * (jnp.tanh(normal) - h)
         return h, h
 
-    return lax.scan(step, jnp.zeros((x.shape[1], u.shape[0]), x.dtype), x @ w)[1]
+    return lax.scan(step, jnp.zeros((x.shape[1], u.shape[0]), x.dtype), x)[1]
 
 
 # --- update rules: the state they begin with, and one move ---------------------------------------

@@ -38,9 +38,7 @@ def prepare(workload: Workload, parameters: Arrays, data: Arrays) -> Program:
     rule = {"frames": _nesterov, "characters": _adam, "leaky": _sgd}[workload.kind]
     updates = rule(params, pytensor.grad(loss, params))
     train = _trusting(pytensor.function([x, labels], loss, updates=updates))
-    return Program(
-        partial(train, *data), lambda: pytensor.function([x, labels], loss)(*data)
-    )
+    return Program(partial(train, *data), lambda: pytensor.function([x, labels], loss)(*data))
 
 
 def compile_trivial() -> None:

@@ -1,4 +1,4 @@
-"""The workloads in PyTorch: its fused layers where they exist, a Python loop for the custom cell."""
+"""The workloads in PyTorch: fused layers where they exist, a Python loop for the custom cell."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def prepare(workload: Workload, parameters: Arrays, data: Arrays) -> Program:
 
 
 def compile_trivial() -> None:
-    """Run one function, which loads what is loaded on the first call."""
-    torch.set_num_threads(1)
-    x = torch.ones(1, requires_grad=True)
+    """Take one step, which loads what is loaded at the first."""
+    x = torch.nn.Parameter(torch.ones(1))
     (x + 1).backward()
+    _sgd([x]).step()
 
 
 def _trainable(parameters: Arrays) -> Tensors:
@@ -86,7 +86,9 @@ class Net(torch.nn.Module):
         self.weights, self.bias = params[-2:]
         own = params[:-2] if is_frames else params[1:-2]
         suffixes = [
-            f"l{k}{end}" for k in range(workload.layers) for end in ("", "_reverse")[: 1 + is_frames]
+            f"l{k}{end}"
+            for k in range(workload.layers)
+            for end in ("", "_reverse")[: 1 + is_frames]
         ]
         for k, suffix in enumerate(suffixes):
             w, u, b = own[3 * k : 3 * k + 3]
@@ -125,9 +127,7 @@ def _nesterov(params: Tensors) -> Any:
 
 
 def _adam(params: Tensors) -> Any:
-    return torch.optim.Adam(
-        params, ADAM_RATE, betas=(BETA1, BETA2), eps=ADAM_EPSILON, fused=True
-    )
+    return torch.optim.Adam(params, ADAM_RATE, betas=(BETA1, BETA2), eps=ADAM_EPSILON, fused=True)
 
 
 def _sgd(params: Tensors) -> Any:

@@ -65,6 +65,11 @@ def _application() -> Any:
         """Loops, bodies and milliseconds of bidirectional nets: [--layers N] [--peers] …"""
         _run_benchmark("compile_time.py", arguments)
 
+    @bench.command("run", context_settings={"ignore_unknown_options": True})
+    def bench_run(arguments: list[str] = typer.Argument(None)) -> None:
+        """Milliseconds of training steps and calls: [--only NAME] [--peers] [--backend NAME] …"""
+        _run_benchmark("run_time.py", arguments)
+
     @application.command()
     def draw(
         target: str = typer.Argument(help="FILE.py:NAME of a variable, graph or function"),

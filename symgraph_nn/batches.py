@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import ShapeError, SymgraphValueError, describe, explain, user_line
+from symgraph.errors import (
+    ShapeError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    describe,
+    explain,
+    user_line,
+)
 
 __all__ = ["Batches", "batches_of"]
 
@@ -64,7 +71,8 @@ def batches_of(
 ) -> Batches:
     """The batches of the data for these inputs; data that do not fit them are an error."""
     inputs = list(inputs)
-    arrays = [np.asarray(array) for array in _in_order(inputs, data, label)]
+    given = _in_order(inputs, data, label)
+    arrays = [_as_array(x, array, label) for x, array in zip(inputs, given, strict=True)]
     axes = [_axis(x, axis, i) for i, x in enumerate(inputs)]
     for x, array in zip(inputs, arrays, strict=True):
         if array.ndim != x.ndim:
@@ -90,6 +98,15 @@ def batches_of(
     return Batches(inputs, arrays, axes, rows[0], size)
 
 
+def _as_array(x: sg.Variable, value: Any, label: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise SymgraphValueError(
+            explain(f"fit: {label} for {describe(x)} are no array: {error}", line=user_line())
+        ) from None
+
+
 def _in_order(
     inputs: list[sg.Variable], data: Sequence[Any] | Mapping[str, Any], label: str
 ) -> list[Any]:
@@ -104,6 +121,14 @@ def _in_order(
                 explain(f"fit: {label}: {'; '.join(faults)}", line=user_line())
             )
         return [data[name] for name in names if name is not None]
+    if not isinstance(data, Sequence):
+        raise SymgraphTypeError(
+            explain(
+                f"fit: {label} are a list of arrays, one for each input, or a dict by their names, "
+                f"not {data!r}",
+                line=user_line(),
+            )
+        )
     listed = list(data)
     if len(listed) != len(inputs):
         raise SymgraphValueError(

@@ -17,7 +17,7 @@ import numpy as np
 
 import symgraph as sg
 
-from .checks import check_positive
+from .checks import check_activation, check_positive
 from .init import (
     Initialiser,
     default_bias,
@@ -87,6 +87,7 @@ class RNNCell(_GatedCell):
         **initial: Any,
     ) -> None:
         super().__init__(n_in, n_units, **initial)
+        check_activation("RNNCell", activation)
         self.activation = activation
 
     def step(self, x_t: sg.Variable, state: State) -> tuple[sg.Variable, State]:

@@ -18,6 +18,7 @@ from symgraph.errors import (
 
 __all__ = [
     "as_variable",
+    "check_activation",
     "check_axes",
     "check_features",
     "check_float",
@@ -36,6 +37,17 @@ def as_variable(value: Any, owner: object) -> sg.Variable:
             explain(f"{owner}: a variable or an array is expected, not {value!r}", line=user_line())
         )
     return sg.constant(value)
+
+
+def check_activation(owner: str, activation: Any) -> None:
+    """Raise unless the activation is a function, or None."""
+    if activation is not None and not callable(activation):
+        raise SymgraphTypeError(
+            explain(
+                f"{owner}: activation is a function such as sg.tanh, not {activation!r}",
+                line=user_line(),
+            )
+        )
 
 
 def check_axes(x: sg.Variable, n_axes: int, owner: object, layout: str) -> None:

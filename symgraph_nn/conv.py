@@ -14,7 +14,7 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphValueError, explain, user_line
 
-from .checks import as_variable, check_axes, check_features, check_positive
+from .checks import as_variable, check_activation, check_axes, check_features, check_positive
 from .init import Initialiser, default_bias, default_weights, generator, initial_value
 from .module import Module
 
@@ -49,6 +49,7 @@ class _Convolution(Module):
     ) -> None:
         name = type(self).__name__
         check_positive(name, n_in=n_in, n_units=n_units)
+        check_activation(name, activation)
         self.n_in, self.n_units, self.activation = n_in, n_units, activation
         self.size = _sizes(name, size, self.n_axes)
         self.options = {"stride": stride, "padding": padding, "dilation": dilation}

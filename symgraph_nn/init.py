@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from symgraph.errors import ShapeError, explain, user_line
+from symgraph.errors import ShapeError, SymgraphTypeError, explain, user_line
 
 __all__ = [
     "Initialiser",
@@ -143,7 +143,15 @@ default_bias: Initialiser = zeros()
 
 def generator(rng: int | np.random.Generator | None) -> np.random.Generator:
     """The generator that a layer's ``rng`` means: itself, one with this seed, or a fresh one."""
-    return np.random.default_rng(rng)
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise SymgraphTypeError(
+            explain(
+                f"rng is a seed of at least 0, a NumPy Generator or None, not {rng!r}",
+                line=user_line(),
+            )
+        ) from None
 
 
 def initial_value(

@@ -17,7 +17,14 @@ from symgraph.errors import (
     user_line,
 )
 
-from .checks import as_variable, check_features, check_float, check_positive, check_share
+from .checks import (
+    as_variable,
+    check_activation,
+    check_features,
+    check_float,
+    check_positive,
+    check_share,
+)
 from .init import Initialiser, default_bias, default_weights, generator, initial_value, normal
 from .module import Buffer, Module
 
@@ -46,6 +53,7 @@ class Dense(Module):
         dtype: str = "float32",
     ) -> None:
         check_positive("Dense", n_in=n_in, n_units=n_units)
+        check_activation("Dense", activation)
         rng = generator(rng)
         self.n_in, self.n_units, self.activation = n_in, n_units, activation
         self.W = sg.shared(initial_value(weights, rng, (n_in, n_units), dtype), "W")

@@ -127,6 +127,10 @@ def buffers_of(module: Any) -> list[sg.SharedVariable]:
 
 def variables_of(module: Any) -> dict[str, sg.SharedVariable]:
     """All shared variables of a module by attribute path, parameters and buffers."""
+    if not (isinstance(module, (list, tuple, dict)) or _has_variables(module)):
+        raise SymgraphTypeError(
+            explain(f"a module is expected, not {module!r}", line=user_line())
+        )
     return {path: variable for path, variable, _ in _walk(module)}
 
 
@@ -211,7 +215,11 @@ def checked_values(
     variables: Mapping[str, sg.SharedVariable], values: Mapping[str, Any], owner: str
 ) -> dict[str, np.ndarray]:
     """The values as arrays; a `SymgraphValueError` that lists every one that does not fit."""
-    arrays = {name: np.asarray(value) for name, value in values.items()}
+    if not isinstance(values, Mapping):
+        raise SymgraphTypeError(
+            explain(f"the state of {owner} is a dict of arrays, not {values!r}", line=user_line())
+        )
+    arrays = {name: _as_array(value) for name, value in values.items()}
     faults = [f"{name} is missing" for name in variables if name not in arrays]
     faults += [f"{name} is not known" for name in arrays if name not in variables]
     for name, variable in variables.items():
@@ -232,6 +240,14 @@ def checked_values(
             )
         )
     return arrays
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """The value as an array; of objects, which fit no variable, where it is none."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.asarray(value, dtype=object)
 
 
 def set_values(

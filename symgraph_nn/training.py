@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphError, SymgraphValueError, explain, user_line
+from symgraph.errors import (
+    SymgraphError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    describe,
+    explain,
+    user_line,
+)
 
 from .batches import Batches, batches_of
 from .history import History
+from .init import generator
 from .module import ancestors
 from .progress import Progress, show_progress
 from .serialise import save
@@ -93,7 +101,7 @@ def fit(
         held_out = batches_of(inputs, validation, batch_size, batch_axis, "validation")
         validate = _Validation(evaluation or wanted, held_out, backend)
     monitored = _monitored(monitor, wanted, validate)
-    seed = int(np.random.default_rng(rng).integers(2**31))
+    seed = int(generator(rng).integers(2**31))
     session = Session(
         module,
         updates,
@@ -143,7 +151,18 @@ def _with_metrics(
         raise SymgraphValueError(
             explain("fit: a metric named 'loss' would hide the loss", line=user_line())
         )
-    return {"loss": loss, **(metrics or {})}
+    wanted = {"loss": loss, **(metrics or {})}
+    for name, figure in wanted.items():
+        if not isinstance(figure, sg.Variable) or figure.ndim:
+            raise SymgraphTypeError(
+                explain(
+                    f"fit: {name} is a scalar expression, not "
+                    + (describe(figure) if isinstance(figure, sg.Variable) else repr(figure)),
+                    line=user_line(),
+                    remedy="Take its mean." if isinstance(figure, sg.Variable) else None,
+                )
+            )
+    return wanted
 
 
 def _monitored(

@@ -267,7 +267,8 @@ def refuse_disconnected(
     raise DisconnectedError(
         explain(
             f"{function}: no gradient reaches {provenance.describe(v)}: {explanation.reason}",
-            line=explanation.line if explanation.cut is not None else provenance.user_line(),
+            line=(explanation.line if explanation.cut is not None else None)
+            or provenance.user_line(),
             remedy='Leave it out of wrt, or use disconnected="zero"; sg.explain_grad shows more.',
         )
     )

@@ -370,5 +370,9 @@ def one_hot(indices: Any, n: Any, dtype: Any = "float32") -> Variable:
                 line=provenance.user_line(),
             )
         )
+    if isinstance(n, (int, np.integer)) and n < 0:
+        raise ShapeError(
+            explain(f"one_hot: a size is at least 0, not {n}", line=provenance.user_line())
+        )
     order = [*range(indices.ndim), None]
     return cast_to(eq(rearrange(indices, order), iota(n)), as_dtype(dtype))

@@ -274,7 +274,16 @@ def multiply(x: Any, y: Any) -> Variable:
 
 def divide(x: Any, y: Any) -> Variable:
     """``x / y``; integers are divided as float64."""
+    # A Python int need not fit into the integer dtype beside it, for that is not the result's.
+    if type(y) is int and isinstance(x, Variable) and -_EXACT < y < _EXACT:
+        y = float(y)
+    elif type(x) is int and isinstance(y, Variable) and -_EXACT < x < _EXACT:
+        x = float(x)
     return DIVIDE(x, y)
+
+
+# Integers between this and its negative are floats, exactly.
+_EXACT = 2**53
 
 
 true_divide = divide

@@ -76,6 +76,11 @@ def _setitem(x: Variable, key: Any, value: Any) -> NoReturn:
     )
 
 
+def _rounded(x: Variable, decimals: int | None = None) -> Variable:
+    """``round(x)``: as `round`, for no decimals too, since no symbol is a Python int."""
+    return rounding.round(x, decimals or 0)
+
+
 def _length(x: Variable) -> int:
     """The size of the first axis, which has to be known."""
     if x.ndim and isinstance(x.type.shape[0], int):
@@ -121,6 +126,7 @@ _OTHERS = {
     "__iter__": _iterate,
     "__len__": _length,
     "__rdivmod__": lambda x, y: _divmod(y, x),
+    "__round__": _rounded,
     "__setitem__": _setitem,
 }
 # Methods that are functions of x and take what those take.

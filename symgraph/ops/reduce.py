@@ -23,7 +23,6 @@ from .broadcast import infer_reduction, rearrange, reduce_sum, restore_axes
 from .comparison import as_bool, equal, not_equal
 from .cumulative import accumulated, products_of_others
 from .elementwise import divide, masked, maximum, multiply, scale, square, subtract, where, within
-from .entry import BOOL
 from .promotion import as_variable, cast_to
 from .shape import normalise_axes, normalise_axis, ravel
 from .sizes import shape_of
@@ -197,8 +196,6 @@ def _extreme(op: Op, x: Any, axis: Axis, *, keepdims: bool) -> Variable:
     axes = reduced_axes(x, axis, op.name)
     if not axes:
         return x
-    if x.dtype == BOOL:
-        op = ANY if op is MAX else ALL
     return node(op, (x,), (axes, keepdims))
 
 

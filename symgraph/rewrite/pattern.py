@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.dims import Size
+from ..core.errors import SymgraphError
 from ..core.op import OPS
 from ..core.variable import CONSTANT, Variable, make_constant, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to
@@ -21,7 +22,7 @@ from ..ops.promotion import cast_to
 from ..ops.sizes import SIZE, known_size
 from .engine import Rule
 
-__all__ = ["find_sizes", "fit", "is_full_of", "template", "uniform"]
+__all__ = ["find_sizes", "fit", "if_typed", "is_full_of", "template", "uniform"]
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add",
@@ -210,3 +211,12 @@ def _find_size(size: Size, sources: Sequence[Variable]) -> Variable | None:
         if source.type.shape == () and source.dtype.kind in "iu" and known_size(source) == size:
             return source
     return None
+
+
+def if_typed(model: Variable, make: Callable[[], Variable]) -> Variable | None:
+    """What is made; None where it cannot be made, or be shown to have the type of ``model``."""
+    try:
+        made = make()
+    except SymgraphError:
+        return None
+    return made if made.type is model.type else None

@@ -25,6 +25,7 @@ from ..ops.promotion import CAST, cast_to
 from .engine import RuleSet, rule
 from .pattern import fit, template, uniform
 from .shapes import SHAPES
+from .views import VIEWS
 
 __all__ = ["SIMPLIFY"]
 
@@ -249,4 +250,5 @@ SIMPLIFY = (
         merge_casts,
     )
     + SHAPES
+    + VIEWS
 )

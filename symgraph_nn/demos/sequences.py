@@ -72,8 +72,8 @@ def run_demo(
     train, held_out = _hold_out(train, 6, seed)
     n_in, n_classes = train.x.shape[2], int(train.labels.max()) + 1
     print(f"{name}: {demo.title}")
-    print(f"{len(train.labels)} sequences to learn from, {len(held_out.labels)} to choose the best")
-    print(f"epoch by, {len(test.labels)} to test on\n")
+    counts = [len(data.labels) for data in (train, held_out, test)]
+    print("{} sequences to train on, {} to choose the best epoch, {} to test\n".format(*counts))
 
     x, mask = sg.tensor("x", ("T", "B", n_in)), sg.tensor("mask", ("T", "B"))
     labels = sg.tensor("labels", ("B",), "int64")
