@@ -44,7 +44,7 @@ def measure(n_layers: int, cell: str, updates: str, repeats: int) -> dict[str, A
         "nodes": report.nodes,
         **{f"{stage} ms": value for stage, value in stages.items()},
         "total ms": sum(stages.values()),
-        "passes": {name: value for name, value in medians.items()},
+        "passes": dict(medians),
     }
 
 

@@ -58,7 +58,7 @@ def _n_processors() -> int:
 
 def _vectors() -> str:
     """The width of vectors, from what NumPy found."""
-    found = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[index]
+    found = np.show_config(mode="dicts")["SIMD Extensions"]
     features = [*found.get("baseline", []), *found.get("found", [])]
     wide = any(name.startswith(("AVX512", "X86_V4")) for name in features)
     middle = any(name in ("AVX2", "X86_V3") for name in features)
@@ -67,7 +67,7 @@ def _vectors() -> str:
 
 
 def _blas() -> str:
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{blas.get('name')} {blas.get('version')} (NumPy's)"
 
 

@@ -128,9 +128,7 @@ def buffers_of(module: Any) -> list[sg.SharedVariable]:
 def variables_of(module: Any) -> dict[str, sg.SharedVariable]:
     """All shared variables of a module by attribute path, parameters and buffers."""
     if not (isinstance(module, (list, tuple, dict)) or _has_variables(module)):
-        raise SymgraphTypeError(
-            explain(f"a module is expected, not {module!r}", line=user_line())
-        )
+        raise SymgraphTypeError(explain(f"a module is expected, not {module!r}", line=user_line()))
     return {path: variable for path, variable, _ in _walk(module)}
 
 

@@ -77,7 +77,7 @@ class Explanation:
         return f"the gradient is cut by {name}, which has none for its input {_label(source)}"
 
     def _steps(self) -> list[str]:
-        rows = [self._step(v) for v in self.path[:_SHOWN // 2]]
+        rows = [self._step(v) for v in self.path[: _SHOWN // 2]]
         rest = self.path[_SHOWN // 2 :]
         if len(rest) > _SHOWN // 2:
             rows.append(f"    … {len(rest) - _SHOWN // 2} more")

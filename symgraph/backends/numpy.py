@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.graph import Graph
-from ..core.processes import give_lock
 from ..core.op import Op
+from ..core.processes import give_lock
 from ..core.variable import CONSTANT, Variable
 from ..scan.op import SCAN
 from .base import Backend

@@ -194,8 +194,11 @@ def _operand(x: Variable, value: Any) -> str:
     """An operand as a message shows it: its name, dtype and actual shape."""
     if isinstance(value, tuple):
         return f"the results of {x.op.name}"
-    name = provenance.name_of(x)
-    return f"{f'{name!r} ' if name else ''}{value.dtype}{list(value.shape)}"
+    name, found = provenance.name_of(x), f"{value.dtype}{list(value.shape)}"
+    if name:
+        return f"{name!r} {found}"
+    sources = provenance.named_sources(x)
+    return found + (f" (from {', '.join(sources)})" if sources else "")
 
 
 def _nearest_line(v: Variable) -> str | None:

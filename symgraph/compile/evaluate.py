@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from ..backends.base import Executable, load_backend
 from ..core import provenance
-from ..core.errors import SymgraphTypeError, explain
+from ..core.errors import SymgraphError, SymgraphTypeError, explain
 from ..core.variable import SharedVariable, Variable
 from .pipeline import rewrite
 from .program import Program, make_program
@@ -19,11 +20,14 @@ __all__ = ["evaluate"]
 
 
 class _Evaluation:
-    """A variable compiled for some inputs; it holds nothing that would keep the variable alive."""
+    """A variable compiled for some inputs.
 
-    def __init__(self, program: Program) -> None:
+    It holds nothing that would keep the variable alive, unless errors are to tell names and lines.
+    """
+
+    def __init__(self, program: Program, *, with_names: bool = False) -> None:
         runner = load_backend("native")
-        graph, _ = rewrite(program.graph.canonical(), runner)
+        graph, _ = rewrite(program.graph if with_names else program.graph.canonical(), runner)
         self._executable: Executable = runner.prepare(graph)
         self._signature = Signature(program.parameters, "eval")
         # A shared variable may be what is evaluated.
@@ -67,7 +71,11 @@ def evaluate(variable: Variable, inputs: Mapping[Variable, Any] | None = None) -
     evaluation = kept.get(key)
     if evaluation is None:
         evaluation = kept[key] = _Evaluation(make_program(list(inputs), variable))
-    return evaluation(list(inputs.values()))
+    values = list(inputs.values())
+    with contextlib.suppress(SymgraphError):
+        return evaluation(values)
+    # It failed, and has numbers in place of names: the same once more, for a better message.
+    return _Evaluation(make_program(list(inputs), variable), with_names=True)(values)
 
 
 Variable.eval = evaluate  # type: ignore[attr-defined]

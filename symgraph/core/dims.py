@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Union
 
 from .processes import origin
 
@@ -43,6 +42,7 @@ class Dim:
     __slots__ = ("__weakref__", "_text", "terms")
 
     terms: tuple[tuple[Monomial, int], ...]
+    _text: str | None
 
     def __new__(cls, *_args: object) -> Dim:
         raise TypeError("make sizes with named_size, fresh_size and arithmetic")
@@ -80,11 +80,7 @@ class Dim:
 
     def __mul__(self, other: Size) -> Size:
         return _from_terms(
-            tuple(
-                (_sorted_monomial(a + b), m * n)
-                for a, m in self.terms
-                for b, n in _terms(other)
-            )
+            tuple((_sorted_monomial(a + b), m * n) for a, m in self.terms for b, n in _terms(other))
         )
 
     __rmul__ = __mul__
@@ -126,7 +122,7 @@ class Dim:
         return total
 
 
-Size = Union[int, Dim]
+Size = int | Dim
 
 _interned: weakref.WeakValueDictionary[tuple, Dim] = weakref.WeakValueDictionary()
 _counter = itertools.count()
@@ -263,8 +259,8 @@ def _evaluate_atom(atom: Atom, values: Mapping[Atom, int]) -> int | None:
     if any(part is None for part in parts):
         return None
     if atom[0] == "floor_div":
-        return parts[0] // parts[1] if parts[1] else 0  # type: ignore[operator]
-    return max(parts[0], 0)  # type: ignore[type-var]
+        return parts[0] // parts[1] if parts[1] else 0
+    return max(parts[0], 0)
 
 
 def atom_size(atom: Atom) -> Dim:
@@ -351,7 +347,10 @@ def _format(terms: tuple[tuple[Monomial, int], ...]) -> str:
     for monomial, factor in terms:
         atoms = "*".join(_format_atom(atom) for atom in monomial)
         magnitude = abs(factor)
-        body = atoms if magnitude == 1 and atoms else f"{magnitude}*{atoms}" if atoms else str(magnitude)
+        if not atoms:
+            body = str(magnitude)
+        else:
+            body = atoms if magnitude == 1 else f"{magnitude}*{atoms}"
         if not text:
             text = f"-{body}" if factor < 0 else body
         else:

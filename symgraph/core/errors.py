@@ -51,7 +51,7 @@ class IndexRangeError(SymgraphError, IndexError):
 
 
 class SymbolicValueError(SymgraphTypeError):
-    """A symbol was used where Python needs a value: truth, len, iteration, conversion to an array."""
+    """A symbol was used where Python needs a value: for truth, len, iteration or an array."""
 
 
 class GraphError(SymgraphValueError):

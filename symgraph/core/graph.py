@@ -10,7 +10,6 @@ from . import provenance
 from .errors import DtypeError, GraphError, ShapeError, SymgraphTypeError, explain
 from .variable import (
     Variable,
-    ancestors,
     dump,
     load,
     make_constant,
@@ -79,8 +78,9 @@ class Graph:
         return f"<Graph ({inputs}) -> ({outputs}), {len(self._nodes)} nodes>"
 
     def __reduce__(self) -> tuple[Callable, tuple]:
-        is_canonical = all(v.op.name == "parameter" for v in self.inputs)
-        return _load_graph, (len(self.inputs), is_canonical, dump((*self.inputs, *self.outputs)))
+        canonical = all(v.op.name == "parameter" for v in self.inputs)
+        kind = "canonical" if canonical else "named"
+        return _load_graph, (len(self.inputs), kind, dump((*self.inputs, *self.outputs)))
 
     def __copy__(self) -> Graph:
         return self
@@ -92,10 +92,10 @@ class Graph:
 _canonical: weakref.WeakValueDictionary[tuple, Graph] = weakref.WeakValueDictionary()
 
 
-def _load_graph(n_inputs: int, is_canonical: bool, dumped: tuple) -> Graph:
+def _load_graph(n_inputs: int, kind: str, dumped: tuple) -> Graph:
     variables = load(*dumped)
     graph = Graph(variables[:n_inputs], variables[n_inputs:])
-    return graph.canonical() if is_canonical else graph
+    return graph.canonical() if kind == "canonical" else graph
 
 
 def _closed_nodes(
@@ -110,7 +110,8 @@ def _closed_nodes(
             used = f", used by {provenance.describe(user)}" if user is not None else ""
             raise GraphError(
                 explain(
-                    f"the graph needs {provenance.describe(v)}, which is not among its inputs{used}",
+                    f"the graph needs {provenance.describe(v)}, "
+                    f"which is not among its inputs{used}",
                     remedy="Add it to the inputs, or give it a value with givens.",
                 )
             )

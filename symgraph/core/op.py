@@ -24,7 +24,8 @@ class Op:
     ``0.0 == -0.0`` and ``1 == True`` would make different nodes equal).
 
     ``infer(inputs, *params)``
-        The type of the result, from the inputs' types (and, for sizes, the inputs). Raises `ShapeError` or `DtypeError` where the types do not fit.
+        The type of the result, from the inputs' types (and, for sizes, the inputs). Raises
+        `ShapeError` or `DtypeError` where the types do not fit.
     ``evaluate(arrays, *params)``
         The result, by NumPy, as a new array (a view of an input is allowed where ``"view"`` is
         among the traits); a tuple of arrays for ops with several results.

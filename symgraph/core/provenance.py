@@ -25,6 +25,7 @@ __all__ = [
     "line_of",
     "lines_of",
     "name_of",
+    "named_sources",
     "record",
     "record_lines",
     "without_lines",
@@ -148,12 +149,12 @@ def describe(variable: Variable) -> str:
     name = name_of(variable)
     label = f"'{name}'" if name else f"a result of {variable.op.name}"
     line = line_of(variable)
-    sources = [] if name or line else _named_sources(variable)
+    sources = [] if name or line else named_sources(variable)
     origin = f"made at {line}" if line else f"from {', '.join(sources)}" if sources else ""
     return f"{label} {variable.type}" + (f" ({origin})" if origin else "")
 
 
-def _named_sources(variable: Variable) -> list[str]:
+def named_sources(variable: Variable) -> list[str]:
     """The names of the nearest variables with names that the variable is made of, quoted."""
     found: list[str] = []
     seen, layer = {variable}, [variable]

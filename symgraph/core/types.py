@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +26,11 @@ __all__ = [
     "tensor_type",
 ]
 
-DTYPES: tuple[np.dtype, ...] = tuple(
-    np.dtype(name)
-    for name in (
-        "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split()
-    )
+DTYPES: tuple[np.dtype, ...] = (
+    np.dtype("bool"),
+    *(np.dtype(f"{kind}{bits}") for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+    np.dtype("float32"),
+    np.dtype("float64"),
 )
 
 
@@ -106,7 +106,7 @@ class TupleType:
         return self
 
 
-Type = Union[TensorType, TupleType]
+Type = TensorType | TupleType
 
 _tensor_types: weakref.WeakValueDictionary[tuple, TensorType] = weakref.WeakValueDictionary()
 _tuple_types: weakref.WeakValueDictionary[tuple, TupleType] = weakref.WeakValueDictionary()

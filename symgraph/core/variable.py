@@ -25,8 +25,8 @@ from .errors import (
     UpdateError,
     explain,
 )
-from .processes import after_fork, give_lock, origin
 from .op import Op
+from .processes import after_fork, give_lock, origin
 from .types import TensorType, Type, as_dtype, tensor_type
 
 __all__ = [
@@ -165,7 +165,7 @@ class Variable:
     def __deepcopy__(self, memo: dict) -> Variable:
         return _copy_deeply(self, memo)
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _load_one, dump([self])
 
 
@@ -232,7 +232,7 @@ class SharedVariable(Variable):
         with self._lock:
             self._value = fresh
 
-    def __reduce__(self) -> tuple[Callable, tuple, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # The update comes after the variable, for it is made of it.
         return _load_shared, (self.get_value(), self.name), self._update
 
@@ -560,7 +560,8 @@ def _load_one(records: list, lines: list, positions: list[int]) -> Variable:
 
 def _load_shared(value: np.ndarray, name: str | None) -> SharedVariable:
     made = _insert(
-        SharedVariable, (SHARED, (), (Leaf(), tensor_type(value.dtype, value.shape))),
+        SharedVariable,
+        (SHARED, (), (Leaf(), tensor_type(value.dtype, value.shape))),
         tensor_type(value.dtype, value.shape),
     )
     assert isinstance(made, SharedVariable)
@@ -587,5 +588,3 @@ def _copy_deeply(variable: Variable, memo: dict) -> Variable:
             _label(copies[v], v.name, provenance.lines_of(v))
     memo[id(variable)] = copies[variable]
     return copies[variable]
-
-

@@ -112,7 +112,9 @@ def _misfit(function: str, operands: Sequence[Variable], axis: int) -> str:
 # --- sum ----------------------------------------------------------------------------------------
 
 
-def infer_reduction(inputs: Sequence[Variable], axes: tuple[int, ...], keepdims: bool) -> TensorType:
+def infer_reduction(
+    inputs: Sequence[Variable], axes: tuple[int, ...], keepdims: bool
+) -> TensorType:
     """The type of the input without the axes, or with size 1 there."""
     (x,) = inputs
     if keepdims:
@@ -146,7 +148,7 @@ def restore_axes(x: Variable, axes: tuple[int, ...], ndim: int) -> Variable:
 SUM = Op("sum", infer_reduction, _evaluate_sum, _vjp_sum, params=("axes", "keepdims"))
 
 
-def reduce_sum(x: Variable, axes: Sequence[int], keepdims: bool = False) -> Variable:
+def reduce_sum(x: Variable, axes: Sequence[int], *, keepdims: bool = False) -> Variable:
     """``x`` summed over the axes, in its own dtype; ``x`` itself for no axes."""
     return node(SUM, (x,), (tuple(sorted(axes)), keepdims)) if axes else x
 
@@ -179,9 +181,7 @@ def template_numbers(template: Sequence[int | None], symbols: Sequence[np.ndarra
     return [int(next(rest)) if size is None else size for size in template]
 
 
-def _infer_broadcast_to(
-    inputs: Sequence[Variable], template: tuple[int | None, ...]
-) -> TensorType:
+def _infer_broadcast_to(inputs: Sequence[Variable], template: tuple[int | None, ...]) -> TensorType:
     x, *symbols = inputs
     shape = template_sizes(template, symbols)
     if x.ndim > len(shape):
@@ -227,7 +227,7 @@ BROADCAST_TO = Op(
 def broadcast_to(x: Any, shape: Any) -> Variable:
     """``x`` repeated to the shape, along axes of size 1 and new leading axes.
 
-    Sizes that are known to differ are a `ShapeError`; those that may differ are checked at the call.
+    Sizes known to differ are a `ShapeError`; those that may differ are checked at the call.
     """
     x = as_variable(x, "broadcast_to")
     template, symbols, sizes = shape_operands(shape, "broadcast_to")
@@ -271,16 +271,15 @@ def _infer_rearrange(inputs: Sequence[Variable], order: tuple[int | None, ...]) 
         if axis not in order and size != 1:
             raise ShapeError(
                 explain(
-                    f"axis {axis} of {provenance.describe(x)} cannot be dropped: its size is {size}",
+                    f"axis {axis} of {provenance.describe(x)} cannot be dropped: "
+                    f"its size is {size}",
                     line=provenance.user_line(),
                 )
             )
     return x.type.with_shape([1 if axis is None else x.type.shape[axis] for axis in order])
 
 
-def _evaluate_rearrange(
-    arrays: Sequence[np.ndarray], order: tuple[int | None, ...]
-) -> np.ndarray:
+def _evaluate_rearrange(arrays: Sequence[np.ndarray], order: tuple[int | None, ...]) -> np.ndarray:
     (x,) = arrays
     kept = [axis for axis in order if axis is not None]
     dropped = tuple(axis for axis in range(x.ndim) if axis not in kept)

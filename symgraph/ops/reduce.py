@@ -62,7 +62,7 @@ def reduced_axes(x: Variable, axis: Axis, function: str) -> tuple[int, ...]:
 def sum(x: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None) -> Variable:
     """The sum over the axes; integers and bools add up as 64-bit integers, as in NumPy."""
     x = accumulated(as_variable(x, "sum"), dtype)
-    return reduce_sum(x, reduced_axes(x, axis, "sum"), keepdims)
+    return reduce_sum(x, reduced_axes(x, axis, "sum"), keepdims=keepdims)
 
 
 def count_nonzero(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Variable:
@@ -74,7 +74,7 @@ def mean(x: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None
     """The mean over the axes; integers are averaged as float64; NaN over nothing."""
     x = _averaged(x, "mean", dtype)
     axes = reduced_axes(x, axis, "mean")
-    return divide(reduce_sum(x, axes, keepdims), _count(x, axes))
+    return divide(reduce_sum(x, axes, keepdims=keepdims), _count(x, axes))
 
 
 def var(
@@ -89,7 +89,7 @@ def var(
         count = maximum(subtract(count, ddof), 0)
     elif ddof:
         count = count - ddof if count > ddof else 0
-    return divide(reduce_sum(squares, axes, keepdims), count)
+    return divide(reduce_sum(squares, axes, keepdims=keepdims), count)
 
 
 def std(

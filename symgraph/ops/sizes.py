@@ -129,7 +129,7 @@ def _meaning(scalar: Variable, *, ask: bool) -> Size | None:
 
 
 def is_size(v: Variable) -> bool:
-    """Whether the variable is the size of an axis, or arithmetic of which `size_of` knows the rule."""
+    """Whether the variable is the size of an axis, or arithmetic with a rule for sizes."""
     return v.op is SIZE or _rule_for(v) is not None
 
 
@@ -151,7 +151,7 @@ def carry_size(old: Variable, new: Variable) -> bool:
         return True
     if is_size(new) or constant_value(new) is not None:
         return False
-    return _opaque.setdefault(new, size) is size
+    return isinstance(size, Dim) and _opaque.setdefault(new, size) is size
 
 
 def shape_operands(
@@ -161,37 +161,40 @@ def shape_operands(
 
     Accepts one size or a sequence of sizes; a size is an int or an integer scalar variable.
     """
-    if isinstance(shape, (int, np.integer, Variable)) and not isinstance(shape, bool):
-        if isinstance(shape, Variable) and shape.ndim == 1 and isinstance(shape.type.shape[0], int):
-            entries = [shape[i] for i in range(shape.type.shape[0])]  # type: ignore[index]
-        else:
-            entries = [shape]
-    else:
-        try:
-            entries = list(shape)
-        except TypeError:
-            raise _bad_shape(function, shape) from None
     template: list[int | None] = []
     symbols: list[Variable] = []
     sizes: list[Size] = []
-    for entry in entries:
+    for entry in _shape_entries(shape, function):
         if isinstance(entry, Variable) and entry.ndim == 0 and is_integer(entry.dtype):
             size = size_of(entry)
-            if isinstance(size, int):
-                template.append(size)
-            else:
-                template.append(None)
+            if not isinstance(size, int):
                 symbols.append(entry)
+            template.append(size if isinstance(size, int) else None)
             sizes.append(size)
-        elif isinstance(entry, (int, np.integer)) and not isinstance(entry, (bool, np.bool_)):
-            template.append(int(entry))
-            sizes.append(int(entry))
-        elif isinstance(entry, np.ndarray) and entry.ndim == 0 and entry.dtype.kind in "iu":
+        elif _is_number(entry):
             template.append(int(entry))
             sizes.append(int(entry))
         else:
             raise _bad_shape(function, entry)
     return tuple(template), symbols, tuple(sizes)
+
+
+def _shape_entries(shape: Any, function: str) -> list[Any]:
+    """The sizes in a shape: one size, a sequence of sizes, or a vector of known length."""
+    if isinstance(shape, Variable) and shape.ndim == 1 and isinstance(shape.type.shape[0], int):
+        return [shape[i] for i in range(shape.type.shape[0])]
+    if isinstance(shape, (int, np.integer, Variable)):
+        return [shape]
+    try:
+        return list(shape)
+    except TypeError:
+        raise _bad_shape(function, shape) from None
+
+
+def _is_number(entry: Any) -> bool:
+    if isinstance(entry, np.ndarray):
+        return entry.ndim == 0 and entry.dtype.kind in "iu"
+    return isinstance(entry, (int, np.integer)) and not isinstance(entry, bool)
 
 
 def _bad_shape(function: str, entry: Any) -> SymgraphTypeError:
@@ -257,10 +260,8 @@ def _rank(size: Size) -> int:
     return 1 if size.is_name else 3 if size.is_unknown else 2
 
 
-def check_size(
-    x: Variable, axis: int, other: Variable, other_axis: int, context: str
-) -> Variable:
-    """``x`` with the size of one axis unified with one of ``other``: checked at the call if need be.
+def check_size(x: Variable, axis: int, other: Variable, other_axis: int, context: str) -> Variable:
+    """``x`` with the size of one axis unified with one of ``other``, at the call if need be.
 
     Sizes that are known to differ are a `ShapeError` now; ``context`` names the operation.
     """
@@ -284,9 +285,9 @@ def unify_axis(
     """The operands with one axis of each (None: it has none) known to be equally long."""
     result = list(operands)
     held = [i for i, axis in enumerate(axes) if axis is not None]
-    if len({result[i].type.shape[axes[i]] for i in held}) <= 1:  # type: ignore[index]
+    if len({result[i].type.shape[axes[i]] for i in held}) <= 1:
         return result
-    first = min(held, key=lambda i: _rank(result[i].type.shape[axes[i]]))  # type: ignore[index]
+    first = min(held, key=lambda i: _rank(result[i].type.shape[axes[i]]))
     for i in held:
         if i != first:
             result[i] = check_size(result[i], axes[i], result[first], axes[first], context)  # type: ignore[arg-type]

@@ -83,9 +83,7 @@ def _reads(operands: Sequence[ast.expr]) -> tuple[str, ...]:
 class _Matcher:
     """The source of a matcher while it is written."""
 
-    def __init__(
-        self, before: ast.expr, after: ast.expr, when: Callable[..., bool] | None
-    ) -> None:
+    def __init__(self, before: ast.expr, after: ast.expr, when: Callable[..., bool] | None) -> None:
         self.before, self.after, self.when = before, after, when
         self.lines = ["def apply(node):"]
         self.indent = "    "

@@ -169,7 +169,7 @@ def merge_sums(v: Variable) -> Variable | None:
 def negate_sum(v: Variable) -> Variable | None:
     """sum(-x) → -sum(x)."""
     (x,), (axes, keepdims) = v.inputs, v.params
-    return negative(reduce_sum(x.inputs[0], axes, keepdims)) if x.op is NEGATIVE else None
+    return negative(reduce_sum(x.inputs[0], axes, keepdims=keepdims)) if x.op is NEGATIVE else None
 
 
 @rule("sum", reads=("broadcast_to",))

@@ -104,7 +104,7 @@ def parse_sequence(value: Any, *, go_backwards: bool) -> SequenceArgument:
         raise _error("a sequence with an empty list of taps would never be read")
     earliest, latest = min((0, *taps)), max((0, *taps))
     if go_backwards:
-        return SequenceArgument(x[::-1], tuple(latest - tap for tap in taps), taps)  # type: ignore[index]
+        return SequenceArgument(x[::-1], tuple(latest - tap for tap in taps), taps)
     return SequenceArgument(x, tuple(tap - earliest for tap in taps), taps)
 
 

@@ -158,11 +158,11 @@ def _last(trace: Variable, info: Any) -> Variable:
     """The last value of an output: the initial one, where it has one, if there were no steps."""
     initial = parse_state(0, info).initial
     if initial is None:
-        return trace[-1]  # type: ignore[index]
+        return trace[-1]
     if trace.op is SLICE:  # of the loop's buffer, which begins with the initial rows
-        return trace.inputs[0][-1]  # type: ignore[index]
-    first = broadcast_to(cast_to(initial[-1:], trace.dtype), (1, *shape_of(trace)[1:]))  # type: ignore[index]
-    return concatenate([first, trace], axis=0)[-1]  # type: ignore[index]
+        return trace.inputs[0][-1]
+    first = broadcast_to(cast_to(initial[-1:], trace.dtype), (1, *shape_of(trace)[1:]))
+    return concatenate([first, trace], axis=0)[-1]
 
 
 # --- tracing ------------------------------------------------------------------------------------
@@ -323,8 +323,12 @@ class _Loop:
             if needed is not None:
                 state.initial = make_constant([state.number], needed)
                 return True
-            raise self._type_error(state, new, f"Cast the new value with .astype('{old.dtype}'), "
-                                   f"or the initial value with .astype('{new.dtype}').")
+            raise self._type_error(
+                state,
+                new,
+                f"Cast the new value with .astype('{old.dtype}'), "
+                f"or the initial value with .astype('{new.dtype}').",
+            )
         if len(old.shape) != len(new.type.shape):
             remedy = "Give the initial value as many axes as the output has."
             raise self._type_error(state, new, remedy)
@@ -396,9 +400,11 @@ class _Loop:
     def _type_error(self, state: StateArgument, new: Variable, remedy: str) -> ScanError:
         assert state.initial is not None
         old = state.initial.type.with_shape(state.initial.type.shape[1:])
-        made = provenance.line_of(state.initial) or provenance.line_of(state.initial.inputs[0]) if (
-            state.initial.inputs
-        ) else provenance.line_of(state.initial)
+        made = (
+            provenance.line_of(state.initial) or provenance.line_of(state.initial.inputs[0])
+            if (state.initial.inputs)
+            else provenance.line_of(state.initial)
+        )
         return self._error(
             f"{state.label} changes its type from one step to the next:\n"
             f"    the state is {old}" + (f" (initial value made at {made})" if made else "") + "\n"

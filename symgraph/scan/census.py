@@ -131,7 +131,7 @@ def _stand_ins(x: Variable) -> set[Variable]:
 
 
 def _telling_lines(scans: Sequence[Variable]) -> tuple[Line, ...]:
-    """For each loop one of its recorded lines: the innermost depth at which they are not all one."""
+    """For each loop one of its recorded lines: at the innermost depth where they differ."""
     recorded = [lines_of(scan) or (Line("<unknown>", 0, "<unknown>"),) for scan in scans]
     for depth in range(min(map(len, recorded))):
         lines = tuple(stack[depth] for stack in recorded)

@@ -38,7 +38,7 @@ def scan_in_chunks(whole: Loop, every: int) -> list[Variable]:
     left = make_scan(
         n_left,
         [slice_axis(x, 0, n_in_chunks, whole.n_steps) for x in rows],
-        [item(chunks, i)[-1] for i in range(n_states)],  # type: ignore[index]
+        [item(chunks, i)[-1] for i in range(n_states)],
         whole.others,
         whole.body,
         layout,
@@ -76,7 +76,7 @@ def _scan_chunks(
     return make_scan(
         n_chunks,
         chunked,
-        [x[None] for x in whole.initials],  # type: ignore[index]
+        [x[None] for x in whole.initials],
         others,
         body,
         Layout(((0,),) * len(slices), ((-1,),) * len(initials)),
@@ -86,7 +86,5 @@ def _scan_chunks(
 def traces_of(loop: Loop) -> list[Variable]:
     """The new values of each state over time, then the plain outputs."""
     n_states = len(loop.initials)
-    states = [
-        slice_axis(item(loop.node, i), 0, loop.layout.depth(i)) for i in range(n_states)
-    ]
+    states = [slice_axis(item(loop.node, i), 0, loop.layout.depth(i)) for i in range(n_states)]
     return states + [item(loop.node, n_states + k) for k in range(len(loop.plain))]

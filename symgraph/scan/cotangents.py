@@ -1,7 +1,7 @@
 """The cotangent of a buffer, taken apart by which of its rows it is for.
 
-The results of a loop are read through slices, so their cotangents arrive as slices of zeros to which
-something was added. Seen through, they need no array of zeros: the cotangents of the new rows are
+The results of a loop are read through slices, so their cotangents arrive as zeros with something
+added to a slice. Seen through, they need no array of zeros: the cotangents of the new rows are
 read where they lie, and that of the last row is where the gradient loop starts.
 """
 
@@ -46,9 +46,9 @@ def split_cotangent(cotangent: Variable, depth: int) -> BufferCotangent:
         else:
             rest.append(term)
     whole = _sum(rest)
-    initial = None if whole is None else whole[:depth]  # type: ignore[index]
+    initial = None if whole is None else whole[:depth]
     if whole is not None:
-        rows.append(whole[depth:])  # type: ignore[index]
+        rows.append(whole[depth:])
     return BufferCotangent(initial, _sum(rows), _sum(last))
 
 

@@ -14,8 +14,8 @@ where ``until`` is set, a bool scalar that ends the loop after this step.
 
 Results (a tuple type; take them with `item`): for each state a *buffer* ``[depth + n, ...]``, the
 initial rows followed by the n new values, so that a gradient loop reads earlier values where they
-lie; for each plain output a *trace* ``[n, ...]``. ``n`` is ``n_steps``, or the number of steps taken
-where ``until`` ends the loop earlier.
+lie; for each plain output a *trace* ``[n, ...]``. ``n`` is ``n_steps``, or the number of steps
+taken where ``until`` ends the loop earlier.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Products with a matrix that does not change over time, taken out of the loop.
 
-``x_t @ W`` for all steps is one large product: before the loop where ``x_t`` is a row of a sequence,
-after it where only the trace of the result is read.
+``x_t @ W`` for all steps is one large product: before the loop where ``x_t`` is a row of a
+sequence, after it where only the trace of the result is read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.graph import replace
-from ..core.variable import Variable, ancestors, make_input
+from ..core.variable import Variable, make_input
 from ..ops.broadcast import REARRANGE, rearrange
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape

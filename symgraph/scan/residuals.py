@@ -1,9 +1,9 @@
 """What a gradient loop computes again, although the loop before it had it already.
 
 A gradient loop needs values of its loop's body (gates, say) and computes them from the states that
-the loop left behind. Where such a value is dear, the loop keeps it over time as one more output, and
-the gradient loop reads it. Both bodies are interned expressions: writing the loop's body over the
-gradient loop's symbols gives the very nodes that the two have in common.
+the loop left behind. Where such a value is dear, the loop keeps it over time as one more output,
+and the gradient loop reads it. Both bodies are interned expressions: writing the loop's body over
+the gradient loop's symbols gives the very nodes that the two have in common.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ __all__ = ["Residual", "find_residuals", "loops_behind"]
 
 # Elementwise ops that cost about as much as reading the result from memory, or less.
 CHEAP = frozenset(
-    "add subtract multiply negative maximum minimum absolute sign where cast equal not_equal less "
-    "less_equal greater greater_equal logical_and logical_or logical_not square".split()
+    {
+        *("add", "subtract", "multiply", "negative", "square", "absolute", "sign"),
+        *("maximum", "minimum", "where", "cast"),
+        *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
+        *("logical_and", "logical_or", "logical_not"),
+    }
 )
 
 

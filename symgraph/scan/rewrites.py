@@ -21,8 +21,8 @@ from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
 from .op import Loop, is_scan, keep_steps_taken, make_scan, rebuild_alike
 from .open import OpenLoop
-from .residuals import find_residuals, loops_behind
 from .products import multiply_after, multiply_before
+from .residuals import find_residuals, loops_behind
 from .sums import take_out_sums
 
 __all__ = ["rewrite_loops"]
@@ -79,8 +79,7 @@ def _transform(
 
 def _rewrite_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
     def change(scan: Variable, inputs: Sequence[Variable]) -> Variable:
-        body, layout = scan.params
-        return _on(scan, inputs, rewrite_body(body))
+        return _on(scan, inputs, rewrite_body(scan.params[0]))
 
     return _transform(graph, change)
 
@@ -91,9 +90,7 @@ def _on(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
         return scan
     layout = scan.params[1]
     keep_steps_taken(scan, inputs, body, layout)
-    made = make_scan(
-        inputs[0], inputs[1:], (), (), body, layout, lines=provenance.lines_of(scan)
-    )
+    made = make_scan(inputs[0], inputs[1:], (), (), body, layout, lines=provenance.lines_of(scan))
     if scan.name and made.name is None:
         provenance.set_name(made, scan.name)
     return made
@@ -119,7 +116,7 @@ def _restructure(graph: Graph) -> Graph:
         wanted |= {index for total in sums for index in total.results}
         results = loop.close(wanted)
         for placeholder, index in kept.get(scan, {}).items():
-            moved[placeholder] = results[index][::-1]  # type: ignore[index]
+            moved[placeholder] = results[index][::-1]
         new = {item(scan, i): results[i] for i in read.results if i in results}
         new.update((item(scan, each.result), each.value(loop, results)) for each in products)
         new.update((read.last_rows[total.state], total.value(loop, results)) for total in sums)

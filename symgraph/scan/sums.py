@@ -23,6 +23,7 @@ from .open import OpenLoop
 
 __all__ = ["Total", "take_out_sums"]
 
+
 @dataclass
 class Total:
     """A state that is a sum over time, and what its last value is made of instead."""
@@ -35,7 +36,7 @@ class Total:
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The last value of the state."""
-        total = loop.states[self.state].initial[-1]  # type: ignore[index]
+        total = loop.states[self.state].initial[-1]
         for term, factors, traces in self.terms:
             over_time = [trace.read(loop, results) for trace in traces]
             total = add(total, _sum_over_time(term, factors, over_time))

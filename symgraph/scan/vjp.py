@@ -75,9 +75,7 @@ def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
     return memo[present]
 
 
-def vjp_scan(
-    scan: Variable, cotangents: tuple[Variable | None, ...]
-) -> Sequence[Variable | None]:
+def vjp_scan(scan: Variable, cotangents: tuple[Variable | None, ...]) -> Sequence[Variable | None]:
     """The cotangents of a loop's inputs, from those of its buffers and traces."""
     with provenance.without_lines():
         return _GradientLoop(Loop(scan), cotangents).input_cotangents()
@@ -148,7 +146,7 @@ class _GradientLoop:
             k: item(gradient_loop, len(self.initials) + position)
             for position, k in enumerate(given)
         }
-        last = [item(gradient_loop, k)[-1] for k in range(len(self.initials))]  # type: ignore[index]
+        last = [item(gradient_loop, k)[-1] for k in range(len(self.initials))]
         found: list[Variable | None] = [None]
         first = 0
         for sequence, offsets in zip(loop.sequences, layout.sequences, strict=True):
@@ -168,20 +166,18 @@ class _GradientLoop:
     def _read_sequences(self) -> None:
         """The loop's own slices, in reverse."""
         first = 0
-        for sequence, offsets in zip(
-            self.loop.sequences, self.loop.layout.sequences, strict=True
-        ):
+        for sequence, offsets in zip(self.loop.sequences, self.loop.layout.sequences, strict=True):
             reach = max(offsets)
             used = self._first_rows(sequence, reach)
             slices = list(self.body.inputs[first : first + len(offsets)])
             first += len(offsets)
-            self._read(used[::-1], tuple(reach - o for o in offsets), slices)  # type: ignore[index]
+            self._read(used[::-1], tuple(reach - o for o in offsets), slices)
 
     def _first_rows(self, sequence: Variable, reach: int) -> Variable:
         """The rows of a sequence that the steps read."""
         if sequence.type.shape[0] == size_of(self.taken) + reach:
             return sequence
-        return sequence[: add(self.taken, reach)]  # type: ignore[index]
+        return sequence[: add(self.taken, reach)]
 
     def _read_states(self) -> None:
         """The earlier states, from the buffers, in reverse."""
@@ -190,7 +186,7 @@ class _GradientLoop:
             buffer = item(self.loop.node, i)
             slices = list(self.body.inputs[first : first + len(taps)])
             first += len(taps)
-            self._read(buffer[::-1], tuple(-tap for tap in taps), slices)  # type: ignore[index]
+            self._read(buffer[::-1], tuple(-tap for tap in taps), slices)
 
     def _read_cotangents(self) -> None:
         """The cotangents of plain outputs, and those of new states that come from outside."""
@@ -203,7 +199,7 @@ class _GradientLoop:
                 self.parts[k] = split_cotangent(arriving, self.loop.layout.depth(k))
                 arriving = self.parts[k].rows
             if arriving is not None:
-                self._read(arriving[::-1], (0,), [symbol])  # type: ignore[index]
+                self._read(arriving[::-1], (0,), [symbol])
 
     def _carry(self, initial: Variable, value: Variable) -> int:
         """A state of the gradient loop that starts with ``initial``; its position."""
@@ -232,7 +228,7 @@ class _GradientLoop:
             ] * self.loop.layout.depth(i)
             parts = self.parts.get(i)
             if parts is not None and parts.last is not None:
-                first_rows[0] = parts.last[None]  # type: ignore[index]
+                first_rows[0] = parts.last[None]
             symbols = [make_input(self.loop.new_states[i].type) for _ in first_rows]
             pending[i] = [self._carry(*pair) for pair in zip(first_rows, symbols, strict=True)]
             cotangent = self.body.cotangents[i]
@@ -247,7 +243,10 @@ class _GradientLoop:
                 given = contributions[i].get(j)
                 parts = [x for x in (nxt, given) if x is not None]
                 self.outputs.append(
-                    add(*parts) if len(parts) == 2 else parts[0] if parts
+                    add(*parts)
+                    if len(parts) == 2
+                    else parts[0]
+                    if parts
                     else zeros_for(self.carried[positions[j]])
                 )
         self.replacements = replacements
@@ -260,9 +259,7 @@ class _GradientLoop:
             if cotangent is None:
                 positions.append(None)
                 continue
-            zero = broadcast_to(
-                make_constant(np.zeros((), other.dtype)), (1, *shape_of(other))
-            )
+            zero = broadcast_to(make_constant(np.zeros((), other.dtype)), (1, *shape_of(other)))
             total = make_input(other.type)
             positions.append(self._carry(zero, total))
             self.outputs.append(add(total, cotangent))
@@ -296,13 +293,13 @@ class _GradientLoop:
         truncated = self.n_steps is not self.taken
         total: Variable | None = None
         for offset, reverse_trace in parts:
-            trace = reverse_trace[::-1]  # type: ignore[index]
+            trace = reverse_trace[::-1]
             if truncated or sequence.type.shape[0] != trace.type.shape[0]:
                 start = add(subtract(self.taken, self.n_steps), offset) if truncated else offset
                 stop = add(self.taken, offset)
                 if total is None:
                     total = zeros_for(sequence)
-                total = total.add_at(slice(start, stop), trace)  # type: ignore[attr-defined]
+                total = total.add_at(slice(start, stop), trace)
             else:
                 total = trace if total is None else add(total, trace)
         assert total is not None
@@ -312,7 +309,7 @@ class _GradientLoop:
         """The cotangent of the initial rows: what is pending when the first step is through."""
         if not pending:
             return None
-        rows = concatenate([x[None] for x in reversed(pending)], axis=0)  # type: ignore[index]
+        rows = concatenate([x[None] for x in reversed(pending)], axis=0)
         if self.n_steps is not self.taken:
             # Of the rows that are pending only those from before the first step are initial ones.
             depth = self.loop.layout.depth(i)

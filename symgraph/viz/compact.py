@@ -74,9 +74,7 @@ class Compact:
             chains[v] = chain
         return chains
 
-    def _can_follow(
-        self, chains: dict[Variable, list[Variable]], x: Variable, v: Variable
-    ) -> bool:
+    def _can_follow(self, chains: dict[Variable, list[Variable]], x: Variable, v: Variable) -> bool:
         return (
             x in chains
             and x.type is v.type

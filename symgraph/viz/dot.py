@@ -80,9 +80,7 @@ def to_dot(x: Any) -> graphviz.Digraph:
     drawing = _Drawing(_new_digraph(subject.name))
     sinks = [(drawing.output(v, i), v) for i, v in enumerate(subject.outputs)]
     sinks += [(drawing.update(shared), v) for shared, v in subject.updates]
-    drawing.pending.append(
-        _Frame(drawing.picture, subject.inputs, subject.results, {}, sinks)
-    )
+    drawing.pending.append(_Frame(drawing.picture, subject.inputs, subject.results, {}, sinks))
     # A list of frames instead of recursion: bodies may hold loops, and so on.
     while drawing.pending:
         drawing.draw(drawing.pending.pop())
@@ -152,9 +150,7 @@ class _Drawing:
         name = f"n{next(self.numbers)}"
         fill, border, text = _COLOURS[kind]
         attributes["shape"] = _SHAPES.get(kind, "box")
-        target.node(
-            name, f"<{label}>", fillcolor=fill, color=border, fontcolor=text, **attributes
-        )
+        target.node(name, f"<{label}>", fillcolor=fill, color=border, fontcolor=text, **attributes)
         return name
 
     def output(self, v: Variable, index: int) -> str:
@@ -301,8 +297,13 @@ def _new_digraph(name: str | None) -> graphviz.Digraph:
     if name:
         picture.attr(label=f"function {graphviz.escape(name)}", labelloc="t", fontsize="16")
     picture.attr(
-        "node", style="rounded,filled", fontname=_FONT, fontsize="11", margin="0.12,0.06",
-        height="0.3", width="0.3",
+        "node",
+        style="rounded,filled",
+        fontname=_FONT,
+        fontsize="11",
+        margin="0.12,0.06",
+        height="0.3",
+        width="0.3",
     )
     picture.attr(
         "edge", fontname=_FONT, fontsize="9", fontcolor=_GREY, color=_GREY, arrowsize="0.6"

@@ -99,9 +99,7 @@ def _expression(
     return f"{v.op.name}({inside}{'; ' if inside and params else ''}{params})"
 
 
-def _body_lines(
-    v: Variable, body: Graph, bodies: Bodies
-) -> Iterator[str | tuple[Variable, Graph]]:
+def _body_lines(v: Variable, body: Graph, bodies: Bodies) -> Iterator[str | tuple[Variable, Graph]]:
     yield f"body {bodies.number(body)}:"
     order = order_of(body.inputs, body.outputs)
     numbers = _numbers(order)

@@ -99,9 +99,7 @@ def test_logarithm_of_a_sum_of_exponentials(function):
 
 
 def test_log_softmax_written_with_logsumexp():
-    found, _ = value_and_gradient(
-        lambda x: x - sg.logsumexp(x, axis=1, keepdims=True), LOGITS
-    )
+    found, _ = value_and_gradient(lambda x: x - sg.logsumexp(x, axis=1, keepdims=True), LOGITS)
     np.testing.assert_allclose(found, special.log_softmax(LOGITS, axis=1), rtol=1e-12)
 
 

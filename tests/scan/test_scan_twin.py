@@ -291,9 +291,7 @@ def as_list(value: Any) -> list[Any]:
     truncate=st.sampled_from([None, 1, 2]),
     order=st.integers(1, 3),
 )
-def test_nested(
-    outer: int, inner: int, backwards: bool, truncate: int | None, order: int
-) -> None:
+def test_nested(outer: int, inner: int, backwards: bool, truncate: int | None, order: int) -> None:
     """A loop in a loop, which reads sequences, states and outer variables of both."""
     x, h = sg.tensor("x", (outer, inner, 2), FLOAT), sg.tensor("h", (2,), FLOAT)
     w, b = sg.shared(np.array([[0.5, -0.3], [0.2, 0.7]]), "w"), sg.tensor("b", (2,), FLOAT)
