@@ -12,8 +12,8 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 demo: $(VENV)/installed-cli,plot
 	$(BIN)/symgraph demo
 
-# Two workers on one thread each; figures of one thread compare between machines.
-test bench: export OMP_NUM_THREADS := 1
+# One thread: the products are small, tests run in two workers, and figures compare between machines.
+demo test bench: export OMP_NUM_THREADS := 1
 
 test: lint
 	$(BIN)/python -m pytest -n 2
