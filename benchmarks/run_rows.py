@@ -27,7 +27,7 @@ def step_rows(runs: list[Run]) -> list[dict[str, Any]]:
         peers = {f: ms for f, ms in steps.items() if f in PEERS and ms is not None}
         best = min(peers, key=lambda f: peers[f], default=None)
         ratios = {f: peers[best] / steps[f] if best and steps.get(f) else None for f in OURS}
-        row = {"workload": workload, **{f"{f} ms": ms for f, ms in steps.items()}}
+        row: dict[str, Any] = {"workload": workload, **{f"{f} ms": ms for f, ms in steps.items()}}
         row |= {"best peer": best, **{f"{f} ratio": ratio for f, ratio in ratios.items()}}
         rows.append({**row, "difference": _difference(chosen)})
     return rows
@@ -42,7 +42,7 @@ def compile_rows(runs: list[Run]) -> list[dict[str, Any]]:
             fresh = [r for r in chosen if not r["after trivial"]]
             after = [r for r in chosen if r["after trivial"]]
             for f in frameworks(chosen):
-                row = {"workload": workload, "cache": cache, "framework": f}
+                row: dict[str, Any] = {"workload": workload, "cache": cache, "framework": f}
                 row["import"] = _median(chosen, f, "import")
                 for name, of in (("import to first result", fresh), ("first call", after)):
                     own, jax = _median(of, f, name), _median(of, "jax", name)
@@ -64,7 +64,7 @@ def stage_rows(runs: list[Run]) -> list[dict[str, Any]]:
                 chosen = [r for r in runs if tuple(map(r.get, names)) == state and "passes" in r]
                 if not chosen:
                     continue
-                row = {"workload": workload, "framework": f, "cache": cache}
+                row: dict[str, Any] = {"workload": workload, "framework": f, "cache": cache}
                 row |= {stage: _median(chosen, f, stage) for stage in STAGES}
                 total = statistics.median(r["first call"] for r in chosen)
                 row["call"] = max(total - sum(row[stage] for stage in STAGES), 0.0)

@@ -10,7 +10,7 @@ from ._version import __version__
 from .autodiff.explain import explain_grad
 from .autodiff.forward import hessian_vector_product, jvp
 from .autodiff.reverse import grad, vjp
-from .compile.evaluate import evaluate
+from .compile import evaluate as _evaluate  # noqa: F401  (attaches eval to Variable)
 from .compile.function import Function, assert_compiled, compile
 from .compile.program import In
 from .compile.trace import write_trace
@@ -266,7 +266,6 @@ __all__ = [
     "erfc",
     "erfinv",
     "errors",
-    "evaluate",
     "exp",
     "exp2",
     "expand_dims",

@@ -65,3 +65,12 @@ def test_what_is_kept_for_a_variable_goes_with_it(build):
     del x, y
     gc.collect()
     assert alive() is None
+
+
+def test_eval_that_fails_names_the_inputs_and_the_line():
+    x = sg.vector("x")
+    y = x.max()
+    np.testing.assert_array_equal(y.eval({x: [1, 2]}), 2)
+    for _ in range(2):
+        with pytest.raises(sg.CallError, match=r"'x' float32\[0\](.|\n)*test_evaluate.py:"):
+            y.eval({x: []})

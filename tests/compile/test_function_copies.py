@@ -143,3 +143,9 @@ def test_a_function_works_after_fork_though_a_thread_was_calling_it():
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert n.get_value() == 0
+
+
+def test_swap_takes_a_dict():
+    w, step = _trainer()
+    with pytest.raises(sg.InputError, match="dict"):
+        step.copy(swap=[(w, w)])

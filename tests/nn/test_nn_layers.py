@@ -317,3 +317,20 @@ def test_errors_name_the_layer_and_the_users_line():
         with pytest.raises(kind, match=text) as caught:
             call()
         assert __file__ in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["tanh", 3])
+def test_an_activation_is_a_function(wrong):
+    for make in (
+        lambda: nn.Dense(2, 3, wrong),
+        lambda: nn.RNN(2, 3, activation=wrong),
+        lambda: nn.Conv1D(2, 3, 2, wrong),
+    ):
+        with pytest.raises(TypeError, match=r"activation(.|\n)*test_nn_layers.py:"):
+            make()
+
+
+@pytest.mark.parametrize("wrong", ["a seed", -1, 1.5])
+def test_rng_is_a_seed_or_a_generator(wrong):
+    with pytest.raises(sg.SymgraphTypeError, match=r"rng(.|\n)*test_nn_layers.py:"):
+        nn.Dense(2, 3, rng=wrong)

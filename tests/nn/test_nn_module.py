@@ -200,3 +200,18 @@ def test_buffer_updates_alone_and_for_a_layer_called_twice():
     mean = point.mean(0)
     once = 0.25 * mean
     np.testing.assert_allclose(net.average.variable.get_value(), once + 0.25 * (2 * mean - once))
+
+
+@pytest.mark.parametrize("wrong", [3, None, [1, 2]])
+def test_load_state_takes_a_dict(wrong):
+    with pytest.raises(sg.SymgraphTypeError, match="dict"):
+        nn.Dense(2, 3).load_state(wrong)
+
+
+def test_a_ragged_value_changes_nothing():
+    layer = nn.Dense(2, 3, rng=0)
+    before = layer.state()
+    with pytest.raises(sg.SymgraphValueError, match="W has"):
+        layer.load_state({"W": [[1], [1, 2]], "b": np.ones(3, "float32")})
+    for name, value in layer.state().items():
+        np.testing.assert_array_equal(value, before[name])

@@ -180,3 +180,9 @@ def test_a_kill_leaves_a_whole_file(tmp_path):
     found = np.unique(net.W.get_value())
     assert len(found) == 1
     assert found[0] >= 3
+
+
+def test_only_modules_are_saved(tmp_path):
+    with pytest.raises(sg.SymgraphTypeError, match="a module is expected, not 3"):
+        nn.save(3, tmp_path / "three.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -290,3 +290,26 @@ def test_eeg_is_read_from_a_folder(tmp_path):
     assert recording.signal.shape == (5, 2)
     assert recording.labels.tolist() == [0, 1, 0, 1, 0]
     assert recording.channels == ("AF3", "F7")
+
+
+def test_what_fit_refuses_before_it_trains():
+    problem = Problem()
+    net, inputs, loss, updates = problem.net, problem.inputs, problem.loss, problem.updates
+    logits = net(inputs[0])
+
+    def fit(loss=loss, data=(X, LABELS), **options):
+        nn.fit(net, inputs, loss, updates, data, epochs=1, progress=False, **options)
+
+    before = net.state()
+    for refused in (
+        lambda: fit(loss=logits),
+        lambda: fit(loss=None),
+        lambda: fit(metrics={"logits": logits}),
+        lambda: fit(data=None),
+        lambda: fit(data=([[1], [1, 2]], [0, 1])),
+        lambda: fit(rng="a seed"),
+    ):
+        with pytest.raises(sg.SymgraphError, match=r"test_nn_training.py:"):
+            refused()
+    for name, value in net.state().items():
+        np.testing.assert_array_equal(value, before[name])

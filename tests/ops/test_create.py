@@ -123,3 +123,8 @@ def test_ranges() -> None:
     assert str(sg.arange(0, x.shape[0], 2).type) == "int64[(T + 1)//2]"
     assert sg.linspace(0, 1, 5).dtype == np.float32
     np.testing.assert_allclose(sg.linspace(0, 1, 4, endpoint=False).eval(), [0, 0.25, 0.5, 0.75])
+
+
+def test_one_hot_of_a_negative_size():
+    with pytest.raises(sg.ShapeError, match="one_hot"):
+        sg.one_hot(sg.tensor("i", (2,), "int64"), -3)

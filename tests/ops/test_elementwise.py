@@ -249,3 +249,11 @@ def test_a_deep_chain_of_masks_does_not_recurse() -> None:
         y = sg.maximum(y, float(i % 7))
     gradient = sg.grad(sg.sum(y), x)
     assert evaluate(gradient, {x: [10.0, 1.0]}).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint64", "float32"])
+def test_division_by_a_number_that_the_dtype_cannot_hold(dtype) -> None:
+    x, value = sg.tensor("x", (3,), dtype), np.array([1, 2, 100], dtype)
+    for quotient, expected in [(x / 300, value / 300), (-300 / x, -300 / value)]:
+        assert quotient.dtype == expected.dtype
+        np.testing.assert_array_equal(quotient.eval({x: value}), expected)

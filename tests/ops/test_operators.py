@@ -167,3 +167,9 @@ def test_operands_that_make_no_sense() -> None:
             x + wrong
         with pytest.raises(sg.SymgraphTypeError):
             wrong * x
+
+
+def test_builtin_round():
+    x = sg.vector("x")
+    np.testing.assert_array_equal(round(x).eval({x: [0.5, 1.5, 2.6]}), [0, 2, 3])
+    np.testing.assert_allclose(round(x, 1).eval({x: [0.26]}), [0.3], rtol=1e-6)

@@ -93,3 +93,13 @@ def test_expansions_give_the_same(function, axis) -> None:
     verify(Graph([x], [expanded]))
     ours, theirs = evaluate([whole, expanded], {x: values})
     np.testing.assert_allclose(ours, theirs, rtol=1e-15)
+
+
+@pytest.mark.parametrize("function", [sg.max, sg.min])
+def test_an_extreme_of_no_bools_is_an_error_too(function) -> None:
+    x = sg.tensor("x", (None, 3), "bool")
+    assert function(x, axis=0).dtype == bool
+    run = sg.compile([x], function(x, axis=0))
+    np.testing.assert_array_equal(run([[True, False, False]]), [True, False, False])
+    with pytest.raises(sg.SymgraphError):
+        run(np.zeros((0, 3), bool))
