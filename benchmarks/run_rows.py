@@ -26,7 +26,7 @@ def step_rows(runs: list[Run]) -> list[dict[str, Any]]:
         steps = {f: _median(chosen, f, "step") for f in frameworks(runs)}
         peers = {f: ms for f, ms in steps.items() if f in PEERS and ms is not None}
         best = min(peers, key=lambda f: peers[f], default=None)
-        ratios = {f: peers[best] / steps[f] if best and steps.get(f) else None for f in OURS}
+        ratios = {f: _ratio(peers.get(best or ""), steps.get(f)) for f in OURS}
         row: dict[str, Any] = {"workload": workload, **{f"{f} ms": ms for f, ms in steps.items()}}
         row |= {"best peer": best, **{f"{f} ratio": ratio for f, ratio in ratios.items()}}
         rows.append({**row, "difference": _difference(chosen)})
@@ -45,9 +45,8 @@ def compile_rows(runs: list[Run]) -> list[dict[str, Any]]:
                 row: dict[str, Any] = {"workload": workload, "cache": cache, "framework": f}
                 row["import"] = _median(chosen, f, "import")
                 for name, of in (("import to first result", fresh), ("first call", after)):
-                    own, jax = _median(of, f, name), _median(of, "jax", name)
-                    row[name] = own
-                    row[f"JAX's: {name}"] = jax / own if jax and own else None
+                    row[name] = _median(of, f, name)
+                    row[f"JAX's: {name}"] = _ratio(_median(of, "jax", name), row[name])
                 row["evaluation"] = _median(after, f, "evaluation")
                 rows.append(row)
     return rows
@@ -76,6 +75,10 @@ def stage_rows(runs: list[Run]) -> list[dict[str, Any]]:
 def _median(runs: list[Run], framework: str, name: str) -> float | None:
     values = [r[name] for r in runs if r["framework"] == framework and name in r]
     return statistics.median(values) if values else None
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return a / b if a and b else None
 
 
 def _difference(runs: list[Run]) -> float:

@@ -200,8 +200,8 @@ class MaxPool2D(Module):
 
 def _sizes(owner: str, size: Any, n_axes: int) -> tuple[int, ...]:
     """One size for each axis, from an int or a tuple."""
-    sizes = (size,) * n_axes if isinstance(size, int) else tuple(size)
-    if len(sizes) != n_axes:
+    sizes = (size,) * n_axes if isinstance(size, int) else size
+    if not isinstance(sizes, (tuple, list)) or len(sizes) != n_axes:
         raise SymgraphValueError(
             explain(
                 f"{owner}: a size is an int or {n_axes} of them, not {size!r}", line=user_line()
@@ -209,7 +209,7 @@ def _sizes(owner: str, size: Any, n_axes: int) -> tuple[int, ...]:
         )
     for side in sizes:
         check_positive(owner, size=side)
-    return sizes
+    return tuple(sizes)
 
 
 def _checked(x: Any, owner: Module, layout: str) -> sg.Variable:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 import symgraph as sg
 from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
 
@@ -55,6 +57,13 @@ def _check(owner: str, grads: Any, limit: Any) -> list[sg.Variable]:
                 f"{owner}: a list of gradients is expected, not {grads!r}",
                 line=user_line(),
                 remedy="Take them with sg.grad(loss, module.params).",
+            )
+        )
+    if not isinstance(limit, (int, float, np.number, np.ndarray, sg.Variable)):
+        raise SymgraphTypeError(
+            explain(
+                f"{owner}: a number or a scalar variable is expected, not {limit!r}",
+                line=user_line(),
             )
         )
     if isinstance(limit, (int, float)) and not limit >= 0:

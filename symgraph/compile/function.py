@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from .signature import Signature
 from .state import SharedState
 
 __all__ = ["Function", "assert_compiled", "compile"]
+
+# Of how many calls a function remembers when they were: enough for a trace to look at.
+_CALLS = 10_000
 
 
 def compile(
@@ -94,6 +98,8 @@ class Function:
     updates: dict[SharedVariable, Variable]
     """What is stored after each call, as expressions of `graph`."""
     report: Report
+    calls: deque[tuple[float, float]]
+    """When each of the latest calls began, on the clock of `time.perf_counter`, and its seconds."""
 
     def __init__(
         self,
@@ -118,7 +124,7 @@ class Function:
         self._signature = Signature(program.parameters, name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
-        self._is_called = False
+        self.calls = deque(maxlen=_CALLS)
         self.report = _make_report(self, built, passes, start)
 
     @property
@@ -134,13 +140,12 @@ class Function:
     def __call__(self, /, *arguments: Any, **by_name: Any) -> Any:
         """The outputs for these arguments; fresh arrays, and NumPy scalars for no dimensions."""
         arrays = self._signature.arrays(arguments, by_name)
-        if self._is_called:
-            results = self._state.call(self._executable, arrays)
-        else:
-            start = time.perf_counter()
-            results = self._state.call(self._executable, arrays)
-            self.report.first_call = time.perf_counter() - start
-            self._is_called = True
+        start = time.perf_counter()
+        results = self._state.call(self._executable, arrays)
+        seconds = time.perf_counter() - start
+        if self.report.first_call is None:
+            self.report.first_call = seconds
+        self.calls.append((start, seconds))
         return self._pack([result if result.ndim else result[()] for result in results])
 
     def copy(self, swap: Mapping[SharedVariable, SharedVariable] | None = None) -> Function:

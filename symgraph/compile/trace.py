@@ -15,7 +15,7 @@ __all__ = ["write_trace"]
 
 
 def write_trace(path: str | os.PathLike[str], function: Function) -> None:
-    """Write the compile passes, and the calls where ``profile=True``, on one clock as JSON."""
+    """Write the compile passes and the latest 10,000 calls, on one clock, as JSON."""
     if not isinstance(function, Function):
         raise SymgraphTypeError(
             explain(
@@ -56,10 +56,7 @@ def _events(function: Function) -> list[dict[str, Any]]:
         )
         for row in report.passes
     ]
-    if function.profile is not None:
-        events += [
-            _span(f"call {name}", 2, start, seconds) for start, seconds in function.profile.calls
-        ]
+    events += [_span(f"call {name}", 2, start, seconds) for start, seconds in list(function.calls)]
     return events
 
 

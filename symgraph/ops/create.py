@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import CallError, DtypeError, ShapeError, SymgraphTypeError, explain
+from ..core.errors import (
+    CallError,
+    DtypeError,
+    ShapeError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    explain,
+)
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, is_integer, size_from, tensor_type
 from ..core.variable import (
@@ -22,7 +29,7 @@ from ..core.variable import (
 from .broadcast import broadcast_to, rearrange, template_numbers, template_sizes
 from .comparison import eq, greater_equal
 from .elementwise import add, divide, floor_divide, maximum, multiply, negative, subtract, where
-from .promotion import as_variable, cast_to, is_weak, promote_arguments, to_float
+from .promotion import as_int, as_variable, cast_to, is_weak, promote_arguments, to_float
 from .sizes import shape_of, shape_operands
 
 __all__ = [
@@ -209,7 +216,7 @@ IOTA = Op("iota", _infer_iota, _evaluate_iota, params=("template", "dtype"))
 
 def iota(length: Any, dtype: np.dtype = _INT64) -> Variable:
     """The numbers 0, 1, … below a length."""
-    template, symbols, _ = shape_operands(length, "arange")
+    template, symbols, _ = shape_operands((length,), "arange")
     return node(IOTA, symbols, (template, dtype))
 
 
@@ -277,7 +284,15 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
                 )
             )
     _check_step(step)
-    numbers = np.arange(start, stop, step)
+    try:
+        numbers = np.arange(start, stop, step)
+    except ValueError as error:
+        raise SymgraphValueError(
+            explain(
+                f"arange: there is no range from {start} to {stop} by {step}: {error}",
+                line=provenance.user_line(),
+            )
+        ) from None
     if dtype is not None:
         wanted = as_dtype(dtype)
     elif is_integer(numbers.dtype):
@@ -340,7 +355,8 @@ def tril(x: Any, k: Any = 0) -> Variable:
 
 def triu(x: Any, k: Any = 0) -> Variable:
     """``x`` with zeros below the k-th diagonal of its last two axes."""
-    x, mask = _triangle(x, subtract(k, 1) if isinstance(k, Variable) else k - 1, "triu")
+    below = subtract(k, 1) if isinstance(k, Variable) else as_int(k, "triu: the offset") - 1
+    x, mask = _triangle(x, below, "triu")
     return where(mask, make_constant(np.zeros((), x.dtype)), x)
 
 

@@ -17,7 +17,7 @@ from .broadcast import broadcast_shapes, rearrange, reduce_sum, unbroadcast
 from .create import iota, zeros
 from .elementwise import add, maximum, minimum, multiply
 from .gather import SCATTER_SET, gather, scatter
-from .promotion import as_variable, promote_arguments
+from .promotion import as_int, as_variable, promote_arguments
 from .reshape import product_of, reshape
 from .shape import normalise_axes
 from .sizes import check_size, shape_of, unify_axis
@@ -206,6 +206,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variabl
     """The diagonal of two axes, as a new last axis; ``offset`` goes towards later columns."""
     x = as_variable(x, "diagonal")
     first, second = normalise_axes((axis1, axis2), x.ndim, "diagonal")
+    offset = as_int(offset, "diagonal: the offset")
     sizes = shape_of(x)
     if first > second:
         first, second, offset = second, first, -offset
@@ -235,7 +236,7 @@ def diag(x: Any, k: int = 0) -> Variable:
                 line=provenance.user_line(),
             )
         )
-    (length,) = shape_of(x)
+    (length,), k = shape_of(x), as_int(k, "diag: the offset")
     blank = zeros((length + abs(k), length + abs(k)), x.dtype)
     rows, columns = add(iota(length), max(-k, 0)), add(iota(length), max(k, 0))
     return scatter(SCATTER_SET, blank, x, [rows, columns], (0, 1))

@@ -14,7 +14,7 @@ from ..core.op import Op
 from ..core.variable import Variable, constant_value, make_constant, node
 from .formula import numpy_maths
 
-__all__ = ["CAST", "as_variable", "cast_to", "is_weak", "promote_arguments", "to_float"]
+__all__ = ["CAST", "as_int", "as_variable", "cast_to", "is_weak", "promote_arguments", "to_float"]
 
 
 def _vjp_cast(cast: Variable, cotangent: Variable) -> list[Variable | None]:
@@ -56,6 +56,15 @@ def as_variable(value: Any, function: str = "symgraph") -> Variable:
             )
         )
     return make_constant(value)
+
+
+def as_int(value: Any, what: str) -> int:
+    """The number for an argument that has to be a Python or NumPy int; ``what`` names it."""
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    raise SymgraphTypeError(
+        explain(f"{what} is an int, not {value!r}", line=provenance.user_line())
+    )
 
 
 def promote_arguments(function: str, values: Sequence[Any]) -> list[Variable]:

@@ -8,7 +8,7 @@ from ..core.op import Op
 from ..core.variable import Variable
 from .elementwise import divide, multiply
 from .entry import elementwise
-from .promotion import as_variable
+from .promotion import as_int, as_variable
 
 __all__ = ["ceil", "floor", "rint", "round", "trunc"]
 
@@ -46,7 +46,7 @@ def rint(x: Any) -> Variable:
 
 def round(x: Any, decimals: int = 0) -> Variable:
     """Each element rounded to so many decimals, halves to even; integers as they are."""
-    x = as_variable(x, "round")
+    x, decimals = as_variable(x, "round"), as_int(decimals, "round: the number of decimals")
     if x.dtype.kind != "f" or decimals == 0:
         return _step(RINT, x)
     power = 10.0 ** (decimals if decimals > 0 else -decimals)

@@ -179,7 +179,7 @@ def test_a_trace_has_passes_and_calls_on_one_clock(tmp_path, profile):
         assert whole["ts"] <= span["ts"]
         assert span["ts"] + span["dur"] <= whole["ts"] + whole["dur"]
     calls = [event for event in events if event["name"] == "call exponential"]
-    assert len(calls) == (2 if profile else 0)
+    assert len(calls) == 2
     assert all(call["ts"] >= whole["ts"] + whole["dur"] for call in calls)
     assert all({"name", "ph", "ts", "dur", "pid", "tid"} <= set(span) for span in spans.values())
     with pytest.raises(sg.SymgraphTypeError):

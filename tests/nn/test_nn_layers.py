@@ -334,3 +334,15 @@ def test_an_activation_is_a_function(wrong):
 def test_rng_is_a_seed_or_a_generator(wrong):
     with pytest.raises(sg.SymgraphTypeError, match=r"rng(.|\n)*test_nn_layers.py:"):
         nn.Dense(2, 3, rng=wrong)
+
+
+@pytest.mark.parametrize("size", [None, 1.5, (2,) * 3, "a"])
+def test_a_window_has_one_size_for_each_axis(size):
+    for make in (
+        lambda: nn.Conv1D(2, 3, size),
+        lambda: nn.Conv2D(2, 3, size),
+        lambda: nn.MaxPool1D(size),
+        lambda: nn.MaxPool2D(size),
+    ):
+        with pytest.raises(sg.SymgraphValueError, match=r"test_nn_layers\.py:"):
+            make()

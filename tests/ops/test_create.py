@@ -128,3 +128,22 @@ def test_ranges() -> None:
 def test_one_hot_of_a_negative_size():
     with pytest.raises(sg.ShapeError, match="one_hot"):
         sg.one_hot(sg.tensor("i", (2,), "int64"), -3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: sg.triu(x, None),
+        lambda x: sg.diag(x, "a"),
+        lambda x: sg.diagonal(x, 1.5),
+        lambda x: sg.trace(x, None),
+        lambda x: sg.round(x, "a"),
+        lambda x: sg.eye([]),
+        lambda x: sg.tri([2]),
+        lambda x: sg.arange(float("nan")),
+        lambda x: sg.arange(0, float("inf")),
+    ],
+)
+def test_offsets_and_lengths_that_are_no_numbers(make):
+    with pytest.raises(sg.SymgraphError, match=r"test_create\.py:"):
+        make(sg.matrix("x"))

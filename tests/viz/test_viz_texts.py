@@ -1,0 +1,76 @@
+"""Listings and pictures: what they show, and that they are the same in every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import symgraph as sg
+
+PROGRAM = """
+import hashlib, symgraph as sg, numpy as np
+x = sg.tensor("x", ("T", 3))
+w = sg.shared(np.eye(3, dtype="float32"), "w")
+def step(x_t, s):
+    return sg.tanh(x_t + s @ w) + sg.scan(lambda a, b: a + b, x_t, np.float32(0))[-1]
+y = sg.scan(step, x, sg.zeros(3), name="outer")
+loss = y.sum() + sg.random.Stream(1).uniform(())
+f = sg.compile([x], {"loss": loss}, updates={w: w - 0.1 * sg.grad(loss, w)}, name="train")
+"""
+
+
+def _built():
+    names: dict = {}
+    exec(PROGRAM, names)
+    return names
+
+
+@pytest.mark.parametrize("subject", ["y", "loss", "f", "f.graph", "[y, loss]"])
+def test_the_same_text_in_every_process(subject):
+    show = f"""
+text = sg.to_dot({subject}).source + sg.listing({subject})
+print(hashlib.md5(text.encode()).hexdigest())
+"""
+    found = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        run = subprocess.run(
+            [sys.executable, "-c", PROGRAM + show],
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found.add(run.stdout)
+    assert len(found) == 1
+
+
+def test_a_listing_shows_names_dtypes_and_loop_bodies():
+    text = sg.listing(_built()["y"])
+    assert "'x' = input : float32[T, 3]" in text
+    assert "'w' = shared : float32[3, 3]" in text
+    assert "'outer' = scan(" in text
+    assert "\n    body 1:" in text
+    assert "\n        body 2:" in text
+
+
+def test_a_picture_shows_loops_as_clusters_and_marks_what_is_shared():
+    names = _built()
+    source = sg.to_dot(names["f"]).source
+    assert "subgraph cluster_" in source
+    assert "cylinder" in source
+    assert "float32" in source
+    assert "update" in source
+
+
+@pytest.mark.parametrize("wrong", [3, None, "x"])
+def test_what_cannot_be_shown(wrong):
+    for show in (sg.to_dot, sg.listing, sg.dprint):
+        with pytest.raises(sg.SymgraphTypeError, match=r"test_viz_texts\.py:"):
+            show(wrong)
+
+
+def test_dprint_prints_the_listing(capsys):
+    x = sg.vector("x")
+    sg.dprint(sg.tanh(x))
+    assert capsys.readouterr().out.strip() == sg.listing(sg.tanh(x)).strip()
