@@ -93,7 +93,7 @@ def plot_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], path: Pat
         panel.set(title=title, yscale="log")
         panel.set_xticks(range(len(groups)), groups)
         panel.grid(axis="y", alpha=0.3)
-        panel.legend(frameon=False, ncols=len(series))
+        panel.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=120)
     return [path]
 

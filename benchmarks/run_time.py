@@ -38,9 +38,10 @@ SLOW_MS = 30_000.0
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print the tables, write JSON and a plot; status 1 where results differ."""
+    """Measure, print the tables, write JSON and a plot; status 1 where results differ or fail."""
     options = _parse(arguments)
-    peers = _installed(options.peers, options.python) if options.peers is not None else []
+    peers = {} if options.peers is None else _installed(options.peers, options.python)
+    options.versions = peers
     options.output.mkdir(parents=True, exist_ok=True)
     for framework in [*OURS, *peers]:
         _import_once(framework, options)
@@ -52,7 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     print_tables(runs)
     written = [_write(runs, options), *_plot(runs, options.output / "run_time.png")]
     print("written:", ", ".join(map(str, written)))
-    sys.exit(int(any(row["difference"] > TOLERANCE for row in step_rows(runs))))
+    has_failed = any("results" not in run for run in runs)
+    sys.exit(int(has_failed or any(row["difference"] > TOLERANCE for row in step_rows(runs))))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -73,15 +75,20 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _installed(peers: list[str], python: str) -> list[str]:
-    """The peers that the interpreter finds, all of them where none is named."""
-    code = "import importlib.util, sys; print(*filter(importlib.util.find_spec, sys.argv[1:]))"
+def _installed(peers: list[str], python: str) -> dict[str, str]:
+    """The peers that the interpreter finds, of all where none is named, and their versions."""
+    code = (
+        "import importlib.metadata as m, json, sys; "
+        "found = {d.name: d.version for d in m.distributions() if d.name in sys.argv[1:]}; "
+        "print(json.dumps(found))"
+    )
     names = list(peers or PEERS)
-    found = subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True)
-    missing = set(names) - set(found.stdout.split())
+    done = subprocess.run([python, "-c", code, *names], capture_output=True, text=True, check=True)
+    versions = json.loads(done.stdout)
+    missing = [name for name in names if name not in versions]
     if missing:
-        print(f"not installed, not measured: {', '.join(sorted(missing))}")
-    return [name for name in names if name not in missing]
+        print(f"not installed, not measured: {', '.join(missing)}")
+    return {name: versions[name] for name in names if name in versions}
 
 
 # --- processes ----------------------------------------------------------------------------------
@@ -179,7 +186,7 @@ def _variables(cache: Path) -> dict[str, str]:
 
 def _write(runs: list[Run], options: argparse.Namespace) -> Path:
     figures = {
-        "environment": {**environment(), "backend": options.backend},
+        "environment": {**environment(), "backend": options.backend, **options.versions},
         "steps": step_rows(runs),
         "compile": compile_rows(runs),
         "stages": stage_rows(runs),

@@ -210,6 +210,7 @@ def _train_epoch(
                 explain(
                     f"fit: the loss became {figures['loss']} in epoch {epoch}, batch {number} of "
                     f"{rows.count}",
+                    line=user_line(),
                     remedy="Lower the learning rate, clip the gradients with clip_norm, or look "
                     "for invalid data.",
                 )

@@ -8,11 +8,9 @@ their users, so sorting by serial is a topological order.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +23,9 @@ from .errors import (
     UpdateError,
     explain,
 )
+from .leaf import Constant, Leaf
 from .op import Op
-from .processes import after_fork, give_lock, origin
+from .processes import give_lock
 from .types import TensorType, Type, as_dtype, tensor_type
 
 __all__ = [
@@ -248,112 +247,28 @@ class SharedVariable(Variable):
         return copy
 
 
-class Leaf:
-    """The identity of a leaf that is equal to no other one; survives pickling."""
-
-    __slots__ = ("__weakref__", "key")
-
-    key: tuple[str, int]
-
-    def __new__(cls, key: tuple[str, int] | None = None) -> Leaf:
-        if key is None:
-            key = (origin(), next(_leaf_counter))
-        found = _leaves.get(key)
-        if found is None:
-            found = object.__new__(cls)
-            found.key = key
-            found = _leaves.setdefault(key, found)
-        return found
-
-    def __reduce__(self) -> tuple[Callable, tuple]:
-        return Leaf, (self.key,)
-
-    def __copy__(self) -> Leaf:
-        return self
-
-    def __deepcopy__(self, memo: dict) -> Leaf:
-        return self
-
-    def __repr__(self) -> str:
-        return f"Leaf({self.key[1]})"
-
-
-class Constant:
-    """A read-only array that is compared by its bytes, dtype and shape."""
-
-    __slots__ = ("_hash", "_key", "array")
-
-    array: np.ndarray
-
-    def __init__(self, array: np.ndarray) -> None:
-        array = np.array(array, order="C")  # our own copy, which nobody changes
-        array.flags.writeable = False
-        self.array = array
-        content = array.tobytes() if array.nbytes <= _INLINE_BYTES else _digest(array)
-        self._key = (array.dtype.str, array.shape, content)
-        self._hash = hash(self._key)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Constant) and self._key == other._key
-
-    def __reduce__(self) -> tuple[Callable, tuple]:
-        return Constant, (self.array,)
-
-    def __repr__(self) -> str:
-        return f"Constant({self.array!r})"
-
-
-_INLINE_BYTES = 1024
-
-
-def _digest(array: np.ndarray) -> bytes:
-    return hashlib.blake2b(array.data).digest()
-
-
-_leaf_counter = itertools.count()
 _serials = itertools.count()
-_leaves: weakref.WeakValueDictionary[tuple, Leaf] = weakref.WeakValueDictionary()
 
 
-class _Reference(weakref.ref):
-    """A weak reference to a node that knows the node's key in the table."""
-
-    __slots__ = ("key",)
-
-    key: tuple
-
-
-class _Table(dict[tuple, _Reference]):
-    """The nodes by key, and the lock under which they come and go.
-
-    Reentrant: the collector may free a node, and so remove it, while this thread adds one.
-    """
+class _Interning:
+    """The living nodes by what they are made of, and the lock under which they are added."""
 
     _lock: Any
 
+    def __init__(self) -> None:
+        self.nodes: weakref.WeakValueDictionary[tuple, Variable] = weakref.WeakValueDictionary()
+        give_lock(self)
 
-_table = _Table()
-_table._lock = threading.RLock()
-after_fork(lambda: setattr(_table, "_lock", threading.RLock()))
 
-
-def _forget(reference: _Reference) -> None:
-    with _table._lock:
-        if _table.get(reference.key) is reference:
-            del _table[reference.key]
+_interning = _Interning()
 
 
 def node(op: Op, inputs: Sequence[Variable], params: tuple = ()) -> Variable:
     """The variable ``op(inputs; params)``; the same object for the same arguments."""
     key = (op, tuple(inputs), params)
-    reference = _table.get(key)
-    if reference is not None:
-        found = reference()
-        if found is not None:
-            return found
+    found = _interning.nodes.get(key)
+    if found is not None:
+        return found
     inferred = op.infer(key[1], *params)
     found = _insert(Variable, key, inferred)
     if provenance.is_recorded(traced="traced" in op.traits):
@@ -366,15 +281,8 @@ def _insert(kind: type[Variable], key: tuple, inferred: Type) -> Variable:
     made.op, made.inputs, made.params = key
     made.type = inferred
     made.serial = next(_serials)
-    reference = _Reference(made, _forget)
-    reference.key = key
-    with _table._lock:
-        previous = _table.get(key)
-        other = previous() if previous is not None else None
-        if other is not None:  # another thread was faster
-            return other
-        _table[key] = reference
-    return made
+    with _interning._lock:  # the first one stays, if two threads make the same node
+        return _interning.nodes.setdefault(key, made)
 
 
 # --- leaves -----------------------------------------------------------------------------------

@@ -126,8 +126,25 @@ def _parameters_of(x: Variable) -> set[Variable]:
 
 
 def _stand_ins(x: Variable) -> set[Variable]:
-    """The shared variables of the type of ``x`` from which it derives."""
-    return {v for v in _parameters_of(x) if v.type is x.type}
+    """The shared variables of the type of ``x`` from which it derives.
+
+    Those element by element where there are any: a new value ``w - rate * gradient`` stands in for
+    ``w``, not for all that its gradient is computed from.
+    """
+    return {v for v in _elementwise_sources(x) if v.type is x.type} or {
+        v for v in _parameters_of(x) if v.type is x.type
+    }
+
+
+def _elementwise_sources(x: Variable) -> set[Variable]:
+    """The shared variables from which ``x`` is computed by elementwise operations alone."""
+    seen, stack = {x}, [x]
+    while stack:
+        v = stack.pop()
+        if "elementwise" in v.op.traits:
+            stack += [source for source in v.inputs if source not in seen]
+            seen.update(v.inputs)
+    return {v for v in seen if isinstance(v, SharedVariable)}
 
 
 def _telling_lines(scans: Sequence[Variable]) -> tuple[Line, ...]:

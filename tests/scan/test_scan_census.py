@@ -128,6 +128,21 @@ def test_calling_the_model_twice(cell: Callable[[int], Any]) -> None:
         assert [at.line for at in group.lines] == lines
 
 
+@pytest.mark.parametrize("cell", [Tanh, LSTM])
+def test_the_loss_at_the_new_parameters(cell: Callable[[int], Any]) -> None:
+    """Each new value is computed from all parameters, by its gradient, but stands in for one."""
+    model = Model(cell, 1)
+    cost = model.loss()
+    gradients = sg.grad(cost, model.params)
+    new = {p: p - 0.1 * g for p, g in zip(model.params, gradients, strict=True)}
+    line = here() + 1
+    after = sg.substitute(cost, new)
+    f = sg.compile([X, TARGET], [cost, after], updates=new, backend="numpy")
+    assert f.report.bodies == 6
+    assert [len(group.lines) for group in f.report.repeated_bodies] == [2, 2]
+    assert all(line in [at.line for at in group.lines] for group in f.report.repeated_bodies)
+
+
 def test_layers_with_parameters_of_their_own_are_no_repeats() -> None:
     y = X
     for cell in (LSTM(3), LSTM(UNITS), LSTM(UNITS)):
