@@ -60,7 +60,7 @@ class Backend(Protocol):
 
 # The modules that hold the backends, each as ``BACKEND``.
 BACKENDS: dict[str, str] = {
-    "native": "symgraph.backends.numpy",
+    "native": "symgraph.backends.llvm.backend",
     "numpy": "symgraph.backends.numpy",
 }
 

@@ -72,7 +72,7 @@ class Plan:
             except Exception as error:
                 if _is_complete(error, v):
                     raise
-                raise _explained(error, v, pick(values)) from error
+                raise explained(error, v, pick(values)) from error
 
 
 class ProfiledPlan(Plan):
@@ -103,7 +103,7 @@ class ProfiledPlan(Plan):
             except Exception as error:
                 if _is_complete(error, v):
                     raise
-                raise _explained(error, v, pick(values)) from error
+                raise explained(error, v, pick(values)) from error
             row.seconds += clock() - start
             row.runs += 1
 
@@ -176,7 +176,7 @@ def _is_complete(error: Exception, v: Variable) -> bool:
     return isinstance(error, MemoryError) or (v.op is SCAN and isinstance(error, SymgraphError))
 
 
-def _explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:
+def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:
     """The error of one step as symgraph's own: op, operands, the user's line, the first message."""
     if isinstance(error, SymgraphError):
         kind: type[Exception] = type(error)

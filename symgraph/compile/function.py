@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -125,6 +126,7 @@ class Function:
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
         self.calls = deque(maxlen=_CALLS)
+        self._fast, self._keep = self._make_fast()
         self.report = _make_report(self, built, passes, start)
 
     @property
@@ -139,13 +141,34 @@ class Function:
 
     def __call__(self, /, *arguments: Any, **by_name: Any) -> Any:
         """The outputs for these arguments; fresh arrays, and NumPy scalars for no dimensions."""
-        arrays = self._signature.arrays(arguments, by_name)
+        run = self._call if self._fast is None or by_name else self._fast
         start = time.perf_counter()
-        results = self._state.call(self._executable, arrays)
+        results = run(*arguments, **by_name)
         seconds = time.perf_counter() - start
         if self.report.first_call is None:
             self.report.first_call = seconds
         self.calls.append((start, seconds))
+        return results
+
+    def _make_fast(self) -> tuple[Callable[..., Any] | None, Any]:
+        """The executable's short way for the usual arguments, and what must live as long."""
+        container = self._program.container
+        form = "one" if container == "one" else "list" if container is list else None
+        make = getattr(self._executable, "entry", None)
+        if make is None or form is None or self._program.shared or self._program.updates:
+            return None, None
+        reference = weakref.ref(self)
+
+        def call_slowly(*arguments: Any) -> Any:
+            function = reference()
+            assert function is not None
+            return function._call(*arguments)
+
+        return make(call_slowly, form) or (None, None)
+
+    def _call(self, /, *arguments: Any, **by_name: Any) -> Any:
+        arrays = self._signature.arrays(arguments, by_name)
+        results = self._state.call(self._executable, arrays)
         return self._pack([result if result.ndim else result[()] for result in results])
 
     def copy(self, swap: Mapping[SharedVariable, SharedVariable] | None = None) -> Function:

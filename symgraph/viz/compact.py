@@ -6,13 +6,22 @@ from collections.abc import Sequence
 
 from ..core.types import TupleType, is_integer
 from ..core.variable import ITEM, PARAMETER, Variable, constant_value
+from ..ops.promotion import CAST
 from ..ops.sizes import SIZE, size_of
 from .labels import constant_text, is_scalar_constant
 
-__all__ = ["Compact"]
+__all__ = ["Compact", "kind_of"]
 
 _ROWS = 12  # the most ops that one box holds
 _FAN_IN = 6  # as many leaves, used once, by one op are one box
+_KINDS = {
+    "product": "matmul convolution",
+    "reduction": "sum prod max min argmax argmin any all logsumexp softmax log_softmax cumsum "
+    "cumprod",
+    "movement": "reshape concatenate slice set_slice add_slice gather scatter_set scatter_add "
+    "broadcast_to rearrange check_size size stop_gradient clip_gradient windows overlap_add",
+}
+_KIND_OF_OP = {op: kind for kind, ops in _KINDS.items() for op in ops.split()}
 
 
 class Compact:
@@ -26,7 +35,7 @@ class Compact:
         """The variables that are drawn, operands first."""
         self._users = self._count_users()
         self.chains: dict[Variable, list[Variable]] = self._find_chains()
-        """For each elementwise variable the variables, in order, that share its box."""
+        """For each variable that may share a box all those in it, in order."""
         self.bundles: dict[Variable, list[Variable]] = self._find_bundles()
         """For leaves that are drawn as one box, all that are in it."""
 
@@ -41,6 +50,8 @@ class Compact:
                 inline[v] = constant_text(value)
             elif is_size and _is_integer_scalar(v):
                 inline[v] = str(size_of(v))
+            elif v.op is CAST and v.inputs[0] in sizes:
+                inline[v] = inline[v.inputs[0]]
             else:
                 continue
             if _is_integer_scalar(v):
@@ -67,21 +78,23 @@ class Compact:
     def _find_chains(self) -> dict[Variable, list[Variable]]:
         chains: dict[Variable, list[Variable]] = {}
         for v in self.shown:
-            if not _is_elementwise(v):
-                continue
-            chain = next((chains[x] for x in v.inputs if self._can_follow(chains, x, v)), [])
-            chain.append(v)
-            chains[v] = chain
+            if kind_of(v) in ("elementwise", "movement") and "leaf" not in v.op.traits:
+                chain = next((chains[x] for x in v.inputs if self._shares_box(chains, x, v)), [])
+                chain.append(v)
+                chains[v] = chain
         return chains
 
-    def _can_follow(self, chains: dict[Variable, list[Variable]], x: Variable, v: Variable) -> bool:
-        return (
-            x in chains
-            and x.type is v.type
-            and len(self._users[x]) == 1
-            and x not in self._outputs
-            and len(chains[x]) < _ROWS
-        )
+    def _shares_box(
+        self, chains: dict[Variable, list[Variable]], x: Variable, v: Variable
+    ) -> bool:
+        """Whether ``v`` is a row below its operand ``x``: one more step of the same kind."""
+        if x not in chains or len(self._users[x]) > 1 or x in self._outputs:
+            return False
+        if len(chains[x]) == _ROWS or kind_of(x) != kind_of(v):
+            return False
+        if kind_of(v) == "elementwise":
+            return x.type is v.type
+        return all(other is x or other in self.inline for other in v.inputs)
 
     def _find_bundles(self) -> dict[Variable, list[Variable]]:
         bundles: dict[Variable, list[Variable]] = {}
@@ -106,5 +119,8 @@ def _is_integer_scalar(v: Variable) -> bool:
     return not isinstance(v.type, TupleType) and v.ndim == 0 and is_integer(v.dtype)
 
 
-def _is_elementwise(v: Variable) -> bool:
-    return "elementwise" in v.op.traits
+def kind_of(v: Variable) -> str:
+    """What sort of op computes the variable: elementwise, product, reduction, movement, other."""
+    if "elementwise" in v.op.traits:
+        return "elementwise"
+    return _KIND_OF_OP.get(v.op.name, "other")

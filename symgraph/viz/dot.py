@@ -17,7 +17,7 @@ import graphviz
 
 from ..core.variable import CONSTANT, ITEM, SHARED, Variable, constant_value
 from ..scan.op import Loop, is_scan
-from .compact import Compact
+from .compact import Compact, kind_of
 from .labels import Bodies, constant_text, input_ports, output_ports, params_of
 from .subject import order_of, subject_of
 
@@ -40,13 +40,6 @@ _COLOURS = {
     "port": ("#e0f2fe", "#0284c7", "#0c4a6e"),
 }
 _SHAPES = {"input": "ellipse", "shared": "cylinder", "update": "cylinder", "output": "ellipse"}
-_KINDS = {
-    "product": "matmul dot tensordot einsum outer convolve conv cholesky solve inverse det",
-    "reduction": "sum prod mean max min argmax argmin any all logsumexp cumsum cumprod softmax",
-    "movement": "reshape concatenate slice set_slice add_slice gather scatter_set scatter_add "
-    "broadcast_to rearrange check_size size stop_gradient clip_gradient reverse sort argsort",
-}
-_KIND_OF_OP = {op: kind for kind, ops in _KINDS.items() for op in ops.split()}
 _UNSHOWN = ("template=", "context=", "keepdims=", "dtype=")  # edges show them, or nobody asks
 _PARAMS_WIDTH = 40
 _LISTED = 12  # names in one box
@@ -188,7 +181,7 @@ class _Drawing:
 
     def _draw_box(self, frame: _Frame, chain: Sequence[Variable], compact: Compact) -> None:
         """An op, or a chain of elementwise ops with a row for each."""
-        kind = _kind(chain[0])
+        kind = kind_of(chain[0])
         rows = [_row(v, chain, compact.inline, self.bodies) for v in chain]
         if len(rows) == 1:
             name = self.node(frame.target, kind, rows[0])
@@ -244,15 +237,21 @@ class _Drawing:
         )
         fill = _LOOP_FILLS[min(frame.depth, len(_LOOP_FILLS) - 1)]
         cluster.attr(label=f"<{title}>", bgcolor=fill, **_CLUSTER)
-        ports = [self.node(cluster, "port", label) for label in input_ports(v, loop.body)]
-        results = [self.node(cluster, "port", label) for label in output_ports(v, loop.body)]
+        operands = self._operands(loop)
+        ports = self._ports(
+            cluster,
+            [
+                f"<b>{_name(x)}</b>{_small(label)}" if x.name else label
+                for x, label in zip(operands, input_ports(v, loop.body), strict=True)
+            ],
+        )
+        results = self._ports(cluster, output_ports(v, loop.body))
         frame.results[v] = results
         if steps is None:
             self._connect(frame, loop.n_steps, self.node(cluster, "port", "steps"))
-        for outer, inner in self._entries(loop, ports):
-            if outer in compact.inline:
-                continue
-            self._connect(frame, outer, inner)
+        for x, port in zip(operands, ports, strict=True):
+            if x not in compact.inline:
+                self._connect(frame, x, port)
         self._draw_feedback(loop, ports, results)
         self.pending.append(
             _Frame(
@@ -265,17 +264,21 @@ class _Drawing:
             )
         )
 
+    def _ports(self, cluster: graphviz.Digraph, labels: Sequence[str]) -> list[str]:
+        """Nodes side by side, for the ends of a body."""
+        with cluster.subgraph(graph_attr={"rank": "same"}) as row:
+            assert row is not None
+            return [self.node(row, "port", label) for label in labels]
+
     @staticmethod
-    def _entries(loop: Loop, ports: Sequence[str]) -> Iterator[tuple[Variable, str]]:
-        """The loop's operands, each with the port, or ports, at which it enters the body."""
-        remaining = iter(ports)
+    def _operands(loop: Loop) -> list[Variable]:
+        """The loop's operand for each input of its body."""
+        found: list[Variable] = []
         for sequence, offsets in zip(loop.sequences, loop.layout.sequences, strict=True):
-            for _ in offsets:
-                yield sequence, next(remaining)
+            found += [sequence] * len(offsets)
         for initial, taps in zip(loop.initials, loop.layout.states, strict=True):
-            for _ in taps:
-                yield initial, next(remaining)
-        yield from zip(loop.others, remaining, strict=True)
+            found += [initial] * len(taps)
+        return [*found, *loop.others]
 
     def _draw_feedback(self, loop: Loop, ports: Sequence[str], results: Sequence[str]) -> None:
         """Dashed edges from the new value of each state to where later steps read it."""
@@ -309,12 +312,6 @@ def _new_digraph(name: str | None) -> graphviz.Digraph:
         "edge", fontname=_FONT, fontsize="9", fontcolor=_GREY, color=_GREY, arrowsize="0.6"
     )
     return picture
-
-
-def _kind(v: Variable) -> str:
-    if "elementwise" in v.op.traits:
-        return "elementwise"
-    return _KIND_OF_OP.get(v.op.name, "other")
 
 
 def _leaf_kind(v: Variable) -> str:
@@ -355,13 +352,22 @@ def _row(
     """The op's name, with its operands where numbers or the row above are among them."""
     name = f"<b>{escape(v.name)}</b> = " if v.name else ""
     params = ", ".join(p for p in params_of(v, bodies) if not p.startswith(_UNSHOWN))
-    small = f'<br/><font point-size="9" color="{_GREY}">{escape(_shorten(params))}</font>'
-    return f"{name}{escape(v.op.name)}{_arguments(v, chain, inline)}{small if params else ''}"
+    notes = [_shorten(params)] if params else []
+    if v is not chain[-1] and v.type is not chain[-1].type:
+        notes.append(str(v.type))  # no edge shows it
+    return f"{name}{escape(v.op.name)}{_arguments(v, chain, inline)}{_small(' : '.join(notes))}"
+
+
+def _small(text: str) -> str:
+    """The text on a line of its own, in small grey letters."""
+    return f'<br/><font point-size="9" color="{_GREY}">{escape(text)}</font>' if text else ""
 
 
 def _arguments(v: Variable, chain: Sequence[Variable], inline: Mapping[Variable, str]) -> str:
+    if kind_of(v) == "movement":  # the edges show the sizes
+        return f"({escape(inline[v.inputs[0]])})" if v.inputs[0] in inline else ""
     previous, operands = _previous(v, chain), _linked(v, chain, inline)
-    has_number = any(x in inline for x in v.inputs) and _kind(v) != "movement"
+    has_number = any(x in inline for x in v.inputs)
     is_mixed = previous is not None and operands and "commutative" not in v.op.traits
     if not has_number and not is_mixed:
         return ""

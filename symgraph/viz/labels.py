@@ -10,6 +10,7 @@ import numpy as np
 from ..core.dims import Dim
 from ..core.graph import Graph
 from ..core.variable import Variable, constant_value
+from ..ops.slices import SYMBOL, At, Span
 from ..scan.op import Layout, Loop, is_scan
 
 __all__ = [
@@ -63,10 +64,39 @@ def params_of(v: Variable, bodies: Bodies) -> list[str]:
     """The op's parameters as ``name=value``; a loop's layout stands at its body's ends."""
     names = v.op.params or ("parameter",) * len(v.params)
     return [
-        f"{name}={_param_text(value, bodies)}"
+        _index_text(value) if _is_index(value) else f"{name}={_param_text(value, bodies)}"
         for name, value in zip(names, v.params, strict=False)
         if not isinstance(value, Layout) or value.truncate is not None
     ]
+
+
+def _is_index(value: Any) -> bool:
+    """Whether the parameter says which elements of an array are meant."""
+    return isinstance(value, tuple) and any(isinstance(entry, (At, Span)) for entry in value)
+
+
+def _index_text(entries: Sequence[Any]) -> str:
+    """The index as it is written in Python: ``[1:, :, -1]``, ``_`` for a symbol."""
+    texts = [_entry_text(entry) for entry in entries]
+    while len(texts) > 1 and texts[-1] == ":":
+        texts.pop()
+    return f"[{', '.join(texts)}]"
+
+
+def _entry_text(entry: At | Span | None) -> str:
+    if entry is None:
+        return ":"
+    if isinstance(entry, At):
+        return _edge_text(entry.index)
+    start = "" if entry.start == 0 else _edge_text(entry.start)
+    stop = "" if entry.stop is None else _edge_text(entry.stop)
+    if entry.step == 1:
+        return f"{start}:{stop}"
+    return f"{start}:{stop} by {entry.step}" if start or stop else f"::{entry.step}"
+
+
+def _edge_text(edge: Any) -> str:
+    return "_" if edge == SYMBOL else str(edge)
 
 
 def _param_text(value: Any, bodies: Bodies) -> str:

@@ -1,0 +1,1 @@
+"""The native backend: graphs become machine code through LLVM."""

@@ -1,0 +1,188 @@
+"""The making of a program: slots of the frame, instructions, and sizes as slots.
+
+A program has two streams. The *prologue* computes what is known when the arguments are: sizes.
+The *main* stream does the work. Loops are instructions whose operands hold their body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...core.dims import Atom, Dim, Size, size_atoms
+from .engine import Kernel
+from .runtime import HEADER_WORDS, MAX_OPERANDS, Slot, runtime_kernels
+
+__all__ = ["Assembler", "Stream", "UnboundSizeError"]
+
+
+class UnboundSizeError(Exception):
+    """A size that depends on data which is not computed yet."""
+
+
+@dataclass
+class Stream:
+    """Instructions, with the places where addresses of kernels belong."""
+
+    words: list[int] = field(default_factory=list)
+    kernels: list[tuple[int, Kernel]] = field(default_factory=list)
+    _open: list[int] = field(default_factory=list)
+
+    def emit(self, kernel: Kernel, *slots: int) -> None:
+        """Append an instruction that reads these slots."""
+        assert len(slots) <= MAX_OPERANDS
+        self._append(kernel, len(slots), slots)
+
+    def emit_raw(self, kernel: Kernel, *operands: int) -> None:
+        """Append an instruction of the runtime, which gets its operands as they stand."""
+        self._append(kernel, 0, operands)
+
+    def _append(self, kernel: Kernel, n_read: int, operands: Sequence[int]) -> None:
+        self.kernels.append((len(self.words), kernel))
+        self.words += (0, 8 * (HEADER_WORDS + len(operands)), n_read, *operands)
+
+    def open(self, kernel: Kernel, *operands: int) -> None:
+        """Append an instruction whose last operands are the program that follows."""
+        self._open.append(len(self.words))
+        self.emit_raw(kernel, *operands)
+
+    def close(self) -> None:
+        """End the inner program."""
+        self.words.append(0)
+        start = self._open.pop()
+        self.words[start + 1] = 8 * (len(self.words) - start)
+
+    def linked(self, addresses: dict[str, int]) -> np.ndarray:
+        """The program with the kernels' addresses."""
+        words = np.array([*self.words, 0], np.int64)
+        for position, kernel in self.kernels:
+            words[position] = addresses[kernel.name]
+        return words
+
+
+class Assembler:
+    """A program that is being made."""
+
+    def __init__(self) -> None:
+        self.runtime = runtime_kernels()
+        self.template: list[int] = [0] * Slot.FIRST
+        self.prologue = Stream()
+        self.main = Stream()
+        self.arena: list[tuple[int, int, int]] = []
+        """Buffers of known sizes: their slot, the slot of their number of elements, its bytes."""
+        self.atoms: dict[Atom, int] = {}
+        self._entry_atoms: set[Atom] = set()
+        self._literals: dict[int, int] = {}
+        self._entry_sizes: dict[Dim, int] = {}
+        self._scopes: list[dict[Dim, int]] = [{}]
+
+    # --- slots ----------------------------------------------------------------------------------
+
+    def slot(self, initial: int = 0) -> int:
+        """A new slot of the frame: its offset in bytes."""
+        self.template.append(initial)
+        return 8 * (len(self.template) - 1)
+
+    def literal(self, number: int) -> int:
+        """A slot that holds this number."""
+        found = self._literals.get(number)
+        if found is None:
+            found = self._literals[number] = self.slot(number)
+        return found
+
+    def run(self, name: str, *operands: int) -> None:
+        """Append an instruction of the runtime to the main stream."""
+        self.main.emit_raw(self.runtime[name], *operands)
+
+    # --- sizes ----------------------------------------------------------------------------------
+
+    def bind(self, atom: Atom, slot: int, *, at_entry: bool) -> None:
+        """Let a slot hold the value of a name or an unknown size."""
+        self.atoms[atom] = slot
+        if at_entry:
+            self._entry_atoms.add(atom)
+
+    def is_bound(self, size: Size) -> bool:
+        """Whether the size can be computed here."""
+        return all(atom in self.atoms for atom in size_atoms(size))
+
+    def is_known_at_entry(self, size: Size) -> bool:
+        """Whether the size can be computed from the arguments' shapes."""
+        return all(atom in self._entry_atoms for atom in size_atoms(size))
+
+    def size(self, size: Size) -> int:
+        """The slot that holds the size."""
+        if isinstance(size, int):
+            return self.literal(size)
+        if self.is_known_at_entry(size):
+            return self._size(size, self.prologue, self._entry_sizes)
+        if not self.is_bound(size):
+            raise UnboundSizeError(str(size))
+        for scope in self._scopes:
+            if size in scope:
+                return scope[size]
+        return self._size(size, self.main, self._scopes[-1])
+
+    def _size(self, size: Size, stream: Stream, known: dict[Dim, int]) -> int:
+        if isinstance(size, int):
+            return self.literal(size)
+        found = known.get(size)
+        if found is not None:
+            return found
+        terms: list[int] = []
+        for monomial, factor in size.terms:
+            terms += (factor, len(monomial), *(self._atom(a, stream, known) for a in monomial))
+        if size.atom is not None:
+            slot = terms[2]
+        else:
+            slot = self.slot()
+            stream.emit_raw(self.runtime["polynomial"], slot, len(size.terms), *terms)
+        known[size] = slot
+        return slot
+
+    def _atom(self, atom: Atom, stream: Stream, known: dict[Dim, int]) -> int:
+        if atom[0] in ("name", "unknown"):
+            return self.atoms[atom]
+        # Sizes nest a few levels deep at most: a slice of a slice.
+        parts = [self._size(part, stream, known) for part in atom[1:]]
+        slot = self.slot()
+        stream.emit_raw(self.runtime[atom[0]], slot, *parts)
+        return slot
+
+    # --- loops and memory -----------------------------------------------------------------------
+
+    def loop(
+        self,
+        turns: int,
+        turn: int,
+        advances: Sequence[tuple[int, int]],
+        body: Callable[[], object],
+        *,
+        until: int = -1,
+    ) -> None:
+        """A loop: slots of its number of turns and of the turn, what advances by how many bytes."""
+        pairs = [slot for pair in advances for slot in pair]
+        self.main.open(self.runtime["loop"], turns, turn, until, len(advances), *pairs)
+        self._scopes.append({})
+        body()
+        self._scopes.pop()
+        self.main.close()
+
+    def memory(self, elements: Size, dtype: np.dtype) -> int:
+        """A slot with the address of room for so many elements."""
+        slot = self.slot()
+        if self.is_known_at_entry(elements):
+            self.arena.append((slot, self.size(elements), dtype.itemsize))
+        else:
+            self.run("allocate", slot, self.size(elements), dtype.itemsize)
+        return slot
+
+    def address(self, base: int, elements: Size, dtype: np.dtype) -> int:
+        """A slot with the address so many elements after another."""
+        if isinstance(elements, int) and elements == 0:
+            return base
+        slot = self.slot()
+        self.run("address", slot, base, self.size(elements), dtype.itemsize)
+        return slot

@@ -1,0 +1,199 @@
+"""From LLVM IR to addresses: kernels are compiled once in a process, packs of them once on a disk.
+
+A kernel is a function in IR text whose name is the hash of that text, so that equal kernels are
+one. New kernels of one compilation form a pack: one module, one object, one cache entry. A pack is
+unloaded when nothing that was compiled with it is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from ..._version import __version__
+from .cache import DiskCache, open_cache
+from .cpu import Cpu, host
+from .libraries import SCIPY, address_of
+
+__all__ = ["Engine", "Kernel", "Loaded", "Pack", "engine"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function in IR, and the shared definitions that it calls."""
+
+    name: str
+    text: str
+    parts: tuple[tuple[str, str], ...] = ()
+    """Names and texts of internal functions and declarations, each once in a module."""
+    needs: tuple[Kernel, ...] = ()
+    """Kernels that this one calls; its parts declare them."""
+
+
+class Pack:
+    """Kernels that were loaded together; unloaded with the last reference to it."""
+
+    __slots__ = ("__weakref__", "_others", "_tracker", "addresses")
+
+    def __init__(self, tracker: Any, addresses: dict[str, int], others: tuple[Pack, ...]) -> None:
+        self._tracker = tracker
+        self._others = others  # whose kernels these ones may call
+        self.addresses = addresses
+
+
+@dataclass
+class Loaded:
+    """The addresses of kernels, what keeps them alive, and what loading them took."""
+
+    addresses: dict[str, int]
+    packs: tuple[Pack, ...]
+    compiled: int = 0
+    """How many kernels were not in the process yet."""
+    cache: str = "hit"
+    reason: str = "in the process already"
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+# How many packs are kept although nothing refers to them.
+_RECENT = 256
+
+
+class Engine:
+    """The one compiler of a process."""
+
+    def __init__(self, cpu: Cpu, cache: DiskCache | None) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.cpu = cpu
+        self.cache = cache
+        target = llvm.Target.from_default_triple()
+        self._machine = target.create_target_machine(
+            cpu=cpu.name, features=cpu.features, opt=1, reloc="pic", codemodel="small", jit=True
+        )
+        self._jit = llvm.create_lljit_compiler(
+            target.create_target_machine(
+                cpu=cpu.name, features=cpu.features, opt=1, reloc="pic", codemodel="small", jit=True
+            )
+        )
+        self._prologue = (
+            f'target triple = "{target.triple}"\n'
+            f'target datalayout = "{self._machine.target_data}"\n'
+        )
+        self._identity = f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|"
+        self._loaded: weakref.WeakValueDictionary[str, Pack] = weakref.WeakValueDictionary()
+        # Packs live on for a while: the next function may be of the same kernels.
+        self._recent: deque[Pack] = deque(maxlen=_RECENT)
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def load(self, kernels: Iterable[Kernel]) -> Loaded:
+        """The kernels as addresses, compiled or read from disk where the process lacks them."""
+        wanted = _with_needs(kernels)
+        with self._lock:
+            packs: dict[int, Pack] = {}
+            addresses: dict[str, int] = {}
+            missing: list[Kernel] = []
+            for name, kernel in wanted.items():
+                pack = self._loaded.get(name)
+                if pack is None:
+                    missing.append(kernel)
+                else:
+                    packs[id(pack)] = pack
+                    addresses[name] = pack.addresses[name]
+            result = Loaded(addresses, (), len(missing))
+            if missing:
+                pack = self._load_pack(missing, tuple(packs.values()), result)
+                packs[id(pack)] = pack
+                addresses.update(pack.addresses)
+                self._recent.append(pack)
+                for kernel in missing:
+                    self._loaded[kernel.name] = pack
+            result.packs = tuple(packs.values())
+        return result
+
+    def _load_pack(self, kernels: list[Kernel], others: tuple[Pack, ...], result: Loaded) -> Pack:
+        text = module_text(kernels)
+        key = hashlib.blake2b((self._identity + text).encode(), digest_size=20).hexdigest()
+        started = time.perf_counter()
+        content, reason = self.cache.read(key) if self.cache else (None, "switched off")
+        result.cache = "hit" if content else "miss" if self.cache else "off"
+        result.reason = reason
+        if content is None:
+            content = self.emit(text)
+            if self.cache:
+                self.cache.write(key, content)
+        result.seconds["code"] = time.perf_counter() - started
+        started = time.perf_counter()
+        pack = self._link(content, kernels, result.addresses, others)
+        result.seconds["link"] = time.perf_counter() - started
+        return pack
+
+    def emit(self, text: str) -> bytes:
+        """The object code of a module."""
+        module = llvm.parse_assembly(self._prologue + text)
+        # Strength reduction takes a fifth of the time and gains nothing here. The option is the
+        # whole process's, so it is put back for others who use llvmlite.
+        llvm.set_option("", "-disable-lsr=true")
+        try:
+            return self._machine.emit_object(module)
+        finally:
+            llvm.set_option("", "-disable-lsr=false")
+
+    def _link(
+        self,
+        content: bytes,
+        kernels: list[Kernel],
+        loaded: Mapping[str, int],
+        others: tuple[Pack, ...],
+    ) -> Pack:
+        builder = llvm.JITLibraryBuilder().add_object_img(content).add_current_process()
+        for name in {name for kernel in kernels for name, _ in kernel.parts}:
+            if name in loaded:
+                builder.import_symbol(name, loaded[name])
+            elif name in SCIPY:
+                builder.import_symbol(name, address_of(name))
+        for kernel in kernels:
+            builder.export_symbol(kernel.name)
+        tracker = builder.link(self._jit, f"pack{next(self._numbers)}")
+        return Pack(tracker, {kernel.name: tracker[kernel.name] for kernel in kernels}, others)
+
+
+def _with_needs(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
+    """The kernels by name, with all that they call."""
+    found: dict[str, Kernel] = {}
+    pending = list(kernels)
+    while pending:
+        kernel = pending.pop()
+        if kernel.name not in found:
+            found[kernel.name] = kernel
+            pending.extend(kernel.needs)
+    return dict(sorted(found.items()))
+
+
+def module_text(kernels: Iterable[Kernel]) -> str:
+    """One module with the kernels and, once each, what they call."""
+    parts: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for kernel in kernels:
+        parts.update(kernel.parts)
+        texts[kernel.name] = kernel.text
+    # What is defined in the module is not declared.
+    kept = [parts[name] for name in sorted(parts) if name not in texts]
+    return "\n".join([*kept, *texts.values(), ""])
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """The engine of this process, started on first use."""
+    return Engine(host(), open_cache())

@@ -1,0 +1,493 @@
+"""Loop nests: elementwise work and reductions over one space, as one kernel.
+
+A nest has a space (the sizes of its loops), inputs and outputs with a stride for each axis of the
+space, and steps that compute one element. The last axis is the vector's. Kept axes are the outer
+loops, reduced ones the inner loops, so that sums stay in registers. Sizes, strides and addresses
+are operands; what is in the text is only how each access moves: not at all, by one, or by a stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...core.dims import Size
+from .abi import begin_kernel, end_kernel, number, pointer
+from .cpu import Cpu
+from .emit import BOOL, F32, F64, Value, constant_text, type_text
+from .engine import Kernel
+from .maths import VectorMaths
+
+__all__ = ["Access", "Input", "Nest", "Output", "Step", "nest_kernel"]
+
+# A value inside a nest: ("input", i), ("step", i) or ("constant", the number's bits, its dtype).
+Reference = tuple
+
+
+class Step(NamedTuple):
+    """One elementwise op on values of the nest."""
+
+    formula: Callable[..., Any]
+    params: tuple
+    arguments: tuple[Reference, ...]
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a value in memory is reached: the slot of its address, a stride for each axis."""
+
+    base: int
+    strides: tuple[Size, ...]
+    dtype: np.dtype
+
+
+Input = Access
+
+
+@dataclass(frozen=True)
+class Output:
+    """A value that is stored (``kind`` None), or reduced over the reduced axes and stored."""
+
+    access: Access
+    value: Reference
+    kind: str | None = None
+
+
+@dataclass
+class Nest:
+    """A nest as lowering describes it."""
+
+    space: tuple[Size, ...]
+    reduced: frozenset[int]
+    inputs: list[Access]
+    steps: list[Step]
+    outputs: list[Output]
+
+    def collapsed(self) -> Nest:
+        """The same nest with as few axes as its accesses allow."""
+        accesses = [*self.inputs, *(output.access for output in self.outputs)]
+        groups = _groups(self.space, self.reduced, [a.strides for a in accesses])
+        if all(len(group) == 1 for group in groups) and len(groups) == len(self.space):
+            return self
+        space = []
+        for group in groups:
+            size: Size = 1
+            for axis in group:
+                size = size * self.space[axis]
+            space.append(size)
+        lasts = [group[-1] for group in groups]
+
+        def fold(access: Access) -> Access:
+            strides = tuple(access.strides[axis] for axis in lasts)
+            return Access(access.base, strides, access.dtype)
+
+        return Nest(
+            tuple(space),
+            frozenset(i for i, group in enumerate(groups) if group[0] in self.reduced),
+            [fold(a) for a in self.inputs],
+            self.steps,
+            [Output(fold(o.access), o.value, o.kind) for o in self.outputs],
+        )
+
+
+def _groups(
+    space: Sequence[Size], reduced: frozenset[int], strides: Sequence[tuple[Size, ...]]
+) -> list[list[int]]:
+    """Axes that can be one loop: each access moves along them as along one."""
+    groups: list[list[int]] = []
+    for axis, size in enumerate(space):
+        if size == 1:
+            continue
+        if groups:
+            last = groups[-1][-1]
+            if (last in reduced) == (axis in reduced) and all(
+                s[last] == s[axis] * size for s in strides
+            ):
+                groups[-1].append(axis)
+                continue
+        groups.append([axis])
+    return groups
+
+
+# --- from a nest to a kernel --------------------------------------------------------------------
+
+_kernels: dict[tuple, Kernel] = {}
+_MAX_KERNELS = 4096
+
+
+def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]]]:
+    """The kernel of a (collapsed) nest, and its operands: sizes, or slots as 1-tuples."""
+    shape = _Shape(nest, cpu)
+    key = (shape.key, tuple(nest.steps), tuple((o.value, o.kind) for o in nest.outputs))
+    kernel = _kernels.get(key)
+    if kernel is None:
+        if len(_kernels) > _MAX_KERNELS:
+            _kernels.clear()  # they are written again in a fraction of a millisecond
+        kernel = _kernels.setdefault(key, _Writer(nest, shape, cpu).write())
+    return kernel, shape.operands(nest)
+
+
+class _Shape:
+    """What a nest's text depends on besides its steps."""
+
+    def __init__(self, nest: Nest, cpu: Cpu) -> None:
+        n = self.n = len(nest.space)
+        self.reduced = nest.reduced
+        kept = [axis for axis in range(n) if axis not in nest.reduced]
+        inner = sorted(nest.reduced)
+        self.vector = n - 1
+        # The vector's axis is the innermost of its kind; reduced axes go inside kept ones.
+        self.order = kept + inner
+        accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
+        self.moves = [_moves(a.strides) for a in accesses]
+        self.dtypes = [a.dtype for a in accesses]
+        self.lanes = _lanes(nest, cpu) if n else 1
+        size = nest.space[-1] if n else 1
+        if _is_wide(nest, size):
+            # Columns of a matrix: several lines of memory at a time.
+            self.lanes *= 4
+        self.exact = isinstance(size, int) and size % self.lanes == 0
+        # Strides that are one size are one operand.
+        self.stride_numbers: dict[Size, int] = {}
+        self.strides = [
+            tuple(
+                self.stride_numbers.setdefault(stride, len(self.stride_numbers))
+                if move == "s"
+                else -1
+                for stride, move in zip(access.strides, moves, strict=True)
+            )
+            for access, moves in zip(accesses, self.moves, strict=True)
+        ]
+        self.key = (
+            n, tuple(sorted(self.reduced)), tuple(self.moves), tuple(self.strides),
+            tuple(self.dtypes), self.lanes, self.exact, len(nest.inputs),
+        )  # fmt: skip
+
+    def operands(self, nest: Nest) -> list[Size | tuple[int]]:
+        """Sizes of the loops, the strides, and the address of each access."""
+        accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
+        return [*nest.space, *self.stride_numbers, *((access.base,) for access in accesses)]
+
+
+def _moves(strides: tuple[Size, ...]) -> str:
+    """For each axis 0 (it stays) or s (a stride); for the last one 1: adjacent elements."""
+    moves = ["0" if stride == 0 and isinstance(stride, int) else "s" for stride in strides]
+    if strides and isinstance(strides[-1], int) and strides[-1] == 1:
+        moves[-1] = "1"
+    return "".join(moves)
+
+
+def _is_wide(nest: Nest, size: Size) -> bool:
+    """Whether sums over outer axes are so light that several vectors of columns fit registers."""
+    return (
+        bool(nest.reduced)
+        and len(nest.space) - 1 not in nest.reduced
+        and len(nest.steps) + len(nest.inputs) + len(nest.outputs) <= 6
+        and isinstance(size, int)
+        and size >= 64
+    )
+
+
+def _lanes(nest: Nest, cpu: Cpu) -> int:
+    dtypes = [a.dtype for a in nest.inputs] + [o.access.dtype for o in nest.outputs]
+    dtypes += [p for step in nest.steps for p in step.params if isinstance(p, np.dtype)]
+    widest = max(dtype.itemsize for dtype in dtypes)
+    return max(1, cpu.vector_bytes // max(4, widest))
+
+
+class _Writer:
+    """Writes one nest."""
+
+    def __init__(self, nest: Nest, shape: _Shape, cpu: Cpu) -> None:
+        self.nest = nest
+        self.shape = shape
+        self.f = begin_kernel()
+        self.maths = VectorMaths(
+            self.f, shape.lanes, has_fma=cpu.has_fma, scales=cpu.vector_bytes == 64
+        )
+        self.mask: str | None = None
+        self.loaded: dict[int, Value] = {}
+        self.pointers: list[str] = []
+        self.strides: list[dict[int, str]] = []
+        self.sizes: list[str] = []
+
+    def write(self) -> Kernel:
+        self._read_operands()
+        self._loops(0, len(self.shape.order) - len(self.shape.reduced))
+        end_kernel(self.f)
+        return self.f.kernel()
+
+    def _read_operands(self) -> None:
+        f, position = self.f, 0
+        for _ in range(self.shape.n):
+            self.sizes.append(number(f, position))
+            position += 1
+        strides = [number(f, position + i) for i in range(len(self.shape.stride_numbers))]
+        position += len(strides)
+        self.strides = [
+            {axis: strides[i] for axis, i in enumerate(numbers) if i >= 0}
+            for numbers in self.shape.strides
+        ]
+        self.pointers = [pointer(f, position + i) for i in range(len(self.shape.moves))]
+        self._load_settled(0)
+
+    # --- loops ----------------------------------------------------------------------------------
+
+    def _loops(self, depth: int, stop: int) -> None:
+        """Kept loops from this depth on, and what is inside them."""
+        if depth == stop:
+            if any(output.kind for output in self.nest.outputs):
+                self._reduce(stop)
+            else:
+                self._stores(self._compute())
+            return
+        loop, outer, mask = self._enter(depth, [])
+        self._loops(depth + 1, stop)
+        self._leave(loop, outer, mask, [])
+
+    def _enter(self, depth: int, carried: list[Value]) -> tuple[Any, Any, Any]:
+        """Begin the loop at this depth: addresses move on, and what is settled is loaded."""
+        f, shape = self.f, self.shape
+        axis = shape.order[depth]
+        is_vector = axis == shape.vector and shape.lanes > 1
+        step = str(shape.lanes) if is_vector else "1"
+        loop = f.begin_loop(self.sizes[axis], step=step, carried=carried)
+        outer = (self.pointers, dict(self.loaded))
+        mask = self.mask
+        if is_vector and not shape.exact:
+            self.mask = f.tail_mask(loop.index.text, self.sizes[axis], shape.lanes)
+        offsets: dict[str, str] = {}
+        self.pointers = [
+            self._moved(i, axis, loop.index.text, offsets) for i in range(len(self.pointers))
+        ]
+        self._load_settled(depth + 1)
+        return loop, outer, mask
+
+    def _leave(self, loop: Any, outer: Any, mask: str | None, new: list[Value]) -> list[Value]:
+        self.pointers, self.loaded = outer
+        self.mask = mask
+        return self.f.end_loop(loop, new)
+
+    def _moved(self, access: int, axis: int, index: str, offsets: dict[str, str]) -> str:
+        move = self.shape.moves[access][axis]
+        base = self.pointers[access]
+        # A reduced output does not move along what it is reduced over.
+        if move == "0":
+            return base
+        dtype = self.shape.dtypes[access]
+        if move == "1":
+            return self.f.pointer(base, index, dtype)
+        stride = self.strides[access][axis]
+        offset = offsets.get(stride)
+        if offset is None:
+            offset = offsets[stride] = self.f.emit(f"mul i64 {index}, {stride}")
+        return self.f.pointer(base, offset, dtype)
+
+    def _load_settled(self, depth: int) -> None:
+        """Load the inputs whose address does not change inside the loops that follow."""
+        done, inner = self.shape.order[:depth], self.shape.order[depth:]
+        for i in range(len(self.nest.inputs)):
+            moves = self.shape.moves[i]
+            if i in self.loaded or any(moves[axis] != "0" for axis in inner):
+                continue
+            moves_with_vector = self.shape.n and moves[self.shape.vector] != "0"
+            if moves_with_vector and self.shape.vector not in done:
+                continue
+            self.loaded[i] = self._load(i)
+
+    def _load(self, i: int) -> Value:
+        f, lanes, dtype = self.f, self.shape.lanes, self.shape.dtypes[i]
+        move = self.shape.moves[i][-1] if self.shape.n else "0"
+        if lanes == 1 or move == "0":
+            return f.splat(f.load(self.pointers[i], dtype), lanes)
+        if move == "1":
+            return f.load(self.pointers[i], dtype, lanes, self.mask)
+        return self._gather(i)
+
+    def _gather(self, i: int) -> Value:
+        """Elements a stride apart, one by one; past the end the first one is read again."""
+        f, lanes, dtype = self.f, self.shape.lanes, self.shape.dtypes[i]
+        stride = self.strides[i][self.shape.vector]
+        stored = np.dtype("int8") if dtype == BOOL else dtype
+        kind = type_text(stored, lanes)
+        text = "poison"
+        offset = "0"
+        for lane in range(lanes):
+            place = self.pointers[i] if lane == 0 else self._lane_place(i, lane, offset)
+            element = f.load(place, stored)
+            text = f.emit(f"insertelement {kind} {text}, {element.type} {element}, i64 {lane}")
+            if lane + 1 < lanes:
+                offset = f.emit(f"add i64 {offset}, {stride}")
+        if dtype == BOOL:
+            text = f.emit(f"icmp ne {kind} {text}, zeroinitializer")
+        return Value(text, dtype, lanes)
+
+    def _lane_place(self, i: int, lane: int, offset: str) -> str:
+        f = self.f
+        if self.mask is not None:
+            inside = f.emit(f"extractelement <{self.shape.lanes} x i1> {self.mask}, i64 {lane}")
+            offset = f.emit(f"select i1 {inside}, i64 {offset}, i64 0")
+        return f.pointer(self.pointers[i], offset, self.shape.dtypes[i])
+
+    # --- values ---------------------------------------------------------------------------------
+
+    def _compute(self) -> list[Value]:
+        """The values of the steps at this point of the space."""
+        values: list[Value] = []
+        for step in self.nest.steps:
+            arguments = [self._value(r, values) for r in step.arguments]
+            result = step.formula(self.maths, *arguments, *step.params)
+            values.append(self.f.splat(result, self.shape.lanes))
+        return values
+
+    def _value(self, reference: Reference, values: list[Value]) -> Value:
+        kind, what, *rest = reference
+        if kind == "input":
+            return self.loaded[what]
+        if kind == "step":
+            return values[what]
+        number = np.frombuffer(what, rest[0])[0]
+        return Value(constant_text(number, rest[0], self.shape.lanes), rest[0], self.shape.lanes)
+
+    def _stores(self, values: list[Value]) -> None:
+        for o, output in enumerate(self.nest.outputs):
+            if output.kind is None:
+                self._store(o, self._value(output.value, values))
+
+    def _store(self, o: int, value: Value) -> None:
+        i = len(self.nest.inputs) + o
+        f, lanes = self.f, self.shape.lanes
+        move = self.shape.moves[i][-1] if self.shape.n else "0"
+        if lanes == 1 or move == "1":
+            f.store(value, self.pointers[i], self.mask)
+        elif move == "s":
+            self._scatter(i, value)
+        else:
+            raise AssertionError("a stored value varies along the vector's axis")
+
+    def _scatter(self, i: int, value: Value) -> None:
+        f, lanes = self.f, self.shape.lanes
+        stride = self.strides[i][self.shape.vector]
+        end = f.new_label("scattered")
+        for lane in range(lanes):
+            if self.mask is not None and lane:
+                inside = f.emit(f"extractelement <{lanes} x i1> {self.mask}, i64 {lane}")
+                more = f.new_label("more")
+                f.branch(inside, more, end)
+                f.start_block(more)
+            offset = f.emit(f"mul i64 {stride}, {lane}")
+            element = f.value(f"extractelement {value.type} {value}, i64 {lane}", value.dtype)
+            f.store(element, f.pointer(self.pointers[i], offset, value.dtype))
+        f.jump(end)
+        f.start_block(end)
+
+    # --- reductions -----------------------------------------------------------------------------
+
+    def _reduce(self, first: int) -> None:
+        """The reduced loops, from this depth on; then the totals are stored."""
+        shape, f = self.shape, self.f
+        reductions = [(o, out) for o, out in enumerate(self.nest.outputs) if out.kind]
+        across = shape.vector in shape.reduced and shape.lanes > 1
+        totals = []
+        for _, out in reductions:
+            # Long rows of float32 are added up in float64: NumPy adds them pairwise.
+            dtype = out.access.dtype
+            if across and out.kind == "sum" and dtype == F32:
+                dtype = F64
+            totals.append(Value(_neutral(out.kind, dtype, shape.lanes), dtype, shape.lanes))
+        totals = self._reduce_loops(first, totals, [out for _, out in reductions])
+        for (o, out), total in zip(reductions, totals, strict=True):
+            i = len(self.nest.inputs) + o
+            if across:
+                total = self.maths.cast(_across(self.maths, out.kind, total), out.access.dtype)
+            f.store(total, self.pointers[i], None if across else self.mask)
+
+    def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[Output]) -> list[Value]:
+        if depth == len(self.shape.order):
+            values = self._compute()
+            self._stores(values)
+            new = []
+            for total, output in zip(totals, outputs, strict=True):
+                value = self._value(output.value, values)
+                if self.mask is not None and self.shape.vector in self.shape.reduced:
+                    neutral = _neutral(output.kind, value.dtype, value.lanes)
+                    value = self.f.value(
+                        f"select <{value.lanes} x i1> {self.mask}, {value.type} {value}, "
+                        f"{value.type} {neutral}",
+                        value.dtype,
+                        value.lanes,
+                    )
+                value = self.maths.cast(value, total.dtype)
+                new.append(_combine(self.maths, output.kind, total, value))
+            return new
+        loop, outer, mask = self._enter(depth, totals)
+        new = self._reduce_loops(depth + 1, loop.carried, outputs)
+        return self._leave(loop, outer, mask, new)
+
+
+def _least(dtype: np.dtype) -> Any:
+    if dtype == BOOL:
+        return False
+    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+
+
+def _greatest(dtype: np.dtype) -> Any:
+    if dtype == BOOL:
+        return True
+    return np.inf if dtype.kind == "f" else np.iinfo(dtype).max
+
+
+_ACROSS = {
+    ("sum", "f"): "fadd", ("prod", "f"): "fmul", ("sum", "i"): "add", ("sum", "u"): "add",
+    ("prod", "i"): "mul", ("prod", "u"): "mul",
+}  # fmt: skip
+
+_NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {
+    "sum": lambda dtype: 0,
+    "prod": lambda dtype: 1,
+    "max": _least,
+    "min": _greatest,
+    "any": lambda dtype: False,
+    "all": lambda dtype: True,
+}
+
+
+def _neutral(kind: str | None, dtype: np.dtype, lanes: int) -> str:
+    assert kind is not None
+    return constant_text(_NEUTRAL[kind](dtype), dtype, lanes)
+
+
+def _combine(m: VectorMaths, kind: str | None, total: Value, value: Value) -> Value:
+    if total.dtype == BOOL:
+        return m.bit_and(total, value) if kind in ("all", "min", "prod") else m.bit_or(total, value)
+    rules = {"sum": m.add, "prod": m.multiply, "max": m.maximum, "min": m.minimum}
+    return rules[str(kind)](total, value)
+
+
+def _across(m: VectorMaths, kind: str | None, total: Value) -> Value:
+    """The lanes of a vector reduced to one number, half by half."""
+    f = m.function
+    name = _ACROSS.get((str(kind), total.dtype.kind))
+    if name is not None:
+        size = f"v{total.lanes}{'f' if total.dtype.kind == 'f' else 'i'}{8 * total.dtype.itemsize}"
+        element = type_text(total.dtype)
+        start = f"{element} {constant_text(_NEUTRAL[str(kind)](total.dtype), total.dtype)}, "
+        start, flags = (start, "reassoc ") if total.dtype.kind == "f" else ("", "")
+        full = f"llvm.vector.reduce.{name}.{size}"
+        f.declare(full, f"{element} ({element + ', ' if start else ''}{total.type})")
+        return f.value(f"call {flags}{element} @{full}({start}{total.type} {total})", total.dtype)
+    while total.lanes > 2:
+        lanes = total.lanes // 2
+        halves = []
+        for start in (0, lanes):
+            picks = ", ".join(f"i32 {start + i}" for i in range(lanes))
+            kind_text = total.type
+            text = f"shufflevector {kind_text} {total}, {kind_text} poison, "
+            text += f"<{lanes} x i32> <{picks}>"
+            halves.append(f.value(text, total.dtype, lanes))
+        total = _combine(m, kind, *halves)
+    ends = [f.value(f"extractelement {total.type} {total}, i64 {i}", total.dtype) for i in range(2)]
+    return _combine(m, kind, *ends)

@@ -1,0 +1,157 @@
+"""Steps that Python computes in the middle of a program, by an op's own ``evaluate``."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core import provenance
+from ...core.binding import shape_numbers
+from ...core.dims import Atom, Dim
+from ...core.errors import CallError, SymgraphError
+from ...core.variable import Variable
+from ...ops.sizes import size_of
+from ..plan import explained as explained_error
+from ..plan import call_of
+from .layout import contiguous_strides
+from .lower import PythonStep
+from .runtime import Status
+
+__all__ = ["PythonSteps", "array_at", "error_on_shapes", "in_steps"]
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
+
+
+class PythonSteps:
+    """The steps of one program; what they make lives until the call ends."""
+
+    def __init__(self, steps: Sequence[PythonStep], n_slots: int) -> None:
+        calls = [call_of(step.node) for step in steps]
+        kept: dict[int, list] = {}
+        errors: dict[int, BaseException] = {}
+
+        # A closure and no method: nothing that the callback holds may hold the callback.
+        def run(address: int, number: int) -> int:
+            step = steps[number]
+            frame = array_at(address, [n_slots], (1,), np.dtype(np.int64))
+            arrays = _inputs(step, frame)
+            try:
+                with np.errstate(all="ignore"):
+                    result = np.asarray(calls[number](*arrays))
+                _store(step, frame, result, kept[address])
+            except BaseException as error:
+                errors[address] = _told(error, step, arrays, frame)
+                return Status.PYTHON
+            return 0
+
+        self._callback = _CALLBACK(run)
+        self._kept = kept
+        self._errors = errors
+        address = ctypes.cast(self._callback, ctypes.c_void_p).value
+        assert address is not None
+        self.address = address
+        """Of the function that programs call."""
+
+    def begin(self, address: int) -> None:
+        """A call with the frame at this address begins."""
+        self._kept[address] = []
+
+    def end(self, address: int) -> None:
+        """The call is over."""
+        del self._kept[address]
+        self._errors.pop(address, None)
+
+    def error(self, address: int) -> BaseException:
+        """What a step of the call raised."""
+        return self._errors[address]
+
+
+def _inputs(step: PythonStep, frame: np.ndarray) -> list[np.ndarray]:
+    return [
+        array_at(
+            int(frame[base >> 3]),
+            [int(frame[s >> 3]) for s in shape],
+            [int(frame[s >> 3]) for s in strides],
+            dtype,
+        )
+        for base, shape, strides, dtype in step.inputs
+    ]
+
+
+def _store(step: PythonStep, frame: np.ndarray, result: np.ndarray, kept: list) -> None:
+    base, shape, has_room = step.outputs[0]
+    if has_room:
+        numbers = [int(frame[s >> 3]) for s in shape]
+        strides: Any = contiguous_strides(numbers)
+        array_at(int(frame[base >> 3]), numbers, strides, result.dtype)[...] = result
+        return
+    result = np.array(result, order="C")
+    kept.append(result)
+    frame[base >> 3] = result.__array_interface__["data"][0]
+    for slot, size in zip(shape, result.shape, strict=True):
+        if slot >= 0:
+            frame[slot >> 3] = size
+
+
+def _told(
+    error: BaseException, step: PythonStep, arrays: Sequence[np.ndarray], frame: np.ndarray
+) -> BaseException:
+    """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
+    if isinstance(error, MemoryError) or not isinstance(error, Exception):
+        return error
+    told = explained_error(error, step.node, arrays)
+    told.__cause__ = error
+    return in_steps(told, step.loops, frame)
+
+
+def in_steps(
+    error: Exception, loops: Sequence[tuple[int, Variable]], frame: np.ndarray
+) -> Exception:
+    """The error with the step that each loop around it was in."""
+    if not isinstance(error, SymgraphError):
+        return error
+    text = str(error)
+    for turn, loop in reversed(loops):
+        line = provenance.line_of(loop)
+        text += f"\n  in step {int(frame[turn >> 3])} of the loop" + (f" at {line}" if line else "")
+    told = type(error)(text)
+    told.__cause__ = error.__cause__
+    return told
+
+
+def error_on_shapes(node: Variable, sizes: Mapping[Atom, int]) -> Exception:
+    """What the op says of operands with the shapes that it was given; elements do not matter."""
+    stand_ins = []
+    for x in node.inputs:
+        shape = shape_numbers(x.type.shape, dict(sizes))
+        number = size_of(x) if not shape and x.dtype.kind in "iu" else 0
+        if isinstance(number, Dim):
+            number = number.evaluate(sizes) or 0
+        stand_ins.append(np.broadcast_to(np.asarray(number, x.dtype), [n or 0 for n in shape]))
+    try:
+        call_of(node)(*stand_ins)
+    except Exception as error:
+        return explained_error(error, node, stand_ins)
+    return CallError(f"{node.op.name}: sizes do not fit")
+
+
+def array_at(
+    address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype
+) -> np.ndarray:
+    """An array over memory that is not ours; strides in elements."""
+    if 0 in shape or not address:
+        return np.zeros(shape, dtype)
+    low = sum(min(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
+    high = sum(max(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
+    start = address + low * dtype.itemsize
+    memory = (ctypes.c_char * ((high - low + 1) * dtype.itemsize)).from_address(start)
+    return np.ndarray(
+        shape,
+        dtype,
+        buffer=memory,  # type: ignore[arg-type]
+        offset=-low * dtype.itemsize,
+        strides=[s * dtype.itemsize for s in strides],
+    )
