@@ -15,7 +15,7 @@ from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
 from ..scan.op import rebuild_alike
-from ..scan.rewrites import rewrite_loops
+from ..scan.rewrites import rewrite_bodies, rewrite_loops
 from .report import PassRow, count_nodes
 
 __all__ = ["PASSES", "rewrite"]
@@ -65,7 +65,11 @@ def _expand(graph: Graph, backend: Backend, hits: Hits) -> Graph:
     """The graph with ops that the backend does not know in terms of those that it knows."""
     while rules := _expansions(graph, backend):
         previous, ruleset = graph, RuleSet(*rules)
-        graph = _apply_in_loops(ruleset)(_apply(ruleset)(graph, hits), hits)
+
+        def expand(part: Graph, rules: RuleSet = ruleset) -> Graph:
+            return sweep(part, rules, hits, rebuild=rebuild_alike)
+
+        graph = rewrite_bodies(expand(graph), expand)
         if graph is previous:
             names = ", ".join(rule.ops[0] for rule in rules)
             raise BackendError(f"backend {backend.name!r} cannot run {names}, nor expand it")

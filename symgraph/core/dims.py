@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from .processes import origin
 
@@ -65,7 +66,7 @@ class Dim:
         return self
 
     def __add__(self, other: Size) -> Size:
-        return _from_terms((*self.terms, *_terms(other)))
+        return _sum(self, other)
 
     __radd__ = __add__
 
@@ -79,9 +80,7 @@ class Dim:
         return -self + other
 
     def __mul__(self, other: Size) -> Size:
-        return _from_terms(
-            tuple((_sorted_monomial(a + b), m * n) for a, m in self.terms for b, n in _terms(other))
-        )
+        return _product(self, other)
 
     __rmul__ = __mul__
 
@@ -272,6 +271,19 @@ def _terms(size: Size) -> tuple[tuple[Monomial, int], ...]:
     if isinstance(size, Dim):
         return size.terms
     return (((), int(size)),) if size else ()
+
+
+# A graph asks for the same few sums and products at every node.
+@lru_cache(maxsize=4096)
+def _sum(a: Size, b: Size) -> Size:
+    return _from_terms((*_terms(a), *_terms(b)))
+
+
+@lru_cache(maxsize=4096)
+def _product(a: Size, b: Size) -> Size:
+    return _from_terms(
+        tuple((_sorted_monomial(p + q), m * n) for p, m in _terms(a) for q, n in _terms(b))
+    )
 
 
 def _from_terms(terms: Iterable[tuple[Monomial, int]]) -> Size:

@@ -25,7 +25,7 @@ from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
 from .sums import take_out_sums
 
-__all__ = ["rewrite_loops"]
+__all__ = ["rewrite_bodies", "rewrite_loops"]
 
 Rewrite = Callable[[Graph], Graph]
 # For results of a loop (and the reads of their last rows) what they become.
@@ -43,9 +43,24 @@ def rewrite_loops(graph: Graph, rewrite: Rewrite, memo: dict[Graph, Graph] | Non
             memo[body] = rewrite_loops(rewrite(body), rewrite, memo).canonical()
         return memo[body]
 
-    graph = _rewrite_bodies(graph, rewrite_body)
+    graph = _with_bodies(graph, rewrite_body)
     graph = _restructure(graph)
-    return _rewrite_bodies(graph, rewrite_body)
+    return _with_bodies(graph, rewrite_body)
+
+
+def rewrite_bodies(graph: Graph, rewrite: Rewrite) -> Graph:
+    """The graph with ``rewrite`` done to each distinct body, those of loops inside included."""
+    memo: dict[Graph, Graph] = {}
+
+    def rewrite_inside(part: Graph) -> Graph:
+        return _with_bodies(part, rewrite_body) if any(map(is_scan, part.nodes)) else part
+
+    def rewrite_body(body: Graph) -> Graph:
+        if body not in memo:
+            memo[body] = rewrite_inside(rewrite(body)).canonical()
+        return memo[body]
+
+    return rewrite_inside(graph)
 
 
 def _transform(
@@ -74,10 +89,13 @@ def _transform(
             if v.name and made.name is None:
                 provenance.set_name(made, v.name)
             provenance.set_lines(made, provenance.lines_of(v))
-    return Graph(graph.inputs, [new[v] for v in graph.outputs])
+    outputs = [new[v] for v in graph.outputs]
+    if all(a is b for a, b in zip(outputs, graph.outputs, strict=True)):
+        return graph
+    return Graph(graph.inputs, outputs)
 
 
-def _rewrite_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
+def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
     def change(scan: Variable, inputs: Sequence[Variable]) -> Variable:
         return _on(scan, inputs, rewrite_body(scan.params[0]))
 

@@ -266,9 +266,10 @@ class _Drawing:
 
     def _ports(self, cluster: graphviz.Digraph, labels: Sequence[str]) -> list[str]:
         """Nodes side by side, for the ends of a body."""
-        with cluster.subgraph(graph_attr={"rank": "same"}) as row:
-            assert row is not None
-            return [self.node(row, "port", label) for label in labels]
+        row = graphviz.Digraph(graph_attr={"rank": "same"})
+        names = [self.node(row, "port", label) for label in labels]
+        cluster.subgraph(row)
+        return names
 
     @staticmethod
     def _operands(loop: Loop) -> list[Variable]:

@@ -64,15 +64,16 @@ def params_of(v: Variable, bodies: Bodies) -> list[str]:
     """The op's parameters as ``name=value``; a loop's layout stands at its body's ends."""
     names = v.op.params or ("parameter",) * len(v.params)
     return [
-        _index_text(value) if _is_index(value) else f"{name}={_param_text(value, bodies)}"
+        _labelled(name, value, bodies)
         for name, value in zip(names, v.params, strict=False)
         if not isinstance(value, Layout) or value.truncate is not None
     ]
 
 
-def _is_index(value: Any) -> bool:
-    """Whether the parameter says which elements of an array are meant."""
-    return isinstance(value, tuple) and any(isinstance(entry, (At, Span)) for entry in value)
+def _labelled(name: str, value: Any, bodies: Bodies) -> str:
+    if isinstance(value, tuple) and any(isinstance(entry, (At, Span)) for entry in value):
+        return _index_text(value)
+    return f"{name}={_param_text(value, bodies)}"
 
 
 def _index_text(entries: Sequence[Any]) -> str:
