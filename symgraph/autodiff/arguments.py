@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..core import provenance
 from ..core.errors import (
-    DtypeError,
     GradientError,
     ShapeError,
     SymgraphTypeError,
@@ -72,17 +69,9 @@ def fit_all(values: Any, models: list[Variable], function: str, role: str) -> li
 
 
 def fit(value: Any, model: Variable, function: str, role: str) -> Variable:
-    """The user's value as a variable of exactly the type of the model."""
+    """The user's value as a variable of exactly the type of the model, which is a float's."""
     given = as_variable(value, function)
     what = f"{function}: the {role} of {provenance.describe(model)}"
-    if not np.can_cast(given.dtype, model.dtype, "same_kind"):
-        raise DtypeError(
-            explain(
-                f"{what} must be {model.dtype}; found {provenance.describe(given)}",
-                line=provenance.user_line(),
-                remedy=f"Convert it with .astype('{model.dtype}').",
-            )
-        )
     if given.ndim != model.ndim:
         raise ShapeError(
             explain(

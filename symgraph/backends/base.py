@@ -7,7 +7,7 @@ cannot lower it states as data, and the pipeline expands those ops before it see
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +34,10 @@ class Executable(Protocol):
     """How many of them differ."""
     cache: str
     """``"hit"``, ``"miss"`` or ``"off"``."""
+    cache_reason: str
+    """Why the cache had nothing, or was not asked; empty for a hit."""
+    seconds: Mapping[str, float]
+    """What each stage of `prepare` took, in their order."""
     profile: Profile | None
     """The time spent in each kernel and loop, where it was asked for."""
 

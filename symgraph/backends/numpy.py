@@ -64,11 +64,14 @@ class NumpyExecutable:
     """A graph that NumPy evaluates node by node."""
 
     cache = "off"
+    cache_reason = "nothing to keep"
     _lock: Any
 
     def __init__(self, planner: _Planner, graph: Graph) -> None:
+        started = time.perf_counter()
         self.profile = planner.profile
         self._plan = planner.plan(graph)
+        self.seconds: Mapping[str, float] = {"plan": time.perf_counter() - started}
         self.kernels = len(planner.kernels)
         self.distinct_kernels = len(set(planner.kernels))
         self._constants = {id(v.params[0].array) for v in graph.nodes if v.op is CONSTANT}

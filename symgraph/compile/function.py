@@ -204,6 +204,8 @@ def _make_report(function: Function, built: Graph, passes: list[PassRow], start:
         kernels=executable.kernels,
         distinct_kernels=executable.distinct_kernels,
         cache=executable.cache,
+        cache_reason=executable.cache_reason,
+        stages=dict(executable.seconds),
         advances=tuple(
             provenance.describe(v) for v in function.updates if v.default_update is not None
         ),

@@ -83,6 +83,10 @@ class Report:
     distinct_kernels: int
     cache: str
     """``"hit"``, ``"miss"`` or ``"off"``: whether machine code came from the cache."""
+    cache_reason: str = ""
+    """Why it did not."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """The seconds of each stage of the backend, after the passes, in order."""
     start: float = 0.0
     """When `compile` was called, on the clock of `time.perf_counter`."""
     advances: tuple[str, ...] = ()
@@ -131,6 +135,9 @@ class Report:
             (row.name, _ms(row.seconds), str(row.nodes_before), str(row.nodes_after))
             for row in self.passes
         ]
+        rows += [(name, _ms(seconds), "", "") for name, seconds in self.stages.items()]
+        counted = sum(row.seconds for row in self.passes) + sum(self.stages.values())
+        rows.append(("other", _ms(max(self.seconds - counted, 0.0)), "", ""))
         return format_table(("passes", "ms", "nodes before", "nodes after"), rows)
 
     def _loop_table(self) -> str:
@@ -150,7 +157,7 @@ class Report:
             ("loops", str(self.loops_built), str(self.loops), ""),
             ("bodies", str(self.bodies_built), str(self.bodies), _too_many(self.repeated_bodies)),
             ("kernels", "", str(self.kernels), f"{self.distinct_kernels} distinct"),
-            ("cache", "", self.cache, ""),
+            ("cache", "", self.cache, self.cache_reason),
         ]
         return format_table(("", "built", "compiled", ""), rows)
 

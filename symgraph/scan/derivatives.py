@@ -30,6 +30,8 @@ def jacobian(y: Variable, x: Any, *, disconnected: str = "raise") -> Any:
     """
     check_policy(disconnected, "jacobian")
     float_variables([y], "jacobian", "y")
+    if y.ndim == 0:
+        return grad(y, x, disconnected=disconnected)
     wanted, several = float_variables(x, "jacobian", "x")
     # Linear in the probe, which is at each step another unit vector.
     probe = make_input(y.type)

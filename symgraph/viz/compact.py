@@ -84,9 +84,7 @@ class Compact:
                 chains[v] = chain
         return chains
 
-    def _shares_box(
-        self, chains: dict[Variable, list[Variable]], x: Variable, v: Variable
-    ) -> bool:
+    def _shares_box(self, chains: dict[Variable, list[Variable]], x: Variable, v: Variable) -> bool:
         """Whether ``v`` is a row below its operand ``x``: one more step of the same kind."""
         if x not in chains or len(self._users[x]) > 1 or x in self._outputs:
             return False

@@ -71,9 +71,11 @@ class NativeExecutable:
         a = lowering.assembler
         unified, self._taken_for_granted = unify_sizes(graph)
         self._lower(lowering, sink_slices(unified))
-        self.seconds = {"lower": time.perf_counter() - started}
+        self.seconds: dict[str, float] = {"lower": time.perf_counter() - started}
         kernels = {k.name: k for stream in (a.prologue, a.main) for _, k in stream.kernels}
+        started = time.perf_counter()
         _load_support()
+        self.seconds["support"] = time.perf_counter() - started
         loaded = self.loaded = engine().load([*kernels.values(), *a.runtime.values()])
         support = {kernel.name for kernel in a.runtime.values()}
         emitted = [k.name for _, k in a.main.kernels if k.name not in support]
@@ -81,6 +83,7 @@ class NativeExecutable:
         self.kernels = len(emitted) + len(steps)
         self.distinct_kernels = len(set(emitted)) + len(set(steps))
         self.cache = loaded.cache
+        self.cache_reason = "" if loaded.cache == "hit" else loaded.reason
         self.seconds.update(loaded.seconds)
         self._main = a.main.linked(loaded.addresses)
         self._prologue = a.prologue.linked(loaded.addresses)

@@ -14,8 +14,8 @@ from ...core.dims import Atom, Dim
 from ...core.errors import CallError, SymgraphError
 from ...core.variable import Variable
 from ...ops.sizes import size_of
-from ..plan import explained as explained_error
 from ..plan import call_of
+from ..plan import explained as explained_error
 from .layout import contiguous_strides
 from .lower import PythonStep
 from .runtime import Status
