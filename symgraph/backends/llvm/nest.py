@@ -150,6 +150,7 @@ class _Shape:
             # Columns of a matrix: several lines of memory at a time.
             self.lanes *= 4
         self.exact = isinstance(size, int) and size % self.lanes == 0
+        self.is_long = _is_long(nest)
         # Strides that are one size are one operand.
         self.stride_numbers: dict[Size, int] = {}
         self.strides = [
@@ -163,7 +164,7 @@ class _Shape:
         ]
         self.key = (
             n, tuple(sorted(self.reduced)), tuple(self.moves), tuple(self.strides),
-            tuple(self.dtypes), self.lanes, self.exact, len(nest.inputs),
+            tuple(self.dtypes), self.lanes, self.exact, self.is_long, len(nest.inputs),
         )  # fmt: skip
 
     def operands(self, nest: Nest) -> list[Size | tuple[int]]:
@@ -189,6 +190,21 @@ def _is_wide(nest: Nest, size: Size) -> bool:
         and isinstance(size, int)
         and size >= 64
     )
+
+
+def _is_long(nest: Nest) -> bool:
+    """Whether sums of float32 are made in float64: one number after another loses digits."""
+    count = 1
+    for axis in nest.reduced:
+        size = nest.space[axis]
+        if not isinstance(size, int):
+            return True
+        count *= size
+    return count > _SHORT_SUM
+
+
+# Terms that float32 sums in a row without harm.
+_SHORT_SUM = 64
 
 
 def _lanes(nest: Nest, cpu: Cpu) -> int:
@@ -393,16 +409,16 @@ class _Writer:
         across = shape.vector in shape.reduced and shape.lanes > 1
         totals = []
         for _, out in reductions:
-            # Long rows of float32 are added up in float64: NumPy adds them pairwise.
             dtype = out.access.dtype
-            if across and out.kind == "sum" and dtype == F32:
+            if out.kind == "sum" and dtype == F32 and shape.is_long:
                 dtype = F64
             totals.append(Value(_neutral(out.kind, dtype, shape.lanes), dtype, shape.lanes))
         totals = self._reduce_loops(first, totals, [out for _, out in reductions])
         for (o, out), total in zip(reductions, totals, strict=True):
             i = len(self.nest.inputs) + o
             if across:
-                total = self.maths.cast(_across(self.maths, out.kind, total), out.access.dtype)
+                total = _across(self.maths, out.kind, total)
+            total = self.maths.cast(total, out.access.dtype)
             f.store(total, self.pointers[i], None if across else self.mask)
 
     def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[Output]) -> list[Value]:
