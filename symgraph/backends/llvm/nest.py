@@ -68,6 +68,33 @@ class Nest:
 
     def collapsed(self) -> Nest:
         """The same nest with as few axes as its accesses allow."""
+        return self._vectors_last()._merged()
+
+    def _vectors_last(self) -> Nest:
+        """The same nest with the axis last along which most accesses move by one."""
+        # Totals are few: they do not count.
+        accesses = [*self.inputs, *(o.access for o in self.outputs if o.kind is None)]
+        n = len(self.space)
+        counts = [sum(_is_one(a.strides[axis]) for a in accesses) for axis in range(n)]
+        best = max(range(n), key=lambda axis: (counts[axis], axis), default=0)
+        if not n or counts[best] == counts[-1] or self.space[best] == 1:
+            return self
+        order = [*(axis for axis in range(n) if axis != best), best]
+
+        def permute(access: Access) -> Access:
+            strides = tuple(access.strides[axis] for axis in order)
+            return Access(access.base, strides, access.dtype)
+
+        return Nest(
+            tuple(self.space[axis] for axis in order),
+            frozenset(i for i, axis in enumerate(order) if axis in self.reduced),
+            [permute(a) for a in self.inputs],
+            self.steps,
+            [Output(permute(o.access), o.value, o.kind) for o in self.outputs],
+        )
+
+    def _merged(self) -> Nest:
+        """The same nest with one axis where all accesses move along several as along one."""
         accesses = [*self.inputs, *(output.access for output in self.outputs)]
         groups = _groups(self.space, self.reduced, [a.strides for a in accesses])
         if all(len(group) == 1 for group in groups) and len(groups) == len(self.space):
@@ -91,6 +118,10 @@ class Nest:
             self.steps,
             [Output(fold(o.access), o.value, o.kind) for o in self.outputs],
         )
+
+
+def _is_one(stride: Size) -> bool:
+    return isinstance(stride, int) and stride == 1
 
 
 def _groups(
