@@ -90,6 +90,13 @@ def _fits(
     bit = 1 << group.number
     if any(other is not group and other.sources & bit for other in direct):
         return False
+    if not group.space:
+        # A scalar that waits for more would keep those that read the others waiting.
+        needed = 0
+        for other in direct:
+            needed |= other.sources | (0 if other is group else 1 << other.number)
+        if needed != group.sources:
+            return False
     # A value of the group must be read where it is computed, not through a view or as a total.
     members = set(group.nodes)
     return not any(

@@ -473,6 +473,8 @@ class _NestBuilder:
     def _escapes(self, v: Variable) -> bool:
         if v in self.scope._outputs or self.scope.views[v].root is not v:
             return True
+        if v in self.scope._sizes_by_value:
+            return True  # it is read from memory
         readers = self.scope._readers.get(v, set())
         return bool(readers - {self.group.number}) or any(
             self.scope.views[out].root is v for out in self.scope._outputs

@@ -446,11 +446,13 @@ class _Writer:
             totals.append(Value(_neutral(out.kind, dtype, shape.lanes), dtype, shape.lanes))
         totals = self._reduce_loops(first, totals, [out for _, out in reductions])
         for (o, out), total in zip(reductions, totals, strict=True):
-            i = len(self.nest.inputs) + o
             if across:
                 total = _across(self.maths, out.kind, total)
             total = self.maths.cast(total, out.access.dtype)
-            f.store(total, self.pointers[i], None if across else self.mask)
+            if across:
+                f.store(total, self.pointers[len(self.nest.inputs) + o])
+            else:
+                self._store(o, total)
 
     def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[Output]) -> list[Value]:
         if depth == len(self.shape.order):
