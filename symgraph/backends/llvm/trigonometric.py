@@ -75,8 +75,10 @@ def _quadrants(m: VectorMaths, x: Value, offset: int) -> Value:
 
 def _with_library(m: VectorMaths, x: Value, result: Value, name: str) -> Value:
     """The result, or the C library's where an argument is large (or not finite)."""
+    # Without exact products no argument that has to be reduced comes out right.
+    limit = _LARGE if m.has_fma else 0.75
     return call_library(
-        m, name, x, instead_of=result, where=m.compare("uge", "", "", m.absolute(x), _LARGE)
+        m, name, x, instead_of=result, where=m.compare("uge", "", "", m.absolute(x), limit)
     )
 
 
