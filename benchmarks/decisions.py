@@ -1,6 +1,8 @@
 """The measurements behind the pages of docs/decisions.
 
-    python benchmarks/decisions.py work | buffers | merging | interning | imports
+    python benchmarks/decisions.py [NAME …]
+
+    work, buffers, merging, interning, imports, kernels, products; all of them for no name
 
 Times are medians of CPU time in a warm process, but for ``imports``, which starts fresh ones.
 Set OMP_NUM_THREADS=1, or several threads are counted as one.
@@ -22,6 +24,9 @@ from programs import N_IN, UPDATES, Net, build_net, make_updates
 from report import print_table
 
 import symgraph as sg
+from symgraph.backends.llvm import executable
+from symgraph.backends.llvm.engine import Kernel, engine, module_text
+from symgraph.backends.llvm.lower import Lowering
 from symgraph.core import variable
 from symgraph.scan import rewrites
 
@@ -34,6 +39,18 @@ _PARTS: dict[str, dict[str, Any]] = {
     },
     "sums": {"take_out_sums": lambda loop, last_rows: []},
 }
+
+# Rows, inner size and columns of products, and the steps of a loop of them.
+SIZES = (
+    (1, 128, 128),
+    (8, 128, 128),
+    (16, 128, 128),
+    (16, 128, 512),
+    (32, 256, 256),
+    (1600, 128, 512),
+    (512, 512, 512),
+)
+N_STEPS = 100
 
 
 def milliseconds(call: Callable[[], Any], repeats: int = 25) -> float:
@@ -56,9 +73,12 @@ def without(*parts: str) -> Iterator[None]:
         yield
 
 
-def training_step(net: Net, n_steps: int, batch: int) -> tuple[sg.Function, Callable[[], Any]]:
+def training_step(
+    net: Net, backend: str, n_steps: int, batch: int
+) -> tuple[sg.Function, Callable[[], Any]]:
     """A training step by Nesterov momentum, and a call of it."""
-    f = sg.compile(net.inputs, net.loss, updates=make_updates(net, "nesterov"))
+    updates = make_updates(net, "nesterov")
+    f = sg.compile(net.inputs, net.loss, updates=updates, backend=backend)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n_steps, batch, N_IN)).astype("float32")
     labels = rng.integers(0, 9, batch)
@@ -70,10 +90,16 @@ def measure_work() -> list[dict[str, Any]]:
     rows = []
     for parts in ((), ("residuals",), ("products",), ("sums",), tuple(_PARTS)):
         row: dict[str, Any] = {"without": ", ".join(parts) or "(all is done)"}
-        for layers, units in ((1, 8), (1, 64), (2, 128)):
+        for layers, units, backend in (
+            (1, 8, "native"),
+            (1, 64, "native"),
+            (2, 128, "native"),
+            (2, 128, "numpy"),
+        ):
+            net = build_net(layers, "lstm", n_units=units)
             with without(*parts):
-                f, call = training_step(build_net(layers, "lstm", n_units=units), 29, 30)
-            row[f"{layers} of {units} units, ms"] = milliseconds(call)
+                f, call = training_step(net, backend, 29, 30)
+            row[f"{layers} of {units}, {backend}, ms"] = milliseconds(call)
             row["nodes in bodies"] = sum(loop.nodes for loop in f.report.loop_table)
         rows.append(row)
     return rows
@@ -147,16 +173,14 @@ def measure_interning() -> list[dict[str, Any]]:
         net = build_net(1, "tanh")
         changes = make_updates(net, updates)
         sys.setprofile(None)
-        start = time.process_time()
         f = sg.compile(net.inputs, net.loss, updates=changes)
-        taken = 1e3 * (time.process_time() - start)
         rows.append(
             {
                 "updates": updates,
                 "nodes asked for": asked,
                 "nodes made": made,
                 "bodies": f.report.bodies,
-                "compile ms": taken,
+                "passes ms": 1e3 * sum(row.seconds for row in f.report.passes),
             }
         )
     return rows
@@ -176,12 +200,85 @@ def measure_imports() -> list[dict[str, Any]]:
     return rows
 
 
+def measure_kernels() -> list[dict[str, Any]]:
+    """LSTM layers as machine code: of each distinct kernel once, and of each use by itself."""
+    rows = []
+    for n_layers in range(1, 6):
+        net = build_net(n_layers, "lstm")
+        lowerings: list[Lowering] = []
+
+        def keep(*arguments: Any, kept: list[Lowering] = lowerings) -> Lowering:
+            kept.append(Lowering(*arguments))
+            return kept[-1]
+
+        with mock.patch.object(executable, "Lowering", keep):
+            sg.compile(net.inputs, net.loss, updates=make_updates(net, "nesterov"))
+        assembler = lowerings[-1].assembler
+        runtime = {kernel.name for kernel in assembler.runtime.values()}
+        used = [kernel for _, kernel in assembler.main.kernels if kernel.name not in runtime]
+        distinct = list({kernel.name: kernel for kernel in used}.values())
+        apart = [_renamed(kernel, f"{kernel.name}_{i}") for i, kernel in enumerate(used)]
+        rows.append(
+            {
+                "layers": n_layers,
+                "words of program": len(assembler.main.words),
+                "uses": len(used),
+                "distinct": len(distinct),
+                "code of the distinct, ms": _emission(distinct),
+                "code of each use, ms": _emission(apart),
+            }
+        )
+    return rows
+
+
+def _renamed(kernel: Kernel, name: str) -> Kernel:
+    return Kernel(name, kernel.text.replace(kernel.name, name), kernel.parts, kernel.needs)
+
+
+def _emission(kernels: list[Kernel]) -> float:
+    text = module_text(kernels)
+    return milliseconds(lambda: engine().emit(text), 5)
+
+
+def measure_products() -> list[dict[str, Any]]:
+    """Float32 products: by the native backend, once and for each step of a loop, and by BLAS."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for n_rows, n_inner, n_columns in SIZES:
+        a = rng.normal(size=(n_rows, n_inner)).astype("float32")
+        b = rng.normal(0, 0.01, size=(n_inner, n_columns)).astype("float32")
+        x, w = sg.matrix("x"), sg.matrix("w")
+        once = sg.compile([x, w], x @ w, threads=1)
+        out = np.empty((n_rows, n_columns), "float32")
+        row: dict[str, Any] = {
+            "sizes": f"{n_rows} × {n_inner} × {n_columns}",
+            "native µs": microseconds(lambda f=once, a=a, b=b: f(a, b)),
+            "BLAS µs": microseconds(lambda a=a, b=b, out=out: np.matmul(a, b, out=out)),
+        }
+        if n_inner == n_columns:
+            last = sg.scan(lambda h, w: h @ w, [], [x], [w], n_steps=N_STEPS)[-1]
+            loop = sg.compile([x, w], last, threads=1)
+            row["a step of a loop, µs"] = microseconds(lambda f=loop, a=a, b=b: f(a, b)) / N_STEPS
+        rows.append(row)
+    return rows
+
+
+def microseconds(call: Callable[[], Any]) -> float:
+    """The CPU time of a call, of so many together that the clock's own cost does not matter."""
+    start = time.process_time()
+    call()
+    n_calls = int(max(1, 0.002 / max(time.process_time() - start, 1e-6)))
+    return 1e3 * milliseconds(lambda: [call() for _ in range(n_calls)]) / n_calls
+
+
 MEASUREMENTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "work": measure_work,
     "buffers": measure_buffers,
     "merging": measure_merging,
     "interning": measure_interning,
     "imports": measure_imports,
+    "kernels": measure_kernels,
+    "products": measure_products,
 }
 
 

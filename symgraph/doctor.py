@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ._version import __version__
+from .backends.llvm.cache import open_cache
 
 __all__ = ["examine"]
 
@@ -57,13 +60,14 @@ def _n_processors() -> int:
 
 
 def _vectors() -> str:
-    """The width of vectors, from what NumPy found."""
-    found = np.show_config(mode="dicts")["SIMD Extensions"]
-    features = [*found.get("baseline", []), *found.get("found", [])]
-    wide = any(name.startswith(("AVX512", "X86_V4")) for name in features)
-    middle = any(name in ("AVX2", "X86_V3") for name in features)
-    lanes = 16 if wide else 8 if middle else 4
-    return f"{lanes} lanes of float32 ({', '.join(features)})"
+    """The vectors that the native backend writes code for."""
+    try:  # what needs LLVM is imported here, so that a broken one is a line and no traceback
+        cpu = importlib.import_module("symgraph.backends.llvm.cpu").host()
+    except (ImportError, OSError) as error:
+        return f"unknown: LLVM cannot be loaded ({error})"
+    lanes = cpu.lanes(np.dtype("float32"))
+    fused = "with" if cpu.has_fma else "without"
+    return f"{lanes} lanes of float32, {fused} fused multiply-add; {cpu.name} to LLVM"
 
 
 def _blas() -> str:
@@ -72,4 +76,14 @@ def _blas() -> str:
 
 
 def _cache() -> str:
-    return os.environ.get("SYMGRAPH_CACHE_DIR") or "not used by the NumPy backend"
+    """The folder of compiled code, what is in it, and whether more can be put there."""
+    folder = open_cache().folder
+    sizes = []
+    for path in folder.glob("*/*.o"):
+        with contextlib.suppress(OSError):  # another process may have removed it
+            sizes.append(path.stat().st_size)
+    present = next(path for path in (folder, *folder.parents) if path.exists())
+    can_write = present.is_dir() and os.access(present, os.W_OK | os.X_OK)
+    use = "writable" if can_write else "cannot be written"
+    entries = "1 entry" if len(sizes) == 1 else f"{len(sizes)} entries"
+    return f"{folder}: {entries}, {sum(sizes) / 1e6:.1f} MB, {use}"

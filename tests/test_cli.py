@@ -134,8 +134,36 @@ def test_doctor_looks_at_the_machine(folder: Path) -> None:
     pytest.importorskip("typer")
     done = run("doctor", folder=folder)
     assert done.returncode == 0, done.stderr
-    found = {line.split()[0] for line in done.stdout.splitlines()}
-    assert {"symgraph", "CPU", "vectors", "BLAS", "cache", "dot", "extras"} <= found
+    found = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert {"symgraph", "CPU", "vectors", "BLAS", "cache", "dot", "extras"} <= set(found)
+    assert re.search(r"\b(4|8|16) lanes of float32", found["vectors"])
+
+
+def test_doctor_looks_into_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("typer")
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", str(folder / "none" / "yet"))
+    assert re.search(r"yet\W.*: 0 entries, 0\.0 MB, writable$", _cache_line(folder))
+    assert not (folder / "none").exists()  # looking makes nothing
+    subprocess.run([sys.executable, "net.py"], cwd=folder, check=True, timeout=120)
+    found = re.search(r": (\d+) entries, (\d+\.\d) MB, writable$", _cache_line(folder))
+    assert found is not None
+    assert int(found[1]) >= 2
+    (folder / "file").touch()
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", str(folder / "file"))
+    assert _cache_line(folder).endswith(": 0 entries, 0.0 MB, cannot be written")
+
+
+def _cache_line(folder: Path) -> str:
+    (line,) = (x for x in run("doctor", folder=folder).stdout.splitlines() if x[:5] == "cache")
+    return line
+
+
+def test_import_leaves_llvm_for_the_first_compile(folder: Path) -> None:
+    code = "import sys, symgraph, symgraph_nn; print('llvmlite' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 def test_version_and_help(folder: Path) -> None:

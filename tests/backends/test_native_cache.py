@@ -101,3 +101,12 @@ def test_eight_processes_at_once(tmp_path):
     ]
     assert [process.wait() for process in processes] == [0] * 8
     assert len(list(tmp_path.rglob("*.o"))) == 1
+
+
+def test_an_entry_under_another_key_is_not_taken(tmp_path):
+    cache = DiskCache(tmp_path)
+    cache.write(KEY, b"content")
+    other = KEY[:-1] + "0"
+    (entry,) = tmp_path.rglob("*.o")
+    entry.rename(entry.with_name(f"{other[2:]}.o"))
+    assert cache.read(other) == (None, "the entry is damaged")

@@ -1,5 +1,8 @@
 """The built-in call path: what it takes, what it leaves to the slow path, and threads."""
 
+import os
+import random
+import signal
 import threading
 
 import numpy as np
@@ -79,3 +82,30 @@ def test_eight_threads_get_right_answers():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_compiles_although_a_thread_did_when_it_was_forked():
+    x = sg.vector("x")
+    f = sg.compile([x], sg.tanh(x).sum())
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            sg.compile([x], sg.exp(x) + random.random())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    statuses = []
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # which ends a child that waits for ever
+            f(np.ones(3, "float32"))
+            made = sg.compile([x], sg.cos(x) * (1.0 + random.random()))
+            os._exit(0 if made(np.zeros(2, "float32"))[0] > 1 else 1)
+        statuses.append(os.waitpid(child, 0)[1])
+    stop.set()
+    thread.join()
+    assert statuses == [0, 0, 0]

@@ -127,3 +127,19 @@ def test_loops_agree(steps, batch, units, backwards, last_only, seed):
     found = sg.compile([x, w, u, b], outputs, backend="native")(*values)
     for a, b_ in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b_, rtol=1e-9, atol=1e-9)
+
+
+def test_a_chain_of_more_groups_than_stay_open():
+    x, y = sg.vector("x", "float64"), sg.vector("y", "float64")
+    z, terms = x, []
+    for i in range(700):
+        z = z - sg.mean(z) * 0.5 + 0.01
+        terms.append(sg.sum(z * y) if i % 100 == 0 else z)
+    late = sum(terms[::100], start=terms[0]) * y  # what it reads was closed long before
+    values = [np.linspace(0, 1, 19), np.linspace(-1, 2, 19)]
+    outputs = [z, late, sg.grad(sg.sum(late * z), x)]
+    f = sg.compile([x, y], outputs, backend="native")
+    wanted = sg.compile([x, y], outputs, backend="numpy")(*values)
+    for a, b in zip(f(*values), wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+    assert f.report.distinct_kernels < 60

@@ -25,17 +25,41 @@ def _parts():
 
 def test_the_counts_of_a_function_without_loops():
     x = sg.vector("x")
-    report = sg.compile([x], sg.exp(x) * sg.exp(x), name="f").report
+    report = sg.compile([x], sg.exp(x) * sg.exp(x), name="f", backend="numpy").report
     assert (report.nodes_built, report.nodes) == (3, 3)
     assert (report.loops_built, report.loops, report.bodies_built, report.bodies) == (0, 0, 0, 0)
     assert report.repeated_bodies == ()
     assert (report.kernels, report.distinct_kernels) == (2, 2)
     assert report.cache == "off"
+    assert report.cache_reason
     assert 0 < sum(row.seconds for row in report.passes) <= report.seconds
     for before, after in zip(report.passes, report.passes[1:], strict=False):
         assert before.nodes_after == after.nodes_before
     assert report.passes[0].nodes_before == report.nodes_built
     assert report.passes[-1].nodes_after == report.nodes
+
+
+def test_kernels_are_counted_as_they_were_fused():
+    x = sg.vector("x")
+    square = sg.compile([x], sg.exp(x) * sg.exp(x)).report
+    assert (square.kernels, square.distinct_kernels) == (1, 1)
+    assert list(square.stages)[:2] == ["lower", "support"]
+    assert 0 < sum(square.stages.values()) <= square.seconds
+    twice = sg.compile([x], sg.exp(x[::-1]).sum() + sg.exp(x).sum()).report
+    assert twice.distinct_kernels <= twice.kernels
+    sorts = sg.compile([x], sg.sort(x)).report
+    assert (sorts.kernels, sorts.distinct_kernels) == (1, 1)
+
+
+def test_the_report_says_hit_or_miss_and_why():
+    x = sg.vector("x")
+    report = sg.compile([x], sg.exp(x)).report
+    assert report.cache in {"hit", "miss"}
+    assert bool(report.cache_reason) == (report.cache == "miss")
+    line = next(line for line in str(report).splitlines() if line.startswith("cache"))
+    assert " ".join(line.split()) == f"cache {report.cache} {report.cache_reason}".strip()
+    again = sg.compile([x], sg.exp(x)).report
+    assert (again.cache, again.cache_reason) == ("hit", "")
 
 
 def test_rules_that_fired_are_counted():
@@ -140,7 +164,7 @@ def test_assert_compiled():
 
 def test_a_profile_counts_runs_of_nodes_and_loops():
     x, w, h0 = _parts()
-    f = sg.compile([x, h0], _recurrent(x, w, h0), profile=True, name="f")
+    f = sg.compile([x, h0], _recurrent(x, w, h0), profile=True, name="f", backend="numpy")
     for _ in range(2):
         f(np.ones((5, 2, 3)), np.zeros((2, 3)))
     profile = f.profile
@@ -152,6 +176,26 @@ def test_a_profile_counts_runs_of_nodes_and_loops():
     assert tanh.seconds <= loop.seconds <= profile.seconds
     assert "tanh" in str(profile)
     assert "2 calls" in str(profile)
+
+
+def test_a_profile_names_kernels_and_loops():
+    x, w, h0 = _parts()
+    f = sg.compile([x, h0], _recurrent(x, w, h0), profile=True)
+    for _ in range(2):
+        f(np.ones((5, 2, 3)), np.zeros((2, 3)))
+    profile = f.profile
+    assert len(profile.calls) == 2
+    (loop,) = [row for row in profile.rows if row.is_loop]
+    assert (loop.name, loop.runs, loop.depth) == ("scan", 2, 0)
+    assert loop.line is not None
+    assert loop.line.startswith(__file__)
+    body = [row for row in profile.rows if row.depth == 1]
+    (epilogue,) = [row for row in body if "tanh" in row.name.split()]
+    assert "matmul" in {row.name for row in body}
+    assert {row.runs for row in body} == {10}
+    assert 0 < sum(row.seconds for row in body) <= loop.seconds <= profile.seconds
+    assert epilogue.name in str(profile)
+    assert "(loop)" in str(profile)
 
 
 def test_profiled_calls_give_the_same_results_and_errors():

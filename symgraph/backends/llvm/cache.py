@@ -20,8 +20,8 @@ import platformdirs
 __all__ = ["DiskCache", "open_cache"]
 
 _MAGIC = b"symgraph-object\n"
-_VERSION = 1
-# Magic, format version, length of the content, checksum of the content.
+_VERSION = 2
+# Magic, format version, length of the content, checksum of key and content.
 _HEADER = struct.Struct("<16sIQ32s")
 
 
@@ -48,13 +48,13 @@ class DiskCache:
             return None, "the entry is of another format"
         if length != len(content):
             return None, "the entry is cut short"
-        if checksum != _checksum(content):
+        if checksum != _checksum(key, content):
             return None, "the entry is damaged"
         return content, "hit"
 
     def write(self, key: str, content: bytes) -> None:
         """Store the content; a folder that cannot be written is one warning."""
-        header = _HEADER.pack(_MAGIC, _VERSION, len(content), _checksum(content))
+        header = _HEADER.pack(_MAGIC, _VERSION, len(content), _checksum(key, content))
         try:
             path = self._path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,9 @@ class DiskCache:
             )
 
 
-def _checksum(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=32).digest()
+def _checksum(key: str, content: bytes) -> bytes:
+    # With the key, so that no entry is taken for another.
+    return hashlib.blake2b(key.encode() + content, digest_size=32).digest()
 
 
 def open_cache() -> DiskCache:

@@ -17,6 +17,8 @@ __all__ = ["REDUCTIONS", "Group", "cluster", "reduced_axes"]
 
 # What joins others; and what ends a kernel however cheap it is to go on: registers are few.
 MAX_STEPS = 48
+# How many groups a node may join: with more of them, those before are closed.
+MAX_OPEN = 256
 REDUCTIONS = {"sum": "sum", "max": "max", "min": "min", "any": "any", "all": "all", "prod": "prod"}
 
 
@@ -31,8 +33,10 @@ class Group:
     reduced: frozenset[int] = frozenset()
     read: set[Variable] = field(default_factory=set)
     """The nodes and the owners of what they read."""
+    bit: int = 1
+    """This group as a bit: another one than those of all groups that are open with it."""
     sources: int = 0
-    """The numbers of the groups that this one depends on, directly or not, as bits."""
+    """The open groups that this one depends on, directly or not, as bits."""
 
 
 def is_elementwise(v: Variable) -> bool:
@@ -51,6 +55,7 @@ def cluster(nodes: Sequence[Variable], root_of: Mapping[Variable, Variable]) -> 
 
     ``root_of`` tells for each variable whose buffer it lies in; nodes that are views are left out.
     """
+    closed: list[Group] = []
     groups: list[Group] = []
     group_of: dict[Variable, Group] = {}
     by_space: dict[tuple[Size, ...], list[Group]] = {}
@@ -59,6 +64,7 @@ def cluster(nodes: Sequence[Variable], root_of: Mapping[Variable, Variable]) -> 
         space = v.inputs[0].type.shape if reduces else v.type.shape if is_elementwise(v) else None
         producers = {root_of[x] for x in v.inputs}
         direct = [group_of[r] for r in producers if r in group_of]
+        direct = [group for group in direct if group.number >= len(closed)]
         home = None
         if space is not None:
             axes = reduced_axes(v) if reduces else frozenset()
@@ -67,13 +73,16 @@ def cluster(nodes: Sequence[Variable], root_of: Mapping[Variable, Variable]) -> 
                     home = group
                     break
         if home is None:
-            home = Group(len(groups), space)
+            if len(groups) == MAX_OPEN:
+                closed += _ordered(groups)
+                groups, direct, by_space = [], [], {}
+            home = Group(len(closed) + len(groups), space, bit=1 << len(groups))
             groups.append(home)
             if space is not None:
                 by_space.setdefault(space, []).append(home)
         _join(v, home, direct, groups, root_of, reduces=reduces)
         group_of[v] = home
-    return _ordered(groups)
+    return closed + _ordered(groups)
 
 
 def _fits(
@@ -87,14 +96,13 @@ def _fits(
         return False
     if axes and not any(root_of[x] in group.read for x in v.inputs):
         return False  # sums of what has nothing in common are better apart: fewer streams
-    bit = 1 << group.number
-    if any(other is not group and other.sources & bit for other in direct):
+    if any(other is not group and other.sources & group.bit for other in direct):
         return False
     if not group.space:
         # A scalar that waits for more would keep those that read the others waiting.
         needed = 0
         for other in direct:
-            needed |= other.sources | (0 if other is group else 1 << other.number)
+            needed |= other.sources | (0 if other is group else other.bit)
         if needed != group.sources:
             return False
     # A value of the group must be read where it is computed, not through a view or as a total.
@@ -116,7 +124,7 @@ def _join(
     before = group.sources
     for other in direct:
         if other is not group:
-            group.sources |= other.sources | (1 << other.number)
+            group.sources |= other.sources | other.bit
     group.nodes.append(v)
     group.read.add(v)
     group.read.update(root_of[x] for x in v.inputs)
@@ -124,9 +132,8 @@ def _join(
         group.reduced = reduced_axes(v)
     if group.sources != before:
         # Those that depend on the group depend on what it depends on.
-        bit = 1 << group.number
         for other in groups:
-            if other.sources & bit:
+            if other.sources & group.bit:
                 other.sources |= group.sources
 
 

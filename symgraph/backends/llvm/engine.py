@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import threading
 import time
 import weakref
@@ -95,7 +96,13 @@ class Engine:
         # Packs live on for a while: the next function may be of the same kernels.
         self._recent: deque[Pack] = deque(maxlen=_RECENT)
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        if hasattr(os, "register_at_fork"):
+            # A fork waits for the code that a thread compiles: the child finds LLVM's locks open.
+            release = self._lock.release
+            os.register_at_fork(
+                before=self._lock.acquire, after_in_parent=release, after_in_child=release
+            )
 
     def load(self, kernels: Iterable[Kernel]) -> Loaded:
         """The kernels as addresses, compiled or read from disk where the process lacks them."""

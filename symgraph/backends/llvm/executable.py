@@ -14,10 +14,11 @@ import numpy as np
 
 from ...core import provenance
 from ...core.binding import bind_sizes, shape_numbers
-from ...core.dims import Dim, Size, size_atoms
+from ...core.dims import Atom, Dim, Size, size_atoms
 from ...core.errors import CallError, explain
 from ...core.graph import Graph
 from ...core.variable import Variable
+from ...scan.op import SCAN
 from ..profile import Profile
 from . import loops, products, special_nodes  # noqa: F401 (they register lowerings)
 from .callpath import Argument, Description, Result, entry_kernel, make_entry
@@ -26,7 +27,7 @@ from .engine import Loaded, engine
 from .gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
 from .layout import contiguous_strides
 from .lower import Lowering, Place, Scope
-from .python_steps import PythonSteps, array_at, error_on_shapes, in_steps
+from .python_steps import PythonSteps, array_at, error_of, error_on_shapes, in_steps
 from .runtime import Slot, Status, runtime_kernels
 from .sink import sink_slices
 from .timing import Timing
@@ -295,10 +296,15 @@ class NativeExecutable:
         check = self._checks[status - 1]
         if check.text is not None:
             text = check.text(*(int(frame[slot >> 3]) for slot in check.slots))
-            error: Exception = check.error(explain(text, line=provenance.line_of(check.node)))
+            if check.node.op is SCAN:
+                error: Exception = check.error(explain(text, line=provenance.line_of(check.node)))
+            else:
+                error = error_of(check.node, check.error, text, self._sizes(frame))
         elif status in self._input_checks:
             raise self._misfit(arrays)
         else:
-            sizes = {atom: int(frame[slot >> 3]) for atom, slot in self._atoms.items()}
-            error = error_on_shapes(check.node, sizes)
+            error = error_on_shapes(check.node, self._sizes(frame))
         raise in_steps(error, check.loops, frame)
+
+    def _sizes(self, frame: np.ndarray) -> dict[Atom, int]:
+        return {atom: int(frame[slot >> 3]) for atom, slot in self._atoms.items()}

@@ -18,6 +18,7 @@ from .abi import begin_kernel, end_kernel, number, pointer
 from .cpu import Cpu
 from .emit import I64, POINTER, Function, Value, type_text
 from .engine import Kernel
+from .few_rows import FEW_ROWS, FEW_ROWS_TRANSPOSED, dot_products_kernel, few_rows_kernel
 
 __all__ = ["Tile", "pack_kernel", "packed_product_kernel", "product_kernel", "room_for", "tile_for"]
 
@@ -287,7 +288,7 @@ def packed_product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
 
 @cache
 def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
-    """``c (+)= a · b`` for matrices as they lie; packs some rows of b at a time.
+    """``c (+)= a · b`` for matrices as they lie; packs some rows of b at a time, if it pays.
 
     Operands: a, b, c, room for K_BLOCK packed rows of b, M, N, K, row and k stride of a, row and
     column stride of b, row stride of c, whether to add.
@@ -300,6 +301,7 @@ def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     a, b, c, room = (pointer(f, i) for i in range(4))
     m, n, k, ra, ka, rb, cb, ldc, adds = (number(f, i) for i in range(4, 13))
     adds = f.emit(f"icmp ne i64 {adds}, 0")
+    _write_few_rows(f, tile, (m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds), has_fma=has_fma)
     # With no k at all there is one empty block, which writes the zeros.
     blocks_end = f.emit(f"call i64 @llvm.smax.i64(i64 {k}, i64 1)")
     blocks = f.begin_loop(blocks_end, step=str(K_BLOCK))
@@ -326,6 +328,30 @@ def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     f.end_loop(blocks)
     end_kernel(f)
     return f.kernel()
+
+
+def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...], *, has_fma: bool) -> None:
+    """The products that are better off without packing, which are then done."""
+    m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds = operands
+    head = f"i64 {m}, i64 {n}, ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {ra}"
+    few = f.emit(f"icmp sle i64 {m}, {FEW_ROWS}")
+    dense = f.emit(f"icmp eq i64 {cb}, 1")
+    f.branch(f.emit(f"and i1 {few}, {dense}"), "multiples", "transposed")
+    f.start_block("multiples")
+    name = f.use(few_rows_kernel(tile.dtype, tile.lanes, has_fma))
+    f.do(f"call void @{name}({head}, i64 {ka}, i64 {rb}, i64 {ldc}, i1 {adds})")
+    end_kernel(f)
+    f.start_block("transposed")
+    few = f.emit(f"icmp sle i64 {m}, {FEW_ROWS_TRANSPOSED}")
+    dense = f.emit(f"icmp eq i64 {rb}, 1")
+    dense_left = f.emit(f"icmp eq i64 {ka}, 1")
+    few = f.emit(f"and i1 {few}, {dense}")
+    f.branch(f.emit(f"and i1 {few}, {dense_left}"), "dots", "many")
+    f.start_block("dots")
+    name = f.use(dot_products_kernel(tile.dtype, tile.lanes, has_fma))
+    f.do(f"call void @{name}({head}, i64 {cb}, i64 {ldc}, i1 {adds})")
+    end_kernel(f)
+    f.start_block("many")
 
 
 def room_for(tile: Tile, n: Size, k: Size) -> Size:

@@ -178,7 +178,9 @@ class _LoopWriter:
                 self.given[next(slices)] = Place(slot, tuple(rest))
 
     def _check_length(self, sequence: Variable, ahead: int) -> None:
-        spare = sequence.type.shape[0] - (self.n + ahead)
+        # Without a step no row is read.
+        needed = self.n + ahead * (1 - maximum_zero(1 - self.n))
+        spare = sequence.type.shape[0] - needed
         if (isinstance(spare, int) and spare >= 0) or (
             isinstance(spare, Dim) and maximum_zero(spare) is spare
         ):
@@ -187,7 +189,7 @@ class _LoopWriter:
         self._check(
             "at_least",
             sequence.type.shape[0],
-            self.n + ahead,
+            needed,
             lambda rows, needed: (
                 f"{needed - ahead} steps read {needed} rows of {name}, which has {rows}"
             ),
@@ -315,7 +317,9 @@ class _LoopWriter:
                 y = v.inputs[1]
                 if y not in seen and body.views[y].root in constants:
                     seen.add(y)
-                    keys.append(pack_ahead(body, v))
+                    key = pack_ahead(body, v)
+                    if key is not None:
+                        keys.append(key)
         return keys
 
 

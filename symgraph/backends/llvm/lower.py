@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.dims import Atom, Dim, Size, product, size_atoms
+from ...core.dims import Atom, Dim, Size, maximum_zero, product, size_atoms
 from ...core.errors import CallError, SymgraphError
 from ...core.graph import Graph
 from ...core.types import is_integer
 from ...core.variable import CONSTANT, ITEM, Variable, node
+from ...ops.broadcast import BROADCAST_TO
 from ...ops.reshape import RESHAPE
 from ...ops.shape import CONCATENATE
 from ...ops.sizes import CHECK_SIZE, SIZE, size_of
@@ -225,8 +226,9 @@ class Scope:
         a = self.assembler
         for v in nodes:
             atom = self._sizes_by_value.get(v)
-            if atom is not None and atom not in a.atoms:
-                slot = a.slot()
+            if atom is not None and (atom not in a.atoms or v.op.name == "maximum"):
+                # Of a number and its maximum with 0 the latter is the size.
+                slot = a.atoms.get(atom) or a.slot()
                 a.run("read", slot, self.place(v).base)
                 a.bind(atom, slot, at_entry=False)
 
@@ -366,9 +368,11 @@ class Scope:
             return [("check", v, x.type.shape[v.params[0]], other.type.shape[v.params[1]])]
         if v.op is RESHAPE:
             before, after = product(v.inputs[0].type.shape), product(v.type.shape)
-            return [("check", v, before, after)] if before != after else []
+            return [*self._no_less(v), ("check", v, before, after)] if before != after else []
         if v not in self.needed:
             return []
+        if v.op is BROADCAST_TO:
+            return self._no_less(v)
         if v.op is SLICE:
             return [("at_least", v, size, least) for size, least in elements_needed(v)]
         if v.op.name == "windows":
@@ -380,6 +384,15 @@ class Scope:
             sizes = [v.inputs[0].type.shape[axis] for axis in v.params[0]]
             return [("at_least", v, size, 1) for size in sizes if isinstance(size, Dim)]
         return []
+
+    def _no_less(self, v: Variable) -> list[tuple[str, Variable, Size, Size]]:
+        """Checks of the sizes that the user computes: none is negative."""
+        return [
+            ("at_least", v, size, 0)
+            for size in map(size_of, v.inputs[1:])
+            if isinstance(size, Dim)
+            and (maximum_zero(size) is not size or not self.assembler.is_known_at_entry(size))
+        ]
 
     def _emit_checks(
         self, checks: list[tuple[str, Variable, Size, Size]]

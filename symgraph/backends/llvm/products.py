@@ -187,11 +187,16 @@ def _pack(scope: Scope, y: Variable, shape: _Shape) -> int:
     return slot
 
 
-def pack_ahead(scope: Scope, v: Variable) -> tuple:
+def pack_ahead(scope: Scope, v: Variable) -> tuple | None:
     """Pack the right operand of a product ahead of the loop that the product is in: its key among
-    the packed ones, which has to go when the loop ends, since buffers are used again."""
+    the packed ones, which has to go when the loop ends, since buffers are used again.
+
+    None where it is packed already, for a loop around this one.
+    """
     y = v.inputs[1]
-    slot = _pack(scope, y, _shape_of(scope, v))
+    scope.place(y)  # which gives it the address that the key tells
     key = _key(scope, y)
-    scope.lowering.packed[key] = slot
+    if key in scope.lowering.packed:
+        return None
+    scope.lowering.packed[key] = _pack(scope, y, _shape_of(scope, v))
     return key

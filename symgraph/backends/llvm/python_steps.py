@@ -20,7 +20,7 @@ from .layout import contiguous_strides
 from .lower import PythonStep
 from .runtime import Status
 
-__all__ = ["PythonSteps", "array_at", "error_on_shapes", "in_steps"]
+__all__ = ["PythonSteps", "array_at", "error_of", "error_on_shapes", "in_steps"]
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
 
@@ -124,6 +124,23 @@ def in_steps(
 
 def error_on_shapes(node: Variable, sizes: Mapping[Atom, int]) -> Exception:
     """What the op says of operands with the shapes that it was given; elements do not matter."""
+    stand_ins = _stand_ins(node, sizes)
+    try:
+        call_of(node)(*stand_ins)
+    except Exception as error:
+        return explained_error(error, node, stand_ins)
+    return CallError(f"{node.op.name}: sizes do not fit")
+
+
+def error_of(
+    node: Variable, error: type[SymgraphError], text: str, sizes: Mapping[Atom, int]
+) -> Exception:
+    """An error of the node with this text, its operands and the user's line."""
+    return explained_error(error(text), node, _stand_ins(node, sizes))
+
+
+def _stand_ins(node: Variable, sizes: Mapping[Atom, int]) -> list[np.ndarray]:
+    """Arrays of the operands' shapes, whose elements do not matter."""
     stand_ins = []
     for x in node.inputs:
         shape = shape_numbers(x.type.shape, dict(sizes))
@@ -131,11 +148,7 @@ def error_on_shapes(node: Variable, sizes: Mapping[Atom, int]) -> Exception:
         if isinstance(number, Dim):
             number = number.evaluate(sizes) or 0
         stand_ins.append(np.broadcast_to(np.asarray(number, x.dtype), [n or 0 for n in shape]))
-    try:
-        call_of(node)(*stand_ins)
-    except Exception as error:
-        return explained_error(error, node, stand_ins)
-    return CallError(f"{node.op.name}: sizes do not fit")
+    return stand_ins
 
 
 def array_at(

@@ -46,8 +46,7 @@ def lower_extreme(scope: Scope, v: Variable) -> bool:
     shape = x.type.shape
     if isinstance(shape[axis], Dim):
         slots = [a.size(shape[axis]), a.literal(1)]
-        text = "there is no largest or smallest element among none"
-        a.run("at_least", *slots, scope.lowering.check(v, *slots, text=lambda *_: text))
+        a.run("at_least", *slots, scope.lowering.check(v, *slots))
     sizes = [product(shape[:axis]), shape[axis], product(shape[axis + 1 :])]
     kernel = extreme_kernel(scope.lowering.cpu, x.dtype, v.op.name)
     a.main.emit(kernel, scope.contiguous(x), scope.base(v), *[a.size(s) for s in sizes])
@@ -179,7 +178,12 @@ def _out_of_range(scope: Scope, v: Variable, axis: int) -> tuple[int, int]:
         bad,
         *(a.size(s) for s in v.inputs[0].type.shape),
         text=lambda wrong, *shape: (
-            f"{v.op.name} failed: index {wrong} is outside axis {axis} of an array of shape {shape}"
+            f"index {wrong} is outside axis {axis}"
+            + (
+                f" of an array of shape {shape}"
+                if v.op is SLICE
+                else f", which has size {shape[axis]}"
+            )
         ),
         error=IndexRangeError,
     )
@@ -203,6 +207,10 @@ def _each_outer(
     kernel = rows_kernel(lowering.cpu, v.dtype, rows.dtype, action)
     sizes = [a.size(s) for s in (rows.count, rows.width, rows.stride, rows.size)]
     failure = _out_of_range(scope, v, rows.axis)
+    if any(isinstance(size, Dim) or size == 0 for size in x.type.shape[: rows.axis]):
+        # Rows of no width: the indices are looked at even if there is no place for them.
+        widthless = [sizes[0], a.literal(0), *sizes[2:]]
+        a.main.emit(kernel, *places, rows.indices, *widthless, *failure)
 
     def loops(depth: int, table: int, part: int) -> None:
         if depth == rows.axis:
