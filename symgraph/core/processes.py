@@ -5,19 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Any
 
-__all__ = ["after_fork", "give_lock", "origin"]
+__all__ = ["give_lock", "origin"]
 
 _owners: weakref.WeakSet[Any] = weakref.WeakSet()
 _origin = [os.urandom(6).hex()]
-
-
-def after_fork(function: Callable[[], Any]) -> None:
-    """Call the function in every forked child, where the system has forks."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=function)
 
 
 def origin() -> str:
@@ -40,4 +33,5 @@ def _renew() -> None:
         owner._lock = threading.RLock()
 
 
-after_fork(_renew)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
