@@ -164,6 +164,11 @@ def _read_arguments(f: Function) -> None:
 
 # The first words of an arena: how many bytes it has.
 _ARENA_HEADER = 64
+# From how many bytes on an arena asks for large pages: touching 30 MB for the first time takes
+# 3.5 ms with them and 18 ms without.
+_LARGE = 1 << 22
+_PAGE = 1 << 16  # no system has larger ones by default
+_HUGE_PAGES = 14  # MADV_HUGEPAGE
 
 
 def _take_arena(f: Function, run: str) -> None:
@@ -190,9 +195,12 @@ def _take_arena(f: Function, run: str) -> None:
     f.branch(f.emit("icmp eq ptr %made, null"), "slow", "new")
     f.start_block("new")
     f.do(f"store i64 {needed}, ptr %made")
+    _ask_for_large_pages(f, needed)
+    f.jump("kept")
+    f.start_block("kept")
     f.jump("have")
     f.start_block("have")
-    f.do(f"%block = phi ptr [ {old}, %look ], [ %made, %new ]")
+    f.do(f"%block = phi ptr [ {old}, %look ], [ %made, %kept ]")
     address = f.emit("ptrtoint ptr %block to i64")
     aligned = f.emit(f"add i64 {address}, {2 * _ARENA_HEADER - 1}")
     aligned = f.emit(f"and i64 {aligned}, -{_ARENA_HEADER}")
@@ -203,6 +211,19 @@ def _take_arena(f: Function, run: str) -> None:
     f.jump("placed")
     f.start_block("placed")
     f.do("%taken = phi ptr [ %block, %have ], [ null, %no_arena ]")
+
+
+def _ask_for_large_pages(f: Function, size: str) -> None:
+    """Let the system back a large arena with pages of megabytes, as NumPy does for its arrays."""
+    if sys.platform != "linux":
+        return
+    f.declare("madvise", "i32 (ptr, i64, i32)")
+    f.branch(f.emit(f"icmp sge i64 {size}, {_LARGE}"), "large", "kept")
+    f.start_block("large")
+    first = f.emit(f"add i64 {f.emit('ptrtoint ptr %made to i64')}, {_PAGE - 1}")
+    first = f.emit(f"inttoptr i64 {f.emit(f'and i64 {first}, -{_PAGE}')} to ptr")
+    length = f.emit(f"sub i64 {size}, {_PAGE}")
+    f.emit(f"call i32 @madvise(ptr {first}, i64 {length}, i32 {_HUGE_PAGES})")
 
 
 def _make_results(f: Function) -> None:
