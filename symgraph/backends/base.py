@@ -7,8 +7,8 @@ cannot lower it states as data, and the pipeline expands those ops before it see
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..core.graph import Graph
 from ..core.op import Op
 from .profile import Profile
 
-__all__ = ["BACKENDS", "Backend", "Executable", "load_backend"]
+__all__ = ["BACKENDS", "Backend", "Executable", "Kept", "Programs", "load_backend"]
 
 
 class Executable(Protocol):
@@ -46,10 +46,39 @@ class Executable(Protocol):
         ...
 
 
+class Kept(NamedTuple):
+    """What an earlier compilation left."""
+
+    executable: Any
+    notes: Any
+    """What the compiler gave with it."""
+
+
+class Programs(Protocol):
+    """Executables that outlive the process, by keys that tell whole programs."""
+
+    def recall(self, key: str, graph: Graph, prepare: Callable[[], Any]) -> Kept | str:
+        """What was kept under the key, or why there is nothing.
+
+        ``graph`` is the program as it was built; ``prepare`` makes its executable the long way, for
+        what only that one can say of a call that fails.
+        """
+        ...
+
+    def keep(self, key: str, executable: Any, notes: Any) -> str:
+        """Keep the executable; why it cannot be kept, where it cannot, and else nothing."""
+        ...
+
+
 class Backend(Protocol):
     """A way to run graphs."""
 
     name: str
+
+    @property
+    def programs(self) -> Programs | None:
+        """What was compiled before; None for a backend that compiles fast enough."""
+        ...
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the backend runs this op as it is; others are expanded before `prepare`."""

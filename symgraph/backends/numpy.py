@@ -25,6 +25,7 @@ class NumpyBackend:
     """Runs every op that has an ``evaluate`` rule, and loops."""
 
     name = "numpy"
+    programs = None
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op can be evaluated."""

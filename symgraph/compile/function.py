@@ -6,18 +6,20 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
-from ..backends.base import Executable, load_backend
+from ..backends.base import load_backend
 from ..backends.profile import Profile
 from ..core import provenance
 from ..core.errors import SymgraphTypeError, SymgraphValueError, explain
 from ..core.graph import Graph
 from ..core.variable import SharedVariable, Variable
 from ..scan.census import count_loops
+from .compiled import Compiled, compile_graph
 from .pipeline import rewrite
 from .program import Program, make_program
-from .report import PassRow, Report, count_nodes, list_loops
+from .report import Report, count_nodes
 from .signature import Signature
 from .state import SharedState
 
@@ -94,10 +96,6 @@ class Function:
 
     name: str | None
     backend: str
-    graph: Graph
-    """The rewritten graph: inputs and shared variables to outputs and updates."""
-    updates: dict[SharedVariable, Variable]
-    """What is stored after each call, as expressions of `graph`."""
     report: Report
     calls: deque[tuple[float, float]]
     """When each of the latest calls began, on the clock of `time.perf_counter`, and its seconds."""
@@ -116,18 +114,29 @@ class Function:
         self.backend = backend
         self._program = program
         self._options = (backend, name, profile, threads)
-        runner = load_backend(backend)
-        built = program.graph
-        self.graph, passes = rewrite(built, runner)
-        self._executable: Executable = runner.prepare(self.graph, threads=threads, profile=profile)
-        n_outputs = len(program.outputs)
-        self.updates = dict(zip(program.updates, self.graph.outputs[n_outputs:], strict=True))
+        compiled = compile_graph(
+            program.graph, load_backend(backend), threads=threads, profile=profile
+        )
+        self._executable = compiled.executable
+        if compiled.graph is not None:
+            self.graph = compiled.graph
         self._signature = Signature(program.parameters, name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
         self.calls = deque(maxlen=_CALLS)
         self._fast, self._keep = self._make_fast()
-        self.report = _make_report(self, built, passes, start)
+        self.report = _make_report(self, compiled, start)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The rewritten graph: inputs and shared variables to outputs and updates."""
+        return rewrite(self._program.graph, load_backend(self.backend))[0]
+
+    @property
+    def updates(self) -> dict[SharedVariable, Variable]:
+        """What is stored after each call, as expressions of `graph`."""
+        program = self._program
+        return dict(zip(program.updates, self.graph.outputs[len(program.outputs) :], strict=True))
 
     @property
     def inputs(self) -> tuple[Variable, ...]:
@@ -185,30 +194,31 @@ class Function:
         return f"<Function {self.name or ''}({self._signature}) -> ({outputs}), {self.backend}>"
 
 
-def _make_report(function: Function, built: Graph, passes: list[PassRow], start: float) -> Report:
+def _make_report(function: Function, compiled: Compiled, start: float) -> Report:
     """The report on a function that is compiled but for this."""
-    graph, executable = function.graph, function._executable
-    before, after = count_loops(built.outputs), count_loops(graph.outputs)
+    built, updates = function._program.graph, function._program.updates
+    executable, summary = compiled.executable, compiled.summary
+    before = count_loops(built.outputs)
     return Report(
         name=function.name,
         backend=function.backend,
-        passes=passes,
-        loop_table=list_loops(graph),
+        passes=compiled.passes,
+        loop_table=list(summary.loop_table),
         nodes_built=count_nodes(built),
-        nodes=count_nodes(graph),
+        nodes=summary.nodes,
         loops_built=before.loops,
-        loops=after.loops,
+        loops=summary.loops,
         bodies_built=before.bodies,
-        bodies=after.bodies,
+        bodies=summary.bodies,
         repeated_bodies=before.repeated,
         kernels=executable.kernels,
         distinct_kernels=executable.distinct_kernels,
         cache=executable.cache,
         cache_reason=executable.cache_reason,
+        is_recalled=compiled.graph is None,
+        recall_reason=compiled.recall_reason,
         stages=dict(executable.seconds),
-        advances=tuple(
-            provenance.describe(v) for v in function.updates if v.default_update is not None
-        ),
+        advances=tuple(provenance.describe(v) for v in updates if v.default_update is not None),
         start=start,
         seconds=time.perf_counter() - start,
     )

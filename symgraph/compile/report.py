@@ -85,6 +85,10 @@ class Report:
     """``"hit"``, ``"miss"`` or ``"off"``: whether machine code came from the cache."""
     cache_reason: str = ""
     """Why it did not."""
+    is_recalled: bool = False
+    """Whether the rewritten and lowered program was found on disk, and no pass had to run."""
+    recall_reason: str = ""
+    """Why nothing was found there."""
     stages: Mapping[str, float] = field(default_factory=dict)
     """The seconds of each stage of the backend, after the passes, in order."""
     start: float = 0.0
@@ -158,6 +162,7 @@ class Report:
             ("bodies", str(self.bodies_built), str(self.bodies), _too_many(self.repeated_bodies)),
             ("kernels", "", str(self.kernels), f"{self.distinct_kernels} distinct"),
             ("cache", "", self.cache, self.cache_reason),
+            ("  of programs", "", "hit" if self.is_recalled else "miss", self.recall_reason),
         ]
         return format_table(("", "built", "compiled", ""), rows)
 

@@ -50,7 +50,7 @@ class Leaf:
 class Constant:
     """A read-only array that is compared by its bytes, dtype and shape."""
 
-    __slots__ = ("_hash", "_key", "array")
+    __slots__ = ("_hash", "array", "key")
 
     array: np.ndarray
 
@@ -59,14 +59,14 @@ class Constant:
         array.flags.writeable = False
         self.array = array
         content = array.tobytes() if array.nbytes <= _INLINE_BYTES else _digest(array)
-        self._key = (array.dtype.str, array.shape, content)
-        self._hash = hash(self._key)
+        self.key = (array.dtype.str, array.shape, content)
+        self._hash = hash(self.key)
 
     def __hash__(self) -> int:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Constant) and self._key == other._key
+        return isinstance(other, Constant) and self.key == other.key
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         return Constant, (self.array,)

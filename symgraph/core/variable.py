@@ -343,6 +343,11 @@ def make_parameter(index: int, type: TensorType) -> Variable:
 
 def make_constant(value: Any, dtype: Any = None) -> Variable:
     """The variable with this fixed value, copied. Python floats (in lists too) become float32."""
+    return node(CONSTANT, (), (Constant(_as_value(value, dtype)),))
+
+
+def _as_value(value: Any, dtype: Any = None) -> np.ndarray:
+    """The value as an array of one of our dtypes; perhaps the given array itself."""
     if dtype is not None:
         wanted = as_dtype(dtype)
     else:
@@ -358,7 +363,7 @@ def make_constant(value: Any, dtype: Any = None) -> Variable:
                 line=provenance.user_line(),
             )
         ) from None
-    return node(CONSTANT, (), (Constant(array.astype(as_dtype(array.dtype), copy=False)),))
+    return array.astype(as_dtype(array.dtype), copy=False)
 
 
 def _is_python_float(value: Any) -> bool:
@@ -390,7 +395,7 @@ def make_shared(value: Any, name: str | None = None) -> SharedVariable:
                 remedy="Evaluate it first, with variable.eval().",
             )
         )
-    return _load_shared(make_constant(value).params[0].array, name)
+    return _load_shared(_as_value(value), name)
 
 
 def item(variable: Variable, index: int) -> Variable:

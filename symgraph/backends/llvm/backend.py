@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from ...core.graph import Graph
 from ...core.op import Op
 from .executable import NativeExecutable
+from .image import lower
+from .programs import NativePrograms
+from .timing import Timing
 
 __all__ = ["BACKEND", "NativeBackend"]
 
@@ -13,19 +18,24 @@ class NativeBackend:
     """Machine code through LLVM."""
 
     name = "native"
+    programs = NativePrograms()
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op is lowered as it is, natively or by a call of Python."""
-        return op.expand is None or op.name in _KEPT
+        return op.expand is None
 
     def prepare(
         self, graph: Graph, *, threads: int | None = None, profile: bool = False
     ) -> NativeExecutable:
         """The graph as machine code."""
-        return NativeExecutable(graph, profile=profile)
+        started = time.perf_counter()
+        timing = Timing() if profile else None
+        lowered = lower(graph, timing)
+        seconds = time.perf_counter() - started
+        types = [v.type for v in graph.inputs]
+        executable = NativeExecutable(lowered.image, types, lowered=lowered, timing=timing)
+        executable.seconds = {"lower": seconds, **executable.seconds}
+        return executable
 
-
-# Ops that are better as they are than in terms of others.
-_KEPT: frozenset[str] = frozenset()
 
 BACKEND = NativeBackend()

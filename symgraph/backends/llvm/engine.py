@@ -91,7 +91,7 @@ class Engine:
             f'target triple = "{target.triple}"\n'
             f'target datalayout = "{self._machine.target_data}"\n'
         )
-        self._identity = f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|"
+        self.identity = f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|"
         self._loaded: weakref.WeakValueDictionary[str, Pack] = weakref.WeakValueDictionary()
         # Packs live on for a while: the next function may be of the same kernels.
         self._recent: deque[Pack] = deque(maxlen=_RECENT)
@@ -131,7 +131,7 @@ class Engine:
 
     def _load_pack(self, kernels: list[Kernel], others: tuple[Pack, ...], result: Loaded) -> Pack:
         text = module_text(kernels)
-        key = hashlib.blake2b((self._identity + text).encode(), digest_size=20).hexdigest()
+        key = hashlib.blake2b((self.identity + text).encode(), digest_size=20).hexdigest()
         started = time.perf_counter()
         content, reason = self.cache.read(key) if self.cache else (None, "switched off")
         result.cache = "hit" if content else "miss" if self.cache else "off"

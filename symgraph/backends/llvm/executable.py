@@ -12,26 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from ...core import provenance
-from ...core.binding import bind_sizes, shape_numbers
-from ...core.dims import Atom, Dim, Size, size_atoms
-from ...core.errors import CallError, explain
-from ...core.graph import Graph
-from ...core.variable import Variable
-from ...scan.op import SCAN
+from ...core.binding import bind_sizes
+from ...core.errors import CallError
+from ...core.types import TensorType
 from ..profile import Profile
-from . import loops, products, special_nodes  # noqa: F401 (they register lowerings)
 from .callpath import Argument, Description, Result, entry_kernel, make_entry
 from .cpu import host
 from .engine import Loaded, engine
+from .failures import error_of_status
 from .gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
+from .image import Image, Lowered
 from .layout import contiguous_strides
-from .lower import Lowering, Place, Scope
-from .python_steps import PythonSteps, array_at, error_of, error_on_shapes, in_steps
+from .python_steps import PythonSteps, array_at
 from .runtime import Slot, Status, runtime_kernels
-from .sink import sink_slices
 from .timing import Timing
-from .unify import unify_sizes
 
 __all__ = ["NativeExecutable"]
 
@@ -61,118 +55,69 @@ def _call_weakly(reference: weakref.ref[NativeExecutable], *arrays: np.ndarray) 
 
 
 class NativeExecutable:
-    """A graph as machine code."""
+    """An image, loaded: machine code.
 
-    def __init__(self, graph: Graph, *, profile: bool = False) -> None:
-        self._types = [v.type for v in graph.inputs]
-        started = time.perf_counter()
-        self._timing = Timing() if profile else None
-        self._timing_lock: Any = threading.Lock() if profile else None
-        lowering = Lowering(host(), self._timing)
-        a = lowering.assembler
-        unified, self._taken_for_granted = unify_sizes(graph)
-        self._lower(lowering, sink_slices(unified))
-        self.seconds: dict[str, float] = {"lower": time.perf_counter() - started}
-        kernels = {k.name: k for stream in (a.prologue, a.main) for _, k in stream.kernels}
-        started = time.perf_counter()
-        _load_support()
-        self.seconds["support"] = time.perf_counter() - started
-        loaded = self.loaded = engine().load([*kernels.values(), *a.runtime.values()])
-        support = {kernel.name for kernel in a.runtime.values()}
-        emitted = [k.name for _, k in a.main.kernels if k.name not in support]
-        steps = [(step.node.op, step.node.params) for step in lowering.steps]
-        self.kernels = len(emitted) + len(steps)
-        self.distinct_kernels = len(set(emitted)) + len(set(steps))
-        self.cache = loaded.cache
-        self.cache_reason = "" if loaded.cache == "hit" else loaded.reason
-        self.seconds.update(loaded.seconds)
-        self._main = a.main.linked(loaded.addresses)
-        self._prologue = a.prologue.linked(loaded.addresses)
-        self._template = np.array(a.template, np.int64)
-        self._run = _RUN(loaded.addresses[a.runtime["run_apart"].name])
-        self._release = _RELEASE(loaded.addresses[a.runtime["release"].name])
-        if self._timing is not None:
-            self._timing.link(loaded.addresses[a.runtime["cycles"].name])
-        self._is_long = any(kernel.needs for kernel in kernels.values())
-        self._constants = [v.params[0].array for v in lowering.constants]
-        self._checks = lowering.checks
-        self._atoms = dict(a.atoms)
+    ``lowered``
+        What the image came from, for errors; None for one that was kept on disk, and then
+        ``prepare_again`` gives an executable of the same graph that has it.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        types: Sequence[TensorType],
+        *,
+        lowered: Lowered | None = None,
+        prepare_again: Callable[[], NativeExecutable] | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        self.image = image
+        self._types = types
+        self._lowered = lowered
+        self._prepare_again = prepare_again
+        self._timing = timing
+        self._timing_lock: Any = threading.Lock() if timing else None
+        self.kernels, self.distinct_kernels = image.kernels, image.distinct_kernels
+        self.seconds: dict[str, float] = {}
+        self._load()
+        self._template = image.template.copy()
+        for slot, array in image.constants:
+            self._template[slot >> 3] = array.__array_interface__["data"][0]
         self._arenas: list[np.ndarray] = []
-        self._steps = PythonSteps(lowering.steps, len(a.template)) if lowering.steps else None
+        steps = lowered.steps if lowered is not None else ()
+        self._steps = PythonSteps(steps, len(self._template)) if steps else None
         if self._steps is not None:
             self._template[Slot.CALLBACK] = self._steps.address
-
         made = self.entry(partial(_call_weakly, weakref.ref(self)), "arrays")
         self._fast, self._keep = made if made is not None else (None, None)
 
-    # --- lowering -------------------------------------------------------------------------------
+    def _load(self) -> None:
+        """Put the addresses of kernels into the program."""
+        image, runtime, kernels = self.image, runtime_kernels(), self.image.needed
+        started = time.perf_counter()
+        _load_support()
+        self.seconds["support"] = time.perf_counter() - started
+        loaded = self._loaded = engine().load([*kernels.values(), *runtime.values()])
+        self.cache = loaded.cache
+        self.cache_reason = "" if loaded.cache == "hit" else loaded.reason
+        self.seconds.update(loaded.seconds)
+        addresses = loaded.addresses
+        self._main = image.main.linked(addresses)
+        self._prologue = image.prologue.linked(addresses)
+        self._run = _RUN(addresses[runtime["run_apart"].name])
+        self._release = _RELEASE(addresses[runtime["release"].name])
+        if self._timing is not None:
+            self._timing.link(addresses[runtime["cycles"].name])
+        self._is_long = any(kernel.needs for kernel in kernels.values())
 
-    def _lower(self, lowering: Lowering, graph: Graph) -> None:
-        a = lowering.assembler
-        self._inputs: list[tuple[int, list[tuple[int, Any]]]] = []
-        given: dict[Variable, Place] = {}
-        self._axes: list[tuple[int, int, int]] = []  # input, axis, slot that its size is put into
-        pending: list[tuple[int, int, Size]] = []
-        self._bases: list[int] = []
-        for i, v in enumerate(graph.inputs):
-            base = a.slot()
-            self._bases.append(base)
-            given[v] = Place(base, contiguous_strides(v.type.shape))
-            for axis, size in enumerate(v.type.shape):
-                if isinstance(size, int) and isinstance(self._types[i].shape[axis], Dim):
-                    pending.append((i, axis, size))
-                elif isinstance(size, Dim):
-                    atom = size.atom
-                    if atom is not None and atom[0] in ("name", "unknown") and atom not in a.atoms:
-                        slot = a.slot()
-                        a.bind(atom, slot, at_entry=True)
-                        self._axes.append((i, axis, slot))
-                    else:
-                        pending.append((i, axis, size))
-        self._bind_formulas(lowering, graph, pending)
-        scope = Scope(lowering, graph, given)
-        destinations: dict[Variable, list[Place]] = {}
-        self._outputs: list[tuple[np.dtype, list[int], int, bool]] = []
-        slots: list[tuple[Variable, int, bool]] = []
-        for v in graph.outputs:
-            is_static = all(a.is_known_at_entry(s) for s in v.type.shape)
-            slot = a.slot()
-            slots.append((v, slot, is_static))
-            if is_static:
-                destinations.setdefault(v, []).append(Place(slot, contiguous_strides(v.type.shape)))
-        scope.emit(destinations)
-        for v, slot, is_static in slots:
-            if not is_static:
-                slot = scope.contiguous(v)
-            self._outputs.append((v.dtype, [a.size(s) for s in v.type.shape], slot, is_static))
-        if a.arena:
-            self._arena = (a.slot(), a.slot())
-            words = [slot for entry in a.arena for slot in entry]
-            a.prologue.emit_raw(a.runtime["arena"], *self._arena, len(a.arena), *words)
-        else:
-            self._arena = None
-
-    def _bind_formulas(
-        self, lowering: Lowering, graph: Graph, pending: Sequence[tuple[int, int, Size]]
-    ) -> None:
-        """Sizes of inputs that are formulas: they tell a name, or are checked."""
-        a = lowering.assembler
-        self._formula_atoms: list[tuple[Any, int]] = []
-        self._input_checks: set[int] = set()
-        for i, axis, size in pending:
-            if a.is_known_at_entry(size):
-                slot = a.slot()
-                self._axes.append((i, axis, slot))
-                expected = a.size(size)
-                code = lowering.check(graph.inputs[i], slot, expected)
-                self._input_checks.add(code)
-                a.prologue.emit_raw(a.runtime["check"], slot, expected, code)
-            else:
-                for atom in size_atoms(size):
-                    if atom not in a.atoms:
-                        slot = a.slot()
-                        a.bind(atom, slot, at_entry=True)
-                        self._formula_atoms.append((atom, slot))
+    @property
+    def obstacle(self) -> str:
+        """Why the image does not say all that is needed to run it; nothing if it does."""
+        if self._timing is not None:
+            return "a profile is of this process"
+        if self._steps is not None:
+            return "some of it runs in Python"
+        return "sizes of inputs are formulas" if self.image.formula_atoms else ""
 
     def entry(self, slow: Callable[..., Any], form: str) -> tuple[Callable[..., Any], Any] | None:
         """A built-in function that calls the program at once where the arguments are as it wants
@@ -180,13 +125,12 @@ class NativeExecutable:
 
         ``form``: ``one`` result, a ``list`` with scalars for no dimensions, or ``arrays`` alone.
         """
-        if self._timing is not None or self._steps is not None or self._formula_atoms:
+        image = self.image
+        if self.obstacle or not all(output.is_static for output in image.outputs):
             return None
-        if not all(is_static for *_, is_static in self._outputs):
-            return None
-        stored = {(i, axis): slot for i, axis, slot in self._axes}
+        stored = {(i, axis): slot for i, axis, slot in image.axes}
         arguments = []
-        for i, (type, base) in enumerate(zip(self._types, self._bases, strict=True)):
+        for i, (type, base) in enumerate(zip(self._types, image.bases, strict=True)):
             axes = []
             for axis, size in enumerate(type.shape):
                 if (i, axis) in stored:
@@ -196,9 +140,9 @@ class NativeExecutable:
                 else:
                     return None
             arguments.append(Argument(type.dtype, base, tuple(axes)))
-        results = [Result(dtype, slot, tuple(shape)) for dtype, shape, slot, _ in self._outputs]
+        results = [Result(output.dtype, output.slot, output.sizes) for output in image.outputs]
         description = Description(
-            arguments, results, self._template, self._prologue, self._main, self._arena,
+            arguments, results, self._template, self._prologue, self._main, image.arena,
             self._is_long,
         )  # fmt: skip
         return make_entry(description, slow, form)
@@ -220,45 +164,40 @@ class NativeExecutable:
             return self._timing.call(self._call, arrays)
 
     def _call(self, *arrays: np.ndarray) -> list[np.ndarray]:
-        frame = self._template.copy()
-        for base, array in zip(self._bases, arrays, strict=True):
-            frame[base >> 3] = array.__array_interface__["data"][0]
-        for i, axis, slot in self._axes:
-            frame[slot >> 3] = arrays[i].shape[axis]
-        if self._formula_atoms:
-            self._solve(frame, arrays)
+        frame = self._begin(arrays)
         address = frame.__array_interface__["data"][0]
         arena = None
         if self._steps is not None:
             self._steps.begin(address)
         try:
             self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
-            if self._arena is not None:
-                size, base = (slot >> 3 for slot in self._arena)
+            if self.image.arena is not None:
+                size, base = (slot >> 3 for slot in self.image.arena)
                 arena = self._take_arena(int(frame[size]) + 128)
                 frame[base] = (arena.__array_interface__["data"][0] + 63) & -64
                 self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
-            results: list[Any] = []
-            for dtype, shape, slot, is_static in self._outputs:
-                if is_static:
-                    made = np.empty([int(frame[s >> 3]) for s in shape], dtype)
-                    frame[slot >> 3] = made.__array_interface__["data"][0]
-                    results.append(made)
-                else:
-                    results.append(None)
+            results = self._make_results(frame)
             self._check(self._run(address, self._main.ctypes.data), frame, arrays)
-            for i, (dtype, shape, slot, is_static) in enumerate(self._outputs):
-                if not is_static:
-                    numbers = [int(frame[s >> 3]) for s in shape]
-                    strides: Any = contiguous_strides(numbers)
-                    results[i] = array_at(int(frame[slot >> 3]), numbers, strides, dtype).copy()
+            return self._read_results(frame, results)
         finally:
             if self._steps is not None:
                 self._steps.end(address)
             self._release(address)
             if arena is not None:
                 self._arenas.append(arena)
-        return results
+
+    def _begin(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """A frame that knows the arguments and their sizes."""
+        image, frame = self.image, self._template.copy()
+        for base, array in zip(image.bases, arrays, strict=True):
+            frame[base >> 3] = array.__array_interface__["data"][0]
+        for i, axis, slot in image.axes:
+            frame[slot >> 3] = arrays[i].shape[axis]
+        if image.formula_atoms:
+            found = bind_sizes(self._types, [x.shape for x in arrays])
+            for atom, slot in image.formula_atoms:
+                frame[slot >> 3] = found[atom]
+        return frame
 
     def _take_arena(self, size: int) -> np.ndarray:
         """Memory that no other call uses; what an earlier call had is used again."""
@@ -268,22 +207,28 @@ class NativeExecutable:
             return np.empty(size, np.uint8)
         return arena if arena.size >= size else np.empty(size, np.uint8)
 
-    def _solve(self, frame: np.ndarray, arrays: Sequence[np.ndarray]) -> None:
-        found = bind_sizes(self._types, [x.shape for x in arrays])
-        for atom, slot in self._formula_atoms:
-            frame[slot >> 3] = found[atom]
+    def _make_results(self, frame: np.ndarray) -> list[np.ndarray | None]:
+        """Room for the results whose sizes are known."""
+        results: list[np.ndarray | None] = []
+        for dtype, sizes, slot, is_static in self.image.outputs:
+            made = np.empty([int(frame[s >> 3]) for s in sizes], dtype) if is_static else None
+            if made is not None:
+                frame[slot >> 3] = made.__array_interface__["data"][0]
+            results.append(made)
+        return results
 
-    def _misfit(self, arrays: Sequence[np.ndarray]) -> Exception:
-        """What is to say of arguments whose sizes do not agree."""
-        sizes = bind_sizes(self._types, [x.shape for x in arrays])
-        for v in self._taken_for_granted:
-            axis, other_axis, _ = v.params
-            x, other = v.inputs
-            a, b = shape_numbers((x.type.shape[axis], other.type.shape[other_axis]), sizes)
-            if a != b:
-                return error_on_shapes(v, sizes)
-        shapes = ", ".join(map(str, (x.shape for x in arrays)))
-        return CallError(f"arguments of shapes {shapes} do not fit together")
+    def _read_results(
+        self, frame: np.ndarray, results: Sequence[np.ndarray | None]
+    ) -> list[np.ndarray]:
+        """The results, those whose sizes came out copied from where they lie."""
+        read = []
+        for made, (dtype, sizes, slot, _) in zip(results, self.image.outputs, strict=True):
+            if made is None:
+                numbers = [int(frame[s >> 3]) for s in sizes]
+                strides: Any = contiguous_strides(numbers)
+                made = array_at(int(frame[slot >> 3]), numbers, strides, dtype).copy()
+            read.append(made)
+        return read
 
     def _check(self, status: int, frame: np.ndarray, arrays: Sequence[np.ndarray]) -> None:
         if status == 0:
@@ -293,18 +238,8 @@ class NativeExecutable:
             raise self._steps.error(frame.__array_interface__["data"][0])
         if status == Status.MEMORY:
             raise MemoryError("a compiled function found no memory for its values")
-        check = self._checks[status - 1]
-        if check.text is not None:
-            text = check.text(*(int(frame[slot >> 3]) for slot in check.slots))
-            if check.node.op is SCAN:
-                error: Exception = check.error(explain(text, line=provenance.line_of(check.node)))
-            else:
-                error = error_of(check.node, check.error, text, self._sizes(frame))
-        elif status in self._input_checks:
-            raise self._misfit(arrays)
-        else:
-            error = error_on_shapes(check.node, self._sizes(frame))
-        raise in_steps(error, check.loops, frame)
-
-    def _sizes(self, frame: np.ndarray) -> dict[Atom, int]:
-        return {atom: int(frame[slot >> 3]) for atom, slot in self._atoms.items()}
+        if self._lowered is not None:
+            raise error_of_status(status, self._lowered, self._types, frame, arrays)
+        assert self._prepare_again is not None
+        self._prepare_again()(*arrays)  # which knows what to say
+        raise CallError("a compiled function failed once, and not when it was called again")

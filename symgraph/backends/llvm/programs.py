@@ -1,0 +1,55 @@
+"""Programs on disk: an image, and what the compiler said of it, for the next process.
+
+Reading one takes a millisecond or two, rewriting and lowering the graph ten times that. Entries
+lie beside the machine code, and are checked like it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from ...core.graph import Graph
+from ..base import Kept
+from .engine import engine
+from .executable import NativeExecutable
+
+__all__ = ["NativePrograms"]
+
+
+class NativePrograms:
+    """The programs of earlier processes, by keys that the compiler gives."""
+
+    def recall(self, key: str, graph: Graph, prepare: Callable[[], NativeExecutable]) -> Kept | str:
+        """What was kept under the key, or why there is nothing."""
+        disk = engine().cache
+        started = time.perf_counter()
+        content, reason = disk.read(_entry(key)) if disk else (None, "switched off")
+        if content is None:
+            return reason
+        try:
+            image, notes = pickle.loads(content)
+        except Exception as error:
+            return f"the entry cannot be read: {error}"
+        read = time.perf_counter() - started
+        types = [v.type for v in graph.inputs]
+        executable = NativeExecutable(image, types, prepare_again=cache(prepare))
+        executable.seconds = {"read": read, **executable.seconds}
+        return Kept(executable, notes)
+
+    def keep(self, key: str, executable: NativeExecutable, notes: Any) -> str:
+        """Store the executable's program and what belongs to it; or say why not."""
+        disk, obstacle = engine().cache, executable.obstacle
+        if disk and not obstacle:
+            content = pickle.dumps((executable.image, notes), pickle.HIGHEST_PROTOCOL)
+            disk.write(_entry(key), content)
+        return obstacle
+
+
+def _entry(key: str) -> str:
+    """The name of the entry: programs of other processors and versions have others."""
+    return hashlib.blake2b(f"program|{engine().identity}{key}".encode(), digest_size=20).hexdigest()

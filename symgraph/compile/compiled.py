@@ -1,0 +1,88 @@
+"""From a built graph to an executable: by all passes, or from what an earlier process left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from ..backends.base import Backend, Executable, Kept
+from ..core.graph import Graph
+from ..scan.census import count_loops
+from .key import program_key
+from .pipeline import rewrite
+from .report import LoopRow, PassRow, count_nodes, list_loops
+
+__all__ = ["Compiled", "Summary", "compile_graph"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a report tells of a rewritten graph."""
+
+    passes: tuple[PassRow, ...]
+    loop_table: tuple[LoopRow, ...]
+    nodes: int
+    loops: int
+    bodies: int
+
+
+class Compiled(NamedTuple):
+    """An executable, and how it came to be."""
+
+    executable: Executable
+    summary: Summary
+    passes: list[PassRow]
+    graph: Graph | None
+    """The rewritten graph; None where the program was recalled, and no graph was rewritten."""
+    recall_reason: str
+
+
+def compile_graph(
+    built: Graph, backend: Backend, *, threads: int | None, profile: bool
+) -> Compiled:
+    """The graph as an executable of the backend."""
+    programs, start = backend.programs, time.perf_counter()
+
+    def prepare() -> tuple[Executable, Graph, list[PassRow]]:
+        graph, passes = rewrite(built, backend)
+        return backend.prepare(graph, threads=threads, profile=profile), graph, passes
+
+    key, reason = None, "the backend keeps no programs"
+    if programs is not None:
+        key, reason = _key(built, threads=threads, profile=profile)
+    if programs is not None and key is not None:
+        found = programs.recall(key, built, lambda: prepare()[0])
+        if not isinstance(found, str):
+            return _recalled(found, built, start)
+        reason = found
+    executable, graph, passes = prepare()
+    summary = _summarise(graph, passes)
+    if programs is not None and key is not None:
+        reason = programs.keep(key, executable, summary) or reason
+    return Compiled(executable, summary, passes, graph, reason)
+
+
+def _key(built: Graph, *, threads: int | None, profile: bool) -> tuple[str | None, str]:
+    """The key of the program, or None and why it has none."""
+    if profile:
+        return None, "a profile is of this process"
+    key = program_key(built, threads)
+    return key, "" if key is not None else "an op is the user's own"
+
+
+def _recalled(found: Kept, built: Graph, start: float) -> Compiled:
+    """What was kept, with rows for the passes that were spared."""
+    summary: Summary = found.notes
+    elsewhere = sum(found.executable.seconds.values())
+    seconds, nodes = time.perf_counter() - start - elsewhere, count_nodes(built)
+    rows = [replace(row, seconds=0.0, start=start) for row in summary.passes]
+    recall = PassRow("recall", seconds, nodes, nodes, start)
+    return Compiled(found.executable, summary, [recall, *rows], None, "")
+
+
+def _summarise(graph: Graph, passes: Sequence[PassRow]) -> Summary:
+    census = count_loops(graph.outputs)
+    loop_table = tuple(list_loops(graph))
+    return Summary(tuple(passes), loop_table, count_nodes(graph), census.loops, census.bodies)
