@@ -2,7 +2,7 @@
 
     python benchmarks/decisions.py [NAME …]
 
-    work, buffers, merging, interning, imports, kernels, products; all of them for no name
+    work, buffers, merging, interning, imports, kernels, products, programs; all for no name
 
 Times are medians of CPU time in a warm process, but for ``imports``, which starts fresh ones.
 Set OMP_NUM_THREADS=1, or several threads are counted as one.
@@ -14,8 +14,10 @@ import contextlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -24,9 +26,10 @@ from programs import N_IN, UPDATES, Net, build_net, make_updates
 from report import print_table
 
 import symgraph as sg
-from symgraph.backends.llvm import executable
+from symgraph.backends.llvm.cache import DiskCache
 from symgraph.backends.llvm.engine import Kernel, engine, module_text
-from symgraph.backends.llvm.lower import Lowering
+from symgraph.backends.llvm.image import lower
+from symgraph.backends.llvm.runtime import runtime_kernels
 from symgraph.core import variable
 from symgraph.scan import rewrites
 
@@ -205,23 +208,16 @@ def measure_kernels() -> list[dict[str, Any]]:
     rows = []
     for n_layers in range(1, 6):
         net = build_net(n_layers, "lstm")
-        lowerings: list[Lowering] = []
-
-        def keep(*arguments: Any, kept: list[Lowering] = lowerings) -> Lowering:
-            kept.append(Lowering(*arguments))
-            return kept[-1]
-
-        with mock.patch.object(executable, "Lowering", keep):
-            sg.compile(net.inputs, net.loss, updates=make_updates(net, "nesterov"))
-        assembler = lowerings[-1].assembler
-        runtime = {kernel.name for kernel in assembler.runtime.values()}
-        used = [kernel for _, kernel in assembler.main.kernels if kernel.name not in runtime]
+        f = sg.compile(net.inputs, net.loss, updates=make_updates(net, "nesterov"))
+        main = lower(f.graph).image.main
+        runtime = {kernel.name for kernel in runtime_kernels().values()}
+        used = [kernel for _, kernel in main.kernels if kernel.name not in runtime]
         distinct = list({kernel.name: kernel for kernel in used}.values())
         apart = [_renamed(kernel, f"{kernel.name}_{i}") for i, kernel in enumerate(used)]
         rows.append(
             {
                 "layers": n_layers,
-                "words of program": len(assembler.main.words),
+                "words of program": len(main.words),
                 "uses": len(used),
                 "distinct": len(distinct),
                 "code of the distinct, ms": _emission(distinct),
@@ -238,6 +234,34 @@ def _renamed(kernel: Kernel, name: str) -> Kernel:
 def _emission(kernels: list[Kernel]) -> float:
     text = module_text(kernels)
     return milliseconds(lambda: engine().emit(text), 5)
+
+
+def measure_programs() -> list[dict[str, Any]]:
+    """Milliseconds to compile LSTM layers: by all passes, and with the program on disk."""
+    rows = []
+    for n_layers in (1, 3, 5):
+        net = build_net(n_layers, "lstm")
+        updates = make_updates(net, "nesterov")
+
+        def compile_net(net: Net = net, updates: Any = updates) -> sg.Function:
+            return sg.compile(net.inputs, net.loss, updates=updates)
+
+        by_passes = milliseconds(compile_net, 9)
+        with tempfile.TemporaryDirectory() as folder:
+            disk = DiskCache(Path(folder))
+            with mock.patch.object(engine(), "cache", disk):
+                recalled = milliseconds(compile_net, 9)
+                assert compile_net().report.is_recalled
+            size = max(path.stat().st_size for path in disk.folder.rglob("*.o"))
+        rows.append(
+            {
+                "layers": n_layers,
+                "by all passes, ms": by_passes,
+                "recalled, ms": recalled,
+                "on disk, kB": size / 1e3,
+            }
+        )
+    return rows
 
 
 def measure_products() -> list[dict[str, Any]]:
@@ -279,6 +303,7 @@ MEASUREMENTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "imports": measure_imports,
     "kernels": measure_kernels,
     "products": measure_products,
+    "programs": measure_programs,
 }
 
 
@@ -288,7 +313,9 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"there is no {', '.join(sorted(unknown))}, but {', '.join(MEASUREMENTS)}")
     for name in names or MEASUREMENTS:
-        rows = MEASUREMENTS[name]()
+        # What an earlier run left on disk is not what is measured.
+        with mock.patch.object(engine(), "cache", None):
+            rows = MEASUREMENTS[name]()
         print_table(MEASUREMENTS[name].__doc__ or name, rows, list(rows[0]))
 
 
