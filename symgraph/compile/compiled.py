@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..backends.base import Backend, Executable, Kept
 from ..core.graph import Graph
+from ..core.processes import without_collection
 from ..scan.census import count_loops
 from .key import program_key
 from .pipeline import rewrite
@@ -46,8 +47,9 @@ def compile_graph(
     programs, start = backend.programs, time.perf_counter()
 
     def prepare() -> tuple[Executable, Graph, list[PassRow]]:
-        graph, passes = rewrite(built, backend)
-        return backend.prepare(graph, threads=threads, profile=profile), graph, passes
+        with without_collection():
+            graph, passes = rewrite(built, backend)
+            return backend.prepare(graph, threads=threads, profile=profile), graph, passes
 
     key, reason = None, "the backend keeps no programs"
     if programs is not None:

@@ -135,9 +135,7 @@ def _between(outputs: Sequence[Variable], stops: Sequence[Variable]) -> list[Var
 def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     """The variable's op on other inputs, whose types may differ."""
     op = variable.op
-    if op.build is None or all(
-        new.type is old.type for new, old in zip(inputs, variable.inputs, strict=True)
-    ):
+    if op.build is None or [x.type for x in inputs] == [x.type for x in variable.inputs]:
         return node(op, inputs, variable.params)
     return op.build(inputs, *variable.params)
 
@@ -153,8 +151,8 @@ def replace(
     for v in _between(outputs, tuple(replacements)):
         if v in new:
             continue
-        inputs = [new[source] for source in v.inputs]
-        if all(a is b for a, b in zip(inputs, v.inputs, strict=True)):
+        inputs = tuple([new[source] for source in v.inputs])
+        if inputs == v.inputs:
             new[v] = v
             continue
         made = new[v] = rebuild(v, inputs)

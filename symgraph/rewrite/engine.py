@@ -145,8 +145,8 @@ def sweep(
             stack.append(made)
             if len(replaced) > limit:
                 raise GraphError(f"the rules do not come to an end; they fired {dict(hits)}")
-    outputs = [new[v] for v in graph.outputs]
-    if all(a is b for a, b in zip(outputs, graph.outputs, strict=True)):
+    outputs = tuple([new[v] for v in graph.outputs])
+    if outputs == graph.outputs:
         return graph
     return Graph(graph.inputs, outputs)
 

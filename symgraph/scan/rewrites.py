@@ -74,7 +74,7 @@ def _transform(
     for v in graph.nodes:
         if v in new:
             continue
-        inputs = [new[x] for x in v.inputs]
+        inputs = tuple([new[x] for x in v.inputs])
         if is_scan(v):
             changed = change(v, inputs)
             if isinstance(changed, Variable):
@@ -82,15 +82,15 @@ def _transform(
             else:
                 new.update(changed)
                 new[v] = v  # its results have been replaced; nothing reads it any more
-        elif all(a is b for a, b in zip(inputs, v.inputs, strict=True)):
+        elif inputs == v.inputs:
             new[v] = v
         else:
             made = new[v] = rebuild_alike(v, inputs)
             if v.name and made.name is None:
                 provenance.set_name(made, v.name)
             provenance.set_lines(made, provenance.lines_of(v))
-    outputs = [new[v] for v in graph.outputs]
-    if all(a is b for a, b in zip(outputs, graph.outputs, strict=True)):
+    outputs = tuple([new[v] for v in graph.outputs])
+    if outputs == graph.outputs:
         return graph
     return Graph(graph.inputs, outputs)
 
@@ -104,7 +104,7 @@ def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
 
 def _on(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
     """The loop with another body, on other inputs that have the same values."""
-    if body is scan.params[0] and all(a is b for a, b in zip(inputs, scan.inputs, strict=True)):
+    if body is scan.params[0] and tuple(inputs) == scan.inputs:
         return scan
     layout = scan.params[1]
     keep_steps_taken(scan, inputs, body, layout)

@@ -55,7 +55,7 @@ def _with(v: Variable, inputs: list[Variable]) -> Variable:
         axis, other_axis, _ = v.params
         if inputs[0].type.shape[axis] == inputs[1].type.shape[other_axis]:
             return inputs[0]
-    if all(a is b for a, b in zip(inputs, v.inputs, strict=True)):
+    if tuple(inputs) == v.inputs:
         return v
     made = rebuild(v, inputs)
     provenance.set_lines(made, provenance.lines_of(v))
