@@ -67,7 +67,7 @@ def stage_rows(runs: list[Run]) -> list[dict[str, Any]]:
                 row |= {stage: _median(chosen, f, stage) for stage in STAGES}
                 total = statistics.median(r["first call"] for r in chosen)
                 row["call"] = max(total - sum(row[stage] for stage in STAGES), 0.0)
-                counts = ("kernels", "distinct kernels", "object cache")
+                counts = ("kernels", "distinct kernels", "object cache", "program cache")
                 rows.append({**row, **{name: chosen[-1][name] for name in counts}})
     return rows
 

@@ -12,10 +12,19 @@ from typing import Any
 
 import numpy as np
 
-# PyTorch adds Adam's epsilon at another place than the others, so that it has to be small.
-NESTEROV_RATE, MOMENTUM, SGD_RATE = 0.2, 0.9, 0.2
-ADAM_RATE, BETA1, BETA2, ADAM_EPSILON = 0.002, 0.9, 0.999, 1e-10
-NORM_EPSILON = 1e-5
+
+class _Nesterov:
+    rate, momentum = 0.2, 0.9
+
+
+class _Adam:
+    rate, beta1, beta2 = 0.002, 0.9, 0.999
+    epsilon = 1e-10  # PyTorch adds it at another place than the others, so that it has to be small
+
+
+# The constants of the update rules and of layer normalisation, the same in every framework.
+NESTEROV, ADAM = _Nesterov(), _Adam()
+SGD_RATE, NORM_EPSILON = 0.2, 1e-5
 
 Arrays = list[np.ndarray]
 

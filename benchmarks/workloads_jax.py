@@ -11,12 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from workloads import (
-    ADAM_EPSILON,
-    ADAM_RATE,
-    BETA1,
-    BETA2,
-    MOMENTUM,
-    NESTEROV_RATE,
+    ADAM,
+    NESTEROV,
     NORM_EPSILON,
     SGD_RATE,
     Arrays,
@@ -134,19 +130,21 @@ def _sgd(params: Any, state: Any, gradients: Any) -> Any:
 
 
 def _nesterov(params: Any, state: Any, gradients: Any) -> Any:
-    new = [MOMENTUM * v - NESTEROV_RATE * g for v, g in zip(state, gradients, strict=True)]
+    new = [NESTEROV.momentum * v - NESTEROV.rate * g for v, g in zip(state, gradients, strict=True)]
     triples = zip(params, new, gradients, strict=True)
-    return [p + MOMENTUM * v - NESTEROV_RATE * g for p, v, g in triples], new
+    return [p + NESTEROV.momentum * v - NESTEROV.rate * g for p, v, g in triples], new
 
 
 def _adam(params: Any, state: Any, gradients: Any) -> Any:
     count, means, squares = state
     count = count + 1
-    means = [BETA1 * m + (1 - BETA1) * g for m, g in zip(means, gradients, strict=True)]
-    squares = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(squares, gradients, strict=True)]
-    rate = ADAM_RATE * jnp.sqrt(1 - BETA2**count) / (1 - BETA1**count)
+    means = [ADAM.beta1 * m + (1 - ADAM.beta1) * g for m, g in zip(means, gradients, strict=True)]
+    squares = [
+        ADAM.beta2 * v + (1 - ADAM.beta2) * g * g for v, g in zip(squares, gradients, strict=True)
+    ]
+    rate = ADAM.rate * jnp.sqrt(1 - ADAM.beta2**count) / (1 - ADAM.beta1**count)
     triples = zip(params, means, squares, strict=True)
-    moved = [p - rate * m / (jnp.sqrt(v) + ADAM_EPSILON) for p, m, v in triples]
+    moved = [p - rate * m / (jnp.sqrt(v) + ADAM.epsilon) for p, m, v in triples]
     return moved, (count, means, squares)
 
 

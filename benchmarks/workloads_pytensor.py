@@ -9,12 +9,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from workloads import (
-    ADAM_EPSILON,
-    ADAM_RATE,
-    BETA1,
-    BETA2,
-    MOMENTUM,
-    NESTEROV_RATE,
+    ADAM,
+    NESTEROV,
     NORM_EPSILON,
     SGD_RATE,
     Arrays,
@@ -132,7 +128,7 @@ def _sgd(params: Any, gradients: Any) -> Any:
 
 
 def _nesterov(params: Any, gradients: Any) -> Any:
-    new, rate, momentum = {}, _number(NESTEROV_RATE), _number(MOMENTUM)
+    new, rate, momentum = {}, _number(NESTEROV.rate), _number(NESTEROV.momentum)
     for p, g in zip(params, gradients, strict=True):
         v = _zeros_like(p)
         new[v] = momentum * v - rate * g
@@ -141,13 +137,13 @@ def _nesterov(params: Any, gradients: Any) -> Any:
 
 
 def _adam(params: Any, gradients: Any) -> Any:
-    beta1, beta2, one = _number(BETA1), _number(BETA2), _number(1)
+    beta1, beta2, one = _number(ADAM.beta1), _number(ADAM.beta2), _number(1)
     count = pytensor.shared(_number(0))
     new: dict[Any, Any] = {count: count + one}
-    rate = _number(ADAM_RATE) * pt.sqrt(one - beta2 ** new[count]) / (one - beta1 ** new[count])
+    rate = _number(ADAM.rate) * pt.sqrt(one - beta2 ** new[count]) / (one - beta1 ** new[count])
     for p, g in zip(params, gradients, strict=True):
         m, v = _zeros_like(p), _zeros_like(p)
         new[m] = beta1 * m + (one - beta1) * g
         new[v] = beta2 * v + (one - beta2) * g * g
-        new[p] = p - rate * new[m] / (pt.sqrt(new[v]) + _number(ADAM_EPSILON))
+        new[p] = p - rate * new[m] / (pt.sqrt(new[v]) + _number(ADAM.epsilon))
     return new

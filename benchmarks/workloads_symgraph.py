@@ -9,12 +9,8 @@ from typing import Any
 
 import numpy as np
 from workloads import (
-    ADAM_EPSILON,
-    ADAM_RATE,
-    BETA1,
-    BETA2,
-    MOMENTUM,
-    NESTEROV_RATE,
+    ADAM,
+    NESTEROV,
     NORM_EPSILON,
     SGD_RATE,
     Arrays,
@@ -73,6 +69,7 @@ def _stages(function: sg.Function, start: float, built: float) -> dict[str, Any]
         "kernels": report.kernels,
         "distinct kernels": report.distinct_kernels,
         "object cache": report.cache,
+        "program cache": "hit" if report.is_recalled else "miss",
     }
 
 
@@ -154,18 +151,18 @@ def _nesterov(params: Sequence[sg.SharedVariable], gradients: Sequence[sg.Variab
     new: Updates = {}
     for p, g in zip(params, gradients, strict=True):
         v = sg.shared(np.zeros_like(p.get_value()))
-        new[v] = MOMENTUM * v - NESTEROV_RATE * g
-        new[p] = p + MOMENTUM * new[v] - NESTEROV_RATE * g
+        new[v] = NESTEROV.momentum * v - NESTEROV.rate * g
+        new[p] = p + NESTEROV.momentum * new[v] - NESTEROV.rate * g
     return new
 
 
 def _adam(params: Sequence[sg.SharedVariable], gradients: Sequence[sg.Variable]) -> Updates:
     count = sg.shared(np.float32(0))
     new: Updates = {count: count + 1}
-    rate = ADAM_RATE * sg.sqrt(1 - BETA2 ** new[count]) / (1 - BETA1 ** new[count])
+    rate = ADAM.rate * sg.sqrt(1 - ADAM.beta2 ** new[count]) / (1 - ADAM.beta1 ** new[count])
     for p, g in zip(params, gradients, strict=True):
         m, v = (sg.shared(np.zeros_like(p.get_value())) for _ in range(2))
-        new[m] = BETA1 * m + (1 - BETA1) * g
-        new[v] = BETA2 * v + (1 - BETA2) * g * g
-        new[p] = p - rate * new[m] / (sg.sqrt(new[v]) + ADAM_EPSILON)
+        new[m] = ADAM.beta1 * m + (1 - ADAM.beta1) * g
+        new[v] = ADAM.beta2 * v + (1 - ADAM.beta2) * g * g
+        new[p] = p - rate * new[m] / (sg.sqrt(new[v]) + ADAM.epsilon)
     return new

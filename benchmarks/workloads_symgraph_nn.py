@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 from workloads import (
-    ADAM_EPSILON,
-    ADAM_RATE,
-    BETA1,
-    BETA2,
-    MOMENTUM,
-    NESTEROV_RATE,
+    ADAM,
+    NESTEROV,
     NORM_EPSILON,
     SGD_RATE,
     Arrays,
@@ -62,7 +58,7 @@ def _build(
             p = parameters[6 * k : 6 * k + 6]
             forward, backward = _cell(workload.cell, *p[:3]), _cell(workload.cell, *p[3:])
             layers.append(nn.Bidirectional(forward, backward))
-        rule = partial(nn.nesterov, learning_rate=NESTEROV_RATE, momentum=MOMENTUM)
+        rule = partial(nn.nesterov, learning_rate=NESTEROV.rate, momentum=NESTEROV.momentum)
     elif workload.kind == "characters":
         embedding, *rest = parameters[:4]
         layers = [
@@ -70,7 +66,11 @@ def _build(
             nn.Recurrent(_cell(workload.cell, *rest)),
         ]
         rule = partial(
-            nn.adam, learning_rate=ADAM_RATE, beta1=BETA1, beta2=BETA2, epsilon=ADAM_EPSILON
+            nn.adam,
+            learning_rate=ADAM.rate,
+            beta1=ADAM.beta1,
+            beta2=ADAM.beta2,
+            epsilon=ADAM.epsilon,
         )
     else:
         layers = [nn.Recurrent(LeakyCell(*parameters[:5]))]

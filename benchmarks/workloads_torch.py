@@ -8,12 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 from workloads import (
-    ADAM_EPSILON,
-    ADAM_RATE,
-    BETA1,
-    BETA2,
-    MOMENTUM,
-    NESTEROV_RATE,
+    ADAM,
+    NESTEROV,
     NORM_EPSILON,
     SGD_RATE,
     Arrays,
@@ -123,11 +119,15 @@ def _cross_entropy(y: Any, weights: Any, bias: Any, labels: Any) -> torch.Tensor
 
 
 def _nesterov(params: Tensors) -> Any:
-    return torch.optim.SGD(params, NESTEROV_RATE, momentum=MOMENTUM, nesterov=True, fused=True)
+    return torch.optim.SGD(
+        params, NESTEROV.rate, momentum=NESTEROV.momentum, nesterov=True, fused=True
+    )
 
 
 def _adam(params: Tensors) -> Any:
-    return torch.optim.Adam(params, ADAM_RATE, betas=(BETA1, BETA2), eps=ADAM_EPSILON, fused=True)
+    return torch.optim.Adam(
+        params, ADAM.rate, betas=(ADAM.beta1, ADAM.beta2), eps=ADAM.epsilon, fused=True
+    )
 
 
 def _sgd(params: Tensors) -> Any:
