@@ -12,7 +12,7 @@ from native_kernels import call, write
 
 from symgraph.backends.llvm.cache import DiskCache
 from symgraph.backends.llvm.cpu import host
-from symgraph.backends.llvm.engine import Engine
+from symgraph.backends.llvm.engine import Engine, module_text
 
 KEY = "0123456789abcdef"
 
@@ -58,6 +58,20 @@ def test_damaged_entries_are_compiled_again(tmp_path, damage, reason):
     assert second.cache == "miss"
     assert reason in second.reason
     assert run(Engine(host(), DiskCache(tmp_path)), kernel).cache == "hit"
+
+
+@pytest.mark.parametrize("which", ["no object", "an object of other kernels"])
+def test_entries_that_are_no_code_for_the_kernel_are_compiled_again(tmp_path, which):
+    """Intact by their checksums, as those of a faulty writer would be."""
+    kernel, cache = make_kernel(), DiskCache(tmp_path / "cache")
+    other = Engine(host(), DiskCache(tmp_path / "other")).emit(module_text([make_kernel(3.0)]))
+    run(Engine(host(), cache), kernel)
+    (entry,) = cache.folder.rglob("*.o")
+    key = entry.parent.name + entry.stem
+    cache.write(key, b"no object code" if which == "no object" else other)
+    second = run(Engine(host(), cache), kernel)
+    assert (second.cache, second.reason) == ("miss", "the entry is no machine code")
+    assert run(Engine(host(), cache), kernel).cache == "hit"
 
 
 def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path):

@@ -7,6 +7,7 @@ unloaded when nothing that was compiled with it is left.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -14,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -132,19 +133,29 @@ class Engine:
     def _load_pack(self, kernels: list[Kernel], others: tuple[Pack, ...], result: Loaded) -> Pack:
         text = module_text(kernels)
         key = hashlib.blake2b((self.identity + text).encode(), digest_size=20).hexdigest()
-        started = time.perf_counter()
-        content, reason = self.cache.read(key) if self.cache else (None, "switched off")
-        result.cache = "hit" if content else "miss" if self.cache else "off"
-        result.reason = reason
-        if content is None:
+        content = self._read(key, result)
+        if content is not None:
+            try:
+                with _timed(result, "link"):
+                    return self._link(content, kernels, result.addresses, others)
+            except RuntimeError:
+                result.cache, result.reason = "miss", "the entry is no machine code"
+        with _timed(result, "code"):
             content = self.emit(text)
             if self.cache:
                 self.cache.write(key, content)
-        result.seconds["code"] = time.perf_counter() - started
-        started = time.perf_counter()
-        pack = self._link(content, kernels, result.addresses, others)
-        result.seconds["link"] = time.perf_counter() - started
-        return pack
+        with _timed(result, "link"):
+            return self._link(content, kernels, result.addresses, others)
+
+    def _read(self, key: str, result: Loaded) -> bytes | None:
+        """The object code that the cache has, None where it has none."""
+        if self.cache is None:
+            result.cache, result.reason = "off", "switched off"
+            return None
+        with _timed(result, "code"):
+            content, result.reason = self.cache.read(key)
+        result.cache = "miss" if content is None else "hit"
+        return content
 
     def emit(self, text: str) -> bytes:
         """The object code of a module."""
@@ -174,6 +185,17 @@ class Engine:
             builder.export_symbol(kernel.name)
         tracker = builder.link(self._jit, f"pack{next(self._numbers)}")
         return Pack(tracker, {kernel.name: tracker[kernel.name] for kernel in kernels}, others)
+
+
+@contextlib.contextmanager
+def _timed(result: Loaded, stage: str) -> Iterator[None]:
+    """A context whose seconds are added to those of a stage."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = time.perf_counter() - started
+        result.seconds[stage] = result.seconds.get(stage, 0.0) + seconds
 
 
 def _with_needs(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
