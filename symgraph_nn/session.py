@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphValueError, describe, explain, user_line
 
 from .history import History
 from .module import ancestors, checked_values, set_values, variables_of
@@ -62,6 +62,21 @@ class Session:
         """Give the module the values of the best epoch."""
         set_values(variables_of(self.module) if self.best else {}, self.best)
 
+    def values(self) -> dict[str, np.ndarray]:
+        """All that the training changes: of the module, the optimiser and random streams."""
+        return {name: v.get_value() for name, v in self._variables().items()}
+
+    def go_back(self, values: Mapping[str, np.ndarray]) -> None:
+        """Take what `values` gave earlier."""
+        set_values(self._variables(), values)
+
+    def broken_since(self, before: Mapping[str, np.ndarray]) -> str | None:
+        """What has no finite numbers any more, but had them ``before``; None for nothing."""
+        for name, v in self._variables().items():
+            if np.isfinite(before[name]).all() and not np.isfinite(v.get_value()).all():
+                return describe(v)
+        return None
+
     def _variables(self) -> dict[str, sg.SharedVariable]:
         named = {f"module/{k}": v for k, v in variables_of(self.module).items()}
         streams = {f"stream/{i}": v for i, v in enumerate(self.streams)}
@@ -69,7 +84,7 @@ class Session:
 
     def store(self, path: str | os.PathLike) -> None:
         """Write everything to a file."""
-        arrays = {name: v.get_value() for name, v in self._variables().items()}
+        arrays = self.values()
         arrays |= {f"best/{name}": value for name, value in self.best.items()}
         progress = {
             "epochs": self.history.epochs,

@@ -36,6 +36,9 @@ __all__ = ["TrainingError", "fit"]
 class TrainingError(SymgraphError, ArithmeticError):
     """A training that cannot go on: the loss is no number any more."""
 
+    history: History
+    """The epochs before the one in which it happened."""
+
 
 def fit(
     module: Any,
@@ -90,7 +93,9 @@ def fit(
     progress
         Show a bar (where tqdm is installed, else a line for each epoch) on standard error.
 
-    Raises `TrainingError` when the loss becomes infinite or no number.
+    Raises `TrainingError` when the loss, or what an epoch's last update stores, becomes infinite or
+    no number. Module and optimiser then have the values from before that epoch again, with
+    ``patience`` the module those of the best one; the error's ``history`` holds the epochs so far.
     """
     _check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
     wanted = _with_metrics(loss, metrics)
@@ -112,24 +117,8 @@ def fit(
     )
     if resume is not None and Path(resume).exists():
         session.restore(resume)
-    first = len(session.history) + 1
-    with show_progress((epochs + 1 - first) * rows.count, shown=progress) as bar:
-        for epoch in range(first, epochs + 1):
-            if patience is not None and session.is_stale(patience):
-                break
-            started = time.perf_counter()
-            order = np.random.default_rng([session.seed, epoch])
-            figures = _train_epoch(train, rows, order, epoch, bar)
-            if validate is not None:
-                figures |= validate()
-            session.record({"epoch": epoch, **figures, "seconds": time.perf_counter() - started})
-            bar.epoch_done(session.history)
-            if checkpoint is not None and session.history.best_epoch == epoch:
-                save(module, checkpoint)
-            if resume is not None:
-                session.store(resume)
-    if patience is not None:
-        session.take_best()
+    training = _Training(train, rows, validate, session, patience, checkpoint, resume)
+    training.run(epochs, shown=progress)
     return session.history
 
 
@@ -198,26 +187,82 @@ class _Validation:
         return {f"validation_{name}": value for name, value in mean.result().items()}
 
 
-def _train_epoch(
-    train: Any, rows: Batches, rng: np.random.Generator, epoch: int, bar: Progress
-) -> dict[str, float]:
-    """One pass over the rows in random order; the weighted means of the figures."""
-    mean = _Mean()
-    for number, (weight, batch) in enumerate(rows.shuffled(rng), start=1):
-        figures = train(*batch)
-        if not math.isfinite(figures["loss"]):
-            raise TrainingError(
-                explain(
-                    f"fit: the loss became {figures['loss']} in epoch {epoch}, batch {number} of "
-                    f"{rows.count}",
-                    line=user_line(),
-                    remedy="Lower the learning rate, clip the gradients with clip_norm, or look "
-                    "for invalid data.",
+@dataclass
+class _Training:
+    """A training under way: what each epoch does."""
+
+    train: Any
+    rows: Batches
+    validate: _Validation | None
+    session: Session
+    patience: int | None
+    checkpoint: str | os.PathLike | None
+    resume: str | os.PathLike | None
+
+    def run(self, epochs: int, *, shown: bool) -> None:
+        """Go on to this many epochs, or to the end of the patience."""
+        session = self.session
+        first = len(session.history) + 1
+        with show_progress((epochs + 1 - first) * self.rows.count, shown=shown) as bar:
+            for epoch in range(first, epochs + 1):
+                if self.patience is not None and session.is_stale(self.patience):
+                    break
+                before = session.values()
+                try:
+                    self._run_epoch(epoch, before, bar)
+                except TrainingError as error:
+                    error.history = session.history
+                    session.go_back(before)
+                    if self.patience is not None:
+                        session.take_best()
+                    raise
+        if self.patience is not None:
+            session.take_best()
+
+    def _run_epoch(self, epoch: int, before: Mapping[str, np.ndarray], bar: Progress) -> None:
+        """One pass over the rows, the figures of held-out ones, and the files."""
+        session = self.session
+        started = time.perf_counter()
+        figures = self._train(epoch, bar)
+        # No loss of this epoch tells what its last update did.
+        broken = session.broken_since(before)
+        if broken is not None:
+            raise self._failed(f"the last update of epoch {epoch} made {broken} infinite or NaN")
+        if self.validate is not None:
+            figures |= self.validate()
+        session.record({"epoch": epoch, **figures, "seconds": time.perf_counter() - started})
+        bar.epoch_done(session.history)
+        if self.checkpoint is not None and session.history.best_epoch == epoch:
+            save(session.module, self.checkpoint)
+        if self.resume is not None:
+            session.store(self.resume)
+
+    def _train(self, epoch: int, bar: Progress) -> dict[str, float]:
+        """One pass over the rows in random order; the weighted means of the figures."""
+        mean = _Mean()
+        order = np.random.default_rng([self.session.seed, epoch])
+        for number, (weight, batch) in enumerate(self.rows.shuffled(order), start=1):
+            figures = self.train(*batch)
+            if not math.isfinite(figures["loss"]):
+                raise self._failed(
+                    f"the loss became {figures['loss']} in epoch {epoch}, batch {number} of "
+                    f"{self.rows.count}"
                 )
+            mean.add(figures, weight)
+            bar.batch_done(epoch, mean.values["loss"] / mean.weight)
+        return mean.result()
+
+    def _failed(self, what: str) -> TrainingError:
+        has_best = self.patience is not None and self.session.history.best_epoch is not None
+        kept = "of the best epoch" if has_best else "from before this epoch"
+        return TrainingError(
+            explain(
+                f"fit: {what}; the module has the values {kept} again",
+                line=user_line(),
+                remedy="Lower the learning rate, clip the gradients with clip_norm, or look "
+                "for invalid data.",
             )
-        mean.add(figures, weight)
-        bar.batch_done(epoch, mean.values["loss"] / mean.weight)
-    return mean.result()
+        )
 
 
 @dataclass

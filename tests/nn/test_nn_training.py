@@ -227,6 +227,48 @@ def test_a_loss_that_is_no_number_ends_the_training():
         problem.fit(epochs=3)
 
 
+def state_of(problem):
+    return {**problem.values(), **{i: v.get_value().tolist() for i, v in enumerate(problem.updates)}}
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_what_a_failed_training_leaves(backend, tmp_path):
+    """All values from before the epoch; with patience the module's of the best one."""
+    rate = sg.shared(np.float32(0.05))
+    problem = Problem(lambda loss, params: nn.nesterov(loss, params, rate, 0.9))
+    problem.fit(epochs=1, backend=backend)
+    before = state_of(problem)
+    rate.set_value(np.float32(1e30))
+    files = {"checkpoint": tmp_path / "best", "resume": tmp_path / "all"}
+    with pytest.raises(nn.TrainingError, match=r"batch . of 4; .* from before this") as raised:
+        problem.fit(epochs=3, backend=backend, **files)
+    assert state_of(problem) == before
+    assert len(raised.value.history) == 0
+    assert not list(tmp_path.iterdir())
+
+    def schedule(step):
+        # The third epoch of four batches blows up.
+        return sg.where(sg.less(step, 8), 0.05, 1e30)
+
+    patient = Problem(lambda loss, params: nn.sgd(loss, params, schedule))
+    with pytest.raises(nn.TrainingError, match=r"epoch 3, .* of the best epoch") as raised:
+        patient.fit(epochs=5, backend=backend, patience=9, checkpoint=tmp_path / "kept")
+    assert len(raised.value.history) == 2
+    kept = Problem()
+    nn.load(kept.net, tmp_path / "kept")
+    assert patient.values() == kept.values()
+
+
+def test_an_update_that_breaks_the_values_behind_the_last_loss():
+    """No loss of the epoch tells: the module would end with NaN, and without an error."""
+    rate = sg.shared(np.float32(np.inf))
+    problem = Problem(lambda loss, params: nn.sgd(loss, params, rate))
+    before = state_of(problem)
+    with pytest.raises(nn.TrainingError, match="the last update of epoch 1 made"):
+        problem.fit(epochs=1, batch_size=25)
+    assert state_of(problem) == before
+
+
 def test_arguments_that_do_not_fit():
     problem = Problem()
     for options, text in [
