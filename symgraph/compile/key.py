@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..core.dims import Atom, Dim
+from ..core.dims import PRIMITIVE, Atom, Dim
 from ..core.graph import Graph
 from ..core.leaf import Constant
 from ..core.op import Op
@@ -131,7 +131,7 @@ class _Encoder:
 
     def _atom(self, atom: Atom) -> tuple:
         kind, *parts = atom
-        if kind == "unknown":
+        if kind in PRIMITIVE and kind != "name":
             return (kind, self._unknown.setdefault(atom, len(self._unknown)))
         return (kind, *map(self._param, parts))
 

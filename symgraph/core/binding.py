@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .dims import Atom, Dim, Size
+from .dims import PRIMITIVE, Atom, Dim, Size
 from .types import TensorType
 
 __all__ = ["bind_sizes", "shape_numbers"]
@@ -28,7 +28,7 @@ def _bind(size: Dim, number: int, found: dict[Atom, int]) -> None:
     for monomial, coefficient in size.terms:
         if not monomial:
             constant = coefficient
-        elif atom is None and len(monomial) == 1 and monomial[0][0] in ("name", "unknown"):
+        elif atom is None and len(monomial) == 1 and monomial[0][0] in PRIMITIVE:
             atom, factor = monomial[0], coefficient
         else:
             return

@@ -16,12 +16,14 @@ from functools import lru_cache
 from .processes import origin
 
 __all__ = [
+    "PRIMITIVE",
     "Atom",
     "Dim",
     "Size",
     "atom_size",
     "ceil_div",
     "floor_div",
+    "fresh_number",
     "fresh_size",
     "known_different",
     "maximum_zero",
@@ -32,8 +34,11 @@ __all__ = [
     "substitute_size",
 ]
 
-# ("name", "B"), ("unknown", origin, 7), ("floor_div", p, q), ("max_zero", p): hashable by value.
+# ("name", "B"), ("unknown", origin, 7), ("number", origin, 8), ("floor_div", p, q),
+# ("max_zero", p): hashable by value. Of these a number alone may be negative.
 Atom = tuple
+# The kinds of atoms that are made of no others.
+PRIMITIVE = frozenset({"name", "unknown", "number"})
 Monomial = tuple[Atom, ...]
 
 
@@ -106,7 +111,7 @@ class Dim:
     def is_unknown(self) -> bool:
         """Whether this is one size about which nothing is known."""
         atom = self.atom
-        return atom is not None and atom[0] == "unknown"
+        return atom is not None and atom[0] in ("unknown", "number")
 
     def evaluate(self, values: Mapping[Atom, int]) -> int | None:
         """The number for the given values of names and unknowns, None where one is missing."""
@@ -136,6 +141,11 @@ def fresh_size() -> Dim:
     """A size that is known to equal nothing else."""
     # Those of two processes must stay apart when one unpickles what the other wrote.
     return atom_size(("unknown", origin(), next(_counter)))
+
+
+def fresh_number() -> Dim:
+    """An integer that is known to equal nothing else, and that may be negative."""
+    return atom_size(("number", origin(), next(_counter)))
 
 
 def floor_div(numerator: Size, denominator: Size) -> Size:
@@ -174,13 +184,19 @@ def _is_at_least_zero(size: Size) -> bool:
         return size >= 0
     negative = [(monomial, factor) for monomial, factor in size.terms if factor < 0]
     if not negative:
-        return True
+        return not any(_may_be_negative(atom) for monomial, _ in size.terms for atom in monomial)
     if len(negative) > 4 or any(len(m) != 1 or m[0][0] != "max_zero" for m, _ in negative):
         return False
     # -max(p, 0) is 0 or -p, whichever is less: both must do.
     (monomial, factor), *_ = negative
     without = size + _from_terms(((monomial, -factor),))
     return _is_at_least_zero(without) and _is_at_least_zero(without + monomial[0][1] * factor)
+
+
+def _may_be_negative(atom: Atom) -> bool:
+    if atom[0] == "floor_div":
+        return not all(map(_is_at_least_zero, atom[1:]))
+    return atom[0] == "number"
 
 
 def minimum(a: Size, b: Size) -> Size:
@@ -219,7 +235,7 @@ def size_atoms(size: Size) -> Iterator[Atom]:
         return
     for monomial, _ in size.terms:
         for atom in monomial:
-            if atom[0] in ("name", "unknown"):
+            if atom[0] in PRIMITIVE:
                 yield atom
             else:
                 for part in atom[1:]:
@@ -252,7 +268,7 @@ def _substitute_atom(atom: Atom, replacements: Mapping[Atom, Size]) -> Size:
 
 
 def _evaluate_atom(atom: Atom, values: Mapping[Atom, int]) -> int | None:
-    if atom[0] in ("name", "unknown"):
+    if atom[0] in PRIMITIVE:
         return values.get(atom)
     parts = [part if isinstance(part, int) else part.evaluate(values) for part in atom[1:]]
     if any(part is None for part in parts):
@@ -315,7 +331,7 @@ def _term_key(term: tuple[Monomial, int]) -> tuple:
 
 
 def _atom_key(atom: Atom) -> str:
-    return f"{atom[1]}:{atom[2]}" if atom[0] == "unknown" else _format_atom(atom)
+    return f"{atom[1]}:{atom[2]}" if atom[0] in ("unknown", "number") else _format_atom(atom)
 
 
 def _sorted_monomial(monomial: Monomial) -> Monomial:
@@ -373,7 +389,7 @@ def _format(terms: tuple[tuple[Monomial, int], ...]) -> str:
 def _format_atom(atom: Atom) -> str:
     if atom[0] == "name":
         return atom[1]
-    if atom[0] == "unknown":
+    if atom[0] in ("unknown", "number"):
         return "?"
     if atom[0] == "max_zero":
         return f"max({atom[1]}, 0)"

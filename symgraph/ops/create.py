@@ -248,6 +248,11 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
             )
         )
     wanted = _INT64 if dtype is None else as_dtype(dtype)
+    # Differences of small or unsigned integers would wrap.
+    start, stop, step = (
+        cast_to(value, _INT64) if isinstance(value, Variable) else as_int(value, "arange: a bound")
+        for value in given
+    )
     length = cast_to(as_variable(_range_length(start, stop, step)), _INT64)
     numbers = iota(maximum(length, 0))
     if not (isinstance(step, int) and step == 1):

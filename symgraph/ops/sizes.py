@@ -17,6 +17,7 @@ from ..core.dims import (
     Dim,
     Size,
     floor_div,
+    fresh_number,
     fresh_size,
     known_different,
     maximum_zero,
@@ -27,6 +28,7 @@ from ..core.errors import CallError, ShapeError, SymgraphTypeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, is_integer, tensor_type
 from ..core.variable import Variable, constant_value, make_constant, node
+from .promotion import cast_to
 
 __all__ = [
     "CHECK_SIZE",
@@ -40,6 +42,7 @@ __all__ = [
     "shape_operands",
     "size_of",
     "size_rule",
+    "take_for_size",
     "unify_axis",
 ]
 
@@ -71,7 +74,7 @@ def shape_of(x: Variable) -> tuple[Any, ...]:
 
 SizeRule = Callable[..., Size]
 _rules: dict[str, SizeRule] = {}
-# Sizes that depend on data: one Dim for each scalar.
+# Numbers that depend on data: one Dim for each scalar.
 _opaque: weakref.WeakKeyDictionary[Variable, Dim] = weakref.WeakKeyDictionary()
 
 
@@ -91,7 +94,10 @@ size_rule("cast", lambda a: a)
 
 
 def size_of(scalar: Variable) -> Size:
-    """The size that an integer scalar stands for; an unknown one, always the same, if need be."""
+    """The size that an integer scalar stands for; an unknown one, always the same, if need be.
+
+    What only data tell may be negative, and is then no size: ops that make an axis check it.
+    """
     size = _meaning(scalar, ask=True)
     assert size is not None
     return size
@@ -100,6 +106,11 @@ def size_of(scalar: Variable) -> Size:
 def known_size(scalar: Variable) -> Size | None:
     """The size that an integer scalar stands for; None where no type depends on it so far."""
     return _meaning(scalar, ask=False)
+
+
+def take_for_size(scalar: Variable) -> None:
+    """Let an integer scalar that only data tell be known not to be negative."""
+    _opaque.setdefault(scalar, fresh_size())
 
 
 def _meaning(scalar: Variable, *, ask: bool) -> Size | None:
@@ -117,7 +128,7 @@ def _meaning(scalar: Variable, *, ask: bool) -> Size | None:
         elif v in _opaque or (rule := _rule_for(v)) is None:
             if not ask and v not in _opaque:
                 return None
-            known[v] = _opaque.setdefault(v, fresh_size())
+            known[v] = _opaque.setdefault(v, fresh_number())
         else:
             missing = [x for x in v.inputs if x not in known]
             if missing:
@@ -134,10 +145,17 @@ def is_size(v: Variable) -> bool:
 
 
 def _rule_for(v: Variable) -> SizeRule | None:
-    """The rule by which a variable's size follows from those of its inputs."""
-    if v.type.shape != () or not all(is_integer(x.dtype) for x in (v, *v.inputs)):
+    """The rule by which a variable's size follows from those of its inputs.
+
+    In int64 alone: arithmetic of narrower integers, and conversion to them, wrap.
+    """
+    if v.type.shape != () or v.dtype != _INT64 or not all(map(_fits, v.inputs)):
         return None
     return _rules.get(v.op.name)
+
+
+def _fits(x: Variable) -> bool:
+    return is_integer(x.dtype) and np.can_cast(x.dtype, _INT64)
 
 
 def carry_size(old: Variable, new: Variable) -> bool:
@@ -168,7 +186,7 @@ def shape_operands(
         if isinstance(entry, Variable) and entry.ndim == 0 and is_integer(entry.dtype):
             size = size_of(entry)
             if not isinstance(size, int):
-                symbols.append(entry)
+                symbols.append(cast_to(entry, _INT64))
             template.append(size if isinstance(size, int) else None)
             sizes.append(size)
         elif _is_number(entry):

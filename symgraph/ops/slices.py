@@ -26,7 +26,7 @@ from .comparison import less
 from .elementwise import add, maximum, minimum, where
 from .promotion import cast_to
 from .reshape import fit
-from .sizes import SIZE, as_scalar, carry_size, shape_of, size_of
+from .sizes import SIZE, as_scalar, carry_size, shape_of, size_of, take_for_size
 
 __all__ = [
     "ADD_SLICE",
@@ -367,7 +367,7 @@ def _clipped(edge: Variable, x: Variable, axis: int, *, after: bool) -> Variable
     moved = add(edge, 1) if after else edge
     made = where(less(edge, 0), maximum(add(moved, length), 0), minimum(moved, length))
     first = _first_clipped.setdefault((x.type.shape[axis], edge, after), made)
-    size_of(first)
+    take_for_size(first)
     carry_size(first, made)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.dims import Atom, Dim, Size, atom_size
+from ..core.dims import PRIMITIVE, Atom, Dim, Size, atom_size
 from ..core.variable import Variable, make_constant, node
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import maximum
@@ -50,7 +50,7 @@ def _scalar_from(size: Size, known: dict[Size, Any]) -> Any:
 
 
 def _scalar_from_atom(atom: Atom, known: dict[Size, Any]) -> Any:
-    if atom[0] in ("name", "unknown"):
+    if atom[0] in PRIMITIVE:
         return known.get(atom_size(atom))
     parts = [_scalar_from(part, known) for part in atom[1:]]
     if any(part is None for part in parts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,53 @@ def test_one_hot_of_a_negative_size():
 def test_offsets_and_lengths_that_are_no_numbers(make):
     with pytest.raises(sg.SymgraphError, match=r"test_create\.py:"):
         make(sg.matrix("x"))
+
+
+BACKENDS = ["native", "numpy"]
+BOUNDS = [-7, -3, -1, 0, 1, 2, 5]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ranges_of_symbols_are_numpys_for_all_signs(backend):
+    start, stop, step = (sg.scalar(name, "int64") for name in ("start", "stop", "step"))
+    by_symbol = sg.compile([start, stop, step], sg.arange(start, stop, step), backend=backend)
+    for k in (-3, -1, 1, 2):
+        ranges = [sg.arange(start, stop, k), sg.arange(1, stop, k), sg.arange(stop, 4, k)]
+        by_number = sg.compile([start, stop], [*ranges, sg.arange(stop)], backend=backend)
+        for a, b in itertools.product(BOUNDS, BOUNDS):
+            expected = [np.arange(a, b, k), np.arange(1, b, k), np.arange(b, 4, k), np.arange(b)]
+            for found, range_ in zip(by_number(a, b), expected, strict=True):
+                np.testing.assert_array_equal(found, range_, strict=True)
+            np.testing.assert_array_equal(by_symbol(a, b, k), expected[0], strict=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ranges_beside_each_other(backend):
+    """That one range of a negative number is empty makes the number no less negative."""
+    n = sg.scalar("n", "int64")
+    outputs = [sg.arange(n), sg.arange(n, 3), sg.arange(1, n, 2) * sg.arange(0, n - 1, 2)]
+    f = sg.compile([n], outputs, backend=backend)
+    for number in (-4, 0, 1, 6):
+        products = np.arange(1, number, 2) * np.arange(0, number - 1, 2)
+        expected = [np.arange(number), np.arange(number, 3), products]
+        for found, range_ in zip(f(number), expected, strict=True):
+            np.testing.assert_array_equal(found, range_)
+    total = sg.scan(lambda i, total: total + i, sg.arange(1, n, 2), np.int64(0))
+    f = sg.compile([n], total, backend=backend)
+    assert [f(number).tolist() for number in (-4, 0, 6)] == [[], [], [1, 4, 9]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint64"])
+def test_sizes_of_narrow_and_unsigned_integers(backend, dtype):
+    n = sg.scalar("n", dtype)
+    outputs = [sg.zeros(n), sg.zeros((2, n + 1)), sg.arange(1, n), sg.arange(n, 0, -1)]
+    outputs += [sg.ones(9)[:n], sg.scan(lambda s: s + 1, [], 0, n_steps=n)]
+    f = sg.compile([n], outputs, backend=backend)
+    for number in (0, 1, 7):
+        shapes = [result.shape for result in f(np.dtype(dtype).type(number))]
+        less = max(number - 1, 0)
+        assert shapes == [(number,), (2, number + 1), (less,), (number,), (number,), (number,)]
+    f = sg.compile([n], sg.zeros(n * n), backend=backend)
+    if dtype == "uint8":
+        assert f(np.uint8(17)).shape == (33,)  # 289 wraps, as NumPy's product does

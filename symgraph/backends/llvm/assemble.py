@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...core.dims import Atom, Dim, Size, size_atoms
+from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from .engine import Kernel
 from .runtime import HEADER_WORDS, MAX_OPERANDS, Slot, runtime_kernels
 
@@ -143,7 +143,7 @@ class Assembler:
         return slot
 
     def _atom(self, atom: Atom, stream: Stream, known: dict[Dim, int]) -> int:
-        if atom[0] in ("name", "unknown"):
+        if atom[0] in PRIMITIVE:
             return self.atoms[atom]
         # Sizes nest a few levels deep at most: a slice of a slice.
         parts = [self._size(part, stream, known) for part in atom[1:]]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.dims import Atom, Dim, Size, size_atoms
+from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from ...core.graph import Graph
 from ...core.variable import Variable
 from . import loops, products, special_nodes  # noqa: F401 (they register lowerings)
@@ -145,7 +145,7 @@ class _Writer:
                     pending.append((i, axis, size))
                 elif isinstance(size, Dim):
                     atom = size.atom
-                    if atom is not None and atom[0] in ("name", "unknown") and atom not in a.atoms:
+                    if atom is not None and atom[0] in PRIMITIVE and atom not in a.atoms:
                         self._axes.append((i, axis, self._bind(atom)))
                     else:
                         pending.append((i, axis, size))

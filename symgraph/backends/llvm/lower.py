@@ -202,7 +202,7 @@ class Scope:
                 self.views[v] = view
 
     def _find_sizes_by_value(self) -> dict[Variable, Atom]:
-        """The integer scalars that stand for sizes which only their values tell."""
+        """The int64 scalars that stand for sizes which only their values tell."""
         atoms = {
             atom
             for v in self.graph.nodes
@@ -215,7 +215,7 @@ class Scope:
         if not atoms:
             return found
         for v in self.graph.nodes:
-            if hasattr(v.type, "shape") and v.type.shape == () and is_integer(v.dtype):
+            if hasattr(v.type, "shape") and v.type.shape == () and v.dtype == np.int64:
                 size = size_of(v)
                 if isinstance(size, Dim) and size.atom in atoms:
                     found[v] = size.atom
@@ -226,9 +226,8 @@ class Scope:
         a = self.assembler
         for v in nodes:
             atom = self._sizes_by_value.get(v)
-            if atom is not None and (atom not in a.atoms or v.op.name == "maximum"):
-                # Of a number and its maximum with 0 the latter is the size.
-                slot = a.atoms.get(atom) or a.slot()
+            if atom is not None and atom not in a.atoms:
+                slot = a.slot()
                 a.run("read", slot, self.place(v).base)
                 a.bind(atom, slot, at_entry=False)
 
