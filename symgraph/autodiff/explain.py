@@ -8,7 +8,7 @@ from ..core import provenance
 from ..core.errors import SymgraphTypeError, explain
 from ..core.types import TupleType
 from ..core.variable import Variable
-from .flow import find_path, is_differentiable, is_step, maker
+from .flow import find_path, is_differentiable, maker, step_inputs
 
 __all__ = ["Explanation", "explain_grad"]
 
@@ -34,7 +34,7 @@ class Explanation:
         """The shortest path from the cost (first) to the variable; empty where there is none."""
         self.connected: bool = found is not None and not cuts
         """Whether a cotangent of the cost reaches the variable."""
-        self.is_zero: bool = bool(cuts) and all(map(is_step, cuts))
+        self.is_zero: bool = found is not None and found.is_zero
         """Whether the gradient is zero because of functions that are piecewise constant."""
         self.cut: Variable | None = cuts[0] if cuts else None
         """The variable that lets no cotangent through."""
@@ -66,9 +66,10 @@ class Explanation:
             return f"the gradient is cut at {_label(cut)}, which was given in stop"
         if cut is self._w:
             return f"{_label(cut)} is not a float: there is no derivative by it"
-        if is_step(cut):
-            return f"the gradient is zero: {maker(cut).op.name} is piecewise constant"
         name = maker(cut).op.name
+        if self.path[self.path.index(cut) + 1] in step_inputs(cut):
+            where = name if "step" in maker(cut).op.traits else f"what {name} makes of it"
+            return f"the gradient is zero: {where} is piecewise constant"
         if not is_differentiable(cut.type):
             return f"the gradient is cut by {name}: its result {cut.type} is not a float"
         if maker(cut).op.vjp is None:

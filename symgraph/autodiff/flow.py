@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.types import TupleType, is_float
 from ..core.variable import ITEM, Variable, ancestors, make_input
 
-__all__ = ["Path", "carries_gradient", "find_path", "is_differentiable", "is_step", "maker"]
+__all__ = ["Path", "carries_gradient", "find_path", "is_differentiable", "maker", "step_inputs"]
 
 
 def is_differentiable(type: Any) -> bool:
@@ -24,9 +24,19 @@ def carries_gradient(variable: Variable) -> bool:
     return variable.op.vjp is not None and is_differentiable(variable.type)
 
 
-def is_step(variable: Variable) -> bool:
-    """Whether the variable's op is piecewise constant: its gradient is zero, not missing."""
-    return "step" in maker(variable).op.traits and is_differentiable(variable.type)
+def step_inputs(variable: Variable) -> Collection[Variable]:
+    """The inputs of the variable's op by which its gradient is zero where none arrives.
+
+    The op is piecewise constant, or so is what its body makes of them.
+    """
+    node = maker(variable)
+    if not is_differentiable(variable.type):
+        return ()
+    if "step" in node.op.traits:
+        return node.inputs
+    if node.op.step_inputs is not None and node is not variable:
+        return node.op.step_inputs(node, variable.params[0])
+    return ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class Path:
     """The cost first, the variable last."""
     cuts: tuple[Variable, ...]
     """Those that let no cotangent through, in the same order; none: the path is connected."""
+    is_zero: bool
+    """Whether it is cut by piecewise constant functions alone: the gradient is zero."""
 
 
 # A path through step functions alone is preferred to any other that is cut.
@@ -63,11 +75,9 @@ def find_path(
             continue
         came_from[v] = user
         if v is w:
-            return _trace(came_from, cut_at, w, stopped)
-        live = () if v in stopped else _live_inputs(v)
-        for source in dict.fromkeys(maker(v).inputs):
+            return _trace(came_from, cut_at, w, stopped, has_steps_only=cuts < _CUT)
+        for source, cost in _costs(v, stopped).items():
             if source in below and source not in came_from:
-                cost = 0 if source in live else _cost_of_cut(v, source)
                 if cost:
                     cut_at.add((v, source))
                 heapq.heappush(queue, (cuts + cost, length + 1, next(counter), source, v))
@@ -88,14 +98,16 @@ def _descendants(sources: Sequence[Variable], w: Variable) -> set[Variable]:
     return below
 
 
-def _cost_of_cut(user: Variable, source: Variable) -> int:
-    """What it costs a path to go from a user back to an input that gets no cotangent.
+def _costs(user: Variable, stopped: set[Variable]) -> dict[Variable, int]:
+    """What it costs a path to go from a user back to each input of its op.
 
     Among integers nothing flows anyway; what counts is the op that leaves the floats.
     """
-    if not is_differentiable(source.type):
-        return 0
-    return _STEP if is_step(user) else _CUT
+    live = () if user in stopped else _live_inputs(user)
+    cut = [x for x in maker(user).inputs if x not in live and is_differentiable(x.type)]
+    steps = step_inputs(user) if cut else ()
+    costs = dict.fromkeys(maker(user).inputs, 0)
+    return costs | {x: _STEP if x in steps else _CUT for x in cut}
 
 
 def _live_inputs(v: Variable) -> list[Variable]:
@@ -118,13 +130,17 @@ def _trace(
     cut_at: set[tuple[Variable, Variable]],
     w: Variable,
     stopped: set[Variable],
+    *,
+    has_steps_only: bool,
 ) -> Path:
     variables = [w]
-    cuts = [w] if w in stopped or not is_differentiable(w.type) else []
+    is_cut = w in stopped or not is_differentiable(w.type)
+    cuts = [w] if is_cut else []
     user = came_from[w]
     while user is not None:
         if (user, variables[-1]) in cut_at:
             cuts.append(user)
         variables.append(user)
         user = came_from[user]
-    return Path(tuple(reversed(variables)), tuple(reversed(cuts)))
+    is_zero = bool(cuts) and has_steps_only and not is_cut
+    return Path(tuple(reversed(variables)), tuple(reversed(cuts)), is_zero)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,9 @@ class Op:
         Elementwise ops only: the scalar function, over the protocol of `symgraph.ops.formula`.
     ``expand(node)``
         The same result in terms of other ops, for backends with no lowering for this one.
+    ``step_inputs(node, result)``
+        Ops with a body only: the inputs from which that result (its position) is made by way of
+        piecewise constant functions, or of others through which gradients flow.
     ``build(inputs, *params)``
         The node for inputs whose types may differ from those of an existing node: promotes and
         unifies as the public function does. None: no more than ``infer``.
@@ -51,6 +54,7 @@ class Op:
     vjp: Callable[[Variable, Any], Sequence[Variable | None]] | None = None
     formula: Callable[..., Any] | None = None
     expand: Callable[[Variable], Variable] | None = None
+    step_inputs: Callable[[Variable, int], Collection[Variable]] | None = None
     build: Callable[..., Variable] | None = None
     params: tuple[str, ...] = ()
     traits: frozenset[str] = field(default_factory=frozenset)

@@ -1,5 +1,5 @@
 """Loops. Importing the package gives the op ``scan`` its rules."""
 
-from . import build, vjp
+from . import build, steps, vjp
 
-__all__ = ["build", "vjp"]
+__all__ = ["build", "steps", "vjp"]

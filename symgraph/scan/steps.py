@@ -1,0 +1,50 @@
+"""Which inputs of a loop have a gradient of zero, because its body is piecewise constant in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..autodiff.flow import find_path
+from ..core.variable import Variable
+from .op import SCAN, Loop
+
+__all__ = ["step_inputs_of_scan"]
+
+
+def step_inputs_of_scan(scan: Variable, result: int) -> set[Variable]:
+    """The loop's inputs from which a result is made without a path's being cut for good.
+
+    A path may go through states, from one step to the one before.
+    """
+    loop = Loop(scan)
+    outputs = (*loop.new_states, *loop.plain)
+    taps = iter(loop.taps)
+    taps_of = [[next(taps) for _ in state] for state in loop.layout.states]
+    roots = {result}
+    pending = [result]
+    while pending:
+        ends = [outputs[pending.pop()]]
+        for i, symbols in enumerate(taps_of):
+            if i not in roots and _is_made_of(ends, symbols):
+                roots.add(i)
+                pending.append(i)
+    slices = iter(loop.slices)
+    symbols_of = [
+        *([next(slices) for _ in offsets] for offsets in loop.layout.sequences),
+        *taps_of,
+        *([symbol] for symbol in loop.constants),
+    ]
+    ends = [outputs[k] for k in sorted(roots)]
+    return {
+        x
+        for x, symbols in zip(scan.inputs[1:], symbols_of, strict=True)
+        if _is_made_of(ends, symbols)
+    }
+
+
+def _is_made_of(ends: Sequence[Variable], symbols: Sequence[Variable]) -> bool:
+    paths = (find_path(ends, symbol) for symbol in symbols)
+    return any(path is not None and (path.is_zero or not path.cuts) for path in paths)
+
+
+SCAN.attach(step_inputs=step_inputs_of_scan)
