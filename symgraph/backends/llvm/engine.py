@@ -50,7 +50,7 @@ class Pack:
 
     def __init__(self, tracker: Any, addresses: dict[str, int], others: tuple[Pack, ...]) -> None:
         self._tracker = tracker
-        self._others = others  # whose kernels these ones may call
+        self._others = others  # whose kernels these ones call
         self.addresses = addresses
 
 
@@ -68,7 +68,9 @@ class Loaded:
 
 
 # How many packs are kept although nothing refers to them.
-_RECENT = 256
+_RECENT = 64
+# How many packs one linker takes. It keeps some memory of each, unloaded or not.
+_LINKED = 64
 
 
 class Engine:
@@ -79,17 +81,10 @@ class Engine:
         llvm.initialize_native_asmprinter()
         self.cpu = cpu
         self.cache = cache
-        target = llvm.Target.from_default_triple()
-        self._machine = target.create_target_machine(
-            cpu=cpu.name, features=cpu.features, opt=1, reloc="pic", codemodel="small", jit=True
-        )
-        self._jit = llvm.create_lljit_compiler(
-            target.create_target_machine(
-                cpu=cpu.name, features=cpu.features, opt=1, reloc="pic", codemodel="small", jit=True
-            )
-        )
+        self._machine = self._make_machine()
+        self._linker: Any = None
         self._prologue = (
-            f'target triple = "{target.triple}"\n'
+            f'target triple = "{self._machine.triple}"\n'
             f'target datalayout = "{self._machine.target_data}"\n'
         )
         self.identity = f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|"
@@ -104,6 +99,16 @@ class Engine:
             os.register_at_fork(
                 before=self._lock.acquire, after_in_parent=release, after_in_child=release
             )
+
+    def _make_machine(self) -> Any:
+        return llvm.Target.from_default_triple().create_target_machine(
+            cpu=self.cpu.name,
+            features=self.cpu.features,
+            opt=1,
+            reloc="pic",
+            codemodel="small",
+            jit=True,
+        )
 
     def load(self, kernels: Iterable[Kernel]) -> Loaded:
         """The kernels as addresses, compiled or read from disk where the process lacks them."""
@@ -121,7 +126,9 @@ class Engine:
                     addresses[name] = pack.addresses[name]
             result = Loaded(addresses, (), len(missing))
             if missing:
-                pack = self._load_pack(missing, tuple(packs.values()), result)
+                called = {name for kernel in missing for name, _ in kernel.parts}
+                others = {id(p): p for p in packs.values() if called & p.addresses.keys()}
+                pack = self._load_pack(missing, tuple(others.values()), result)
                 packs[id(pack)] = pack
                 addresses.update(pack.addresses)
                 self._recent.append(pack)
@@ -183,7 +190,11 @@ class Engine:
                 builder.import_symbol(name, address_of(name))
         for kernel in kernels:
             builder.export_symbol(kernel.name)
-        tracker = builder.link(self._jit, f"pack{next(self._numbers)}")
+        number = next(self._numbers)
+        if number % _LINKED == 0:
+            # The old one goes with the last pack that it linked.
+            self._linker = llvm.create_lljit_compiler(self._make_machine())
+        tracker = builder.link(self._linker, f"pack{number}")
         return Pack(tracker, {kernel.name: tracker[kernel.name] for kernel in kernels}, others)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -145,26 +146,23 @@ def _groups(
 
 # --- from a nest to a kernel --------------------------------------------------------------------
 
-_kernels: dict[tuple, Kernel] = {}
-_MAX_KERNELS = 4096
-
-
 def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]]]:
     """The kernel of a (collapsed) nest, and its operands: sizes, or slots as 1-tuples."""
     shape = _Shape(nest, cpu)
-    key = (shape.key, tuple(nest.steps), tuple((o.value, o.kind) for o in nest.outputs))
-    kernel = _kernels.get(key)
-    if kernel is None:
-        if len(_kernels) > _MAX_KERNELS:
-            _kernels.clear()  # they are written again in a fraction of a millisecond
-        kernel = _kernels.setdefault(key, _Writer(nest, shape, cpu).write())
-    return kernel, shape.operands(nest)
+    return _kernel_of(shape), shape.operands(nest)
+
+
+# A text of some ten thousand letters is written in a fraction of a millisecond.
+@lru_cache(maxsize=256)
+def _kernel_of(shape: _Shape) -> Kernel:
+    return _Writer(shape).write()
 
 
 class _Shape:
-    """What a nest's text depends on besides its steps."""
+    """What a nest's text depends on: equal for nests that have one text."""
 
     def __init__(self, nest: Nest, cpu: Cpu) -> None:
+        self.nest, self.cpu = nest, cpu
         n = self.n = len(nest.space)
         self.reduced = nest.reduced
         kept = [axis for axis in range(n) if axis not in nest.reduced]
@@ -196,7 +194,14 @@ class _Shape:
         self.key = (
             n, tuple(sorted(self.reduced)), tuple(self.moves), tuple(self.strides),
             tuple(self.dtypes), self.lanes, self.exact, self.is_long, len(nest.inputs),
+            tuple(nest.steps), tuple((o.value, o.kind) for o in nest.outputs), cpu,
         )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shape) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     def operands(self, nest: Nest) -> list[Size | tuple[int]]:
         """Sizes of the loops, the strides, and the address of each access."""
@@ -248,9 +253,10 @@ def _lanes(nest: Nest, cpu: Cpu) -> int:
 class _Writer:
     """Writes one nest."""
 
-    def __init__(self, nest: Nest, shape: _Shape, cpu: Cpu) -> None:
-        self.nest = nest
+    def __init__(self, shape: _Shape) -> None:
+        self.nest = shape.nest
         self.shape = shape
+        cpu = shape.cpu
         self.f = begin_kernel()
         self.maths = VectorMaths(
             self.f, shape.lanes, has_fma=cpu.has_fma, scales=cpu.vector_bytes == 64
