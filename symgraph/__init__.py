@@ -196,7 +196,7 @@ from .ops.transcendental import (
     tan,
     tanh,
 )
-from .scan.build import foldl, foldr, map, reduce, scan, until
+from .scan.build import foldl, foldr, last_value, map, reduce, scan, until
 from .scan.derivatives import hessian, jacobian
 from .viz.text import dprint, listing
 
@@ -305,6 +305,7 @@ __all__ = [
     "isnan",
     "jacobian",
     "jvp",
+    "last_value",
     "leaky_relu",
     "left_shift",
     "less",

@@ -35,7 +35,7 @@ class Recurrent(Module):
     Called as ``y = layer(x)``, ``layer(x, mask=m, state=s)``, ``y, s = layer(x,
     return_state=True)``: ``x`` is [time, batch, features], ``y`` [time, batch, units] in input
     order for both directions. ``state`` replaces the cell's initial state; the state returned is
-    that of the last step taken (for a reverse layer, of the first time).
+    that of the last step taken (for a reverse layer, of the first time), the initial one of none.
 
     A masked step carries the state through, and its output is that of the step taken before it
     (before any, the initial state, or zeros where the output is no part of the state). So a padded
@@ -112,7 +112,10 @@ class Recurrent(Module):
         )
         results = _as_list(results)
         y = results[place]
-        last = _like(initial, [r[-1] for r in results[: len(states)]]) if wants_state else None
+        last = None
+        if wants_state:
+            pairs = zip(results[: len(states)], states, strict=True)
+            last = _like(initial, [sg.last_value(trace, state) for trace, state in pairs])
         return (y[::-1] if self.reverse else y), last
 
     def _step(self, x_t: sg.Variable, state: State, n_states: int) -> list[sg.Variable]:

@@ -14,7 +14,7 @@ from ..core.dims import Size, known_different
 from ..core.errors import ScanError, explain
 from ..core.graph import Graph
 from ..core.tracing import within_loop
-from ..core.variable import INPUT, SharedVariable, Variable, make_constant, make_input
+from ..core.variable import INPUT, ITEM, SharedVariable, Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.create import arange
 from ..ops.promotion import as_variable, cast_to, is_weak
@@ -36,7 +36,7 @@ from .close import close_body, find_outer
 from .op import SCAN, Layout, Loop, make_scan
 from .sizes import of_length, scalar_for
 
-__all__ = ["Until", "foldl", "foldr", "map", "reduce", "scan", "until"]
+__all__ = ["Until", "foldl", "foldr", "last_value", "map", "reduce", "scan", "until"]
 
 
 class Until:
@@ -140,8 +140,8 @@ def reduce(
     infos = as_list(initial)
     results = scan(step, sequences, infos, non_sequences, **options)
     if isinstance(results, list):
-        return [_last(trace, info) for trace, info in zip(results, infos, strict=True)]
-    return _last(results, infos[0] if infos else None)
+        return [last_value(trace, info) for trace, info in zip(results, infos, strict=True)]
+    return last_value(results, infos[0] if infos else None)
 
 
 foldl = reduce
@@ -154,14 +154,17 @@ def foldr(
     return reduce(step, sequences, initial, non_sequences, go_backwards=True, **options)
 
 
-def _last(trace: Variable, info: Any) -> Variable:
-    """The last value of an output: the initial one, where it has one, if there were no steps."""
-    initial = parse_state(0, info).initial
-    if initial is None:
+def last_value(trace: Variable, initial: Any) -> Variable:
+    """The last value of an output of `scan`: the initial one, if there were no steps.
+
+    ``initial`` is the output's entry of outputs_info. ``trace[-1]`` is an error without a step.
+    """
+    rows = parse_state(0, initial).initial
+    if rows is None:
         return trace[-1]
-    if trace.op is SLICE:  # of the loop's buffer, which begins with the initial rows
-        return trace.inputs[0][-1]
-    first = broadcast_to(cast_to(initial[-1:], trace.dtype), (1, *shape_of(trace)[1:]))
+    if trace.op is SLICE and trace.inputs[0].op is ITEM:
+        return trace.inputs[0][-1]  # of the loop's buffer, which begins with the initial rows
+    first = broadcast_to(cast_to(rows[-1:], trace.dtype), (1, *shape_of(trace)[1:]))
     return concatenate([first, trace], axis=0)[-1]
 
 

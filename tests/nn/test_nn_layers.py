@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -346,3 +347,52 @@ def test_a_window_has_one_size_for_each_axis(size):
     ):
         with pytest.raises(sg.SymgraphValueError, match=r"test_nn_layers\.py:"):
             make()
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Dense(6, 4, sg.tanh, rng=0), ("B", 6)),
+        (nn.Embedding(7, 4, rng=0), ("T", "B")),
+        (nn.LayerNorm(6), ("T", "B", 6)),
+        (nn.BatchNorm(6), ("B", 6)),
+        (nn.Conv1D(2, 3, 3, rng=0), ("B", 8, 2)),
+        (nn.Conv2D(2, 3, 3, rng=0), ("B", 8, 8, 2)),
+        (nn.MaxPool1D(2), ("B", 8, 2)),
+        (nn.MaxPool2D(2), ("B", 8, 8, 2)),
+        (nn.Sequential(nn.Dense(6, 4, rng=0), nn.Dropout(0.5, rng=1)), ("B", 6)),
+    ],
+    ids=repr,
+)
+def test_a_batch_of_no_rows(layer, shape, backend):
+    x = sg.tensor("x", shape, "int64" if isinstance(layer, nn.Embedding) else "float32")
+    y = layer(x)
+    wanted = [*layer.params, *([x] if x.dtype.kind == "f" else [])]
+    f = sg.compile([x], [y, *sg.grad(y.sum(), wanted)], backend=backend)
+    for rows in (0, 2):
+        sizes = [size if isinstance(size, int) else rows for size in shape]
+        result, *gradients = f(np.ones(sizes, x.dtype))
+        assert result.shape == tuple(n if isinstance(n, int) else rows for n in y.type.shape)
+        values = [*(p.get_value() for p in layer.params), np.ones(sizes)]
+        assert [g.shape for g in gradients] == [v.shape for v in values[: len(wanted)]]
+        assert all(np.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_losses_over_nothing_are_means_over_nothing(backend):
+    """No number, as NumPy and PyTorch have it, and a gradient of no elements."""
+    logits, labels = sg.tensor("logits", ("B", 5)), sg.tensor("labels", ("B",), "int64")
+    target = sg.tensor("target", ("B", 5))
+    for loss, other in [
+        (nn.cross_entropy(logits, labels), labels),
+        (nn.squared_error(logits, target), target),
+        (nn.binary_cross_entropy(logits, target), target),
+    ]:
+        f = sg.compile([logits, other], [loss, sg.grad(loss, logits)], backend=backend)
+        empty = np.zeros((0, 5)[: other.ndim], other.dtype)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value, gradient = f(np.zeros((0, 5), "float32"), empty)
+        assert np.isnan(value)
+        assert gradient.shape == (0, 5)

@@ -309,3 +309,50 @@ def test_mask_and_sequence_of_different_length_at_the_call():
     f = sg.compile([x, mask], layer(x, mask=mask))
     with pytest.raises(sg.SymgraphError):
         f(X, MASK[:, :3])
+
+
+def parts_of(state):
+    """The variables of a state, or of a pair of states."""
+    return [v for s in state for v in parts_of(s)] if isinstance(state, tuple) else [state]
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("name", [*MAKERS, "reversed", "bidirectional"])
+def test_no_steps_and_no_rows(name, is_masked, backend):
+    """Without a step the state is the initial one, and its gradient goes there."""
+    make = MAKERS.get(name) or MAKERS["LSTM"]
+    layer = make(reverse=True) if name == "reversed" else make()
+    if name == "bidirectional":
+        layer = nn.Bidirectional(layer, MAKERS["GRU"]())
+    x, mask = sg.tensor("x", ("T", "B", N_IN), "float64"), sg.tensor("mask", ("T", "B"), "bool")
+    model = layer(x, return_state=True)[1]
+    given = [sg.tensor(f"s{i}", v.type.shape, "float64") for i, v in enumerate(parts_of(model))]
+    rest = iter(given)
+    state = tuple_like(model, rest)
+    y, last = layer(x, mask=mask if is_masked else None, state=state, return_state=True)
+    ends = parts_of(last)
+    cost = y.sum() + sum((v.sum() for v in ends), sg.constant(0.0, "float64"))
+    inputs = [x, *([mask] if is_masked else []), *given]
+    wanted = [x, *given, *layer.params]
+    f = sg.compile(inputs, [y, *ends, *sg.grad(cost, wanted)], backend=backend)
+    for time, batch in [(0, 2), (3, 0), (0, 0), (3, 2)]:
+        shapes = [(batch, *v.type.shape[1:]) for v in given]
+        states = [RNG.normal(size=shape) for shape in shapes]
+        masks = [np.ones((time, batch), bool)] if is_masked else []
+        outputs = f(RNG.normal(size=(time, batch, N_IN)), *masks, *states)
+        values, gradients = outputs[1 : 1 + len(given)], outputs[1 + len(given) :]
+        assert outputs[0].shape == (time, batch, y.type.shape[2])
+        assert [v.shape for v in values] == shapes
+        expected = [(time, batch, N_IN), *shapes, *(p.get_value().shape for p in layer.params)]
+        assert [g.shape for g in gradients] == expected
+        assert all(np.isfinite(g).all() for g in gradients)
+        if time == 0:
+            np.testing.assert_array_equal(np.concatenate(values, None), np.concatenate(states, None))
+            assert all((g == 1).all() for g in gradients[1 : 1 + len(given)])
+            assert all((g == 0).all() for g in gradients[1 + len(given) :])
+
+
+def tuple_like(model, parts):
+    """The parts in the form of the model."""
+    return tuple(tuple_like(m, parts) for m in model) if isinstance(model, tuple) else next(parts)

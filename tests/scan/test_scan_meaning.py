@@ -506,3 +506,22 @@ def test_keys_as_a_sequence() -> None:
     looped = sg.scan(lambda key: sg.random.normal(key, (2,)), keys)
     one_by_one = sg.stack([sg.random.normal(keys[t], (2,)) for t in range(4)])
     np.testing.assert_array_equal(*sg.compile([], [looped, one_by_one], backend="numpy")())
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_the_last_value_of_an_output(backend: str) -> None:
+    x, c = vector(), sg.scalar("c", "float64")
+    taps = {"initial": sg.stack([c, 2 * c]), "taps": [-2, -1]}
+    sums, fibonacci, squares = sg.scan(
+        lambda a, s, two, one: [s + a, two + one, a * a], x, [c, taps, None]
+    )
+    lasts = [sg.last_value(sums, c), sg.last_value(fibonacci, taps)]
+    part = sg.last_value(sums[:2], c)
+    f = sg.compile([x, c], [*lasts, part, *sg.grad(sum(lasts), [x, c])], backend=backend)
+    by_rows = f(np.array([1.0, 2.0, 4.0]), 0.5)
+    for found, expected in zip(by_rows, [7.5, 4.0, 3.5, [1, 1, 1], 1 + 8], strict=True):
+        np.testing.assert_allclose(found, expected)
+    by_none = f(np.zeros(0), 0.5)
+    for found, expected in zip(by_none, [0.5, 1.0, 0.5, [], 1 + 2], strict=True):
+        np.testing.assert_allclose(found, expected)
+    assert sg.last_value(squares, None) is squares[-1]
