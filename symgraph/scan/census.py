@@ -3,8 +3,9 @@
 Merging loops hides repetition (the nodes stay as many, the bodies in them grow), so bodies are what
 counts. Two loops repeat each other when they have one body and their corresponding parameters
 derive from the same shared variables, at other values: what a look-ahead by substitution does to
-every loop of a model. Layers with parameters of their own are no repeats, nor is one layer applied
-to two inputs.
+every loop of a model. So do two that differ by what they read alone, where that is one computation
+on the same data, at other values. Layers with parameters of their own are no repeats, nor is one
+layer applied to two inputs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from ..core.graph import Graph
 from ..core.provenance import Line, lines_of
+from ..core.types import is_float
 from ..core.variable import SharedVariable, Variable, ancestors
 from .op import Loop, is_scan
 
@@ -99,7 +101,7 @@ def _repeats(a: Variable, b: Variable) -> bool:
         if not _derive_from_one(x, y):
             return False
         different = True
-    return different
+    return different or _is_one_computation(a, b)
 
 
 def _derive_from_one(x: Variable, y: Variable) -> bool:
@@ -119,6 +121,33 @@ def _derive_from_one(x: Variable, y: Variable) -> bool:
         elif not (_stand_ins(x) & _stand_ins(y)):
             return False
     return not pairs
+
+
+def _is_one_computation(a: Variable, b: Variable) -> bool:
+    """Whether both are made in one way from the same leaves, but for values of parameters."""
+    pairs, seen = [(a, b)], {(a, b)}
+    different = False
+    while pairs and len(seen) < _MAX_PAIRS:
+        x, y = pairs.pop()
+        if x.op is y.op and x.params == y.params and x.inputs:
+            for pair in zip(x.inputs, y.inputs, strict=True):
+                if pair[0] is not pair[1] and pair not in seen:
+                    seen.add(pair)
+                    pairs.append(pair)
+        elif _values_of(x) & _values_of(y):
+            different = True
+        else:
+            return False
+    return different and not pairs
+
+
+# Beyond so many pairs two computations are taken to be different.
+_MAX_PAIRS = 2000
+
+
+def _values_of(x: Variable) -> set[Variable]:
+    """The float shared variables of which ``x`` is another value, element by element."""
+    return {v for v in _elementwise_sources(x) if v.type is x.type and is_float(v.dtype)}
 
 
 def _parameters_of(x: Variable) -> set[Variable]:

@@ -186,3 +186,65 @@ def test_nested_loops_count() -> None:
     y = sg.scan(lambda rows: sg.scan(lambda row: sg.tanh(row), rows), x)
     report = sg.compile([x], y, backend="numpy").report
     assert (report.loops_built, report.bodies_built) == (2, 2)
+
+
+# --- loops that differ by what they read alone -----------------------------------------------------
+
+
+class Leaky:
+    """A layer whose parameters all stand before the loop."""
+
+    def __init__(self, n_in: int) -> None:
+        self.params = [weight(n_in, UNITS), weight(UNITS)]
+
+    def __call__(self, x: sg.Variable, values: Any = None, **options: Any) -> sg.Variable:
+        w, b = values or self.params
+        step = lambda a, h: sg.tanh(a + 0.5 * h)  # noqa: E731
+        return sg.scan(step, x @ w + b, sg.zeros((x.shape[1], UNITS)), **options)
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_repeats_by_way_of_sequences(n_layers: int) -> None:
+    model = Model(Leaky, n_layers)
+    cost = model.loss()
+    plain = train(cost, model.params, sg.grad(cost, model.params))
+    assert (plain.report.bodies, plain.report.repeated_bodies) == (4 * n_layers, ())
+    ahead = {p: p + 0.9 * v for p, v in zip(model.params, velocities(model.params), strict=True)}
+    moved = sg.substitute(cost, ahead)
+    naive = train(cost, model.params, sg.grad(moved, model.params))
+    assert (naive.report.bodies, excess(naive)) == (6 * n_layers, 2 * n_layers)
+    by_call = model.loss(list(ahead.values()))
+    assert excess(train(cost, model.params, sg.grad(by_call, model.params))) == 2 * n_layers
+
+
+def test_an_initial_state_at_another_value() -> None:
+    first, velocity = weight(1, UNITS), weight(1, UNITS)
+    x = sg.tensor("x", ("T", 1, UNITS))
+    ends = [sg.scan(lambda a, h: sg.tanh(a + h), x, h)[-1] for h in (first, first + velocity)]
+    assert excess(sg.compile([x], ends, backend="numpy")) == 1
+
+
+def test_what_reads_something_else_is_no_repeat() -> None:
+    other, layer = sg.tensor("other", ("T", "B", 3)), Leaky(3)
+    second = Leaky(UNITS)
+    y = layer(X)
+    f = sg.compile([X, other], [y, layer(other)], backend="numpy")
+    assert f.report.repeated_bodies == ()
+    outputs = [
+        [y, Leaky(3)(X), second(y)],  # parameters of their own
+        [second(y), second(second(y))],  # one layer upon itself
+        [y, layer(X[::-1])[::-1], layer(X, go_backwards=True)],  # both directions
+        [y, layer(X[1:]), layer(2 * X)],  # another part, another scale
+    ]
+    for expressions in outputs:
+        assert sg.compile([X], expressions, backend="numpy").report.repeated_bodies == ()
+
+
+def test_other_draws_and_other_rows_of_shared_data_are_no_repeats() -> None:
+    layer, stream = Leaky(3), sg.random.Stream(0)
+    noisy = [layer(X + stream.normal((3,))) for _ in range(2)]
+    masked = [layer(X * stream.bernoulli((3,)).astype("float32")) for _ in range(2)]
+    assert sg.compile([X], noisy + masked, backend="numpy").report.repeated_bodies == ()
+    data = sg.shared(np.zeros((4, 6, 3), "float32"))
+    parts = [layer(data), layer(data[::-1]), layer(data[:2]), layer(data[2:])]
+    assert sg.compile([], parts, backend="numpy").report.repeated_bodies == ()
