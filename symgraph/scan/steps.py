@@ -1,4 +1,4 @@
-"""Which inputs of a loop have a gradient of zero, because its body is piecewise constant in them."""
+"""Which inputs of a loop have a gradient of zero, as its body is piecewise constant in them."""
 
 from __future__ import annotations
 

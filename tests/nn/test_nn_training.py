@@ -228,7 +228,8 @@ def test_a_loss_that_is_no_number_ends_the_training():
 
 
 def state_of(problem):
-    return {**problem.values(), **{i: v.get_value().tolist() for i, v in enumerate(problem.updates)}}
+    """All values of the module and of the optimiser."""
+    return problem.values(), [v.get_value().tolist() for v in problem.updates]
 
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])

@@ -188,7 +188,7 @@ def test_nested_loops_count() -> None:
     assert (report.loops_built, report.bodies_built) == (2, 2)
 
 
-# --- loops that differ by what they read alone -----------------------------------------------------
+# --- loops that differ by what they read alone --------------------------------------------------
 
 
 class Leaky:

@@ -146,6 +146,7 @@ def _groups(
 
 # --- from a nest to a kernel --------------------------------------------------------------------
 
+
 def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]]]:
     """The kernel of a (collapsed) nest, and its operands: sizes, or slots as 1-tuples."""
     shape = _Shape(nest, cpu)
