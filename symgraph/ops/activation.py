@@ -31,7 +31,7 @@ __all__ = [
 
 SIGMOID = elementwise(
     "sigmoid",
-    lambda m, x: m.divide(1.0, m.add(m.exp(m.negative(x)), 1.0)),
+    lambda m, x: m.sigmoid(x),
     [lambda ct, z, x: scale(ct, multiply(z, subtract(1.0, z)))],
     operands="float",
 )

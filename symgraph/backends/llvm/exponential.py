@@ -26,6 +26,7 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "sigmoid",
     "sinh",
     "tanh",
 ]
@@ -100,9 +101,21 @@ def _reduce(m: VectorMaths, x: Value) -> tuple[Value, Value]:
     return k, m.fma(k, -low, m.fma(k, -high, x))
 
 
+def _whole_power(m: VectorMaths, x: Value, factor: float, offset: int = 0) -> tuple[Value, Value]:
+    """k, factor · x rounded, and 2^(k + offset), which must be neither subnormal nor infinite."""
+    integer, bits, bias = (I32, 23, 127) if x.dtype == F32 else (I64, 52, 1023)
+    # Beside a number this large nothing is left behind the point, and k stands in the last bits,
+    # with the exponent's bias: shifted into the exponent's place they are the power.
+    large = 1.5 * 2.0**bits + bias + offset
+    total = m.fma(x, factor, large)
+    power = m.binary("shl", m.reinterpret(total, integer), bits)
+    return m.subtract(total, large), m.reinterpret(power, x.dtype)
+
+
 def _exp_minus_one(m: VectorMaths, r: Value) -> Value:
     """``exp(r) − 1`` for a reduced argument."""
-    return m.fma(m.multiply(r, r), m.polynomial(r, _EXP[r.dtype]), r)
+    square = m.multiply(r, r)
+    return m.fma(square, m.polynomial(r, _EXP[r.dtype], square), r)
 
 
 def exp(m: VectorMaths, x: Value) -> Value:
@@ -134,16 +147,26 @@ def expm1(m: VectorMaths, x: Value) -> Value:
 
 
 def tanh(m: VectorMaths, x: Value) -> Value:
-    """The hyperbolic tangent: with t = exp(2|x|) − 1, t / (t + 2) or 1 − 2 / (t + 2)."""
+    """The hyperbolic tangent: t / (t + 2) with t = exp(2|x|) − 1."""
     limit = 10.0 if x.dtype == F32 else 20.0
     size = m.absolute(x)
     bounded = m.select(m.gt(size, limit), m.constant(limit, x.dtype), size)
-    k, r = _reduce(m, m.multiply(bounded, 2.0))
-    power = scale_by_power(m, m.constant(1.0, x.dtype), k)
-    more = m.fma(power, _exp_minus_one(m, r), m.subtract(power, 1.0))
-    large = m.gt(size, 0.6)
-    ratio = m.divide(m.select(large, m.constant(-2.0, x.dtype), more), m.add(more, 2.0))
-    return m.copysign(m.select(large, m.add(ratio, 1.0), ratio), x)
+    k, power = _whole_power(m, bounded, 2.0 * _LOG2_E)
+    r = m.fma(k, -_LN2, m.add(bounded, bounded))
+    t = m.fma(power, _exp_minus_one(m, r), m.subtract(power, 1.0))
+    return m.copysign(m.divide(t, m.add(t, 2.0)), x)
+
+
+def sigmoid(m: VectorMaths, x: Value) -> Value:
+    """``1 / (1 + exp(−x))``, both parts of the fraction times a power of 2 against overflow."""
+    low, high, offset = (-106.0, 65.0, -32) if x.dtype == F32 else (-750.0, 500.0, -256)
+    bounded = _clamp(m, x, low, high)
+    k, power = _whole_power(m, bounded, -_LOG2_E, offset)
+    ln2_high, ln2_low = _LN2_PARTS[x.dtype]
+    r = m.fma(k, -ln2_low, m.fma(k, -ln2_high, m.negative(bounded)))
+    part = m.fma(power, _exp_minus_one(m, r), power)
+    scale = 2.0**offset
+    return m.divide(scale, m.add(part, scale))
 
 
 def sinh(m: VectorMaths, x: Value) -> Value:

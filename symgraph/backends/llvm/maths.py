@@ -68,12 +68,25 @@ class VectorMaths:
         x, y, z = (v if isinstance(v, Value) else self.constant(v, like.dtype) for v in (x, y, z))
         return self.intrinsic("fma" if self.has_fma else "fmuladd", x, y, z)
 
-    def polynomial(self, x: Value, coefficients: tuple[float, ...]) -> Value:
-        """The polynomial with these coefficients, lowest power first."""
-        *rest, total = coefficients
-        for coefficient in reversed(rest):
-            total = self.fma(total, x, coefficient)
-        return total  # type: ignore[return-value]
+    def polynomial(
+        self, x: Value, coefficients: tuple[float, ...], square: Value | None = None
+    ) -> Value:
+        """The polynomial with these coefficients, lowest power first; ``square`` is x², if at hand.
+
+        Neighbours are taken in pairs and the pairs by powers of x²: half as many steps in a row.
+        """
+        pairs = [
+            self.fma(odd, x, even)
+            for even, odd in zip(coefficients[::2], coefficients[1::2], strict=False)
+        ]
+        if len(coefficients) % 2:
+            pairs.append(self.constant(coefficients[-1], x.dtype))
+        *rest, total = pairs
+        if rest and square is None:
+            square = self.multiply(x, x)
+        for pair in reversed(rest):
+            total = self.fma(total, square, pair)
+        return total
 
     def compare(self, for_floats: str, signed: str, unsigned: str, x: Any, y: Any) -> Value:
         """A comparison, as bools."""
@@ -349,6 +362,9 @@ class VectorMaths:
 
     def tanh(self, x: Value) -> Value:
         return exponential.tanh(self, x)
+
+    def sigmoid(self, x: Value) -> Value:
+        return exponential.sigmoid(self, x)
 
     def expm1(self, x: Value) -> Value:
         return self.shared("expm1", exponential.expm1, x)

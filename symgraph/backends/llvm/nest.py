@@ -156,13 +156,25 @@ def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]]]:
 # A text of some ten thousand letters is written in a fraction of a millisecond.
 @lru_cache(maxsize=256)
 def _kernel_of(shape: _Shape) -> Kernel:
-    return _Writer(shape).write()
+    """The kernel; of two vectors at a time where much is computed of few numbers."""
+    kernel = _Writer(shape).write()
+    n_lines = kernel.text.count("\n")
+    if shape.can_double and n_lines > max(_WINDOW, _CHAIN * len(shape.moves)):
+        return _Writer(_Shape(shape.nest, shape.cpu, n_vectors=2)).write()
+    return kernel
+
+
+# CPUs look some sixty vector instructions ahead. What is computed of few numbers is a chain in
+# which each result waits for the one before; where it is longer than that, another vector's chain
+# has to stand beside it. Of many numbers there are many chains, and more code gains nothing.
+_WINDOW = 64
+_CHAIN = 24
 
 
 class _Shape:
     """What a nest's text depends on: equal for nests that have one text."""
 
-    def __init__(self, nest: Nest, cpu: Cpu) -> None:
+    def __init__(self, nest: Nest, cpu: Cpu, n_vectors: int = 1) -> None:
         self.nest, self.cpu = nest, cpu
         n = self.n = len(nest.space)
         self.reduced = nest.reduced
@@ -174,12 +186,17 @@ class _Shape:
         accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
         self.moves = [_moves(a.strides) for a in accesses]
         self.dtypes = [a.dtype for a in accesses]
-        self.lanes = _lanes(nest, cpu) if n else 1
+        self.lanes = n_vectors * _lanes(nest, cpu) if n else 1
         size = nest.space[-1] if n else 1
         if _is_wide(nest, size):
             # Columns of a matrix: several lines of memory at a time.
             self.lanes *= 4
         self.exact = isinstance(size, int) and size % self.lanes == 0
+        self.can_double = (
+            self.lanes > 1
+            and not any(moves[-1] == "s" for moves in self.moves)
+            and (not isinstance(size, int) or size % (2 * self.lanes) == 0)
+        )
         self.is_long = _is_long(nest)
         # Strides that are one size are one operand.
         self.stride_numbers: dict[Size, int] = {}
