@@ -1,0 +1,61 @@
+"""Kernels that compute much of few numbers, two vectors at a time, at all sizes."""
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.backends.llvm import nest
+from symgraph.backends.llvm.cpu import host
+from symgraph.backends.llvm.emit import type_text
+
+
+def chain(x):
+    a = sg.tanh(x * 1.5 + 0.1)
+    return sg.sigmoid(sg.exp(-a * sg.tanh(x)) - x) * sg.tanh(a - x)
+
+
+def kernels_of(monkeypatch, build):
+    """The texts of the loop nests that building something takes."""
+    texts = []
+    write = nest._Writer.write
+
+    def watch(self):
+        kernel = write(self)
+        texts.append(kernel.text)
+        return kernel
+
+    monkeypatch.setattr(nest._Writer, "write", watch)
+    monkeypatch.setattr(nest, "_kernels", {})
+    build()
+    return texts
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_columns", [None, 64, 24])
+def test_results_at_all_sizes(n_columns, dtype):
+    x = sg.matrix("x", dtype) if n_columns is None else sg.tensor("x", ("N", n_columns), dtype)
+    y = chain(x)
+    outputs = [y, y.sum(), y.max(axis=1), y.sum(axis=0), sg.grad(y.sum(), x)]
+    found, wanted = (sg.compile([x], outputs, backend=b) for b in ("native", "numpy"))
+    random, tolerance = np.random.default_rng(0), 2e-5 if dtype == "float32" else 1e-12
+    sizes = (1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)
+    shapes = [(3, n) for n in sizes] if n_columns is None else [(n, n_columns) for n in (1, 2, 5)]
+    for shape in shapes:
+        array = random.normal(size=shape).astype(dtype)
+        for a, b in zip(found(array), wanted(array), strict=True):
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_only_long_chains_take_two_vectors(monkeypatch):
+    x, *others = (sg.tensor(name, ("N",)) for name in "abcdefghi")
+    lanes = host().lanes(np.dtype("float32"))
+    one, two = (f"call {type_text(np.dtype('float32'), n)}" for n in (lanes, 2 * lanes))
+    long = kernels_of(monkeypatch, lambda: sg.compile([x], chain(x)))
+    assert two in long[-1]
+    assert one not in long[-1]
+    short = kernels_of(monkeypatch, lambda: sg.compile([x], sg.tanh(x)))
+    assert not any(two in text for text in short)
+    gates = [sg.tanh(v * w) for v, w in zip(others[::2], others[1::2], strict=True)]
+    many = kernels_of(monkeypatch, lambda: sg.compile([x, *others], sum(gates, start=x)))
+    assert max(text.count("\n") for text in many) > nest._WINDOW
+    assert not any(two in text for text in many)
