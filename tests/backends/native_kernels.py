@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from symgraph.backends.llvm.abi import begin_kernel, end_kernel, number, pointer
-from symgraph.backends.llvm.cpu import host
+from symgraph.backends.llvm.cpu import Cpu, host
 from symgraph.backends.llvm.engine import Kernel, Loaded, engine
 from symgraph.backends.llvm.maths import VectorMaths
 
 
-def write(formula: Callable[..., Any], dtypes: list[np.dtype]) -> tuple[Kernel, np.dtype]:
+def write(
+    formula: Callable[..., Any], dtypes: list[np.dtype], cpu: Cpu | None = None
+) -> tuple[Kernel, np.dtype]:
     """The kernel ``out[i] = formula(a[i], b[i], …)``, and the dtype of its result."""
-    cpu = host()
+    cpu = cpu or host()
     lanes = max(1, cpu.vector_bytes // max(4, *(d.itemsize for d in dtypes)))
     f = begin_kernel()
     arrays = [pointer(f, i) for i in range(len(dtypes) + 1)]
@@ -43,10 +45,12 @@ def call(kernel: Kernel, loaded: Loaded, *arguments: Any) -> int:
     return kind(loaded.addresses[kernel.name])(None, operands.ctypes.data)
 
 
-def compiled(formula: Callable[..., Any], *dtypes: Any) -> Callable[..., np.ndarray]:
-    """The formula as a function of arrays."""
+def compiled(
+    formula: Callable[..., Any], *dtypes: Any, cpu: Cpu | None = None
+) -> Callable[..., np.ndarray]:
+    """The formula as a function of arrays, written for this CPU or one that can do less."""
     kinds = [np.dtype(d) for d in dtypes]
-    kernel, result_dtype = write(formula, kinds)
+    kernel, result_dtype = write(formula, kinds, cpu)
     loaded = engine().load([kernel])
 
     def run(*arrays: Any) -> np.ndarray:

@@ -1,10 +1,14 @@
 """The vector mathematics against mpmath, in units of the last place, and NumPy at the edges."""
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
 from native_kernels import compiled
 from scipy import special
+
+from symgraph.backends.llvm.cpu import host
 
 # The worst error allowed, in ULP: float32, float64.
 UNARY = {
@@ -65,6 +69,15 @@ def test_errors_stay_within_their_units(name, dtype):
             for f, w, s in zip(found, wanted, spacing, strict=True)
         ]
     assert max(errors) <= UNARY[name][dtype == "float64"], x[int(np.argmax(errors))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_erfc_needs_no_fused_multiply_add(dtype):
+    x = np.random.default_rng(0).uniform(0.5, 8, 200).astype(dtype)
+    plain = replace(host(), has_fma=False)
+    found = compiled(lambda m, v: m.erfc(v), dtype, cpu=plain)(x)
+    wanted = np.array([float(w) for w in exact("erfc", x)])
+    np.testing.assert_allclose(found, wanted, rtol=5 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -188,12 +188,14 @@ class _Shape:
         self.dtypes = [a.dtype for a in accesses]
         self.lanes = n_vectors * _lanes(nest, cpu) if n else 1
         size = nest.space[-1] if n else 1
-        if _is_wide(nest, size):
+        is_wide = _is_wide(nest, size)
+        if is_wide:
             # Columns of a matrix: several lines of memory at a time.
             self.lanes *= 4
         self.exact = isinstance(size, int) and size % self.lanes == 0
         self.can_double = (
             self.lanes > 1
+            and not is_wide
             and not any(moves[-1] == "s" for moves in self.moves)
             and (not isinstance(size, int) or size % (2 * self.lanes) == 0)
         )

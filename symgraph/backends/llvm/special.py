@@ -164,13 +164,25 @@ def _erf_near_zero(m: VectorMaths, x: Value) -> Value:
     return m.fma(x, m.polynomial(m.multiply(x, x), _ERF[x.dtype]), x)
 
 
+def _lost_by_square(m: VectorMaths, x: Value, square: Value) -> Value:
+    """What ``x * x`` is more than it was rounded to."""
+    if m.has_fma:
+        return m.fma(x, x, m.negative(square))
+    # By halves of the mantissa, whose products are exact.
+    integer, bits = (np.dtype("int32"), 12) if x.dtype == F32 else (np.dtype("int64"), 27)
+    high = m.reinterpret(m.bit_and(m.reinterpret(x, integer), -(1 << bits)), x.dtype)
+    low = m.subtract(x, high)
+    rest = m.subtract(m.multiply(high, high), square)
+    return m.add(m.add(rest, m.multiply(m.add(high, high), low)), m.multiply(low, low))
+
+
 def _erfc_far(m: VectorMaths, size: Value) -> Value:
     """erfc of numbers from 0.45 to where it vanishes."""
     limit = 11.0 if size.dtype == F32 else 28.0
     size = m.select(m.gt(size, limit), m.constant(limit, size.dtype), size)
     series = m.polynomial(m.divide(m.subtract(size, 3.0), m.add(size, 3.0)), _ERFC[size.dtype])
     square = m.multiply(size, size)
-    lost = m.fma(size, size, m.negative(square))
+    lost = _lost_by_square(m, size, square)
     # exp(−x²) with what the square lost, to first order.
     power = exponential.exp(m, m.negative(square))
     return m.divide(m.multiply(m.fma(m.negative(lost), power, power), series), m.add(size, 0.5))
