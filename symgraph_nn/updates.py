@@ -110,12 +110,10 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
                     line=user_line(),
                 )
             )
-        if value.ndim if isinstance(value, (np.ndarray, sg.Variable)) else 0:
+        axes = value.ndim if isinstance(value, (np.ndarray, sg.Variable)) else 0
+        if axes:
             raise ShapeError(
-                explain(
-                    f"{name}: a scalar is expected; found {value.ndim} axes",  # type: ignore[union-attr]
-                    line=user_line(),
-                )
+                explain(f"{name}: a scalar is expected; found {axes} axes", line=user_line())
             )
         if isinstance(value, sg.Variable):
             wide = value.astype("float64")

@@ -103,7 +103,7 @@ class NumpyLoop:
             )
             for tap in taps
         ]
-        return zip(*read) if read else itertools.repeat((), stop - start)  # noqa: B905
+        return zip(*read, strict=True) if read else itertools.repeat((), stop - start)
 
     def _with_rows(self, results: list[np.ndarray], n: int) -> list[np.ndarray]:
         """Copies of the results so far with room for ``n`` steps."""

@@ -78,4 +78,4 @@ def evaluate(variable: Variable, inputs: Mapping[Variable, Any] | None = None) -
     return _Evaluation(make_program(list(inputs), variable), with_names=True)(values)
 
 
-Variable.eval = evaluate  # type: ignore[attr-defined]
+Variable.eval = evaluate

@@ -145,8 +145,9 @@ def _load_program(
     n_inputs, n_outputs, n_updates = counts
     inputs, variables = variables[:n_inputs], variables[n_inputs:]
     outputs, variables = variables[:n_outputs], variables[n_outputs:]
-    updates = dict(zip(variables[:n_updates], variables[n_updates:], strict=True))
-    return Program(tuple(inputs), parameters, tuple(outputs), updates, container)  # type: ignore[arg-type]
+    pairs = zip(variables[:n_updates], variables[n_updates:], strict=True)
+    updates = {shared: new for shared, new in pairs if isinstance(shared, SharedVariable)}
+    return Program(tuple(inputs), parameters, tuple(outputs), updates, container)
 
 
 def make_program(inputs: Any, outputs: Any, updates: Any = None, givens: Any = None) -> Program:

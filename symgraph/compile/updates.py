@@ -74,12 +74,13 @@ def with_defaults(
     result = dict(updates)
     pending = [*outputs, *updates.values()]
     while pending:
-        found = [
-            v
+        found = {
+            v: update
             for v in ancestors(pending)
-            if isinstance(v, SharedVariable) and v.default_update is not None and v not in result
-        ]
-        pending = substituted([v.default_update for v in found], givens)  # type: ignore[misc]
+            if isinstance(v, SharedVariable) and v not in result
+            if (update := v.default_update) is not None
+        }
+        pending = substituted(list(found.values()), givens)
         result.update(zip(found, pending, strict=True))
     return result
 

@@ -161,7 +161,7 @@ def as_dtype(dtype: Any) -> np.dtype:
         found = None
     if found is not None and not found.isnative:
         found = found.newbyteorder("=")
-    if dtype is None or found not in _SUPPORTED:
+    if dtype is None or found is None or found not in _SUPPORTED:
         raise DtypeError(
             explain(
                 f"dtype {dtype!r} is not supported",
@@ -169,7 +169,7 @@ def as_dtype(dtype: Any) -> np.dtype:
                 remedy=f"Supported are {', '.join(str(d) for d in DTYPES)}.",
             )
         )
-    return found  # type: ignore[return-value]
+    return found
 
 
 _SUPPORTED = frozenset(DTYPES)

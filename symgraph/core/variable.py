@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +96,7 @@ class Variable:
         mT: Variable
         shape: tuple[Any, ...]
         size: Any
+        eval: Callable[..., Any]
 
         def _unary(self) -> Variable: ...
         def _binary(self, other: Any) -> Variable: ...
@@ -103,7 +104,6 @@ class Variable:
         def _tuple(self, *args: Any) -> tuple[Variable, ...]: ...
         def __len__(self) -> int: ...
         def __iter__(self) -> Iterator[Variable]: ...
-        def eval(self, values: Any = None) -> Any: ...
 
         __neg__ = __pos__ = __abs__ = __invert__ = copy = _unary
         __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = _binary

@@ -249,7 +249,8 @@ def _check_operands(x: Variable, filters: Variable, n: int, function: str) -> tu
 
 
 def _known_sizes(sizes: Sequence[Size], function: str) -> tuple[int, ...]:
-    if not all(isinstance(s, int) and s > 0 for s in sizes):
+    known = tuple(s for s in sizes if isinstance(s, int) and s > 0)
+    if len(known) != len(sizes):
         raise ShapeError(
             explain(
                 f"{function}: the sizes of windows are known numbers of at least 1; found "
@@ -257,7 +258,7 @@ def _known_sizes(sizes: Sequence[Size], function: str) -> tuple[int, ...]:
                 line=provenance.user_line(),
             )
         )
-    return tuple(sizes)  # type: ignore[arg-type]
+    return known
 
 
 def _check_groups(x: Variable, filters: Variable, groups: int, function: str) -> None:

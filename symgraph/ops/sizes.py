@@ -302,13 +302,14 @@ def unify_axis(
 ) -> list[Variable]:
     """The operands with one axis of each (None: it has none) known to be equally long."""
     result = list(operands)
-    held = [i for i, axis in enumerate(axes) if axis is not None]
-    if len({result[i].type.shape[axes[i]] for i in held}) <= 1:
+    held = {i: axis for i, axis in enumerate(axes) if axis is not None}
+    sizes = {i: result[i].type.shape[axis] for i, axis in held.items()}
+    if len(set(sizes.values())) <= 1:
         return result
-    first = min(held, key=lambda i: _rank(result[i].type.shape[axes[i]]))
-    for i in held:
+    first = min(held, key=lambda i: _rank(sizes[i]))
+    for i, axis in held.items():
         if i != first:
-            result[i] = check_size(result[i], axes[i], result[first], axes[first], context)  # type: ignore[arg-type]
+            result[i] = check_size(result[i], axis, result[first], held[first], context)
     return result
 
 

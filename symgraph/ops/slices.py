@@ -83,9 +83,9 @@ def _slice_shape(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variab
         if entry is None:
             shape.append(size)
         elif isinstance(entry, At):
-            if entry.index == SYMBOL:
+            if isinstance(entry.index, str):
                 next(rest)
-            elif isinstance(size, int) and not -size <= entry.index < size:  # type: ignore[operator]
+            elif isinstance(size, int) and not -size <= entry.index < size:
                 raise IndexRangeError(
                     explain(
                         f"index {entry.index} is outside axis {axis} of {provenance.describe(x)}",
@@ -93,11 +93,9 @@ def _slice_shape(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variab
                     )
                 )
         else:
-            start, stop = (
-                size_of(next(rest)) if edge == SYMBOL else edge
-                for edge in (entry.start, entry.stop)
-            )
-            shape.append(_length(size, start, stop, entry.step))  # type: ignore[arg-type]
+            start = size_of(next(rest)) if isinstance(entry.start, str) else entry.start
+            stop = size_of(next(rest)) if isinstance(entry.stop, str) else entry.stop
+            shape.append(_length(size, start, stop, entry.step))
     return shape
 
 

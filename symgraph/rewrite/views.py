@@ -6,6 +6,7 @@ These rules belong to `simplify`. They move or drop elements and compute nothing
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..core.dims import Size, product
@@ -214,7 +215,7 @@ def slice_of_concatenate(v: Variable) -> Variable | None:
         inside = _entry_within(entry, start, size, whole.type.shape[axis])
         if inside is not None:
             moved = (*entries[:axis], inside, *entries[axis + 1 :])
-            return if_typed(v, lambda: read_slice(part, moved, ()))  # noqa: B023 (called at once)
+            return if_typed(v, partial(read_slice, part, moved, ()))
         start += size
     return None
 

@@ -72,7 +72,7 @@ def _slices_rows(sliced: Variable) -> bool:
     return (
         isinstance(span, Span)
         and span.step in (1, -1)
-        and (span.start == SYMBOL or span.start >= 0)  # type: ignore[operator]
+        and (isinstance(span.start, str) or span.start >= 0)
         and all(entry is None for entry in others)
     )
 

@@ -140,8 +140,8 @@ class _GradientLoop:
         self._read_cotangents()
         pending = self._carry_pending(results[n_slices : n_slices + n_taps])
         totals = self._carry_totals(results[n_slices + n_taps :])
-        given = [k for k in range(n_slices) if results[k] is not None]
-        gradient_loop = self._make([results[k] for k in given])  # type: ignore[misc]
+        given = {k: ct for k, ct in enumerate(results[:n_slices]) if ct is not None}
+        gradient_loop = self._make(list(given.values()))
         traces = {
             k: item(gradient_loop, len(self.initials) + position)
             for position, k in enumerate(given)

@@ -119,10 +119,12 @@ def _normalised(train: Sequences, test: Sequences) -> tuple[Sequences, Sequences
     """Both with features of mean 0 and deviation 1 in the training set; padding stays 0."""
     frames = train.x[train.mask > 0]
     mean, deviation = frames.mean(axis=0), frames.std(axis=0)
-    return tuple(
-        data._replace(x=((data.x - mean) / deviation * data.mask[:, :, None]).astype("float32"))
-        for data in (train, test)
-    )  # type: ignore[return-value]
+
+    def normalised(data: Sequences) -> Sequences:
+        x = (data.x - mean) / deviation * data.mask[:, :, None]
+        return data._replace(x=x.astype("float32"))
+
+    return normalised(train), normalised(test)
 
 
 def _hold_out(data: Sequences, share: int, seed: int) -> tuple[Sequences, Sequences]:

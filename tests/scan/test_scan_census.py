@@ -35,8 +35,8 @@ class Tanh:
 
     def __call__(self, x: sg.Variable, values: Any = None, **options: Any) -> sg.Variable:
         w, u, b = values or self.params
-        step = lambda a, h: sg.tanh(a + h @ u)  # noqa: E731
-        return sg.scan(step, x @ w + b, sg.zeros((x.shape[1], UNITS)), **options)
+        zero = sg.zeros((x.shape[1], UNITS))
+        return sg.scan(lambda a, h: sg.tanh(a + h @ u), x @ w + b, zero, **options)
 
 
 class LSTM:
@@ -199,8 +199,8 @@ class Leaky:
 
     def __call__(self, x: sg.Variable, values: Any = None, **options: Any) -> sg.Variable:
         w, b = values or self.params
-        step = lambda a, h: sg.tanh(a + 0.5 * h)  # noqa: E731
-        return sg.scan(step, x @ w + b, sg.zeros((x.shape[1], UNITS)), **options)
+        zero = sg.zeros((x.shape[1], UNITS))
+        return sg.scan(lambda a, h: sg.tanh(a + 0.5 * h), x @ w + b, zero, **options)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])

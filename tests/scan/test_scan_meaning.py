@@ -471,7 +471,10 @@ def test_what_is_stopped_or_only_compared_is_disconnected() -> None:
 def test_a_stream_draws_afresh_at_each_step_and_each_call() -> None:
     def draws(**options: Any) -> sg.Variable:
         stream = sg.random.Stream(3)
-        step = lambda s: s * 0 + stream.normal((), dtype="float64")  # noqa: E731
+
+        def step(s: sg.Variable) -> sg.Variable:
+            return s * 0 + stream.normal((), dtype="float64")
+
         return sg.scan(step, (), sg.constant(0.0, "float64"), n_steps=5, **options)
 
     f = sg.compile([], draws(), backend="numpy")

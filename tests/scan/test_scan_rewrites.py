@@ -71,8 +71,7 @@ def test_equal_bodies_whatever_was_made_first(x: sg.Variable) -> None:
         shapes = {"w": (3, 4), "u": (4, 4), "b": (4,)}
         made = {name: sg.shared(np.ones(shapes[name])) for name in order}
         h = sg.zeros((x.shape[1], 4), "float64")
-        step = lambda row, h: sg.tanh(row @ made["w"] + h @ made["u"] + made["b"])  # noqa: E731
-        return sg.scan(step, x, h)
+        return sg.scan(lambda row, h: sg.tanh(row @ made["w"] + h @ made["u"] + made["b"]), x, h)
 
     outputs = [layer(order) for order in ("wub", "buw", "ubw")]
     assert len({Loop(v).body for v in ancestors(outputs) if is_scan(v)}) == 1

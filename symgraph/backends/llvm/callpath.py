@@ -342,7 +342,7 @@ class _MethodDef(ctypes.Structure):
 @lru_cache(maxsize=1)
 def _numpy_functions() -> tuple[int, int]:
     """The addresses of PyArray_New and PyArray_Return: entries 93 and 76 of NumPy's C table."""
-    capsule = np._core._multiarray_umath._ARRAY_API  # type: ignore[attr-defined]
+    capsule = sys.modules["numpy._core._multiarray_umath"]._ARRAY_API
     table = (ctypes.c_void_p * 94).from_address(capsule_pointer(capsule))
     return table[93] or 0, table[76] or 0
 

@@ -26,7 +26,7 @@ _TOGETHER = 4
 
 
 @cache
-def few_rows_kernel(dtype: np.dtype, lanes: int, has_fma: bool) -> Kernel:  # noqa: FBT001
+def few_rows_kernel(dtype: np.dtype, lanes: int, *, has_fma: bool) -> Kernel:
     """``c (+)= a · b`` for a right operand whose columns lie side by side."""
     f = Function(
         "void (i64 %m, i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %ka, i64 %rb, "
@@ -101,7 +101,7 @@ def _along_columns(f: Function, lanes: int, write: Callable[[str, str | None], N
 
 
 @cache
-def dot_products_kernel(dtype: np.dtype, lanes: int, has_fma: bool) -> Kernel:  # noqa: FBT001
+def dot_products_kernel(dtype: np.dtype, lanes: int, *, has_fma: bool) -> Kernel:
     """``c (+)= a · b`` for operands whose elements lie side by side along k."""
     f = Function(
         "void (i64 %m, i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %cb, i64 %ldc, "

@@ -144,7 +144,7 @@ def _rows_of(f: Function, base: str, stride: str, rows: int, tile: Tile) -> list
 
 
 @cache
-def panel_kernel(tile: Tile, has_fma: bool) -> Kernel:  # noqa: FBT001
+def panel_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     """All rows of one panel: the blocks' arguments, after the number of rows."""
     f = Function(f"void (i64 %rows, {_BLOCK_ARGUMENTS})")
     narrow = f.emit(f"icmp sle i64 %columns, {tile.lanes}")
@@ -242,10 +242,10 @@ _PRODUCT = "i64 %m, i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %ka, i6
 
 
 @cache
-def _packed_core(tile: Tile, has_fma: bool) -> Kernel:  # noqa: FBT001
+def _packed_core(tile: Tile, *, has_fma: bool) -> Kernel:
     """A whole product with a packed operand: blocks of rows outside, so that they stay in cache."""
     f = Function(f"void ({_PRODUCT})")
-    name = f.use(panel_kernel(tile, has_fma))
+    name = f.use(panel_kernel(tile, has_fma=has_fma))
     f.declare("llvm.smin.i64", "i64 (i64, i64)")
     size = f.emit(f"mul i64 %k, {tile.width}")
     blocks = f.begin_loop("%m", step=str(_ROW_BLOCK))
@@ -274,7 +274,7 @@ def packed_product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     Operands: a, packed b, c, M, N, K, row and k stride of a, row stride of c, whether to add.
     """
     f = begin_kernel()
-    core = f.use(_packed_core(tile, has_fma))
+    core = f.use(_packed_core(tile, has_fma=has_fma))
     a, b, c = (pointer(f, i) for i in range(3))
     m, n, k, ra, ka, ldc, adds = (number(f, i) for i in range(3, 10))
     adds = f.emit(f"icmp ne i64 {adds}, 0")
@@ -294,7 +294,7 @@ def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     column stride of b, row stride of c, whether to add.
     """
     f = begin_kernel()
-    core = f.use(_packed_core(tile, has_fma))
+    core = f.use(_packed_core(tile, has_fma=has_fma))
     pack = f.use(pack_panel_kernel(tile))
     f.declare("llvm.smin.i64", "i64 (i64, i64)")
     f.declare("llvm.smax.i64", "i64 (i64, i64)")
@@ -338,7 +338,7 @@ def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...], *, has_f
     dense = f.emit(f"icmp eq i64 {cb}, 1")
     f.branch(f.emit(f"and i1 {few}, {dense}"), "multiples", "transposed")
     f.start_block("multiples")
-    name = f.use(few_rows_kernel(tile.dtype, tile.lanes, has_fma))
+    name = f.use(few_rows_kernel(tile.dtype, tile.lanes, has_fma=has_fma))
     f.do(f"call void @{name}({head}, i64 {ka}, i64 {rb}, i64 {ldc}, i1 {adds})")
     end_kernel(f)
     f.start_block("transposed")
@@ -348,7 +348,7 @@ def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...], *, has_f
     few = f.emit(f"and i1 {few}, {dense}")
     f.branch(f.emit(f"and i1 {few}, {dense_left}"), "dots", "many")
     f.start_block("dots")
-    name = f.use(dot_products_kernel(tile.dtype, tile.lanes, has_fma))
+    name = f.use(dot_products_kernel(tile.dtype, tile.lanes, has_fma=has_fma))
     f.do(f"call void @{name}({head}, i64 {cb}, i64 {ldc}, i1 {adds})")
     end_kernel(f)
     f.start_block("many")

@@ -456,8 +456,9 @@ class _NestBuilder:
         for v in self.group.nodes:
             arguments = tuple(self._reference(x) for x in v.inputs)
             if v in self.members:
+                assert v.op.formula is not None
                 self.references[v] = ("step", len(steps))
-                steps.append(Step(v.op.formula, v.params, arguments))  # type: ignore[arg-type]
+                steps.append(Step(v.op.formula, v.params, arguments))
                 if self._escapes(v):
                     outputs.append(Output(self._target(v), self.references[v]))
             else:

@@ -164,7 +164,7 @@ def array_at(
     return np.ndarray(
         shape,
         dtype,
-        buffer=memory,  # type: ignore[arg-type]
+        buffer=memoryview(memory),
         offset=-low * dtype.itemsize,
         strides=[s * dtype.itemsize for s in strides],
     )

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from ...core.graph import Graph, replace
 from ...core.variable import Variable, node
-from ...ops.slices import SLICE, Span
+from ...ops.slices import SLICE, Entry, Span
 
 __all__ = ["sink_slices"]
 
@@ -111,6 +111,6 @@ def _sliced(v: Variable, part: Part) -> Variable:
     axis, start, stop = part
     if v.ndim < -axis or v.type.shape[axis] == 1:
         return v
-    entries = [None] * v.ndim
-    entries[axis] = Span(start, stop, 1)  # type: ignore[call-overload]
+    entries: list[Entry] = [None] * v.ndim
+    entries[axis] = Span(start, stop, 1)
     return node(SLICE, (v,), (tuple(entries),))

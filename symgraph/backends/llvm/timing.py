@@ -62,6 +62,7 @@ class Timing:
         finally:
             cycles, seconds = self._cycles() - first, time.perf_counter() - start
             self.profile.calls.append((start, seconds))
-            for row, (spent, runs) in zip(self.profile.rows, self._counters.tolist()):  # noqa: B905
+            counters = self._counters.tolist()
+            for row, (spent, runs) in zip(self.profile.rows, counters, strict=False):
                 row.runs += runs
                 row.seconds += spent * seconds / max(cycles, 1)
