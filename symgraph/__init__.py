@@ -112,6 +112,7 @@ from .ops.elementwise import (
 )
 from .ops.gradient import clip_gradient, stop_gradient
 from .ops.index import flatnonzero, nonzero, take, take_along_axis
+from .ops.join import concatenate, hstack, split, stack, vstack
 from .ops.linalg import (
     diag,
     diagonal,
@@ -140,30 +141,21 @@ from .ops.reduce import (
     sum,
     var,
 )
+from .ops.repeat import flip, pad, repeat, roll, tile
 from .ops.rounding import ceil, floor, rint, round, trunc
 from .ops.shape import (
     atleast_1d,
     atleast_2d,
-    concatenate,
     expand_dims,
     flatten,
-    flip,
-    hstack,
     moveaxis,
-    pad,
     ravel,
-    repeat,
     reshape,
-    roll,
     shape,
     size,
-    split,
     squeeze,
-    stack,
     swapaxes,
-    tile,
     transpose,
-    vstack,
 )
 from .ops.softmax import log_softmax, logaddexp, logsumexp, softmax
 from .ops.sort import argsort, searchsorted, sort

@@ -37,13 +37,15 @@ from .ops.elementwise import (
     where,
 )
 from .ops.gradient import stop_gradient
+from .ops.join import concatenate, stack
 from .ops.promotion import cast_to
 from .ops.reduce import max as largest
 from .ops.reduce import mean, var
 from .ops.reduce import min as smallest
 from .ops.reduce import sum as total_of
+from .ops.repeat import flip
 from .ops.rounding import floor
-from .ops.shape import concatenate, expand_dims, flip, reshape, stack, transpose
+from .ops.shape import expand_dims, reshape, transpose
 from .ops.softmax import log_softmax, logsumexp, softmax
 from .ops.special_functions import erf
 from .ops.transcendental import (

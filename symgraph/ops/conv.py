@@ -25,8 +25,8 @@ from .create import ones_like
 from .elementwise import divide
 from .linalg import matmul
 from .promotion import as_variable, promote_arguments
+from .repeat import pad
 from .reshape import product_of, reshape
-from .shape import pad
 from .sizes import shape_of, shape_operands, unify_axis
 
 __all__ = ["OVERLAP_ADD", "WINDOWS", "average_pool", "conv1d", "conv2d", "max_pool", "windows"]

@@ -12,8 +12,10 @@ from ..core.types import TensorType, as_dtype
 from ..core.variable import Variable, make_constant, node
 from .broadcast import broadcast_to
 from .elementwise import multiply
+from .join import concatenate
 from .promotion import as_variable, cast_to
-from .shape import concatenate, flip, normalise_axis, ravel
+from .repeat import flip
+from .shape import normalise_axis, ravel
 from .sizes import shape_of
 from .slices import slice_axis
 

@@ -20,9 +20,10 @@ from .broadcast import rearrange
 from .create import iota
 from .elementwise import floor_divide, maximum, minimum, remainder
 from .gather import SCATTER_ADD, SCATTER_SET, flat_nonzero, gather, merge_axes, place_of, scatter
+from .join import stack
 from .promotion import as_variable, cast_to, is_weak
 from .reshape import fit, reshape
-from .shape import normalise_axis, ravel, stack
+from .shape import normalise_axis, ravel
 from .sizes import as_scalar, shape_of, size_of
 from .slices import SYMBOL, At, Entry, Span, add_slice, bound, read_slice, set_slice
 

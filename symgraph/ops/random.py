@@ -30,10 +30,11 @@ from .comparison import bitwise_and, equal, less, right_shift
 from .create import iota
 from .elementwise import add, multiply, negative, subtract, where
 from .index import get
+from .join import stack
 from .promotion import as_variable, cast_to, is_weak, to_float
 from .reduce import argmax
 from .reshape import product_of, reshape
-from .shape import normalise_axis, stack
+from .shape import normalise_axis
 from .sizes import shape_of, shape_operands
 from .special_functions import erfinv
 from .transcendental import log

@@ -12,7 +12,8 @@ from typing import Any
 from ..core.dims import Size, product
 from ..core.variable import Variable, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to, rearrange
-from ..ops.shape import CONCATENATE, RESHAPE
+from ..ops.join import CONCATENATE
+from ..ops.shape import RESHAPE
 from ..ops.slices import ADD_SLICE, SLICE, SYMBOL, At, Entry, Span, read_slice
 from .engine import RuleSet, rule
 from .pattern import find_sizes, if_typed, is_full_of, uniform

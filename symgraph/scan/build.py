@@ -17,8 +17,8 @@ from ..core.tracing import within_loop
 from ..core.variable import INPUT, ITEM, SharedVariable, Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.create import arange
+from ..ops.join import concatenate
 from ..ops.promotion import as_variable, cast_to, is_weak
-from ..ops.shape import concatenate
 from ..ops.sizes import check_size, preferred_size, shape_of
 from ..ops.slices import SLICE
 from .arguments import (

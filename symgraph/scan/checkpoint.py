@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from ..core.variable import Variable, item, make_constant, make_input
 from ..ops.elementwise import add, floor_divide, multiply, subtract
-from ..ops.shape import concatenate, reshape
+from ..ops.join import concatenate
+from ..ops.shape import reshape
 from ..ops.sizes import shape_of, size_of
 from ..ops.slices import slice_axis
 from .close import close_body

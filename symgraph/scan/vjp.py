@@ -27,7 +27,7 @@ from ..core.types import is_float
 from ..core.variable import Variable, item, make_constant, make_input, node
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add, minimum, subtract
-from ..ops.shape import concatenate
+from ..ops.join import concatenate
 from ..ops.sizes import SIZE, shape_of, size_of
 from ..ops.slices import slice_axis
 from .close import close_body

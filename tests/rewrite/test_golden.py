@@ -19,7 +19,7 @@ from symgraph.core.op import OPS
 from symgraph.core.variable import INPUT, Variable, ancestors, make_constant, node
 from symgraph.core.verify import verify
 from symgraph.ops.broadcast import BROADCAST_TO
-from symgraph.ops.shape import CONCATENATE
+from symgraph.ops.join import CONCATENATE
 from symgraph.ops.sizes import CHECK_SIZE
 from symgraph.ops.slices import SLICE, At, Span
 from symgraph.rewrite.engine import Rule, RuleSet, sweep

@@ -19,8 +19,8 @@ from ...core.graph import Graph
 from ...core.types import is_integer
 from ...core.variable import CONSTANT, ITEM, Variable, node
 from ...ops.broadcast import BROADCAST_TO
+from ...ops.join import CONCATENATE
 from ...ops.reshape import RESHAPE
-from ...ops.shape import CONCATENATE
 from ...ops.sizes import CHECK_SIZE, SIZE, size_of
 from ...ops.slices import SLICE
 from ...scan.op import SCAN

@@ -1,0 +1,176 @@
+"""Arrays joined along an axis, and cut into parts again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.dims import Size
+from ..core.errors import DtypeError, ShapeError, SymgraphTypeError, explain
+from ..core.op import Op
+from ..core.types import TensorType
+from ..core.variable import Variable, node
+from .broadcast import rearrange
+from .promotion import as_variable, promote_arguments
+from .reshape import reshape
+from .shape import atleast_1d, atleast_2d, expand_dims, normalise_axis, ravel
+from .sizes import shape_of, unify_axis
+from .slices import slice_axis
+
+__all__ = ["CONCATENATE", "concatenate", "hstack", "split", "stack", "vstack"]
+
+
+def _infer_concatenate(inputs: Sequence[Variable], axis: int) -> TensorType:
+    first = inputs[0].type
+    joined: Size = 0
+    for x in inputs:
+        joined = joined + x.type.shape[axis]
+        others = zip(x.type.shape, first.shape, strict=True)
+        if x.dtype != first.dtype:
+            raise DtypeError(f"concatenate: operands of {first.dtype} and {x.dtype}")
+        if any(a != b for i, (a, b) in enumerate(others) if i != axis):
+            raise ShapeError(f"concatenate: operands of {first} and {x.type} on axis {axis}")
+    return first.with_shape((*first.shape[:axis], joined, *first.shape[axis + 1 :]))
+
+
+def _build_concatenate(inputs: Sequence[Any], axis: int) -> Variable:
+    parts = promote_arguments("concatenate", inputs)
+    for other in range(parts[0].ndim):
+        if other != axis:
+            parts = unify_axis(parts, [other] * len(parts), "concatenate")
+    return node(CONCATENATE, parts, (axis,))
+
+
+def _vjp_concatenate(whole: Variable, cotangent: Variable) -> list[Variable | None]:
+    (axis,) = whole.params
+    sizes = [shape_of(x)[axis] for x in whole.inputs]
+    return list(_successive(cotangent, sizes, axis))
+
+
+def _successive(x: Variable, sizes: Sequence[Any], axis: int) -> list[Variable]:
+    """``x`` cut into successive parts of these sizes."""
+    parts = []
+    start: Any = 0
+    for i, length in enumerate(sizes):
+        stop = start + length if i < len(sizes) - 1 else None
+        parts.append(slice_axis(x, axis, start, stop))
+        start = stop
+    return parts
+
+
+# The operands one after the other along an axis.
+CONCATENATE = Op(
+    "concatenate",
+    _infer_concatenate,
+    evaluate=lambda arrays, axis: np.concatenate(arrays, axis),
+    vjp=_vjp_concatenate,
+    build=_build_concatenate,
+    params=("axis",),
+)
+
+
+def concatenate(parts: Sequence[Any], axis: int | None = 0) -> Variable:
+    """The parts one after the other along an axis; flattened first where the axis is None."""
+    operands = [as_variable(x, "concatenate") for x in _several(parts, "concatenate")]
+    if axis is None:
+        return _build_concatenate([ravel(x) for x in operands], 0)
+    ndim = operands[0].ndim
+    if any(x.ndim != ndim for x in operands) or ndim == 0:
+        raise ShapeError(
+            explain(
+                "concatenate: operands need one number of axes, at least 1; found "
+                + " and ".join(provenance.describe(x) for x in operands),
+                line=provenance.user_line(),
+                remedy="sg.stack joins along a new axis.",
+            )
+        )
+    axis = normalise_axis(axis, ndim, "concatenate")
+    return operands[0] if len(operands) == 1 else _build_concatenate(operands, axis)
+
+
+def stack(parts: Sequence[Any], axis: int = 0) -> Variable:
+    """The parts, of one shape, along a new axis."""
+    operands = [as_variable(x, "stack") for x in _several(parts, "stack")]
+    ndim = operands[0].ndim
+    if any(x.ndim != ndim for x in operands):
+        raise ShapeError(
+            explain(
+                "stack: operands need one shape; found "
+                + " and ".join(provenance.describe(x) for x in operands),
+                line=provenance.user_line(),
+            )
+        )
+    axis = normalise_axis(axis, ndim + 1, "stack")
+    return concatenate([expand_dims(x, axis) for x in operands], axis)
+
+
+def vstack(parts: Sequence[Any]) -> Variable:
+    """The parts on top of each other; a vector counts as a row."""
+    return concatenate([atleast_2d(x) for x in _several(parts, "vstack")], 0)
+
+
+def hstack(parts: Sequence[Any]) -> Variable:
+    """The parts side by side: along the second axis, vectors along their only one."""
+    operands = [atleast_1d(x) for x in _several(parts, "hstack")]
+    return concatenate(operands, 0 if operands[0].ndim == 1 else 1)
+
+
+def _several(parts: Any, function: str) -> list[Any]:
+    """The parts as a list of at least one."""
+    if isinstance(parts, Variable) and parts.ndim and isinstance(parts.type.shape[0], int):
+        parts = list(parts)
+    if isinstance(parts, (Variable, str)) or not hasattr(parts, "__iter__"):
+        raise SymgraphTypeError(
+            explain(
+                f"{function} takes a list of variables; found {parts!r}",
+                line=provenance.user_line(),
+            )
+        )
+    found = list(parts)
+    if not found:
+        raise ShapeError(
+            explain(f"{function}: there is nothing to join", line=provenance.user_line())
+        )
+    return found
+
+
+def split(x: Any, sections: Any, axis: int = 0) -> list[Variable]:
+    """``x`` cut into so many equal parts, or before each of the given positions.
+
+    Positions are ints or integer scalars. A size that cannot be divided into equal parts is a
+    `ShapeError`, or a `CallError` at the call where it is not known before.
+    """
+    x = as_variable(x, "split")
+    axis = normalise_axis(axis, x.ndim, "split")
+    if isinstance(sections, (list, tuple, np.ndarray)):
+        edges = [0, *sections, None]
+        return [slice_axis(x, axis, *pair) for pair in itertools.pairwise(edges)]
+    if isinstance(sections, bool) or not isinstance(sections, (int, np.integer)) or sections < 1:
+        raise SymgraphTypeError(
+            explain(
+                f"split: sections are a number of parts or a list of positions, not {sections!r}",
+                line=provenance.user_line(),
+            )
+        )
+    length = x.type.shape[axis]
+    if isinstance(length, int):
+        if length % sections:
+            raise ShapeError(
+                explain(
+                    f"split: axis {axis} of {provenance.describe(x)} cannot be divided into "
+                    f"{sections} equal parts",
+                    line=provenance.user_line(),
+                )
+            )
+        step = length // sections
+        return [slice_axis(x, axis, i * step, (i + 1) * step) for i in range(sections)]
+    sizes = shape_of(x)
+    parts = reshape(x, (*sizes[:axis], int(sections), -1, *sizes[axis + 1 :]))
+    return [
+        rearrange(slice_axis(parts, axis, i, i + 1), [j for j in range(parts.ndim) if j != axis])
+        for i in range(sections)
+    ]
