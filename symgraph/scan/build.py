@@ -1,29 +1,19 @@
-"""`scan` and its kin: a step function is traced once and becomes the body of a loop."""
+"""`scan` and its kin: loops as the user writes them."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..core import provenance
-from ..core.dims import Size, known_different
 from ..core.errors import ScanError, explain
-from ..core.graph import Graph
-from ..core.tracing import within_loop
-from ..core.variable import INPUT, ITEM, SharedVariable, Variable, make_constant, make_input
+from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
-from ..ops.create import arange
 from ..ops.join import concatenate
-from ..ops.promotion import as_variable, cast_to, is_weak
-from ..ops.sizes import check_size, preferred_size, shape_of
+from ..ops.promotion import cast_to
+from ..ops.sizes import shape_of
 from ..ops.slices import SLICE
 from .arguments import (
-    SequenceArgument,
-    StateArgument,
     as_list,
     is_int,
     number_of_steps,
@@ -31,32 +21,9 @@ from .arguments import (
     parse_sequence,
     parse_state,
 )
-from .checkpoint import scan_in_chunks, traces_of
-from .close import close_body, find_outer
-from .op import SCAN, Layout, Loop, make_scan
-from .sizes import of_length, scalar_for
+from .tracing import LoopBuilder, Until, until
 
 __all__ = ["Until", "foldl", "foldr", "last_value", "map", "reduce", "scan", "until"]
-
-
-class Until:
-    """The condition that ends a loop after the step in which it holds; made by `until`."""
-
-    def __init__(self, condition: Any) -> None:
-        self.condition = as_variable(condition, "until")
-        if self.condition.ndim != 0:
-            raise ScanError(
-                explain(
-                    f"until: the condition is a scalar, not {provenance.describe(self.condition)}",
-                    line=provenance.user_line(),
-                    remedy="Reduce it with .any() or .all().",
-                )
-            )
-
-
-def until(condition: Any) -> Until:
-    """The sign, for a step to return beside its outputs, that this step is the last one."""
-    return Until(condition)
 
 
 def scan(
@@ -116,7 +83,7 @@ def scan(
                     line=provenance.user_line(),
                 )
             )
-    loop = _Loop(
+    loop = LoopBuilder(
         step=step,
         sequences=[parse_sequence(s, go_backwards=go_backwards) for s in as_list(sequences)],
         states=[parse_state(i, s) for i, s in enumerate(as_list(outputs_info))],
@@ -166,329 +133,3 @@ def last_value(trace: Variable, initial: Any) -> Variable:
         return trace.inputs[0][-1]  # of the loop's buffer, which begins with the initial rows
     first = broadcast_to(cast_to(rows[-1:], trace.dtype), (1, *shape_of(trace)[1:]))
     return concatenate([first, trace], axis=0)[-1]
-
-
-# --- tracing ------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Traced:
-    """What one call of the step gave."""
-
-    slices: list[Variable]
-    taps: list[Variable]
-    outputs: list[Variable]
-    condition: Variable | None
-    several: bool
-
-
-@dataclass
-class _Loop:
-    """A loop in the making."""
-
-    step: Callable[..., Any]
-    sequences: list[SequenceArgument]
-    states: list[StateArgument]
-    others: list[Any]
-    truncate: int | None
-    name: str | None
-    n_steps: Variable = field(default_factory=lambda: make_constant(0))
-
-    def build(self, *, strict: bool, every: int | None) -> Any:
-        """The outputs of the loop, as `scan` returns them."""
-        traced = self.trace_to_fixed_types()
-        if strict:
-            self._refuse_strays(traced)
-        loop = self.make(traced)
-        if self.name:
-            provenance.set_name(loop, self.name)
-        traces = traces_of(Loop(loop)) if every is None else self._in_chunks(loop, every)
-        # The body has the states first, the step has its own order.
-        numbered = sorted(zip(self._order(), traces, strict=True), key=_first)
-        ordered = [trace for _, trace in numbered]
-        return ordered if traced.several else ordered[0]
-
-    def _in_chunks(self, loop: Variable, every: int) -> list[Variable]:
-        if loop.params[1].until or self.truncate is not None:
-            raise self._error(
-                "checkpoint_every does not go together with until or truncate_gradient",
-                "Leave one of them out.",
-            )
-        return scan_in_chunks(Loop(loop), every)
-
-    def make(self, traced: _Traced) -> Variable:
-        """The loop, from a trace in which states keep their types."""
-        outputs = [traced.outputs[i] for i in self._order()]
-        if traced.condition is not None:
-            outputs.append(traced.condition)
-        body, others = close_body([*traced.slices, *traced.taps], outputs)
-        recurrent = [s for s in self.states if s.initial is not None]
-        layout = Layout(
-            tuple(s.offsets for s in self.sequences),
-            tuple(s.taps for s in recurrent),
-            traced.condition is not None,
-            self.truncate,
-        )
-        sequences = [s.variable for s in self.sequences]
-        initials = [s.initial for s in recurrent if s.initial is not None]
-        return make_scan(self.n_steps, sequences, initials, others, body, layout)
-
-    def _order(self) -> list[int]:
-        """The positions of the outputs in the body: states first."""
-        return sorted(range(len(self.states)), key=lambda i: self.states[i].initial is None)
-
-    def _trace(self, n_given: int) -> _Traced:
-        """One call of the step, on fresh symbols."""
-        del self.sequences[n_given:]
-        slices = [_slice_input(s, k) for s in self.sequences for k in range(len(s.offsets))]
-        taps = [_tap_input(s, tap) for s in self.states for tap in s.taps]
-        with within_loop(lambda: self._step_number(slices)):
-            try:
-                returned = self.step(*slices, *taps, *self.others)
-            except TypeError:
-                self._refuse_arguments(len(slices), len(taps))
-                raise
-        outputs, condition, several = self._parse_returned(returned)
-        return _Traced(slices, taps, outputs, condition, several)
-
-    def _refuse_arguments(self, n_rows: int, n_past: int) -> None:
-        """An error where the step does not take as many arguments as it is called with."""
-        counts = {"row": n_rows, "past output": n_past, "non-sequence": len(self.others)}
-        try:
-            signature = inspect.signature(self.step, follow_wrapped=False)
-            signature.bind(*range(sum(counts.values())))
-        except ValueError:
-            return  # a builtin that does not tell
-        except TypeError as error:
-            parts = ", ".join(
-                f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n
-            )
-            raise self._error(
-                f"the step is called with {parts or 'no arguments'}: {error} "
-                f"({_step_line(self.step)})",
-                "A step takes the rows of sequences, then past outputs, then non_sequences.",
-            ) from None
-
-    def _step_number(self, slices: list[Variable]) -> Variable:
-        """The number of the step, as one more sequence."""
-        numbers = arange(self.n_steps)
-        for k, sequence in enumerate(self.sequences):
-            if sequence.variable is numbers:
-                return slices[sum(len(s.offsets) for s in self.sequences[:k])]
-        self.sequences.append(SequenceArgument(numbers, (0,), (0,)))
-        slices.append(_slice_input(self.sequences[-1], 0))
-        return slices[-1]
-
-    def _parse_returned(self, returned: Any) -> tuple[list[Variable], Variable | None, bool]:
-        condition = None
-        if isinstance(returned, (list, tuple)) and returned and isinstance(returned[-1], Until):
-            condition = cast_to(returned[-1].condition, np.dtype("bool"))
-            returned = returned[0] if len(returned) == 2 else returned[:-1]
-        several = isinstance(returned, (list, tuple))
-        outputs = list(returned) if several else [returned]
-        if isinstance(returned, (dict, Until)) or any(x is None for x in outputs) or not outputs:
-            raise self._error(
-                f"the step returned {returned!r}",
-                "A step returns its outputs (a variable, or a list of variables), or "
-                "(outputs, sg.until(condition)). Updates go to compile().",
-            )
-        if not self.states:
-            self.states = [StateArgument(None, ()) for _ in outputs]
-        if len(outputs) != len(self.states):
-            raise self._error(
-                f"the step returned {len(outputs)} outputs; outputs_info has {len(self.states)} "
-                "entries",
-                "Give one entry for each output, None for those that later steps do not read.",
-            )
-        outputs = [_as_output(x, s) for x, s in zip(outputs, self.states, strict=True)]
-        return outputs, condition, len(outputs) > 1
-
-    def trace_to_fixed_types(self) -> _Traced:
-        """The trace in which every state has from step to step one type."""
-        n_given = len(self.sequences)
-        for _ in range(2 + sum(s.initial is not None for s in self.states) * 4):
-            traced = self._trace(n_given)
-            changed = [self._unify(i, traced) for i in range(len(self.states))]
-            if not any(changed):
-                return traced
-        raise self._error("the states have no common type", "Cast them to one dtype and shape.")
-
-    def _unify(self, i: int, traced: _Traced) -> bool:
-        """Make the types of a state and its new value agree; True where the state changed."""
-        state, new = self.states[i], traced.outputs[i]
-        if state.initial is None:
-            return False
-        old = state.initial.type.with_shape(state.initial.type.shape[1:])
-        if old is new.type:
-            return False
-        if old.dtype != new.dtype:
-            needed = _dtype_needed(old.dtype, new.dtype) if state.number is not None else None
-            if needed is not None:
-                state.initial = make_constant([state.number], needed)
-                return True
-            raise self._type_error(
-                state,
-                new,
-                f"Cast the new value with .astype('{old.dtype}'), "
-                f"or the initial value with .astype('{new.dtype}').",
-            )
-        if len(old.shape) != len(new.type.shape):
-            remedy = "Give the initial value as many axes as the output has."
-            raise self._type_error(state, new, remedy)
-        changed = False
-        for axis, (ours, theirs) in enumerate(zip(old.shape, new.type.shape, strict=True)):
-            changed |= self._unify_axis(i, axis, ours, theirs, traced)
-        return changed
-
-    def _unify_axis(self, i: int, axis: int, ours: Size, theirs: Size, traced: _Traced) -> bool:
-        state, new = self.states[i], traced.outputs[i]
-        assert state.initial is not None
-        if ours == theirs:
-            return False
-        context = f"scan: axis {axis} of {state.label}"
-        if theirs == 1:
-            shape = list(shape_of(new))
-            shape[axis] = self._outer_size(ours, state, traced)
-            traced.outputs[i] = broadcast_to(new, shape)
-            return False
-        if ours == 1:
-            shape = list(shape_of(state.initial))
-            shape[axis + 1] = self._outer_size(theirs, state, traced)
-            state.initial = broadcast_to(state.initial, shape)
-            return True
-        if known_different(ours, theirs):
-            raise self._type_error(
-                state, new, f"Sizes {ours} and {theirs} of axis {axis} cannot be equal."
-            )
-        if preferred_size(ours, theirs) == ours:
-            first = sum(len(s.taps) for s in self.states[:i])
-            traced.outputs[i] = check_size(new, axis, traced.taps[first], axis, context)
-            return False
-        model = of_length(self._outer_size(theirs, state, traced))
-        state.initial = check_size(state.initial, axis + 1, model, 0, context)
-        return True
-
-    def _outer_size(self, size: Size, state: StateArgument, traced: _Traced) -> Any:
-        """A size as an expression outside the loop."""
-        sources = [s.variable for s in self.sequences]
-        sources += [s.initial for s in self.states if s.initial is not None]
-        _, outer = find_outer([*traced.slices, *traced.taps], traced.outputs)
-        scalar = scalar_for(size, [*sources, *outer])
-        if scalar is None:
-            raise self._error(
-                f"the size {size} of {state.label} is known only inside the step",
-                "Give the initial value the full shape of the output.",
-            )
-        return scalar
-
-    def _refuse_strays(self, traced: _Traced) -> None:
-        """An error where the step uses what was not listed (``strict``)."""
-        listed = {*traced.slices, *traced.taps}
-        listed.update(x for x in self.others if isinstance(x, Variable))
-        stack = list(traced.outputs) + ([traced.condition] if traced.condition is not None else [])
-        seen = set(stack)
-        while stack:
-            v = stack.pop()
-            if v in listed or isinstance(v, SharedVariable):
-                continue
-            if v.op is INPUT:
-                raise self._error(
-                    f"the step uses {provenance.describe(v)}, which is not listed",
-                    "With strict=True, add it to non_sequences.",
-                )
-            fresh = [x for x in v.inputs if x not in seen]
-            seen.update(fresh)
-            stack.extend(fresh)
-
-    def _type_error(self, state: StateArgument, new: Variable, remedy: str) -> ScanError:
-        assert state.initial is not None
-        old = state.initial.type.with_shape(state.initial.type.shape[1:])
-        made = (
-            provenance.line_of(state.initial) or provenance.line_of(state.initial.inputs[0])
-            if (state.initial.inputs)
-            else provenance.line_of(state.initial)
-        )
-        return self._error(
-            f"{state.label} changes its type from one step to the next:\n"
-            f"    the state is {old}" + (f" (initial value made at {made})" if made else "") + "\n"
-            f"    the step returns {new.type} ({_step_line(self.step)})",
-            remedy,
-        )
-
-    def _error(self, what: str, remedy: str) -> ScanError:
-        title = f"scan {self.name!r}" if self.name else "scan"
-        return ScanError(explain(f"{title}: {what}", line=provenance.user_line(), remedy=remedy))
-
-
-def _as_output(value: Any, state: StateArgument) -> Variable:
-    """What a step returned as a variable; a Python number takes the dtype of its state."""
-    if is_weak(value) and state.initial is not None and state.number is None:
-        dtype = state.initial.dtype
-        if np.can_cast(np.asarray(value).dtype, dtype, "same_kind"):
-            return make_constant(value, dtype)
-    return as_variable(value, "scan")
-
-
-def _dtype_needed(ours: np.dtype, found: np.dtype) -> np.dtype | None:
-    """The dtype to try for a Python number whose new value has ``found``; None for no other."""
-    if ours.kind == "i" and found == np.float64:
-        # int64 and float32 give float64, but a weak number has no part in that.
-        return np.dtype("float32")
-    fits = np.can_cast(ours, found, "same_kind") or ours.kind + found.kind == "iu"
-    return found if fits else None
-
-
-def _first(pair: tuple[int, Variable]) -> int:
-    return pair[0]
-
-
-def _step_line(step: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(step), "__code__", None)
-    return f"step at {code.co_filename}:{code.co_firstlineno}" if code else f"step {step!r}"
-
-
-def _slice_input(sequence: SequenceArgument, position: int) -> Variable:
-    x = sequence.variable
-    tap = sequence.taps[position]
-    label = f"{x.name}[t{tap:+d}]" if tap else f"{x.name}[t]"
-    return make_input(x.type.with_shape(x.type.shape[1:]), label if x.name else None)
-
-
-def _tap_input(state: StateArgument, tap: int) -> Variable:
-    assert state.initial is not None
-    type = state.initial.type
-    return make_input(type.with_shape(type.shape[1:]), f"past {state.label} [t{tap:+d}]")
-
-
-def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Variable:
-    """The loop on inputs of other types than its body was traced for: the body is built again."""
-    n_sequences, n_states = len(layout.sequences), len(layout.states)
-    n_steps, *rest = inputs
-    sequences = rest[:n_sequences]
-    initials = rest[n_sequences : n_sequences + n_states]
-
-    def step(*arguments: Variable) -> Any:
-        outputs = body(*arguments)
-        return (outputs[:-1], until(outputs[-1])) if layout.until else outputs
-
-    n_plain = len(body.outputs) - n_states - layout.until
-    loop = _Loop(
-        step=step,
-        sequences=[
-            SequenceArgument(x, offsets, offsets)
-            for x, offsets in zip(sequences, layout.sequences, strict=True)
-        ],
-        states=[
-            StateArgument(x, taps, label=f"state {i}")
-            for i, (x, taps) in enumerate(zip(initials, layout.states, strict=True))
-        ]
-        + [StateArgument(None, (), label=f"plain output {i}") for i in range(n_plain)],
-        others=rest[n_sequences + n_states :],
-        truncate=layout.truncate,
-        name=None,
-        n_steps=n_steps,
-    )
-    return loop.make(loop.trace_to_fixed_types())
-
-
-SCAN.attach(build=_build_scan)

@@ -163,7 +163,7 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
     return TupleType(results)
 
 
-# scan/vjp.py and scan/build.py attach the rules vjp and build.
+# vjp.py, tracing.py and steps.py attach the rules vjp, build and step_inputs.
 SCAN = Op("scan", _infer_scan, params=("body", "layout"), traits=frozenset({"traced"}))
 
 
