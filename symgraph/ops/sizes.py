@@ -28,7 +28,7 @@ from ..core.errors import CallError, ShapeError, SymgraphTypeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, is_integer, tensor_type
 from ..core.variable import Variable, constant_value, make_constant, node
-from .promotion import cast_to
+from .promotion import CAST, cast_to
 
 __all__ = [
     "CHECK_SIZE",
@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 _INT64 = np.dtype("int64")
+_WIDE = (_INT64, np.dtype("int32"))
 
 
 def _infer_size(inputs: Sequence[Variable], axis: int) -> TensorType:
@@ -147,15 +148,16 @@ def is_size(v: Variable) -> bool:
 def _rule_for(v: Variable) -> SizeRule | None:
     """The rule by which a variable's size follows from those of its inputs.
 
-    In int64 alone: arithmetic of narrower integers, and conversion to them, wrap.
+    Of int64 alone, since arithmetic of narrower integers wraps; a size that is converted to int32
+    is taken to fit.
     """
-    if v.type.shape != () or v.dtype != _INT64 or not all(map(_fits, v.inputs)):
+    if v.type.shape != ():
         return None
-    return _rules.get(v.op.name)
-
-
-def _fits(x: Variable) -> bool:
-    return is_integer(x.dtype) and np.can_cast(x.dtype, _INT64)
+    if v.op is CAST:
+        (x,) = v.inputs
+        fits = is_integer(x.dtype) and (x.dtype in _WIDE or np.can_cast(x.dtype, v.dtype))
+        return _rules["cast"] if fits and v.dtype in _WIDE else None
+    return _rules.get(v.op.name) if all(x.dtype == _INT64 for x in (v, *v.inputs)) else None
 
 
 def carry_size(old: Variable, new: Variable) -> bool:
