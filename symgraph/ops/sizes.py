@@ -151,13 +151,14 @@ def _rule_for(v: Variable) -> SizeRule | None:
     Of int64 alone, since arithmetic of narrower integers wraps; a size that is converted to int32
     is taken to fit.
     """
-    if v.type.shape != ():
+    rule = _rules.get(v.op.name)
+    if rule is None or v.type.shape != ():
         return None
     if v.op is CAST:
         (x,) = v.inputs
         fits = is_integer(x.dtype) and (x.dtype in _WIDE or np.can_cast(x.dtype, v.dtype))
-        return _rules["cast"] if fits and v.dtype in _WIDE else None
-    return _rules.get(v.op.name) if all(x.dtype == _INT64 for x in (v, *v.inputs)) else None
+        return rule if fits and v.dtype in _WIDE else None
+    return rule if all(x.dtype == _INT64 for x in (v, *v.inputs)) else None
 
 
 def carry_size(old: Variable, new: Variable) -> bool:
