@@ -71,7 +71,7 @@ def _measure_once(
     built = clock()
     changes = make_updates(net, updates)
     differentiated = clock()
-    f = sg.compile(net.inputs, net.loss, updates=changes, backend=backend)
+    f = sg.compile(net.inputs, net.loss, updates=changes, backend=backend, threads=1)
     compiled = clock()
     f(np.zeros((20, 4, N_IN), "float32"), np.zeros(4, "int64"))
     called = clock()

@@ -15,6 +15,7 @@ import numpy as np
 
 from ._version import __version__
 from .backends.llvm.cache import open_cache
+from .core.processes import n_processors, n_threads
 
 __all__ = ["examine"]
 
@@ -27,10 +28,10 @@ def examine() -> dict[str, str]:
     versions = [f"{name} {_version(name)}" for name in ("numpy", "scipy", "llvmlite")]
     return {
         "symgraph": f"{__version__}, Python {platform.python_version()}, {', '.join(versions)}",
-        "CPU": f"{_processor()}, {_n_processors()} usable",
+        "CPU": f"{_processor()}, {n_processors()} usable",
         "vectors": _vectors(),
         "BLAS": _blas(),
-        "threads": f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}",
+        "threads": f"{n_threads()}; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}",
         "cache": _cache(),
         "dot": shutil.which("dot") or "not installed: pictures of graphs are text only",
         "extras": ", ".join(present) or "none",
@@ -51,12 +52,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _n_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _vectors() -> str:

@@ -32,6 +32,8 @@ class Executable(Protocol):
     """How many pieces of code run in a call, those in loop bodies included."""
     distinct_kernels: int
     """How many of them differ."""
+    threads: int
+    """How many threads a call may keep busy."""
     cache: str
     """``"hit"``, ``"miss"`` or ``"off"``."""
     cache_reason: str
@@ -84,10 +86,8 @@ class Backend(Protocol):
         """Whether the backend runs this op as it is; others are expanded before `prepare`."""
         ...
 
-    def prepare(
-        self, graph: Graph, *, threads: int | None = None, profile: bool = False
-    ) -> Executable:
-        """The graph as an executable."""
+    def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> Executable:
+        """The graph as an executable, whose calls may keep so many threads busy."""
         ...
 
 

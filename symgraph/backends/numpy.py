@@ -31,9 +31,7 @@ class NumpyBackend:
         """Whether the op can be evaluated."""
         return op.evaluate is not None or op is SCAN or "leaf" in op.traits
 
-    def prepare(
-        self, graph: Graph, *, threads: int | None = None, profile: bool = False
-    ) -> NumpyExecutable:
+    def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> NumpyExecutable:
         """The graph as a list of steps; threads are NumPy's own affair."""
         return NumpyExecutable(_Planner(profile=Profile() if profile else None), graph)
 
@@ -67,6 +65,7 @@ class NumpyExecutable:
 
     cache = "off"
     cache_reason = "nothing to keep"
+    threads = 1
     _lock: Any
 
     def __init__(self, planner: _Planner, graph: Graph) -> None:

@@ -40,9 +40,7 @@ class Compiled(NamedTuple):
     recall_reason: str
 
 
-def compile_graph(
-    built: Graph, backend: Backend, *, threads: int | None, profile: bool
-) -> Compiled:
+def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool) -> Compiled:
     """The graph as an executable of the backend."""
     programs, start = backend.programs, time.perf_counter()
 
@@ -66,7 +64,7 @@ def compile_graph(
     return Compiled(executable, summary, passes, graph, reason)
 
 
-def _key(built: Graph, *, threads: int | None, profile: bool) -> tuple[str | None, str]:
+def _key(built: Graph, *, threads: int, profile: bool) -> tuple[str | None, str]:
     """The key of the program, or None and why it has none."""
     if profile:
         return None, "a profile is of this process"

@@ -91,6 +91,8 @@ class Report:
     """Why nothing was found there."""
     stages: Mapping[str, float] = field(default_factory=dict)
     """The seconds of each stage of the backend, after the passes, in order."""
+    threads: int = 1
+    """How many threads a call may keep busy; each call decides by its sizes."""
     start: float = 0.0
     """When `compile` was called, on the clock of `time.perf_counter`."""
     advances: tuple[str, ...] = ()
@@ -161,6 +163,7 @@ class Report:
             ("loops", str(self.loops_built), str(self.loops), ""),
             ("bodies", str(self.bodies_built), str(self.bodies), _too_many(self.repeated_bodies)),
             ("kernels", "", str(self.kernels), f"{self.distinct_kernels} distinct"),
+            ("threads", "", str(self.threads), ""),
             ("cache", "", self.cache, self.cache_reason),
             ("  of programs", "", "hit" if self.is_recalled else "miss", self.recall_reason),
         ]

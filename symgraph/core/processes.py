@@ -1,4 +1,4 @@
-"""What belongs to one process: its name, its garbage, and locks that a forked child finds open."""
+"""What belongs to one process: its name, processors, garbage, and locks that a fork leaves open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["give_lock", "origin", "without_collection"]
+__all__ = ["give_lock", "n_processors", "n_threads", "origin", "without_collection"]
 
 _owners: weakref.WeakSet[Any] = weakref.WeakSet()
 _origin = [os.urandom(6).hex()]
@@ -19,6 +19,20 @@ _origin = [os.urandom(6).hex()]
 def origin() -> str:
     """A name that no other process has: numbers of two processes stay apart with it."""
     return _origin[0]
+
+
+def n_processors() -> int:
+    """How many processors the process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def n_threads() -> int:
+    """How many threads work is to be split over: the processors, or ``OMP_NUM_THREADS`` if less."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    bound = int(first) if first.isdecimal() else 0
+    return min(n_processors(), bound) if bound else n_processors()
 
 
 def give_lock(owner: Any) -> None:

@@ -13,9 +13,14 @@ import numpy as np
 
 from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from .engine import Kernel
+from .parallel import part_kernel, together_kernel
 from .runtime import HEADER_WORDS, MAX_OPERANDS, Slot, runtime_kernels
 
 __all__ = ["Assembler", "Stream", "UnboundSizeError"]
+
+# Slots that nobody uses: what two threads write lies on different lines of their caches, and on
+# different pairs of lines, which are fetched together.
+_GAP = (0,) * 16
 
 
 class UnboundSizeError(Exception):
@@ -169,6 +174,28 @@ class Assembler:
         body()
         self._scopes.pop()
         self.main.close()
+
+    def together(self, threads: int, parts: Sequence[tuple[Size, Callable[[], object]]]) -> int:
+        """Parts of a program, each with its work, that so many threads may run at once: where in
+        the main stream the number of threads stands."""
+        before, after = self.atoms, dict(self.atoms)
+        works = [self.size(work) for work, _ in parts]
+        self.main.open(together_kernel(), threads)
+        position = len(self.main.words) - 1
+        for work, (_, write) in zip(works, parts, strict=True):
+            # What one part computes is not there for the others.
+            self.atoms = dict(before)
+            self._scopes.append({})
+            self.template += _GAP
+            self.main.open(part_kernel(), work)
+            write()
+            self.main.close()
+            self._scopes.pop()
+            after.update(self.atoms)
+        self.template += _GAP
+        self.atoms = after
+        self.main.close()
+        return position
 
     def memory(self, elements: Size, dtype: np.dtype) -> int:
         """A slot with the address of room for so many elements."""

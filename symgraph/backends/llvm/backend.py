@@ -24,13 +24,11 @@ class NativeBackend:
         """Whether the op is lowered as it is, natively or by a call of Python."""
         return op.expand is None
 
-    def prepare(
-        self, graph: Graph, *, threads: int | None = None, profile: bool = False
-    ) -> NativeExecutable:
+    def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> NativeExecutable:
         """The graph as machine code."""
         started = time.perf_counter()
         timing = Timing() if profile else None
-        lowered = lower(graph, timing)
+        lowered = lower(graph, threads=threads, timing=timing)
         seconds = time.perf_counter() - started
         types = [v.type for v in graph.inputs]
         executable = NativeExecutable(lowered.image, types, lowered=lowered, timing=timing)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -11,21 +13,26 @@ from .assemble import Assembler
 
 __all__ = ["Buffers"]
 
+# By number of elements and bytes of one the slots of buffers that nobody uses.
+_Free = dict[tuple[Size, int], list[int]]
+
 
 class Buffers:
     """Memory for values; buffers of equal size follow one another in one place."""
 
     def __init__(self, assembler: Assembler) -> None:
         self._assembler = assembler
-        self._free: dict[tuple[Size, int], list[int]] = defaultdict(list)
+        self._free: list[_Free] = [defaultdict(list)]
+        """What anyone may have, and what the part that is being written has given back."""
         self._kinds: dict[int, tuple[Size, int]] = {}
 
     def take(self, elements: Size, dtype: np.dtype) -> int:
         """A slot with the address of a buffer that nobody uses."""
         kind = (elements, dtype.itemsize)
         # What is allocated as the program goes belongs to the turn of a loop that made it.
-        if self._free[kind]:
-            return self._free[kind].pop()
+        for free in reversed(self._free):
+            if free[kind]:
+                return free[kind].pop()
         slot = self._assembler.memory(elements, dtype)
         if self._assembler.is_known_at_entry(elements):
             self._kinds[slot] = kind
@@ -35,4 +42,14 @@ class Buffers:
         """Let the buffer be used again; no matter if it is none of ours."""
         kind = self._kinds.get(slot)
         if kind is not None:
-            self._free[kind].append(slot)
+            self._free[-1][kind].append(slot)
+
+    @contextmanager
+    def part(self, given_back: list[int]) -> Iterator[None]:
+        """Let what is given back meanwhile be used again by this part of the program alone, and
+        list it at the end: other parts may run at the same time."""
+        own: _Free = defaultdict(list)
+        self._free.append(own)
+        yield
+        self._free.pop()
+        given_back += [slot for slots in own.values() for slot in slots]

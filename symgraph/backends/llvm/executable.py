@@ -23,6 +23,7 @@ from .failures import error_of_status
 from .gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
 from .image import Image, Lowered
 from .layout import contiguous_strides
+from .parallel import part_kernel, together_kernel
 from .python_steps import PythonSteps, array_at
 from .runtime import Slot, Status, runtime_kernels
 from .timing import Timing
@@ -45,6 +46,12 @@ def _load_support() -> Loaded:
         packed_product_kernel(tile, has_fma=cpu.has_fma),
     ]
     return engine().load([*runtime_kernels().values(), entry_kernel(), *common])
+
+
+@lru_cache(maxsize=1)
+def _load_parallel() -> Loaded:
+    """What programs for several threads need besides, as another pack."""
+    return engine().load([part_kernel(), together_kernel()])
 
 
 def _call_weakly(reference: weakref.ref[NativeExecutable], *arrays: np.ndarray) -> Any:
@@ -78,6 +85,7 @@ class NativeExecutable:
         self._timing = timing
         self._timing_lock: Any = threading.Lock() if timing else None
         self.kernels, self.distinct_kernels = image.kernels, image.distinct_kernels
+        self.threads = image.threads
         self.seconds: dict[str, float] = {}
         self._load()
         self._template = image.template.copy()
@@ -96,6 +104,8 @@ class NativeExecutable:
         image, runtime, kernels = self.image, runtime_kernels(), self.image.needed
         started = time.perf_counter()
         _load_support()
+        if self.threads > 1:
+            _load_parallel()
         self.seconds["support"] = time.perf_counter() - started
         loaded = self._loaded = engine().load([*kernels.values(), *runtime.values()])
         self.cache = loaded.cache

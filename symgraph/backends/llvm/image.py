@@ -21,6 +21,7 @@ from .cpu import host
 from .engine import Kernel
 from .layout import contiguous_strides
 from .lower import Check, Lowering, Place, PythonStep, Scope
+from .parallel import part_kernel, together_kernel
 from .sink import sink_slices
 from .timing import Timing
 from .unify import unify_sizes
@@ -61,6 +62,8 @@ class Image:
     """The slots of the arena's size and address."""
     kernels: int
     distinct_kernels: int
+    threads: int
+    """How many threads a call may keep busy."""
 
     @property
     def needed(self) -> dict[str, Kernel]:
@@ -83,19 +86,20 @@ class Lowered(NamedTuple):
     """The slots of sizes."""
 
 
-def lower(graph: Graph, timing: Timing | None = None) -> Lowered:
-    """The graph as a program; with ``timing``, one that counts where its time goes."""
+def lower(graph: Graph, *, threads: int = 1, timing: Timing | None = None) -> Lowered:
+    """The graph as a program for so many threads; with ``timing``, it counts where time goes."""
     unified, taken_for_granted = unify_sizes(graph)
-    return _Writer(graph, sink_slices(unified), timing).write(taken_for_granted)
+    lowering = Lowering(host(), timing, threads)
+    return _Writer(graph, sink_slices(unified), lowering).write(taken_for_granted)
 
 
 class _Writer:
     """A function being lowered: its inputs, its outputs, its arena."""
 
-    def __init__(self, original: Graph, graph: Graph, timing: Timing | None) -> None:
+    def __init__(self, original: Graph, graph: Graph, lowering: Lowering) -> None:
         self._types = [v.type for v in original.inputs]
         self._graph = graph
-        self._lowering = Lowering(host(), timing)
+        self._lowering = lowering
         self._bases: list[int] = []
         self._axes: list[tuple[int, int, int]] = []
         self._formula_atoms: list[tuple[Atom, int]] = []
@@ -106,7 +110,7 @@ class _Writer:
         lowering, a = self._lowering, self._lowering.assembler
         outputs = self._write_body(self._read_inputs())
         arena = self._place_arena()
-        support = {kernel.name for kernel in a.runtime.values()}
+        support = {k.name for k in (*a.runtime.values(), part_kernel(), together_kernel())}
         emitted = [k.name for _, k in a.main.kernels if k.name not in support]
         steps = [(step.node.op, step.node.params) for step in lowering.steps]
         image = Image(
@@ -121,6 +125,7 @@ class _Writer:
             arena,
             len(emitted) + len(steps),
             len(set(emitted)) + len(set(steps)),
+            lowering.threads_used,
         )
         return Lowered(
             image,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from ...core.types import is_integer
 from ...core.variable import CONSTANT, ITEM, Variable, node
 from ...ops.broadcast import BROADCAST_TO
 from ...ops.join import CONCATENATE
+from ...ops.linalg import MATMUL
 from ...ops.reshape import RESHAPE
 from ...ops.sizes import CHECK_SIZE, SIZE, size_of
 from ...ops.slices import SLICE
@@ -30,6 +32,7 @@ from .cluster import REDUCTIONS, Group, cluster
 from .cpu import Cpu
 from .layout import View, contiguous_strides, elements_needed, is_contiguous, view_of
 from .nest import Access, Nest, Output, Step, nest_kernel
+from .schedule import is_large, is_lopsided, stages, work_of
 from .timing import Timing
 
 __all__ = ["Check", "Lowering", "Place", "PythonStep", "Scope"]
@@ -67,9 +70,15 @@ class PythonStep(NamedTuple):
 class Lowering:
     """What the scopes of one program have in common."""
 
-    def __init__(self, cpu: Cpu, timing: Timing | None = None) -> None:
+    def __init__(self, cpu: Cpu, timing: Timing | None = None, threads: int = 1) -> None:
         self.cpu = cpu
         self.timing = timing
+        self.threads = threads if timing is None else 1
+        """How many threads may run a call; times are counted for one."""
+        self.threads_used = 1
+        """How many threads the program has work for."""
+        self.works: dict[Graph, Size] = {}
+        """What a step of a loop takes, by its body."""
         self.assembler = Assembler()
         self.buffers = Buffers(self.assembler)
         self.checks: list[Check] = []
@@ -152,6 +161,8 @@ class Scope:
         """How many products of the scope have this right operand."""
         self.packed_here: dict[View, int] = {}
         """Right operands of several products: the slots of their packed copies."""
+        self._is_apart = False
+        """Whether what is written is a part that runs beside others."""
 
     # --- analysis -------------------------------------------------------------------------------
 
@@ -311,11 +322,12 @@ class Scope:
         self._readers = self._count_readers(groups)
         self._bind_sizes(v for v in self._given if v in self._sizes_by_value)
         checks = [check for v in self.graph.nodes for check in self._checks(v)]
-        for group in groups:
+        for stage in self._stages(groups):
             checks = self._emit_checks(checks)
-            self._write_group(group)
-            self._bind_sizes(group.nodes)
-            self._release(group)
+            self._write_stage(stage)
+            for group in stage:
+                self._bind_sizes(group.nodes)
+                self._release(group)
         self._emit_checks(checks)
         for v, target in copies:
             self.lowering.copy(self.place(v), target, v.type.shape, v.dtype)
@@ -408,6 +420,82 @@ class Scope:
             slots = [a.size(s) for s in sizes]
             stream.emit_raw(a.runtime[name], *slots, self.lowering.check(v, *slots))
         return later
+
+    # --- threads --------------------------------------------------------------------------------
+
+    def _stages(self, groups: list[Group]) -> Iterable[list[Group]]:
+        """What is written one after the other: groups, or several that may run at once."""
+        if self.idle_threads == 1:
+            return ([group] for group in groups)
+        return stages(groups, self.producers, self._may_share)
+
+    def _may_share(self, group: Group) -> bool:
+        work = self._work(group)
+        return self.assembler.is_bound(work) and is_large(work)
+
+    def _work(self, group: Group) -> Size:
+        return sum((work_of(v, self.lowering.works) for v in group.nodes), 0)
+
+    def _write_stage(self, stage: list[Group]) -> None:
+        parts = self._parts(stage)
+        if len(parts) == 1:
+            self._write_groups(stage)
+            return
+        works = [sum(map(self._work, part), 0) for part in parts]
+        if self._are_products(stage) and is_lopsided(works, self.lowering.threads):
+            self._write_groups(stage)  # each is taken apart by rows
+            return
+        writers = [partial(self._write_groups, part) for part in parts]
+        self.write_together(list(zip(works, writers, strict=True)))
+
+    def _write_groups(self, groups: list[Group]) -> None:
+        for group in groups:
+            self._write_group(group)
+
+    @property
+    def idle_threads(self) -> int:
+        """How many threads may run what is written next."""
+        return 1 if self.lowering.loops or self._is_apart else self.lowering.threads
+
+    def write_together(self, parts: Sequence[tuple[Size, Callable[[], object]]]) -> None:
+        """Write parts, each with its work, that several threads may run at once."""
+        if len(parts) == 1:
+            parts[0][1]()
+            return
+        lowering, addresses = self.lowering, self._addresses
+        n_steps, given_back = len(lowering.steps), []
+
+        def write(part: Callable[[], object]) -> None:
+            self._addresses = dict(addresses)  # what one part computes is not there for others
+            with lowering.buffers.part(given_back):
+                part()
+
+        threads = min(lowering.threads, len(parts))
+        self._is_apart = True
+        place = self.assembler.together(threads, [(work, partial(write, p)) for work, p in parts])
+        self._is_apart = False
+        self._addresses = addresses
+        for slot in given_back:
+            lowering.buffers.give_back(slot)
+        if len(lowering.steps) > n_steps:
+            self.assembler.main.words[place] = 1  # steps in Python follow one another
+        else:
+            lowering.threads_used = max(lowering.threads_used, threads)
+
+    @staticmethod
+    def _are_products(stage: list[Group]) -> bool:
+        return all(v.op is MATMUL for group in stage for v in group.nodes)
+
+    def _parts(self, stage: list[Group]) -> list[list[Group]]:
+        """The groups of a stage, those together that share what they pack."""
+        parts: dict[Any, list[Group]] = {}
+        for group in stage:
+            v = group.nodes[0]
+            key = self.views[v.inputs[1]] if v.op is MATMUL else v
+            parts.setdefault(key, []).append(group)
+        return list(parts.values())
+
+    # --- groups ---------------------------------------------------------------------------------
 
     def _write_group(self, group: Group) -> None:
         timing, lowering = self.lowering.timing, self.lowering

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 
-from ...core.dims import Size, ceil_div
+from ...core.dims import Size, ceil_div, floor_div, product
 from ...core.variable import Variable
 from ...ops.linalg import MATMUL
+from .few_rows import FEW_ROWS, FEW_ROWS_TRANSPOSED
 from .gemm import (
     pack_kernel,
     packed_product_kernel,
@@ -17,6 +20,7 @@ from .gemm import (
 )
 from .layout import contiguous_strides
 from .lower import Scope, rule
+from .schedule import is_large
 
 __all__ = ["lower_matmul", "pack_ahead"]
 
@@ -83,19 +87,61 @@ def lower_matmul(scope: Scope, v: Variable) -> bool:
     elif packed is None and shape.stack and not any(shape.steps[1]):
         packed = own = _pack(scope, y, shape)
     if packed is not None:
-        _each(scope, v, shape, bases, lambda at: _packed_product(scope, v, shape, at, packed))
+        _by_rows(scope, v, shape, bases, partial(_packed_products, scope, v, packed))
         if own is not None:
             scope.lowering.buffers.give_back(own)
         _give_back_after_last(scope, y)
         return True
-    tile = tile_for(scope.lowering.cpu, v.dtype)
-    room = scope.lowering.buffers.take(room_for(tile, shape.n, shape.k), v.dtype)
-    _each(scope, v, shape, bases, lambda at: _product(scope, v, shape, at, room))
-    scope.lowering.buffers.give_back(room)
+    _by_rows(scope, v, shape, bases, partial(_products, scope, v))
     return True
 
 
 _Bases = tuple[int, int, int]
+
+
+def _products(scope: Scope, v: Variable, shape: _Shape, bases: _Bases) -> None:
+    tile = tile_for(scope.lowering.cpu, v.dtype)
+    room = scope.lowering.buffers.take(room_for(tile, shape.n, shape.k), v.dtype)
+    _each(scope, v, shape, bases, lambda at: _product(scope, v, shape, at, room))
+    scope.lowering.buffers.give_back(room)
+
+
+def _packed_products(scope: Scope, v: Variable, packed: int, shape: _Shape, bases: _Bases) -> None:
+    _each(scope, v, shape, bases, lambda at: _packed_product(scope, v, shape, at, packed))
+
+
+# Into how many parts a product is taken apart at most.
+MAX_PARTS = 8
+# Rows are given to threads by so many: products of fewer are added up in another order.
+_ROWS_TOGETHER = 32
+assert _ROWS_TOGETHER > FEW_ROWS_TRANSPOSED >= FEW_ROWS
+
+
+def _by_rows(
+    scope: Scope, v: Variable, shape: _Shape, bases: _Bases, write: Callable[[_Shape, _Bases], None]
+) -> None:
+    """A large product in parts, by rows, where several threads may share it."""
+    work = product(shape.stack) * shape.m * shape.n * shape.k
+    threads = min(scope.idle_threads, MAX_PARTS)
+    if threads == 1 or not scope.assembler.is_bound(work) or not is_large(work):
+        write(shape, bases)
+        return
+    a = scope.assembler
+    blocks = floor_div(shape.m, _ROWS_TOGETHER)
+    starts = [floor_div(blocks * i, threads) * _ROWS_TOGETHER for i in range(threads)]
+
+    def write_rows(start: Size, stop: Size) -> None:
+        left = a.address(bases[0], start * shape.left[0], v.dtype)
+        result = a.address(bases[2], start * shape.n, v.dtype)
+        write(replace(shape, m=stop - start), (left, bases[1], result))
+
+    scope.write_together(
+        [
+            (floor_div(work, threads), partial(write_rows, start, stop))
+            for start, stop in pairwise([*starts, shape.m])
+            if start != stop
+        ]
+    )
 
 
 def _each(

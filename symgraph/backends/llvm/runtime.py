@@ -11,13 +11,14 @@ Frame slots with a meaning: see `Slot`.
 
 from __future__ import annotations
 
+import ctypes
 from functools import lru_cache
 
 from .abi import begin_kernel, end_kernel
 from .emit import I64, Function, Value
 from .engine import Kernel
 
-__all__ = ["HEADER_WORDS", "MAX_OPERANDS", "RUN", "Slot", "Status", "runtime_kernels"]
+__all__ = ["HEADER_WORDS", "MAX_OPERANDS", "RUN", "THREAD", "Slot", "Status", "runtime_kernels"]
 
 # A tenth of a second, more or less.
 _POLL_CYCLES = 200_000_000
@@ -26,6 +27,8 @@ HEADER_WORDS = 3
 # How many slots a kernel may read.
 MAX_OPERANDS = 512
 RUN = "i32 (ptr %frame, ptr %code)"
+# C's ``unsigned long``, in which Python numbers threads.
+THREAD = f"i{8 * ctypes.sizeof(ctypes.c_ulong)}"
 
 
 class Slot:
@@ -37,7 +40,11 @@ class Slot:
     """``i32 (ptr frame, i64 number)``: runs a step in Python."""
     CLOCK = 2
     """When Python's signal handlers were last let run, in cycles; 0 before the first time."""
-    FIRST = 3
+    STOP = 3
+    """A status that ends what other threads do for this call; 0 as long as all is well."""
+    CALLER = 4
+    """Python's number of the thread that calls, where others help it; 0 where none does."""
+    FIRST = 5
     """The first slot that is the program's own."""
 
 
@@ -174,7 +181,8 @@ def _advance(f: Function, pairs: str, count: str) -> None:
 def poll_kernel() -> Kernel:
     """Let Python's signal handlers run, if some hundred million cycles have passed since.
 
-    Where one raises (Ctrl-C), its exception is left for whoever called the program.
+    Where one raises (Ctrl-C), its exception is left for whoever called the program, and threads
+    that help end as well: they ask for that alone, and leave the clock to the caller.
     """
     f = begin_kernel()
     f.declare("llvm.readcyclecounter", "i64 ()")
@@ -189,6 +197,16 @@ def poll_kernel() -> Kernel:
     f.do(f"store i64 {f.emit(f'select i1 {is_first}, i64 {now}, i64 {before}')}, ptr {place}")
     f.do("ret i32 0")
     f.start_block("ask")
+    stop_place = _slot(f, str(8 * Slot.STOP))
+    f.do(f"%stop = load atomic i64, ptr {stop_place} seq_cst, align 8")
+    f.branch(f.emit("icmp eq i64 %stop, 0"), "who", "stopped")
+    f.start_block("stopped")
+    f.do(f"ret i32 {f.emit('trunc i64 %stop to i32')}")
+    f.start_block("who")
+    f.branch(_is_caller(f), "signals", "fine")
+    f.start_block("fine")
+    f.do("ret i32 0")
+    f.start_block("signals")
     f.do(f"store i64 {now}, ptr {place}")
     f.declare("PyGILState_Ensure", "i32 ()")
     f.declare("PyGILState_Release", "void (i32)")
@@ -196,9 +214,20 @@ def poll_kernel() -> Kernel:
     state = f.emit("call i32 @PyGILState_Ensure()")
     raised = f.emit("call i32 @PyErr_CheckSignals()")
     f.do(f"call void @PyGILState_Release(i32 {state})")
-    is_fine = f.emit(f"icmp eq i32 {raised}, 0")
-    f.do(f"ret i32 {f.emit(f'select i1 {is_fine}, i32 0, i32 {Status.RAISED}')}")
+    f.branch(f.emit(f"icmp eq i32 {raised}, 0"), "fine", "raised")
+    f.start_block("raised")
+    f.do(f"store atomic i64 {Status.RAISED}, ptr {stop_place} seq_cst, align 8")
+    f.do(f"ret i32 {Status.RAISED}")
     return f.kernel()
+
+
+def _is_caller(f: Function) -> str:
+    """Whether this is the thread that Python called, and none that helps it."""
+    f.declare("PyThread_get_thread_ident", f"{THREAD} ()")
+    caller = f.emit(f"load {THREAD}, ptr {_slot(f, str(8 * Slot.CALLER))}")
+    this = f.emit(f"call {THREAD} @PyThread_get_thread_ident()")
+    is_alone = f.emit(f"icmp eq {THREAD} {caller}, 0")
+    return f.emit(f"or i1 {is_alone}, {f.emit(f'icmp eq {THREAD} {caller}, {this}')}")
 
 
 @lru_cache(maxsize=1)
@@ -340,10 +369,11 @@ def _block(f: Function, size: str) -> str:
     f.start_block(none)
     f.do(f"ret i32 {Status.MEMORY}")
     f.start_block(some)
-    head = _slot(f, str(8 * Slot.BLOCKS))
-    f.do(f"store ptr {f.emit(f'load ptr, ptr {head}')}, ptr {block}")
-    f.do(f"store ptr {block}, ptr {head}")
     address = f.emit(f"ptrtoint ptr {block} to i64")
+    # Several threads may allocate at once; nobody reads the list before they are done.
+    head = _slot(f, str(8 * Slot.BLOCKS))
+    before = f.emit(f"atomicrmw xchg ptr {head}, i64 {address} seq_cst")
+    f.do(f"store i64 {before}, ptr {block}")
     aligned = f.emit(f"add i64 {address}, {2 * _BLOCK_HEADER - 1}")
     return f.emit(f"and i64 {aligned}, -{_BLOCK_HEADER}")
 
