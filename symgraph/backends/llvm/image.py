@@ -15,12 +15,13 @@ import numpy as np
 from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from ...core.graph import Graph
 from ...core.variable import Variable
-from . import loops, products, special_nodes  # noqa: F401 (they register lowerings)
+from . import loops, products, special_nodes, structural_nodes  # noqa: F401 (they register lowerings)
 from .assemble import Stream
 from .cpu import host
 from .engine import Kernel
 from .layout import contiguous_strides
-from .lower import Check, Lowering, Place, PythonStep, Scope
+from .lower import Scope
+from .lowering import Check, Lowering, Place, PythonStep
 from .parallel import part_kernel, together_kernel
 from .sink import sink_slices
 from .timing import Timing

@@ -20,8 +20,10 @@ from ...ops.sizes import size_of
 from ...ops.slices import SLICE, SYMBOL, At, Span
 from ...scan.op import Loop
 from .layout import contiguous_strides
-from .lower import Place, Scope, rule
+from .lower import Scope
+from .lowering import Place
 from .products import pack_ahead
+from .rules import rule
 from .sink import sink_slices
 
 __all__ = ["lower_scan"]
@@ -269,7 +271,7 @@ class _LoopWriter:
         item = self.items.get(state)
         if item is None:
             return True
-        if item in self.scope._outputs or self.loop.condition is not None:
+        if item in self.scope.outputs or self.loop.condition is not None:
             return False
         pending = [item]
         while pending:
@@ -282,7 +284,7 @@ class _LoopWriter:
                 entry = user.params[0][0]
                 if isinstance(entry, Span):
                     # A slice up to the end has the same last rows.
-                    if entry.stop is not None or entry.step != 1 or user in self.scope._outputs:
+                    if entry.stop is not None or entry.step != 1 or user in self.scope.outputs:
                         return False
                     pending.append(user)
                 elif not isinstance(entry, At) or not _is_among_last(entry, depth):

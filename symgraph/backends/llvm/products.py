@@ -19,7 +19,8 @@ from .gemm import (
     tile_for,
 )
 from .layout import contiguous_strides
-from .lower import Scope, rule
+from .lower import Scope
+from .rules import rule
 from .schedule import is_large
 
 __all__ = ["lower_matmul", "pack_ahead"]

@@ -17,7 +17,7 @@ from ...ops.sizes import size_of
 from ..plan import call_of
 from ..plan import explained as explained_error
 from .layout import contiguous_strides
-from .lower import PythonStep
+from .lowering import PythonStep
 from .runtime import Status
 
 __all__ = ["PythonSteps", "array_at", "error_of", "error_on_shapes", "in_steps"]

@@ -14,8 +14,10 @@ from ...core.variable import Variable
 from ...ops.slices import SLICE, At
 from .indexing import extreme_kernel, flat_index_kernel, iota_kernel, rows_kernel
 from .layout import contiguous_strides, is_contiguous
-from .lower import Place, Scope, rule
+from .lower import Scope
+from .lowering import Place
 from .nest import Access, Nest, Output, Step
+from .rules import rule
 
 __all__: list[str] = []
 
