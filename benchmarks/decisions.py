@@ -37,10 +37,10 @@ from symgraph.scan import rewrites
 _PARTS: dict[str, dict[str, Any]] = {
     "residuals": {"_exchange_residuals": lambda opened: {}},
     "products": {
-        "multiply_before": lambda loop: None,
+        "multiply_before": lambda loop, *, steps_are_cheap: None,
         "multiply_after": lambda loop, read: [],
     },
-    "sums": {"take_out_sums": lambda loop, last_rows: []},
+    "sums": {"take_out_sums": lambda loop, last_rows, *, steps_are_cheap: []},
 }
 
 # Rows, inner size and columns of products, and the steps of a loop of them.

@@ -76,6 +76,9 @@ class Backend(Protocol):
     """A way to run graphs."""
 
     name: str
+    steps_are_cheap: bool
+    """Whether a step of a loop costs no more than what it computes. Work on rows that are in cache
+    stays in the loop then; otherwise one op before or after it does that of all steps."""
 
     @property
     def programs(self) -> Programs | None:

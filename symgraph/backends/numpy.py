@@ -26,6 +26,7 @@ class NumpyBackend:
 
     name = "numpy"
     programs = None
+    steps_are_cheap = False
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op can be evaluated."""

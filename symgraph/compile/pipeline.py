@@ -21,23 +21,27 @@ from .report import PassRow, count_nodes
 __all__ = ["PASSES", "rewrite"]
 
 Hits = Counter[str]
+Pass = Callable[[Graph, Backend, Hits], Graph]
 
 
-def _apply(rules: RuleSet) -> Callable[[Graph, Hits], Graph]:
+def _apply(rules: RuleSet) -> Pass:
     """A pass that applies rules to the graph outside its loops."""
-    return lambda graph, hits: sweep(graph, rules, hits, rebuild=rebuild_alike)
+    return lambda graph, _, hits: sweep(graph, rules, hits, rebuild=rebuild_alike)
 
 
-def _apply_in_loops(rules: RuleSet) -> Callable[[Graph, Hits], Graph]:
+def _apply_in_loops(rules: RuleSet) -> Pass:
     """A pass that applies rules to loop bodies, and takes out of loops what need not be there."""
 
-    def run(graph: Graph, hits: Hits) -> Graph:
-        return rewrite_loops(graph, lambda body: sweep(body, rules, hits, rebuild=rebuild_alike))
+    def run(graph: Graph, backend: Backend, hits: Hits) -> Graph:
+        def rewrite_body(body: Graph) -> Graph:
+            return sweep(body, rules, hits, rebuild=rebuild_alike)
+
+        return rewrite_loops(graph, rewrite_body, steps_are_cheap=backend.steps_are_cheap)
 
     return run
 
 
-PASSES: tuple[tuple[str, Callable[[Graph, Hits], Graph]], ...] = (
+PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", _apply(SIMPLIFY)),
     ("stabilise", _apply(SIMPLIFY + STABILISE)),
     ("loops", _apply_in_loops(SIMPLIFY + STABILISE + SPECIALISE)),
@@ -49,12 +53,11 @@ def rewrite(graph: Graph, backend: Backend) -> tuple[Graph, list[PassRow]]:
     """The graph after all passes, in terms that the backend runs; and what each pass did."""
     rows: list[PassRow] = []
     nodes = count_nodes(graph)
-    expansion = ("expand", lambda graph, hits: _expand(graph, backend, hits))
-    for name, run in (*PASSES, expansion):
+    for name, run in (*PASSES, ("expand", _expand)):
         start = time.perf_counter()
         hits: Hits = Counter()
         with without_lines():
-            graph = run(graph, hits)
+            graph = run(graph, backend, hits)
         seconds = time.perf_counter() - start
         before, nodes = nodes, count_nodes(graph)
         rows.append(PassRow(name, seconds, before, nodes, start, dict(hits)))

@@ -21,8 +21,12 @@ from .open import OpenLoop
 __all__ = ["ProductAfter", "multiply_after", "multiply_before"]
 
 
-def multiply_before(loop: OpenLoop) -> None:
-    """Compute the products of rows of sequences before the loop, which reads their rows instead."""
+def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
+    """Compute the products of rows of sequences before the loop, which reads their rows instead.
+
+    ``steps_are_cheap``: but for those of rows as they are read, which the backend multiplies for
+    some steps at once.
+    """
     if loop.condition is not None:
         return
     varying = find_varying(loop.outputs(), loop.symbols)
@@ -31,6 +35,8 @@ def multiply_before(loop: OpenLoop) -> None:
         if not _has_fixed_factor(v, varying) or _moved(v.inputs[0]) not in loop.slices:
             continue
         left, right = v.inputs
+        if steps_are_cheap and left in loop.slices:
+            continue
         rows = Trace(sequence=loop.slices[_moved(left)]).read(loop, {})
         (matrix,) = replace([right], loop.others)
         symbol = replaced[v] = make_input(v.type)

@@ -32,19 +32,29 @@ Rewrite = Callable[[Graph], Graph]
 Replacements = dict[Variable, Variable]
 
 
-def rewrite_loops(graph: Graph, rewrite: Rewrite, memo: dict[Graph, Graph] | None = None) -> Graph:
-    """The graph with its loops rewritten; ``rewrite`` is what is done to a body, by itself."""
+def rewrite_loops(
+    graph: Graph,
+    rewrite: Rewrite,
+    memo: dict[Graph, Graph] | None = None,
+    *,
+    steps_are_cheap: bool = False,
+) -> Graph:
+    """The graph with its loops rewritten; ``rewrite`` is what is done to a body, by itself.
+
+    ``steps_are_cheap``: see `Backend`.
+    """
     memo = {} if memo is None else memo
     if not any(is_scan(v) for v in graph.nodes):
         return graph
 
     def rewrite_body(body: Graph) -> Graph:
         if body not in memo:
-            memo[body] = rewrite_loops(rewrite(body), rewrite, memo).canonical()
+            rewritten = rewrite_loops(rewrite(body), rewrite, memo, steps_are_cheap=steps_are_cheap)
+            memo[body] = rewritten.canonical()
         return memo[body]
 
     graph = _with_bodies(graph, rewrite_body)
-    graph = _restructure(graph)
+    graph = _restructure(graph, steps_are_cheap=steps_are_cheap)
     return _with_bodies(graph, rewrite_body)
 
 
@@ -114,7 +124,7 @@ def _on(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
     return made
 
 
-def _restructure(graph: Graph) -> Graph:
+def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
     """The graph with loops that do no more than is read, and no work that could be outside."""
     reads = {v: _Reads(v, graph) for v in graph.nodes if is_scan(v)}
     opened = {v: OpenLoop(Loop(v)) for v in reads}
@@ -125,11 +135,11 @@ def _restructure(graph: Graph) -> Graph:
         loop, read = opened[scan], reads[scan]
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
         wanted = {*read.results, *kept.get(scan, {}).values()}
-        multiply_before(loop)
+        multiply_before(loop, steps_are_cheap=steps_are_cheap)
         products = multiply_after(loop, set(read.results))
         wanted -= {product.result for product in products}
         wanted |= {product.left.result for product in products if product.left.sequence is None}
-        sums = take_out_sums(loop, read.last_rows)
+        sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
         wanted -= {total.state for total in sums}
         wanted |= {index for total in sums for index in total.results}
         results = loop.close(wanted)

@@ -43,14 +43,19 @@ class Total:
         return total
 
 
-def take_out_sums(loop: OpenLoop, last_rows: Iterable[int]) -> list[Total]:
-    """The states that need not be computed in the loop; it keeps what they need meanwhile."""
+def take_out_sums(
+    loop: OpenLoop, last_rows: Iterable[int], *, steps_are_cheap: bool
+) -> list[Total]:
+    """The states that need not be computed in the loop; it keeps what they need meanwhile.
+
+    ``steps_are_cheap``: those without a product may stay.
+    """
     if loop.condition is not None:
         return []
     found = []
     for i in sorted(last_rows):
         terms = _terms(loop, i) if i < len(loop.states) else None
-        if terms:
+        if terms and (not steps_are_cheap or any(map(_is_product, terms))):
             found.append((i, terms))
     totals = {i: Total(i, loop.states[i].initial, []) for i, _ in found}
     # Products first: the sum of rows that are kept for a product anyway needs no more of the loop.

@@ -89,3 +89,43 @@ def test_an_index_out_of_range_is_an_error_even_where_nothing_is_read():
         assert f(np.ones((0, 3), "float32"), [0, 2]).shape[0] == 0
         with pytest.raises(IndexError, match="index 3 is outside axis 1"):
             f(np.ones((0, 3), "float32"), [0, 3])
+
+
+LAYOUTS = {
+    "as it lies": lambda x: x,
+    "reversed": lambda x: x[::-1],
+    "batch first": lambda x: sg.transpose(x, (1, 0, 2)),
+    "batch first, reversed": lambda x: sg.transpose(x, (1, 0, 2))[::-1],
+    "columns": lambda x: x[:, :, 1:4],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("batch", [0, 1, 3, 31, 33])
+def test_rows_of_several_steps_are_multiplied_at_once(layout, batch):
+    x = sg.tensor("x", (None, None, 5), "float64")
+    rows = LAYOUTS[layout](x)
+    w_shape = (7, 3 if layout == "columns" else 5)
+    w, h = sg.tensor("w", w_shape, "float64"), sg.tensor("h", (None, 7), "float64")
+    y = sg.scan(lambda x_t, h: sg.tanh(x_t @ w.T + h), [rows], [h])
+    outputs = [y, *sg.grad(sg.sum(y * y), [x, w, h])]
+    functions = [sg.compile([x, w, h], outputs, backend=b) for b in ("numpy", "native")]
+    for steps in (0, 1, 10, 11, 35):
+        shape = (batch, steps, 5) if "batch" in layout else (steps, batch, 5)
+        values = numbers(*shape), numbers(*w_shape), numbers(batch, 7)
+        for wanted, found in zip(*(f(*values) for f in functions), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+def test_rows_are_multiplied_ahead_of_a_loop_that_ends_by_a_condition(batch):
+    x = sg.tensor("x", ("T", batch, 5), "float64")
+    w = sg.tensor("w", (5, 5), "float64")
+
+    def step(x_t, h):
+        h = h + x_t @ w
+        return h, sg.until(h.sum() > 13.2)
+
+    y = sg.scan(step, [x], [sg.zeros((batch, 5), "float64")])
+    for steps in (1, 70):
+        agree([x, w], [y, y.shape[0]], [np.ones((steps, batch, 5)), np.ones((5, 5)) / 50])

@@ -14,7 +14,10 @@ from symgraph.backends.llvm.gemm import (
     tile_for,
 )
 
-SIZES = (0, 1, 3, 7, 16, 17, 63, 65, 130)
+SIZES = (0, 1, 2, 3, 7, 16, 17, 63, 65, 130)
+SHAPES = [(m, n) for m in SIZES for n in SIZES if (m + n) % 3 == 0 or 1 in (m, n)]
+# More columns than are packed at a time where K is deep, for rows that need packing and for few.
+SHAPES += [(5, 331), (70, 331)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -29,7 +32,7 @@ def test_products_of_all_sizes(dtype, transposed):
     ]
     loaded = engine().load(kernels)
     pack, packed_product, product = kernels
-    for m, n in [(m, n) for m in SIZES for n in SIZES if (m + n) % 3 == 0 or 1 in (m, n)]:
+    for m, n in SHAPES:
         for k in (0, 1, 5, K_BLOCK - 1, K_BLOCK, K_BLOCK + 1, 2 * K_BLOCK + 3):
             a = random.normal(size=(k, m) if transposed[0] else (m, k)).astype(dtype)
             b = random.normal(size=(n, k) if transposed[1] else (k, n)).astype(dtype)
@@ -40,7 +43,7 @@ def test_products_of_all_sizes(dtype, transposed):
             wanted = left.astype("float64") @ right.astype("float64") + adds * before[:, :n]
             panels = -(-n // tile.width)
             packed = np.full(panels * k * tile.width + 1, np.nan, dtype)
-            room = np.empty(room_for(tile, n, k), dtype)
+            room = np.full(room_for(tile, n, k) + 1, np.nan, dtype)
             call(pack, loaded, b, packed, k, n, *strides[2:])
             assert np.isnan(packed[-1])  # nothing is written past the panels
             for kernel, arguments in (
@@ -54,6 +57,7 @@ def test_products_of_all_sizes(dtype, transposed):
                 ) if kernel is packed_product else (
                     call(kernel, loaded, a, b, c, room, m, n, k, *strides, n + 3, adds)
                 )
+                assert np.isnan(room[-1])
                 np.testing.assert_array_equal(c[:, n:], before[:, n:])
                 eps = np.finfo(dtype).eps * 4 * max(k, 1)
                 np.testing.assert_allclose(c[:, :n], wanted, rtol=eps, atol=eps)

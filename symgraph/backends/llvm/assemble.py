@@ -197,6 +197,16 @@ class Assembler:
         self.main.close()
         return position
 
+    def sometimes(
+        self, turn: int, turns: int, every: int, count: int, body: Callable[[], object]
+    ) -> None:
+        """A part of a loop's body that runs at every so many turns; for slots see the runtime."""
+        self.main.open(self.runtime["sometimes"], turn, turns, every, count)
+        self._scopes.append({})
+        body()
+        self._scopes.pop()
+        self.main.close()
+
     def memory(self, elements: Size, dtype: np.dtype) -> int:
         """A slot with the address of room for so many elements."""
         slot = self.slot()

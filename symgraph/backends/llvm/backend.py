@@ -19,6 +19,7 @@ class NativeBackend:
 
     name = "native"
     programs = NativePrograms()
+    steps_are_cheap = True
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op is lowered as it is, natively or by a call of Python."""

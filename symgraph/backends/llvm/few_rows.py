@@ -1,9 +1,9 @@
 """Products with few rows, of a right operand as it lies.
 
 Packing costs as much as reading the operand, so it pays only where several tiles of rows read the
-panels. With fewer rows the operand is read once, in order. Where its columns lie side by side, a
-few of its rows at a time add their multiples to the row of the result, which stays in cache; where
-its rows do (a transposed operand), a few of its columns at a time are dot products.
+panels. With fewer rows the operand is read once, in order. A single row takes its multiples of a
+few rows of the operand at a time, and stays in cache; where the operand's rows lie side by side (it
+is transposed), a few of its columns at a time are dot products.
 """
 
 from __future__ import annotations
@@ -16,29 +16,22 @@ import numpy as np
 from .emit import Function, Value, type_text
 from .engine import Kernel
 
-__all__ = ["FEW_ROWS", "FEW_ROWS_TRANSPOSED", "dot_products_kernel", "few_rows_kernel"]
+__all__ = ["FEW_ROWS", "dot_products_kernel", "row_kernel"]
 
-FEW_ROWS = 3
-# Packing a transposed operand is slower: there dot products pay for longer.
-FEW_ROWS_TRANSPOSED = 16
+# Up to how many rows dot products pay.
+FEW_ROWS = 16
 # How many rows, or columns, of the right operand are read side by side.
 _TOGETHER = 4
 
 
 @cache
-def few_rows_kernel(dtype: np.dtype, lanes: int, *, has_fma: bool) -> Kernel:
-    """``c (+)= a · b`` for a right operand whose columns lie side by side."""
-    f = Function(
-        "void (i64 %m, i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %ka, i64 %rb, "
-        "i64 %ldc, i1 %adds)"
-    )
+def row_kernel(dtype: np.dtype, lanes: int, *, has_fma: bool) -> Kernel:
+    """``c (+)= a · b`` for one row and a right operand whose columns lie side by side."""
+    f = Function("void (i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ka, i64 %rb, i1 %adds)")
     f.branch("%adds", "start", "zero")
     f.start_block("zero")
-    rows = f.begin_loop("%m")
-    row = f.pointer("%c", f.emit(f"mul i64 {rows.index}, %ldc"), dtype)
     zero = Value("zeroinitializer", dtype, lanes)
-    _along_columns(f, lanes, lambda at, mask: f.store(zero, f.pointer(row, at, dtype), mask))
-    f.end_loop(rows)
+    _along_columns(f, lanes, lambda at, mask: f.store(zero, f.pointer("%c", at, dtype), mask))
     f.jump("start")
     f.start_block("start")
     done = "0"
@@ -55,21 +48,18 @@ def few_rows_kernel(dtype: np.dtype, lanes: int, *, has_fma: bool) -> Kernel:
 def _add_multiples(
     f: Function, k: Value, together: int, dtype: np.dtype, lanes: int, *, has_fma: bool
 ) -> None:
-    """Add to each row of the result its multiples of some rows of the right operand."""
+    """Add to the result its multiples of some rows of the right operand."""
     right = [f.pointer("%b", f.emit(f"mul i64 {k}, %rb"), dtype)]
     for _ in range(together - 1):
         right.append(f.pointer(right[-1], "%rb", dtype))
-    rows = f.begin_loop("%m")
-    left = f.pointer("%a", f.emit(f"mul i64 {rows.index}, %ra"), dtype)
-    left = f.pointer(left, f.emit(f"mul i64 {k}, %ka"), dtype)
+    left = f.pointer("%a", f.emit(f"mul i64 {k}, %ka"), dtype)
     factors = []
     for _ in right:
         factors.append(f.splat(f.load(left, dtype), lanes))
         left = f.pointer(left, "%ka", dtype)
-    row = f.pointer("%c", f.emit(f"mul i64 {rows.index}, %ldc"), dtype)
 
     def add(at: str, mask: str | None) -> None:
-        place = f.pointer(row, at, dtype)
+        place = f.pointer("%c", at, dtype)
         total = f.load(place, dtype, lanes, mask)
         for factor, start in zip(factors, right, strict=True):
             part = f.load(f.pointer(start, at, dtype), dtype, lanes, mask)
@@ -77,7 +67,6 @@ def _add_multiples(
         f.store(total, place, mask)
 
     _along_columns(f, lanes, add)
-    f.end_loop(rows)
 
 
 def _multiply_add(f: Function, x: Value, y: Value, z: Value, *, has_fma: bool) -> Value:

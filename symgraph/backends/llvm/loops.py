@@ -23,6 +23,7 @@ from .layout import contiguous_strides
 from .lower import Scope
 from .lowering import Place
 from .products import pack_ahead
+from .rows_ahead import RowsAhead, find_rows_ahead
 from .rules import rule
 from .sink import sink_slices
 
@@ -46,6 +47,8 @@ class _LoopWriter:
     given: dict[Variable, Place] = field(default_factory=dict)
     destinations: dict[Variable, list[Place]] = field(default_factory=dict)
     advances: list[tuple[int, int]] = field(default_factory=list)
+    row_strides: dict[Variable, Size] = field(default_factory=dict)
+    """For each slice of a sequence how far it moves from step to step."""
     rings: list[list[int]] = field(default_factory=list)
     after: list[tuple[Variable, int, Size]] = field(default_factory=list)
     growing: list[tuple[int, int, int, int]] = field(default_factory=list)
@@ -83,6 +86,7 @@ class _LoopWriter:
         # What the slices were moved behind has other outputs only where an output was a slice.
         places = self.destinations.values()
         self.destinations = dict(zip(graph.outputs, places, strict=True))
+        ahead = self._rows_ahead(graph)
         body = Scope(scope.lowering, graph, self.given)
         packed = self._pack_weights(body)
         turn = a.slot()
@@ -98,6 +102,8 @@ class _LoopWriter:
                 ]
                 counts = (len(self.growing), len(self.growing_addresses))
                 a.run("grow", turn, capacity, *counts, *words)
+            for each in ahead:
+                each.write(body, turn, self.n)
             body.emit(self.destinations)
             for ring in self.rings:
                 a.run("rotate", len(ring), *reversed(ring))
@@ -107,6 +113,8 @@ class _LoopWriter:
         scope.lowering.loops.pop()
         for key in packed:
             scope.lowering.buffers.give_back(scope.lowering.packed.pop(key))
+        for each in ahead:
+            scope.lowering.buffers.give_back(each.buffer)
         if loop.condition is not None:
             taken = self._steps_taken()
             if taken is not None:
@@ -177,7 +185,9 @@ class _LoopWriter:
             stride, *rest = place.strides
             for offset in offsets:
                 slot = self._moving(place.base, offset * stride, stride, sequence.dtype)
-                self.given[next(slices)] = Place(slot, tuple(rest))
+                x = next(slices)
+                self.given[x] = Place(slot, tuple(rest))
+                self.row_strides[x] = stride
 
     def _check_length(self, sequence: Variable, ahead: int) -> None:
         # Without a step no row is read.
@@ -306,6 +316,20 @@ class _LoopWriter:
             slot = self._moving(buffer, 0, row, x.dtype)
             self.growing_addresses.append((slot, moved))
         self.destinations.setdefault(x, []).append(Place(slot, contiguous_strides(x.type.shape)))
+
+    # --- products of rows ahead ------------------------------------------------------------------
+
+    def _rows_ahead(self, graph: Graph) -> list[RowsAhead]:
+        """The products that are computed for several steps at once: given to the body."""
+        found = []
+        for v in find_rows_ahead(graph, self.row_strides, self.loop.constants):
+            x = v.inputs[0]
+            each = RowsAhead.of(self.scope.lowering, v, self.given[x], self.row_strides[x])
+            a = self.scope.assembler
+            self.advances.append((each.place, a.size(each.advance() * v.dtype.itemsize)))
+            self.given[v] = each.result
+            found.append(each)
+        return found
 
     # --- weights --------------------------------------------------------------------------------
 

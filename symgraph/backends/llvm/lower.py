@@ -202,7 +202,7 @@ class Scope(Values):
 
     def _write_groups(self, groups: list[Group]) -> None:
         for group in groups:
-            self._write_group(group)
+            self.lowering.timed(group.nodes, partial(self._emit_group, group))
 
     @property
     def idle_threads(self) -> int:
@@ -248,14 +248,6 @@ class Scope(Values):
         return list(parts.values())
 
     # --- groups ---------------------------------------------------------------------------------
-
-    def _write_group(self, group: Group) -> None:
-        timing, lowering = self.lowering.timing, self.lowering
-        if timing is None:
-            self._emit_group(group)
-            return
-        depth = len(lowering.loops)
-        timing.measure(self.assembler, group.nodes, depth, lambda: self._emit_group(group))
 
     def _emit_group(self, group: Group) -> None:
         if group.space is not None:

@@ -82,6 +82,13 @@ class Lowering:
         self.checks.append(Check(node, slots, text, error, tuple(self.loops)))
         return len(self.checks)
 
+    def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:
+        """Append the part of the program that computes these nodes; its time may be counted."""
+        if self.timing is None:
+            write()
+        else:
+            self.timing.measure(self.assembler, nodes, len(self.loops), write)
+
     def constant(self, v: Variable) -> int:
         """A slot with the address of a constant's elements."""
         found = self.constants.get(v)

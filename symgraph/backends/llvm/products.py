@@ -10,7 +10,7 @@ from itertools import pairwise
 from ...core.dims import Size, ceil_div, floor_div, product
 from ...core.variable import Variable
 from ...ops.linalg import MATMUL
-from .few_rows import FEW_ROWS, FEW_ROWS_TRANSPOSED
+from .few_rows import FEW_ROWS
 from .gemm import (
     pack_kernel,
     packed_product_kernel,
@@ -23,7 +23,7 @@ from .lower import Scope
 from .rules import rule
 from .schedule import is_large
 
-__all__ = ["lower_matmul", "pack_ahead"]
+__all__ = ["lower_matmul", "multiply_packed", "pack_ahead"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _packed_products(scope: Scope, v: Variable, packed: int, shape: _Shape, base
 MAX_PARTS = 8
 # Rows are given to threads by so many: products of fewer are added up in another order.
 _ROWS_TOGETHER = 32
-assert _ROWS_TOGETHER > FEW_ROWS_TRANSPOSED >= FEW_ROWS
+assert _ROWS_TOGETHER > FEW_ROWS
 
 
 def _by_rows(
@@ -232,6 +232,18 @@ def _pack(scope: Scope, y: Variable, shape: _Shape) -> int:
     sizes = (shape.k, shape.n, *shape.right)
     a.main.emit(pack_kernel(tile), scope.place(y).base, slot, *map(a.size, sizes))
     return slot
+
+
+def multiply_packed(
+    scope: Scope, v: Variable, at: tuple[int, int], rows: Size, strides: tuple[Size, ...]
+) -> None:
+    """The product of rows (the first place) with the right operand of ``v``, packed ahead of the
+    loop, into the second place."""
+    a, cpu = scope.assembler, scope.lowering.cpu
+    kernel = packed_product_kernel(tile_for(cpu, v.dtype), has_fma=cpu.has_fma)
+    packed = scope.lowering.packed[_key(scope, v.inputs[1])]
+    depth, n = v.inputs[1].type.shape
+    a.main.emit(kernel, at[0], packed, at[1], *map(a.size, (rows, n, depth, *strides, n, 0)))
 
 
 def pack_ahead(scope: Scope, v: Variable) -> tuple | None:

@@ -157,6 +157,28 @@ def loop_kernel() -> Kernel:
     return f.kernel()
 
 
+@lru_cache(maxsize=1)
+def sometimes_kernel() -> Kernel:
+    """A part of a loop's body, at the first of every so many turns. Operands: slots of the turn,
+    of the number of turns, of how many, of how many there are from this turn on (which is set),
+    then raw: a program."""
+    f = begin_kernel()
+    f.declare("llvm.smax.i64", "i64 (i64, i64)")
+    f.declare("llvm.smin.i64", "i64 (i64, i64)")
+    turn, turns = number(f, 0), number(f, 1)
+    every = f.emit(f"call i64 @llvm.smax.i64(i64 {number(f, 2)}, i64 1)")
+    rest = f.emit(f"urem i64 {turn}, {every}")
+    f.branch(f.emit(f"icmp eq i64 {rest}, 0"), "now", "later")
+    f.start_block("now")
+    left = f.emit(f"sub i64 {turns}, {turn}")
+    _set(f, 3, f.emit(f"call i64 @llvm.smin.i64(i64 {every}, i64 {left})"))
+    body = f.pointer("%operands", "4", I64)
+    f.do(f"ret i32 {f.emit(f'call i32 @{f.use(run_kernel())}(ptr %frame, ptr {body})')}")
+    f.start_block("later")
+    end_kernel(f)
+    return f.kernel()
+
+
 def _return_failure(f: Function, status: str) -> None:
     fine, failed = f.new_label("fine"), f.new_label("failed")
     f.branch(f.emit(f"icmp eq i32 {status}, 0"), fine, failed)
@@ -528,6 +550,7 @@ def runtime_kernels() -> dict[str, Kernel]:
         "run": run_kernel(),
         "run_apart": run_apart_kernel(),
         "loop": loop_kernel(),
+        "sometimes": sometimes_kernel(),
         "polynomial": polynomial_kernel(),
         "floor_div": floor_div_kernel(),
         "max_zero": max_zero_kernel(),
