@@ -116,6 +116,8 @@ def _as_update(shared: SharedVariable, expression: Any) -> Variable:
     dtype = getattr(expression.type, "dtype", None)
     if dtype != shared.dtype:
         raise _misfit(shared, expression, f"Convert the new value with .astype('{shared.dtype}').")
+    if expression.type is shared.type:
+        return expression
     if expression.ndim != shared.ndim or any(
         known_different(ours, theirs)
         for ours, theirs in zip(shared.type.shape, expression.type.shape, strict=True)
