@@ -108,7 +108,7 @@ class Recurrent(Module):
             sequences=[x] if mask is None else [x, mask],
             outputs_info=[*states, *extra],
             go_backwards=self.reverse,
-            name=repr(self.cell),
+            name=_name_of(self.cell),
         )
         results = _as_list(results)
         y = results[place]
@@ -180,6 +180,12 @@ class Recurrent(Module):
 
     def __repr__(self) -> str:
         return f"Recurrent({self.cell!r}{', reverse=True' if self.reverse else ''})"
+
+
+def _name_of(cell: Any) -> str:
+    """What the cell's loop is called: the same in every process."""
+    has_text = type(cell).__repr__ is not object.__repr__
+    return repr(cell) if has_text else f"{type(cell).__name__}()"
 
 
 class Bidirectional(Module):

@@ -1,7 +1,7 @@
 """A name for a program that is the same in every process: what a cache on disk looks it up by.
 
 Equal keys mean equal programs: ops, how they hang together, parameters, types, constants, and the
-lines of loops, which reports show. What inputs are called, the values of shared variables, and
+names and lines of loops, which reports show. What inputs are called, the values of shared variables, and
 the order in which the parts were built do not matter.
 """
 
@@ -80,8 +80,8 @@ class _Encoder:
             if not _is_own(v.op):
                 raise _NoKeyError
             operands = tuple([position[x] for x in v.inputs])
-            lines = lines_of(v) if is_scan(v) else ()
-            nodes.append((v.op.name, operands, self._param(v.params), *map(tuple, lines)))
+            shown = (v.name, *map(tuple, lines_of(v))) if is_scan(v) else ()
+            nodes.append((v.op.name, operands, self._param(v.params), *shown))
             position[v] = len(position)
         return inputs, tuple(nodes), tuple(position[v] for v in graph.outputs)
 
@@ -139,7 +139,7 @@ class _Encoder:
 @cache
 def _is_own(op: Op) -> bool:
     """Whether the op is one of symgraph's, whose rules go with its version."""
-    rules = (op.infer, op.formula, op.expand, op.build)
+    rules = (op.infer, op.evaluate, op.formula, op.expand, op.build)
     return all(_package_of(rule) == _PACKAGE for rule in rules if rule is not None)
 
 

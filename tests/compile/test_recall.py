@@ -224,6 +224,22 @@ def test_the_lines_of_loops_are_part_of_a_key():
     assert key_of([x], totals) != before
 
 
+def test_the_names_of_loops_are_part_of_a_key():
+    for name in ("one", "other"):
+        x = sg.vector("x")
+        f = sg.compile([x], sg.scan(lambda a, s: s + a, x, 0.0, name=name))
+        assert f.report.loop_table[0].name == name
+
+
+def test_an_op_that_evaluates_by_a_users_function_has_no_key():
+    op = Op("tripled", OPS["negative"].infer, lambda arrays: arrays[0] * 3)
+    try:
+        x = sg.vector("x")
+        assert key_of([x], node(op, (x,))) is None
+    finally:
+        del OPS["tripled"]
+
+
 def test_another_source_is_another_key(monkeypatch):
     x = sg.vector("x")
     before = key_of([x], x + 1)

@@ -356,3 +356,9 @@ def test_no_steps_and_no_rows(name, is_masked, backend):
 def tuple_like(model, parts):
     """The parts in the form of the model."""
     return tuple(tuple_like(m, parts) for m in model) if isinstance(model, tuple) else next(parts)
+
+
+def test_the_loop_of_a_cell_without_text_of_its_own_is_named_after_its_class():
+    x, _ = symbols()
+    f = sg.compile([x], nn.Recurrent(Leaky())(x))
+    assert [row.name for row in f.report.loop_table] == ["Leaky()"]
