@@ -55,6 +55,7 @@ class Values:
         """Views with bounds that the program computes: copied when these are known."""
         self._lay_out()
         self.sizes_by_value = self._find_sizes_by_value()
+        self._late_sizes = self._find_late_sizes()
         self.needed = self._find_needed()
 
     def _parts_in_place(self) -> dict[Variable, View]:
@@ -123,6 +124,16 @@ class Values:
                     found[v] = size.atom
         return found
 
+    def _find_late_sizes(self) -> set[Variable]:
+        """The nodes that look at a size which is known when its array has been made."""
+        axis_of = {SIZE: 0, CHECK_SIZE: 1}
+        return {
+            v
+            for v in self.graph.nodes
+            if v.op in axis_of
+            and not self.assembler.is_bound(v.inputs[-1].type.shape[v.params[axis_of[v.op]]])
+        }
+
     def _find_needed(self) -> set[Variable]:
         """The nodes whose elements are read: not those of which only a size matters."""
         needed = {*self.graph.outputs, *self.sizes_by_value}
@@ -135,10 +146,8 @@ class Values:
 
     def data_inputs(self, v: Variable) -> list[Variable]:
         """The inputs whose elements the node reads."""
-        if v.op is SIZE:
-            return []
-        if v.op is CHECK_SIZE:
-            return [v.inputs[0]]
+        if v.op is SIZE or v.op is CHECK_SIZE:
+            return list(v.inputs if v in self._late_sizes else v.inputs[:-1])
         if v.op is SCAN:
             return [x for i, x in enumerate(v.inputs) if i or not self.is_size(x)]
         first = {"broadcast_to": 1, "reshape": 1, "slice": 1, "iota": 0}.get(v.op.name)
