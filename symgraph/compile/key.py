@@ -1,8 +1,8 @@
 """A name for a program that is the same in every process: what a cache on disk looks it up by.
 
 Equal keys mean equal programs: ops, how they hang together, parameters, types, constants, and the
-names and lines of loops, which reports show. What inputs are called, the values of shared variables, and
-the order in which the parts were built do not matter.
+names and lines of loops, which reports show. What inputs are called, the values of shared
+variables, and the order in which the parts were built do not matter.
 """
 
 from __future__ import annotations
