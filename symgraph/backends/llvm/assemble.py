@@ -14,6 +14,7 @@ import numpy as np
 from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from .engine import Kernel
 from .parallel import part_kernel, together_kernel
+from .pieces import Pieces, pieces_kernel
 from .runtime import HEADER_WORDS, MAX_OPERANDS, Slot, runtime_kernels
 
 __all__ = ["Assembler", "Stream", "UnboundSizeError"]
@@ -100,6 +101,15 @@ class Assembler:
     def run(self, name: str, *operands: int) -> None:
         """Append an instruction of the runtime to the main stream."""
         self.main.emit_raw(self.runtime[name], *operands)
+
+    def run_kernel(self, kernel: Kernel, pieces: Pieces | None, *slots: int) -> None:
+        """Append an instruction that reads these slots, in pieces where it may be long."""
+        if pieces is None:
+            self.main.emit(kernel, *slots)
+            return
+        self.main.open(pieces_kernel(), *pieces.words())
+        self.main.emit(kernel, *slots)
+        self.main.close()
 
     # --- sizes ----------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ import numpy as np
 from .emit import I64, POINTER, Function, Value
 from .engine import Kernel, engine
 from .libraries import capsule_pointer
-from .runtime import Status, release_kernel, run_apart_kernel, run_kernel
+from .runtime import Status, leave_kernel, release_kernel, return_kernel, run_kernel
 
 __all__ = ["Argument", "Description", "Result", "is_supported", "make_entry"]
 
@@ -62,7 +62,7 @@ class Description(NamedTuple):
     arena: tuple[int, int] | None
     """The slots of the arena's size and address."""
     is_long: bool
-    """Whether the program may run long: then other threads run meanwhile."""
+    """Whether the program runs long for all that is known: then other threads run meanwhile."""
 
 
 class _Word:
@@ -263,16 +263,13 @@ def _make_results(f: Function) -> None:
 def _run_main(f: Function, run: str) -> None:
     main = _word(f, _Word.MAIN, "ptr")
     is_long = f.emit(f"icmp ne i64 {_word(f, _Word.IS_LONG)}, 0")
-    f.branch(is_long, "alone", "short")
-    f.start_block("alone")
-    apart = f.use(run_apart_kernel())
-    f.do(f"%long_status = call i32 @{apart}(ptr %frame, ptr {main})")
-    f.jump("ran")
-    f.start_block("short")
-    f.do(f"%short_status = call i32 @{run}(ptr %frame, ptr {main})")
-    f.jump("ran")
-    f.start_block("ran")
-    f.do("%status = phi i32 [ %long_status, %alone ], [ %short_status, %short ]")
+    f.branch(is_long, "long", "run")
+    f.start_block("long")
+    f.do(f"call void @{f.use(leave_kernel())}(ptr %frame)")
+    f.jump("run")
+    f.start_block("run")
+    f.do(f"%status = call i32 @{run}(ptr %frame, ptr {main})")
+    f.do(f"call void @{f.use(return_kernel())}(ptr %frame)")
     f.do(f"call void @{f.use(release_kernel())}(ptr %frame)")
 
 

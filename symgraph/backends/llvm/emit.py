@@ -280,10 +280,10 @@ class Function:
         return "\n".join([head, "entry:", *self.lines, "}"])
 
     def kernel(self) -> Kernel:
-        """The function as a kernel, named by what it does."""
+        """The function as a kernel, named by what it does; it calls itself as ``@kernel``."""
         body = self.text("kernel")
         name = "k" + hashlib.blake2b(body.encode(), digest_size=12).hexdigest()
-        text = body.replace("@kernel(", f"@{name}(", 1)
+        text = body.replace("@kernel(", f"@{name}(")
         return Kernel(name, text, tuple(self.parts.items()), tuple(self.needs.values()))
 
     def use(self, kernel: Kernel) -> str:

@@ -24,6 +24,7 @@ from .gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
 from .image import Image, Lowered
 from .layout import contiguous_strides
 from .parallel import part_kernel, together_kernel
+from .pieces import pieces_kernel
 from .python_steps import PythonSteps, array_at
 from .runtime import Slot, Status, runtime_kernels
 from .timing import Timing
@@ -45,7 +46,7 @@ def _load_support() -> Loaded:
         product_kernel(tile, has_fma=cpu.has_fma),
         packed_product_kernel(tile, has_fma=cpu.has_fma),
     ]
-    return engine().load([*runtime_kernels().values(), entry_kernel(), *common])
+    return engine().load([*runtime_kernels().values(), pieces_kernel(), entry_kernel(), *common])
 
 
 @lru_cache(maxsize=1)
@@ -118,7 +119,8 @@ class NativeExecutable:
         self._release = _RELEASE(addresses[runtime["release"].name])
         if self._timing is not None:
             self._timing.link(addresses[runtime["cycles"].name])
-        self._is_long = any(kernel.needs for kernel in kernels.values())
+        # Loops and products call others. Kernels in pieces find out what they have to do.
+        self._is_long = any(kernel.needs for kernel in kernels.values() if kernel != pieces_kernel())
 
     @property
     def obstacle(self) -> str:

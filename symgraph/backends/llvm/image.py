@@ -23,6 +23,7 @@ from .layout import contiguous_strides
 from .lower import Scope
 from .lowering import Check, Lowering, Place, PythonStep
 from .parallel import part_kernel, together_kernel
+from .pieces import pieces_kernel
 from .sink import sink_slices
 from .timing import Timing
 from .unify import unify_sizes
@@ -111,7 +112,8 @@ class _Writer:
         lowering, a = self._lowering, self._lowering.assembler
         outputs = self._write_body(self._read_inputs())
         arena = self._place_arena()
-        support = {k.name for k in (*a.runtime.values(), part_kernel(), together_kernel())}
+        others = (part_kernel(), together_kernel(), pieces_kernel())
+        support = {k.name for k in (*a.runtime.values(), *others)}
         emitted = [k.name for _, k in a.main.kernels if k.name not in support]
         steps = [(step.node.op, step.node.params) for step in lowering.steps]
         image = Image(

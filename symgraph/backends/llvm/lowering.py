@@ -101,10 +101,10 @@ class Lowering:
     def nest(self, nest: Nest) -> None:
         """Append a loop nest to the program."""
         nest = nest.collapsed()
-        kernel, operands = nest_kernel(nest, self.cpu)
+        kernel, operands, pieces = nest_kernel(nest, self.cpu)
         a = self.assembler
         slots = [o[0] if isinstance(o, tuple) else a.size(o) for o in operands]
-        a.main.emit(kernel, *slots)
+        a.run_kernel(kernel, pieces, *slots)
 
     def copy(self, source: Place, target: Place, shape: Sequence[Size], dtype: np.dtype) -> None:
         """Append a copy of an array."""

@@ -21,6 +21,7 @@ from .cpu import Cpu
 from .emit import BOOL, F32, F64, Value, constant_text, type_text
 from .engine import Kernel
 from .maths import VectorMaths
+from .pieces import Axis, Move, Pieces, is_known_to_fit
 
 __all__ = ["Access", "Input", "Nest", "Output", "Step", "nest_kernel"]
 
@@ -147,21 +148,31 @@ def _groups(
 # --- from a nest to a kernel --------------------------------------------------------------------
 
 
-def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]]]:
-    """The kernel of a (collapsed) nest, and its operands: sizes, or slots as 1-tuples."""
+# A piece takes some microseconds where little is computed of an element, and at the very most a
+# good part of a second.
+_PIECE = 1 << 16
+
+
+def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]], Pieces | None]:
+    """The kernel of a (collapsed) nest, its operands: sizes, or slots as 1-tuples; and how it is
+    run in pieces, None where it is known to be small."""
     shape = _Shape(nest, cpu)
-    return _kernel_of(shape), shape.operands(nest)
+    kernel, lanes = _kernel_of(shape)
+    pieces = None if is_known_to_fit(nest.space, _PIECE) else shape.pieces(lanes)
+    return kernel, shape.operands(nest), pieces
 
 
 # A text of some ten thousand letters is written in a fraction of a millisecond.
 @lru_cache(maxsize=256)
-def _kernel_of(shape: _Shape) -> Kernel:
-    """The kernel; of two vectors at a time where much is computed of few numbers."""
+def _kernel_of(shape: _Shape) -> tuple[Kernel, int]:
+    """The kernel, and how many elements it takes at a time: two vectors of them where much is
+    computed of few numbers."""
     kernel = _Writer(shape).write()
     n_lines = kernel.text.count("\n")
     if shape.can_double and n_lines > max(_WINDOW, _CHAIN * len(shape.moves)):
-        return _Writer(_Shape(shape.nest, shape.cpu, n_vectors=2)).write()
-    return kernel
+        double = _Shape(shape.nest, shape.cpu, n_vectors=2)
+        return _Writer(double).write(), double.lanes
+    return kernel, shape.lanes
 
 
 # CPUs look some sixty vector instructions ahead. What is computed of few numbers is a chain in
@@ -200,6 +211,9 @@ class _Shape:
             and (not isinstance(size, int) or size % (2 * self.lanes) == 0)
         )
         self.is_long = _is_long(nest)
+        self.goes_on = bool(nest.reduced) and not is_known_to_fit(
+            [nest.space[axis] for axis in inner], _PIECE
+        )
         # Strides that are one size are one operand.
         self.stride_numbers: dict[Size, int] = {}
         self.strides = [
@@ -213,7 +227,8 @@ class _Shape:
         ]
         self.key = (
             n, tuple(sorted(self.reduced)), tuple(self.moves), tuple(self.strides),
-            tuple(self.dtypes), self.lanes, self.exact, self.is_long, len(nest.inputs),
+            tuple(self.dtypes), self.lanes, self.exact, self.is_long, self.goes_on,
+            len(nest.inputs),
             tuple(nest.steps), tuple((o.value, o.kind) for o in nest.outputs), cpu,
         )  # fmt: skip
 
@@ -227,6 +242,28 @@ class _Shape:
         """Sizes of the loops, the strides, and the address of each access."""
         accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
         return [*nest.space, *self.stride_numbers, *((access.base,) for access in accesses)]
+
+    def pieces(self, lanes: int) -> Pieces:
+        """How the kernel is cut, which takes so many elements at a time. Sums are cut only where
+        one number, or one vector of them, is left of what is kept."""
+        n, first = self.n, self.n + len(self.stride_numbers)
+        last = first + len(self.moves)
+        axes = []
+        for axis in self.order:
+            moves = tuple(
+                Move(first + i, -1 if move[axis] == "1" else n + strides[axis], dtype.itemsize)
+                for i, (move, strides, dtype) in enumerate(
+                    zip(self.moves, self.strides, self.dtypes, strict=True)
+                )
+                if move[axis] != "0"
+            )
+            least = lanes if axis == self.vector else 1
+            if axis not in self.reduced:
+                axes.append(Axis(axis, least, moves))
+            elif self.goes_on:
+                axes.append(Axis(axis, least, moves, last + 1))
+        totals = _WIDEST_TOTAL.itemsize * lanes * len(self.nest.outputs) if self.goes_on else 0
+        return Pieces(_PIECE, range(n), tuple(axes), totals)
 
 
 def _moves(strides: tuple[Size, ...]) -> str:
@@ -259,6 +296,8 @@ def _is_long(nest: Nest) -> bool:
     return count > _SHORT_SUM
 
 
+# The room that one number of a total has between pieces.
+_WIDEST_TOTAL = F64
 # Terms that float32 sums in a row without harm.
 _SHORT_SUM = 64
 
@@ -305,6 +344,10 @@ class _Writer:
             for numbers in self.shape.strides
         ]
         self.pointers = [pointer(f, position + i) for i in range(len(self.shape.moves))]
+        if self.shape.goes_on:
+            position += len(self.pointers)
+            self.room = pointer(f, position)
+            self.goes_on = f.emit(f"icmp ne i64 {number(f, position + 1)}, 0")
         self._load_settled(0)
 
     # --- loops ----------------------------------------------------------------------------------
@@ -470,7 +513,12 @@ class _Writer:
             if out.kind == "sum" and dtype == F32 and shape.is_long:
                 dtype = F64
             totals.append(Value(_neutral(out.kind, dtype, shape.lanes), dtype, shape.lanes))
+        if shape.goes_on:
+            totals = [self._carried_on(i, total) for i, total in enumerate(totals)]
         totals = self._reduce_loops(first, totals, [out for _, out in reductions])
+        if shape.goes_on:
+            for i, total in enumerate(totals):
+                f.store(total, self._room_of(i))
         for (o, out), total in zip(reductions, totals, strict=True):
             if across:
                 total = _across(self.maths, out.kind, total)
@@ -479,6 +527,18 @@ class _Writer:
                 f.store(total, self.pointers[len(self.nest.inputs) + o])
             else:
                 self._store(o, total)
+
+    def _carried_on(self, i: int, neutral: Value) -> Value:
+        """What a total begins with: where the piece before left it, unless there was none."""
+        before = self.f.load(self._room_of(i), neutral.dtype, neutral.lanes)
+        return self.f.value(
+            f"select i1 {self.goes_on}, {before.type} {before}, {neutral.type} {neutral}",
+            neutral.dtype,
+            neutral.lanes,
+        )
+
+    def _room_of(self, i: int) -> str:
+        return self.f.pointer(self.room, str(i * self.shape.lanes), _WIDEST_TOTAL)
 
     def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[Output]) -> list[Value]:
         if depth == len(self.shape.order):

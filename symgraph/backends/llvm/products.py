@@ -12,6 +12,7 @@ from ...core.variable import Variable
 from ...ops.linalg import MATMUL
 from .few_rows import FEW_ROWS
 from .gemm import (
+    K_BLOCK,
     pack_kernel,
     packed_product_kernel,
     product_kernel,
@@ -20,6 +21,7 @@ from .gemm import (
 )
 from .layout import contiguous_strides
 from .lower import Scope
+from .pieces import Axis, Move, Pieces, is_known_to_fit
 from .rules import rule
 from .schedule import is_large
 
@@ -168,18 +170,37 @@ def _each(
     loops(0, bases)
 
 
+# A piece of a product takes some ten milliseconds. It has rows enough that packing the right
+# operand again for each piece does not count, and far more than would be added up differently.
+_PIECE = 1 << 29
+_COLUMNS, _ROWS = 1024, 8
+assert _PIECE >> 1 > FEW_ROWS * K_BLOCK * _COLUMNS
+
+
 def _product(scope: Scope, v: Variable, shape: _Shape, at: _Bases, room: int) -> None:
-    a, cpu = scope.assembler, scope.lowering.cpu
+    a, cpu, itemsize = scope.assembler, scope.lowering.cpu, v.dtype.itemsize
     kernel = product_kernel(tile_for(cpu, v.dtype), has_fma=cpu.has_fma)
     sizes = (shape.m, shape.n, shape.k, *shape.left, *shape.right, shape.n, 0)
-    a.main.emit(kernel, *at, room, *map(a.size, sizes))
+    pieces = None
+    if not is_known_to_fit((shape.m, shape.n, shape.k), _PIECE):
+        k = Axis(6, K_BLOCK, (Move(0, 8, itemsize), Move(1, 9, itemsize)), goes_on=12)
+        n = Axis(5, _COLUMNS, (Move(1, 10, itemsize), Move(2, -1, itemsize)))
+        m = Axis(4, _ROWS, (Move(0, 7, itemsize), Move(2, 11, itemsize)))
+        pieces = Pieces(_PIECE, range(4, 7), (k, n, m))
+    a.run_kernel(kernel, pieces, *at, room, *map(a.size, sizes))
 
 
 def _packed_product(scope: Scope, v: Variable, shape: _Shape, at: _Bases, packed: int) -> None:
-    a, cpu = scope.assembler, scope.lowering.cpu
+    a, cpu, itemsize = scope.assembler, scope.lowering.cpu, v.dtype.itemsize
     kernel = packed_product_kernel(tile_for(cpu, v.dtype), has_fma=cpu.has_fma)
     sizes = (shape.m, shape.n, shape.k, *shape.left, shape.n, 0)
-    a.main.emit(kernel, at[0], packed, at[2], *map(a.size, sizes))
+    pieces = None
+    if not is_known_to_fit((shape.m, shape.n, shape.k), _PIECE):
+        # A panel's columns follow one another after all of k.
+        n = Axis(4, _COLUMNS, (Move(1, 5, itemsize), Move(2, -1, itemsize)))
+        m = Axis(3, _ROWS, (Move(0, 6, itemsize), Move(2, 8, itemsize)))
+        pieces = Pieces(_PIECE, range(3, 6), (n, m))
+    a.run_kernel(kernel, pieces, at[0], packed, at[2], *map(a.size, sizes))
 
 
 # --- packed for several products ---------------------------------------------------------------

@@ -44,7 +44,9 @@ class Slot:
     """A status that ends what other threads do for this call; 0 as long as all is well."""
     CALLER = 4
     """Python's number of the thread that calls, where others help it; 0 where none does."""
-    FIRST = 5
+    PYTHON = 5
+    """What Python keeps of the calling thread while other threads have Python; else 0."""
+    FIRST = 6
     """The first slot that is the program's own."""
 
 
@@ -253,14 +255,45 @@ def _is_caller(f: Function) -> str:
 
 
 @lru_cache(maxsize=1)
+def leave_kernel() -> Kernel:
+    """Let other threads have Python, if they may not already; ``void (ptr frame)``."""
+    f = Function("void (ptr %frame)")
+    place = _slot(f, str(8 * Slot.PYTHON))
+    kept = f.emit(f"load ptr, ptr {place}")
+    f.branch(f.emit(f"icmp eq ptr {kept}, null"), "leave", "end")
+    f.start_block("leave")
+    f.declare("PyEval_SaveThread", "ptr ()")
+    f.do(f"store ptr {f.emit('call ptr @PyEval_SaveThread()')}, ptr {place}")
+    f.jump("end")
+    f.start_block("end")
+    f.do("ret void")
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def return_kernel() -> Kernel:
+    """Have Python again, if other threads may; ``void (ptr frame)``."""
+    f = Function("void (ptr %frame)")
+    place = _slot(f, str(8 * Slot.PYTHON))
+    kept = f.emit(f"load ptr, ptr {place}")
+    f.branch(f.emit(f"icmp eq ptr {kept}, null"), "end", "return")
+    f.start_block("return")
+    f.do(f"store ptr null, ptr {place}")
+    f.declare("PyEval_RestoreThread", "void (ptr)")
+    f.do(f"call void @PyEval_RestoreThread(ptr {kept})")
+    f.jump("end")
+    f.start_block("end")
+    f.do("ret void")
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
 def run_apart_kernel() -> Kernel:
     """Run a program while other threads have Python."""
     f = Function(RUN)
-    f.declare("PyEval_SaveThread", "ptr ()")
-    f.declare("PyEval_RestoreThread", "void (ptr)")
-    thread = f.emit("call ptr @PyEval_SaveThread()")
+    f.do(f"call void @{f.use(leave_kernel())}(ptr %frame)")
     status = f.emit(f"call i32 @{f.use(run_kernel())}(ptr %frame, ptr %code)")
-    f.do(f"call void @PyEval_RestoreThread(ptr {thread})")
+    f.do(f"call void @{f.use(return_kernel())}(ptr %frame)")
     f.do(f"ret i32 {status}")
     return f.kernel()
 
