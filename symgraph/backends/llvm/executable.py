@@ -120,7 +120,9 @@ class NativeExecutable:
         if self._timing is not None:
             self._timing.link(addresses[runtime["cycles"].name])
         # Loops and products call others. Kernels in pieces find out what they have to do.
-        self._is_long = any(kernel.needs for kernel in kernels.values() if kernel != pieces_kernel())
+        self._is_long = any(
+            kernel.needs for kernel in kernels.values() if kernel != pieces_kernel()
+        )
 
     @property
     def obstacle(self) -> str:
