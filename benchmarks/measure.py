@@ -49,8 +49,9 @@ def measure(
         module.compile_trivial(*options)
     begun = _now()
     program = module.prepare(given, *arrays, *options)
-    results = [as_numbers(program.step())]
+    first = program.step()
     called = _now()
+    results = [as_numbers(first)]
     figures: dict[str, Any] = {"import": imported - start, "first call": called - begun}
     if not after_trivial:
         figures["import to first result"] = called - start

@@ -50,3 +50,14 @@ def test_only_long_chains_take_two_vectors():
     many = kernels_of([x, *others], sum(gates, start=x))
     assert max(text.count("\n") for text in many) > nest._WINDOW
     assert not any(two in text for text in many)
+
+
+def test_columns_that_hold_one_vector_do_not_get_the_kernel_of_two():
+    lanes = host().lanes(np.dtype("float32"))
+    for n_columns in (4 * lanes, lanes):  # in this order: the first one's kernel is at hand
+        x = sg.tensor("x", ("N", n_columns))
+        value = np.random.default_rng(0).normal(size=(5, n_columns)).astype("float32")
+        result = sg.compile([x], [chain(x), x.max(axis=1), chain(x).max(axis=1)])(value)
+        wanted = sg.compile([x], [chain(x), x.max(axis=1), chain(x).max(axis=1)], backend="numpy")
+        for a, b in zip(result, wanted(value), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)

@@ -227,7 +227,7 @@ class _Shape:
         ]
         self.key = (
             n, tuple(sorted(self.reduced)), tuple(self.moves), tuple(self.strides),
-            tuple(self.dtypes), self.lanes, self.exact, self.is_long, self.goes_on,
+            tuple(self.dtypes), self.lanes, self.exact, self.can_double, self.is_long, self.goes_on,
             len(nest.inputs),
             tuple(nest.steps), tuple((o.value, o.kind) for o in nest.outputs), cpu,
         )  # fmt: skip
