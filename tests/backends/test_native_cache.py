@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from native_kernels import call, write
 
-from symgraph.backends.llvm.cache import DiskCache
+from symgraph.backends.llvm.cache import DiskCache, open_cache
 from symgraph.backends.llvm.cpu import host
 from symgraph.backends.llvm.engine import Engine, module_text
 
@@ -124,3 +124,12 @@ def test_an_entry_under_another_key_is_not_taken(tmp_path):
     (entry,) = tmp_path.rglob("*.o")
     entry.rename(entry.with_name(f"{other[2:]}.o"))
     assert cache.read(other) == (None, "the entry is damaged")
+
+
+def test_a_chosen_folder_is_one_place_wherever_the_process_goes(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", "~/kept here")
+    assert open_cache().folder == tmp_path / "home" / "kept here" / "objects"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", "relative")
+    assert open_cache().folder == tmp_path / "relative" / "objects"

@@ -93,5 +93,6 @@ def _checksum(key: str, content: bytes) -> bytes:
 def open_cache() -> DiskCache:
     """The cache in SYMGRAPH_CACHE_DIR, or in the user's cache folder."""
     chosen = os.environ.get("SYMGRAPH_CACHE_DIR")
-    folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("symgraph"))
-    return DiskCache(folder / "objects")
+    folder = os.path.expanduser(chosen) if chosen else platformdirs.user_cache_dir("symgraph")
+    # Wherever the process goes from here.
+    return DiskCache(Path(os.path.abspath(folder)) / "objects")
