@@ -49,6 +49,8 @@ def _evaluate_reshape(arrays: Sequence[np.ndarray], template: tuple[int | None, 
     x, *symbols = arrays
     sizes = template_numbers(template, symbols)
     try:
+        if any(int(symbol) < 0 for symbol in symbols):
+            raise ValueError  # NumPy takes any negative size for whatever is left
         return x.reshape(sizes)
     except ValueError:
         raise CallError(

@@ -36,3 +36,13 @@ def test_a_size_is_known_where_only_it_is_read(case, length):
             for backend in ("numpy", "native")
         )
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+@pytest.mark.parametrize("size", [-1, -9])
+def test_a_negative_size_that_is_computed_is_no_placeholder(backend, size):
+    x, k = sg.vector("x"), sg.scalar("k", "int64")
+    f = sg.compile([x, k], x.reshape((k, 2)), backend=backend)
+    assert f(VALUE, 4).shape == (4, 2)
+    with pytest.raises(sg.CallError, match="reshape"):
+        f(VALUE, size)
