@@ -135,6 +135,7 @@ def test_an_entry_that_is_no_program_is_made_again(disk, monkeypatch):
 def test_what_cannot_be_kept_says_why():
     x = sg.vector("x")
     cases = {
+        "its constants are large": sg.compile([x], sg.constant(np.arange(3e5)) * x[0]),
         "some of it runs in Python": sg.compile([x], sg.sort(x)),
         "a profile is of this process": sg.compile([x], x + 1, profile=True),
         "the backend keeps no programs": sg.compile([x], x + 1, backend="numpy"),

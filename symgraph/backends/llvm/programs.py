@@ -20,6 +20,10 @@ from .executable import NativeExecutable
 
 __all__ = ["NativePrograms"]
 
+# How many bytes of constants a program may have: more of them take as long to read as to make the
+# program again, and a data set given as a constant would be stored once for each change of code.
+_MOST_CONSTANTS = 1 << 20
+
 
 class NativePrograms:
     """The programs of earlier processes, by keys that the compiler gives."""
@@ -43,9 +47,11 @@ class NativePrograms:
 
     def keep(self, key: str, executable: NativeExecutable, notes: Any) -> str:
         """Store the executable's program and what belongs to it; or say why not."""
-        disk, obstacle = engine().cache, executable.obstacle
+        disk, obstacle, image = engine().cache, executable.obstacle, executable.image
+        if sum(array.nbytes for _, array in image.constants) > _MOST_CONSTANTS:
+            obstacle = obstacle or "its constants are large"
         if disk and not obstacle:
-            content = pickle.dumps((executable.image, notes), pickle.HIGHEST_PROTOCOL)
+            content = pickle.dumps((image, notes), pickle.HIGHEST_PROTOCOL)
             disk.write(_entry(key), content)
         return obstacle
 
