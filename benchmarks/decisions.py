@@ -28,8 +28,7 @@ from report import print_table
 import symgraph as sg
 from symgraph.backends.llvm.cache import DiskCache
 from symgraph.backends.llvm.engine import Kernel, engine, module_text
-from symgraph.backends.llvm.image import lower
-from symgraph.backends.llvm.runtime import runtime_kernels
+from symgraph.backends.llvm.image import kernels_used, lower
 from symgraph.core import variable
 from symgraph.scan import rewrites
 
@@ -210,8 +209,7 @@ def measure_kernels() -> list[dict[str, Any]]:
         net = build_net(n_layers, "lstm")
         f = sg.compile(net.inputs, net.loss, updates=make_updates(net, "nesterov"))
         main = lower(f.graph).image.main
-        runtime = {kernel.name for kernel in runtime_kernels().values()}
-        used = [kernel for _, kernel in main.kernels if kernel.name not in runtime]
+        used = kernels_used(main)
         distinct = list({kernel.name: kernel for kernel in used}.values())
         apart = [_renamed(kernel, f"{kernel.name}_{i}") for i, kernel in enumerate(used)]
         rows.append(

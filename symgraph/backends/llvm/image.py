@@ -24,11 +24,12 @@ from .lower import Scope
 from .lowering import Check, Lowering, Place, PythonStep
 from .parallel import part_kernel, together_kernel
 from .pieces import pieces_kernel
+from .runtime import runtime_kernels
 from .sink import sink_slices
 from .timing import Timing
 from .unify import unify_sizes
 
-__all__ = ["Image", "Lowered", "Output", "lower"]
+__all__ = ["Image", "Lowered", "Output", "kernels_used", "lower"]
 
 
 class Output(NamedTuple):
@@ -73,6 +74,13 @@ class Image:
         return {k.name: k for stream in (self.prologue, self.main) for _, k in stream.kernels}
 
 
+def kernels_used(stream: Stream) -> list[Kernel]:
+    """What a program runs besides the instructions that every program is made of, use by use."""
+    common = (*runtime_kernels().values(), part_kernel(), together_kernel(), pieces_kernel())
+    names = {kernel.name for kernel in common}
+    return [kernel for _, kernel in stream.kernels if kernel.name not in names]
+
+
 class Lowered(NamedTuple):
     """An image, and what refers to the graph that it was made of."""
 
@@ -112,9 +120,7 @@ class _Writer:
         lowering, a = self._lowering, self._lowering.assembler
         outputs = self._write_body(self._read_inputs())
         arena = self._place_arena()
-        others = (part_kernel(), together_kernel(), pieces_kernel())
-        support = {k.name for k in (*a.runtime.values(), *others)}
-        emitted = [k.name for _, k in a.main.kernels if k.name not in support]
+        emitted = [kernel.name for kernel in kernels_used(a.main)]
         steps = [(step.node.op, step.node.params) for step in lowering.steps]
         image = Image(
             np.array(a.template, np.int64),
