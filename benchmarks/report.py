@@ -82,7 +82,7 @@ def plot_bars(panels: Mapping[str, Mapping[str, Mapping[str, float]]], path: Pat
         return []
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 3.4 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(13, 3.4 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, squeeze=False)
     for panel, (title, series) in zip(axes.flat, panels.items(), strict=True):
         groups = list(dict.fromkeys(group for bars in series.values() for group in bars))
