@@ -13,9 +13,10 @@ import numpy as np
 
 from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from .engine import Kernel
+from .frame import HEADER_WORDS, MAX_OPERANDS, Slot
 from .parallel import part_kernel, together_kernel
 from .pieces import Pieces, pieces_kernel
-from .runtime import HEADER_WORDS, MAX_OPERANDS, Slot, runtime_kernels
+from .runtime import runtime_kernels
 
 __all__ = ["Assembler", "Stream", "UnboundSizeError"]
 

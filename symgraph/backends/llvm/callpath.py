@@ -21,8 +21,10 @@ import numpy as np
 
 from .emit import I64, POINTER, Function, Value
 from .engine import Kernel, engine
+from .frame import Status
 from .libraries import capsule_pointer
-from .runtime import Status, leave_kernel, release_kernel, return_kernel, run_kernel
+from .memory import release_kernel
+from .runtime import leave_kernel, return_kernel, run_kernel
 
 __all__ = ["Argument", "Description", "Result", "is_supported", "make_entry"]
 

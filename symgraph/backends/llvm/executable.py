@@ -20,13 +20,14 @@ from .callpath import Argument, Description, Result, entry_kernel, make_entry
 from .cpu import host
 from .engine import Loaded, engine
 from .failures import error_of_status
+from .frame import Slot, Status
 from .gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
 from .image import Image, Lowered
 from .layout import contiguous_strides
 from .parallel import part_kernel, together_kernel
 from .pieces import pieces_kernel
 from .python_steps import PythonSteps, array_at
-from .runtime import Slot, Status, runtime_kernels
+from .runtime import runtime_kernels
 from .timing import Timing
 
 __all__ = ["NativeExecutable"]

@@ -16,7 +16,8 @@ from functools import lru_cache
 from .abi import begin_kernel
 from .emit import I64, Function
 from .engine import Kernel
-from .runtime import HEADER_WORDS, THREAD, Slot, Status, poll_kernel, run_kernel
+from .frame import HEADER_WORDS, Slot, Status
+from .runtime import THREAD, poll_kernel, run_kernel
 
 __all__ = ["LEAST_WORK", "part_kernel", "together_kernel"]
 

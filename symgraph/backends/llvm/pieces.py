@@ -20,7 +20,8 @@ from ...core.dims import Size
 from .abi import begin_kernel, end_kernel
 from .emit import I64, Function, Value
 from .engine import Kernel
-from .runtime import HEADER_WORDS, MAX_OPERANDS, leave_kernel, poll_kernel
+from .frame import HEADER_WORDS, MAX_OPERANDS
+from .runtime import leave_kernel, poll_kernel
 
 __all__ = ["Axis", "Move", "Pieces", "is_known_to_fit", "pieces_kernel"]
 

@@ -16,9 +16,9 @@ from ...core.variable import Variable
 from ...ops.sizes import size_of
 from ..plan import call_of
 from ..plan import explained as explained_error
+from .frame import Status
 from .layout import contiguous_strides
 from .lowering import PythonStep
-from .runtime import Status
 
 __all__ = ["PythonSteps", "array_at", "error_of", "error_on_shapes", "in_steps"]
 

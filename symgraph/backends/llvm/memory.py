@@ -1,0 +1,128 @@
+"""Instructions on memory: the arena of a call, and blocks that are allocated as it goes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from .abi import begin_kernel, end_kernel
+from .emit import I64, Function, Value
+from .engine import Kernel
+from .frame import Slot, Status, advance, number, operand, set_slot, slot_at, slot_number
+
+# How many bytes before a block's first element hold the list of blocks; a cache line.
+_BLOCK_HEADER = 64
+
+
+@lru_cache(maxsize=1)
+def allocate_kernel() -> Kernel:
+    """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one."""
+    f = begin_kernel()
+    f.declare("llvm.smax.i64", "i64 (i64, i64)")
+    size = f.emit(f"mul i64 {number(f, 1)}, {operand(f, 2)}")
+    size = f.emit(f"call i64 @llvm.smax.i64(i64 {size}, i64 0)")
+    set_slot(f, 0, _block(f, size))
+    end_kernel(f)
+    return f.kernel()
+
+
+def _block(f: Function, size: str) -> str:
+    """The address of fresh memory, which is on the frame's list; the function returns without."""
+    f.declare("malloc", "ptr (i64)")
+    # Room for the list, and for alignment.
+    block = f.emit(f"call ptr @malloc(i64 {f.emit(f'add i64 {size}, {3 * _BLOCK_HEADER}')})")
+    none, some = f.new_label("none"), f.new_label("some")
+    f.branch(f.emit(f"icmp eq ptr {block}, null"), none, some)
+    f.start_block(none)
+    f.do(f"ret i32 {Status.MEMORY}")
+    f.start_block(some)
+    address = f.emit(f"ptrtoint ptr {block} to i64")
+    # Several threads may allocate at once; nobody reads the list before they are done.
+    head = slot_at(f, str(8 * Slot.BLOCKS))
+    before = f.emit(f"atomicrmw xchg ptr {head}, i64 {address} seq_cst")
+    f.do(f"store i64 {before}, ptr {block}")
+    aligned = f.emit(f"add i64 {address}, {2 * _BLOCK_HEADER - 1}")
+    return f.emit(f"and i64 {aligned}, -{_BLOCK_HEADER}")
+
+
+@lru_cache(maxsize=1)
+def grow_kernel() -> Kernel:
+    """Twice the room, where a loop of unknown length has filled it. Operands: the turn, the number
+    of turns that there is room for, raw: how many buffers and how many addresses into them; for
+    each buffer the slots of its address, of the rows ahead, of a row's bytes and of how far it
+    moved; for each address its slot and that of how far it moves."""
+    f = begin_kernel()
+    capacity = number(f, 1)
+    full = f.emit(f"icmp sge i64 {number(f, 0)}, {capacity}")
+    f.branch(full, "grow", "fits")
+    f.start_block("fits")
+    f.do("ret i32 0")
+    f.start_block("grow")
+    double = f.emit(f"shl i64 {capacity}, 1")
+    f.do(f"store i64 {double}, ptr {slot_at(f, operand(f, 1))}")
+    buffers, addresses = operand(f, 2), operand(f, 3)
+    first = f.pointer("%operands", "4", I64)
+    loop = f.begin_loop(buffers)
+    entry = f.pointer(first, f.emit(f"shl i64 {loop.index}, 2"), I64)
+    base, ahead, row, moved = (
+        slot_at(f, f.emit(f"load i64, ptr {f.pointer(entry, str(i), I64)}")) for i in range(4)
+    )
+    ahead, row = f.emit(f"load i64, ptr {ahead}"), f.emit(f"load i64, ptr {row}")
+    used = f.emit(f"mul i64 {f.emit(f'add i64 {ahead}, {capacity}')}, {row}")
+    size = f.emit(f"mul i64 {f.emit(f'add i64 {ahead}, {double}')}, {row}")
+    new = _block(f, size)
+    old = f.emit(f"load i64, ptr {base}")
+    f.declare("memcpy", "ptr (ptr, ptr, i64)")
+    source = f.emit(f"inttoptr i64 {old} to ptr")
+    target = f.emit(f"inttoptr i64 {new} to ptr")
+    f.emit(f"call ptr @memcpy(ptr {target}, ptr {source}, i64 {used})")
+    f.do(f"store i64 {new}, ptr {base}")
+    f.do(f"store i64 {f.emit(f'sub i64 {new}, {old}')}, ptr {moved}")
+    f.end_loop(loop)
+    second = f.pointer(first, f.emit(f"shl i64 {buffers}, 2"), I64)
+    advance(f, second, addresses)
+    end_kernel(f)
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def arena_kernel() -> Kernel:
+    """One piece of memory for many buffers. Operands: a slot for its size, a slot for its address,
+    raw: how many buffers, and for each its slot, the slot of its number of elements and its bytes.
+    With an address of 0 the size is computed, else the buffers get their addresses."""
+    f = begin_kernel()
+    base = number(f, 1)
+    first = f.pointer("%operands", "3", I64)
+    loop = f.begin_loop(operand(f, 2), carried=[Value(base, I64, 1)])
+    at = loop.carried[0]
+    entry = f.pointer(first, f.emit(f"mul i64 {loop.index}, 3"), I64)
+    count = slot_number(f, f.emit(f"load i64, ptr {f.pointer(entry, '1', I64)}"))
+    bytes_each = f.emit(f"load i64, ptr {f.pointer(entry, '2', I64)}")
+    f.do(f"store i64 {at}, ptr {slot_at(f, f.emit(f'load i64, ptr {entry}'))}")
+    f.declare("llvm.smax.i64", "i64 (i64, i64)")
+    size = f.emit(f"mul i64 {count}, {bytes_each}")
+    size = f.emit(f"call i64 @llvm.smax.i64(i64 {size}, i64 0)")
+    size = f.emit(f"and i64 {f.emit(f'add i64 {size}, 127')}, -64")
+    f.end_loop(loop, [Value(f.emit(f"add i64 {at}, {size}"), I64, 1)])
+    set_slot(f, 0, f.emit(f"sub i64 {at}, {base}"))
+    end_kernel(f)
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def release_kernel() -> Kernel:
+    """Give back all memory that the call allocated; ``void (ptr frame)``."""
+    f = Function("void (ptr %frame)")
+    f.declare("free", "void (ptr)")
+    head = f.emit(f"load ptr, ptr {slot_at(f, str(8 * Slot.BLOCKS))}")
+    f.jump("next")
+    f.start_block("next")
+    f.do(f"%block = phi ptr [ {head}, %entry ], [ %following, %one ]")
+    f.do("%is_end = icmp eq ptr %block, null")
+    f.branch("%is_end", "end", "one")
+    f.start_block("one")
+    f.do("%following = load ptr, ptr %block")
+    f.do("call void @free(ptr %block)")
+    f.jump("next")
+    f.start_block("end")
+    f.do("ret void")
+    return f.kernel()
