@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from nn_derivatives import check_two_orders
 
 import symgraph as sg
 import symgraph_nn as nn
@@ -256,16 +257,6 @@ LAYERS = {
 }
 
 
-def difference(f, value, h=1e-5):
-    found = np.zeros_like(value)
-    for i in np.ndindex(*value.shape):
-        ahead, behind = value.copy(), value.copy()
-        ahead[i] += h
-        behind[i] -= h
-        found[i] = (f(ahead) - f(behind)) / (2 * h)
-    return found
-
-
 @pytest.mark.parametrize("name", LAYERS)
 def test_derivatives_of_first_and_second_order(name):
     make, shape, options = LAYERS[name]
@@ -273,27 +264,9 @@ def test_derivatives_of_first_and_second_order(name):
     y = layer(x, **options)
     weights = fill(*y.shape, phase=0.4)
     cost = sg.sum(y * y * y * weights)
-    wrt, point = [x, *layer.params], fill(*shape, phase=0.1)
-    grads = sg.grad(cost, wrt)
-    mixed = [sg.sum(g * fill(*g.shape, phase=k)) for k, g in enumerate(grads)]
-    inner = sum(mixed[1:], mixed[0])
-    for scalar in (cost, inner):
-        exact = sg.compile([x], sg.grad(scalar, wrt))(point)
-        value_of = sg.compile([x], scalar)
-        for variable, gradient in zip(wrt, exact, strict=True):
-            start = point if variable is x else variable.get_value()
-
-            def at(value, f=value_of, v=variable):
-                if v is x:
-                    return f(value)
-                v.set_value(value)
-                return f(point)
-
-            numeric = difference(at, start)
-            if variable is not x:
-                variable.set_value(start)
-            scale = max(1.0, np.abs(numeric).max())
-            np.testing.assert_allclose(gradient / scale, numeric / scale, rtol=0, atol=1e-6)
+    check_two_orders(
+        cost, x, fill(*shape, phase=0.1), layer.params, lambda shape, k: fill(*shape, phase=k)
+    )
 
 
 # --- errors -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nn_derivatives import check_two_orders
 
 import symgraph as sg
 import symgraph_nn as nn
@@ -222,44 +223,13 @@ def test_an_output_that_is_the_state_is_no_further_result_of_the_loop():
 # --- derivatives --------------------------------------------------------------------------------
 
 
-def difference(f, value, h=1e-5):
-    """Central differences of a scalar function by each element."""
-    found = np.zeros_like(value)
-    for i in np.ndindex(*value.shape):
-        ahead, behind = value.copy(), value.copy()
-        ahead[i] += h
-        behind[i] -= h
-        found[i] = (f(ahead) - f(behind)) / (2 * h)
-    return found
-
-
 @pytest.mark.parametrize("reverse", [False, True])
 def test_gradients_of_first_and_second_order(make, reverse):
     layer = make(reverse=reverse)
     x = sg.tensor("x", (3, 2, N_IN), "float64")
     mask = np.array([[True, True], [True, True], [True, False]])
     cost = sg.sum(sg.square(layer(x, mask=mask)))
-    wrt = [*layer.params, x]
-    grads = sg.grad(cost, wrt)
-    mixed = [sg.sum(g * RNG.normal(size=g.shape)) for g in grads]
-    inner, point = sum(mixed[1:], mixed[0]), X[:3, :2]
-    for scalar in (cost, inner):
-        exact = sg.compile([x], sg.grad(scalar, wrt))(point)
-        value_of = sg.compile([x], scalar)
-        for variable, gradient in zip(wrt, exact, strict=True):
-            start = point if variable is x else variable.get_value()
-
-            def at(value, f=value_of, v=variable):
-                if v is x:
-                    return f(value)
-                v.set_value(value)
-                return f(point)
-
-            numeric = difference(at, start)
-            if variable is not x:
-                variable.set_value(start)
-            scale = max(1.0, np.abs(numeric).max())
-            np.testing.assert_allclose(gradient / scale, numeric / scale, rtol=0, atol=1e-6)
+    check_two_orders(cost, x, X[:3, :2], layer.params, lambda shape, _: RNG.normal(size=shape))
 
 
 # --- errors -------------------------------------------------------------------------------------
