@@ -26,6 +26,8 @@ from .state import SharedState
 
 __all__ = ["Function", "assert_compiled", "compile"]
 
+# From how many seconds on the report tells what the import of a backend took.
+_NOTICED = 1e-3
 # Of how many calls a function remembers when they were: enough for a trace to look at.
 _CALLS = 10_000
 
@@ -65,10 +67,14 @@ def compile(
     start = time.perf_counter()
     _check_options(name, threads)
     load_backend(backend)  # an unknown one is said first
+    imported = time.perf_counter() - start
     program = make_program(inputs, outputs, updates, givens)
-    return Function(
+    function = Function(
         program, backend=backend, name=name, profile=profile, threads=threads, start=start
     )
+    if imported > _NOTICED:
+        function.report.stages["import"] = imported
+    return function
 
 
 def _check_options(name: Any, threads: Any) -> None:

@@ -89,8 +89,9 @@ class Report:
     """Whether the rewritten and lowered program was found on disk, and no pass had to run."""
     recall_reason: str = ""
     """Why nothing was found there."""
-    stages: Mapping[str, float] = field(default_factory=dict)
-    """The seconds of each stage of the backend, after the passes, in order."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """The seconds of each stage of the backend, after the passes, in order; and of its import,
+    where this was the first function to need it."""
     threads: int = 1
     """How many threads a call may keep busy; each call decides by its sizes."""
     start: float = 0.0
