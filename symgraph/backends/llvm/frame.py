@@ -13,6 +13,7 @@ __all__ = [
     "number",
     "operand",
     "pointer",
+    "return_failure",
     "set_slot",
     "slot_at",
     "slot_number",
@@ -90,3 +91,12 @@ def advance(f: Function, pairs: str, count: str) -> None:
     moved = f.emit(f"add i64 {f.emit(f'load i64, ptr {place}')}, {step}")
     f.do(f"store i64 {moved}, ptr {place}")
     f.end_loop(inner)
+
+
+def return_failure(f: Function, status: str) -> None:
+    """Return the status unless it is 0."""
+    fine, failed = f.new_label("fine"), f.new_label("failed")
+    f.branch(f.emit(f"icmp eq i32 {status}, 0"), fine, failed)
+    f.start_block(failed)
+    f.do(f"ret i32 {status}")
+    f.start_block(fine)

@@ -29,22 +29,12 @@ def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kern
     f = begin_kernel()
     table, rows, indices = (pointer(f, i) for i in range(3))
     count, width, stride, size = (number(f, i) for i in range(3, 7))
-    bad = f.emit(f"getelementptr i8, ptr %frame, i64 {number(f, 7)}")
-    status = f.emit(f"trunc i64 {number(f, 8)} to i32")
+    bad, status = number(f, 7), number(f, 8)
     lanes = max(1, cpu.vector_bytes // max(4, dtype.itemsize))
     m = _maths(f, cpu, 1)
     loop = f.begin_loop(count)
     given = m.cast(f.load(f.pointer(indices, loop.index.text, index), index), I64)
-    moved = f.emit(f"add i64 {given}, {size}")
-    negative = f.emit(f"icmp slt i64 {given}, 0")
-    row = f.emit(f"select i1 {negative}, i64 {moved}, i64 {given}")
-    fits, fails = f.new_label("fits"), f.new_label("fails")
-    # As an unsigned number a negative one is large.
-    f.branch(f.emit(f"icmp ult i64 {row}, {size}"), fits, fails)
-    f.start_block(fails)
-    f.do(f"store i64 {given}, ptr {bad}")
-    f.do(f"ret i32 {status}")
-    f.start_block(fits)
+    row = _counted_from_start(f, given, size, bad, status)
     there = f.pointer(table, f.emit(f"mul i64 {row}, {stride}"), dtype)
     here = f.pointer(rows, f.emit(f"mul i64 {loop.index}, {width}"), dtype)
     inner = f.begin_loop(width, step=str(lanes))
@@ -134,17 +124,25 @@ def flat_index_kernel(cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> Kernel:
     flat = "0"
     for (indices, size, bad, status), dtype in zip(axes, dtypes, strict=True):
         given = m.cast(f.load(f.pointer(indices, loop.index.text, dtype), dtype), I64)
-        moved = f.emit(f"add i64 {given}, {size}")
-        negative = f.emit(f"icmp slt i64 {given}, 0")
-        place = f.emit(f"select i1 {negative}, i64 {moved}, i64 {given}")
-        fits, fails = f.new_label("fits"), f.new_label("fails")
-        f.branch(f.emit(f"icmp ult i64 {place}, {size}"), fits, fails)
-        f.start_block(fails)
-        f.do(f"store i64 {given}, ptr {f.emit(f'getelementptr i8, ptr %frame, i64 {bad}')}")
-        f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
-        f.start_block(fits)
+        place = _counted_from_start(f, given, size, bad, status)
         flat = f.emit(f"add i64 {f.emit(f'mul i64 {flat}, {size}')}, {place}")
     f.store(Value(flat, I64, 1), f.pointer(out, loop.index.text, I64))
     f.end_loop(loop)
     end_kernel(f)
     return f.kernel()
+
+
+def _counted_from_start(f: Function, given: Value, size: str, bad: str, status: str) -> str:
+    """An index as a number from 0 on; one that is outside goes to the slot ``bad``, and ends the
+    kernel with the status."""
+    moved = f.emit(f"add i64 {given}, {size}")
+    negative = f.emit(f"icmp slt i64 {given}, 0")
+    place = f.emit(f"select i1 {negative}, i64 {moved}, i64 {given}")
+    fits, fails = f.new_label("fits"), f.new_label("fails")
+    # As an unsigned number a negative one is large.
+    f.branch(f.emit(f"icmp ult i64 {place}, {size}"), fits, fails)
+    f.start_block(fails)
+    f.do(f"store i64 {given}, ptr {f.emit(f'getelementptr i8, ptr %frame, i64 {bad}')}")
+    f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
+    f.start_block(fits)
+    return place

@@ -20,7 +20,7 @@ from ...core.dims import Size
 from .abi import begin_kernel, end_kernel
 from .emit import I64, Function, Value
 from .engine import Kernel
-from .frame import HEADER_WORDS, MAX_OPERANDS
+from .frame import HEADER_WORDS, MAX_OPERANDS, return_failure
 from .runtime import leave_kernel, poll_kernel
 
 __all__ = ["Axis", "Move", "Pieces", "is_known_to_fit", "pieces_kernel"]
@@ -157,20 +157,12 @@ def _cut_kernel() -> Kernel:
     f.start_block("large")
     axis, size, least = _seek_axis(f)
     f.start_block("whole")
-    _end_unless_fine(f, f.emit("call i32 %kernel(ptr %frame, ptr %room)"))
+    return_failure(f, f.emit("call i32 %kernel(ptr %frame, ptr %room)"))
     f.do(f"ret i32 {f.emit(f'call i32 @{f.use(poll_kernel())}(ptr %frame, ptr %room)')}")
     f.start_block("halve")
     _run_halves(f, axis, size, least)
     end_kernel(f)
     return f.kernel()
-
-
-def _end_unless_fine(f: Function, status: str) -> None:
-    fine, failed = f.new_label("fine"), f.new_label("failed")
-    f.branch(f.emit(f"icmp eq i32 {status}, 0"), fine, failed)
-    f.start_block(failed)
-    f.do(f"ret i32 {status}")
-    f.start_block(fine)
 
 
 def _in_room(f: Function, axis: str, word: int) -> str:
@@ -207,13 +199,13 @@ def _run_halves(f: Function, axis: str, size: str, least: str) -> None:
     half = f.emit(f"mul i64 {f.emit(f'udiv i64 {half}, {least}')}, {least}")
     size_place = _in_room(f, axis, _AxisWord.SIZE)
     f.do(f"store i64 {half}, ptr {size_place}")
-    _end_unless_fine(f, f.emit(again))
+    return_failure(f, f.emit(again))
     f.do(f"store i64 {f.emit(f'sub i64 {size}, {half}')}, ptr {size_place}")
     _move(f, axis, half)
     goes_on = _in_room(f, axis, _AxisWord.GOES_ON)
     before = f.emit(f"load i64, ptr {goes_on}")
     f.do(f"store i64 1, ptr {goes_on}")
-    _end_unless_fine(f, f.emit(again))
+    return_failure(f, f.emit(again))
     f.do(f"store i64 {before}, ptr {goes_on}")
     _move(f, axis, f.emit(f"sub i64 0, {half}"))
     f.do(f"store i64 {size}, ptr {size_place}")

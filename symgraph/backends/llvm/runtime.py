@@ -23,6 +23,7 @@ from .frame import (
     advance,
     number,
     operand,
+    return_failure,
     set_slot,
     slot_at,
     slot_number,
@@ -101,9 +102,9 @@ def loop_kernel() -> Kernel:
     loop = f.begin_loop(turns)
     f.do(f"store i64 {loop.index}, ptr {turn_place}")
     status = f.emit(f"call i32 @{f.use(run_kernel())}(ptr %frame, ptr {body})")
-    _return_failure(f, status)
+    return_failure(f, status)
     advance(f, pairs, count)
-    _return_failure(f, f.emit(f"call i32 @{f.use(poll_kernel())}(ptr %frame, ptr %operands)"))
+    return_failure(f, f.emit(f"call i32 @{f.use(poll_kernel())}(ptr %frame, ptr %operands)"))
     f.branch(has_until, "ask", "go")
     f.start_block("ask")
     flag = f.emit(f"load ptr, ptr {slot_at(f, until)}")
@@ -140,14 +141,6 @@ def sometimes_kernel() -> Kernel:
     f.start_block("later")
     end_kernel(f)
     return f.kernel()
-
-
-def _return_failure(f: Function, status: str) -> None:
-    fine, failed = f.new_label("fine"), f.new_label("failed")
-    f.branch(f.emit(f"icmp eq i32 {status}, 0"), fine, failed)
-    f.start_block(failed)
-    f.do(f"ret i32 {status}")
-    f.start_block(fine)
 
 
 @lru_cache(maxsize=1)

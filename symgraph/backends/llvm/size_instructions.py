@@ -94,18 +94,18 @@ def write_kernel() -> Kernel:
 @lru_cache(maxsize=1)
 def check_kernel() -> Kernel:
     """Two sizes that must agree. Operands: one, the other, raw: the status where they do not."""
-    f = begin_kernel()
-    code = f.emit(f"trunc i64 {operand(f, 2)} to i32")
-    same = f.emit(f"icmp eq i64 {number(f, 0)}, {number(f, 1)}")
-    f.do(f"ret i32 {f.emit(f'select i1 {same}, i32 0, i32 {code}')}")
-    return f.kernel()
+    return _comparison("eq")
 
 
 @lru_cache(maxsize=1)
 def at_least_kernel() -> Kernel:
     """A size that must not be less than another. Operands: the size, the least, raw: the status."""
+    return _comparison("sge")
+
+
+def _comparison(predicate: str) -> Kernel:
     f = begin_kernel()
-    code = f.emit(f"trunc i64 {operand(f, 2)} to i32")
-    fine = f.emit(f"icmp sge i64 {number(f, 0)}, {number(f, 1)}")
-    f.do(f"ret i32 {f.emit(f'select i1 {fine}, i32 0, i32 {code}')}")
+    status = f.emit(f"trunc i64 {operand(f, 2)} to i32")
+    fine = f.emit(f"icmp {predicate} i64 {number(f, 0)}, {number(f, 1)}")
+    f.do(f"ret i32 {f.emit(f'select i1 {fine}, i32 0, i32 {status}')}")
     return f.kernel()
