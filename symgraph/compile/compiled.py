@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..backends.base import Backend, Executable, Kept
+from ..backends.base import Backend, Executable, Kept, Programs
 from ..core.graph import Graph
 from ..core.processes import without_collection
 from ..scan.census import count_loops
@@ -34,7 +34,6 @@ class Compiled(NamedTuple):
 
     executable: Executable
     summary: Summary
-    passes: list[PassRow]
     graph: Graph | None
     """The rewritten graph; None where the program was recalled, and no graph was rewritten."""
     recall_reason: str
@@ -42,30 +41,33 @@ class Compiled(NamedTuple):
 
 def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool) -> Compiled:
     """The graph as an executable of the backend."""
-    programs, start = backend.programs, time.perf_counter()
+    start = time.perf_counter()
 
-    def prepare() -> tuple[Executable, Graph, list[PassRow]]:
+    def prepare() -> tuple[Executable, Graph, Summary]:
         with without_collection():
             graph, passes = rewrite(built, backend)
-            return backend.prepare(graph, threads=threads, profile=profile), graph, passes
+            executable = backend.prepare(graph, threads=threads, profile=profile)
+        return executable, graph, _summarise(graph, passes)
 
-    key, reason = None, "the backend keeps no programs"
-    if programs is not None:
-        key, reason = _key(built, threads=threads, profile=profile)
-    if programs is not None and key is not None:
-        found = programs.recall(key, built, lambda: prepare()[0])
-        if not isinstance(found, str):
-            return _recalled(found, built, start)
-        reason = found
-    executable, graph, passes = prepare()
-    summary = _summarise(graph, passes)
-    if programs is not None and key is not None:
-        reason = programs.keep(key, executable, summary) or reason
-    return Compiled(executable, summary, passes, graph, reason)
+    programs = backend.programs
+    key, reason = _key(built, programs, threads=threads, profile=profile)
+    if programs is None or key is None:
+        executable, graph, summary = prepare()
+        return Compiled(executable, summary, graph, reason)
+    found = programs.recall(key, built, lambda: prepare()[0])
+    if not isinstance(found, str):
+        return _recalled(found, built, start)
+    executable, graph, summary = prepare()
+    reason = programs.keep(key, executable, summary) or found
+    return Compiled(executable, summary, graph, reason)
 
 
-def _key(built: Graph, *, threads: int, profile: bool) -> tuple[str | None, str]:
+def _key(
+    built: Graph, programs: Programs | None, *, threads: int, profile: bool
+) -> tuple[str | None, str]:
     """The key of the program, or None and why it has none."""
+    if programs is None:
+        return None, "the backend keeps no programs"
     if profile:
         return None, "a profile is of this process"
     key = program_key(built, threads)
@@ -77,9 +79,9 @@ def _recalled(found: Kept, built: Graph, start: float) -> Compiled:
     summary: Summary = found.notes
     elsewhere = sum(found.executable.seconds.values())
     seconds, nodes = time.perf_counter() - start - elsewhere, count_nodes(built)
-    rows = [replace(row, seconds=0.0, start=start) for row in summary.passes]
     recall = PassRow("recall", seconds, nodes, nodes, start)
-    return Compiled(found.executable, summary, [recall, *rows], None, "")
+    rows = [replace(row, seconds=0.0, start=start) for row in summary.passes]
+    return Compiled(found.executable, replace(summary, passes=(recall, *rows)), None, "")
 
 
 def _summarise(graph: Graph, passes: Sequence[PassRow]) -> Summary:

@@ -214,7 +214,7 @@ def _make_report(function: Function, compiled: Compiled, start: float) -> Report
     return Report(
         name=function.name,
         backend=function.backend,
-        passes=compiled.passes,
+        passes=list(summary.passes),
         loop_table=list(summary.loop_table),
         nodes_built=count_nodes(built),
         nodes=summary.nodes,

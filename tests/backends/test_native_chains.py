@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm import nest
+from symgraph.backends.llvm import nest_kernel
 from symgraph.backends.llvm.cpu import host
 from symgraph.backends.llvm.emit import type_text
 from symgraph.backends.llvm.image import lower
@@ -48,7 +48,7 @@ def test_only_long_chains_take_two_vectors():
     assert not any(two in text for text in short)
     gates = [sg.tanh(v * w) for v, w in zip(others[::2], others[1::2], strict=True)]
     many = kernels_of([x, *others], sum(gates, start=x))
-    assert max(text.count("\n") for text in many) > nest._WINDOW
+    assert max(text.count("\n") for text in many) > nest_kernel._WINDOW
     assert not any(two in text for text in many)
 
 

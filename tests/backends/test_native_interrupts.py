@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm import nest, products
+from symgraph.backends.llvm import nest_kernel, products
 
 # Seconds after which the signal comes, and within which it must have ended the call.
 _AFTER, _WITHIN = 0.3, 2.5
@@ -109,7 +109,7 @@ def _cut_in_two_ways(monkeypatch, inputs, outputs, arrays, limits):
     each time."""
     results = []
     for limit in limits:
-        for module in (nest, products):
+        for module in (nest_kernel, products):
             monkeypatch.setattr(module, "_PIECE", limit)
         results.append(sg.compile(inputs, outputs, profile=True)(*arrays))
     return results

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...core import provenance
-from ...core.dims import Dim, Size, maximum_zero, product
+from ...core.dims import Atom, Dim, Size, maximum_zero, product
 from ...core.graph import Graph
 from ...core.variable import ITEM, Variable
 from ...ops.linalg import MATMUL
@@ -122,7 +122,7 @@ class _LoopWriter:
         for x, last, offset in self.after:
             scope.bases[x] = a.address(last, -offset, x.dtype)
 
-    def _steps_taken(self):
+    def _steps_taken(self) -> Atom | None:
         """The atom that stands for the steps that were taken."""
         for depth, type in zip(
             [

@@ -14,7 +14,8 @@ from ...core.variable import Variable
 from .assemble import Assembler
 from .buffers import Buffers
 from .cpu import Cpu
-from .nest import Access, Nest, Output, Step, nest_kernel
+from .nest import Access, Nest, Output, Step
+from .nest_kernel import nest_kernel
 from .timing import Timing
 
 __all__ = ["Check", "Lowering", "Place", "PythonStep"]
