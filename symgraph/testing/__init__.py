@@ -1,0 +1,25 @@
+"""Checks for tests, of symgraph itself and of users' own models and ops.
+
+>>> check_gradient(lambda x: sg.log(sg.sum(sg.exp(x))), np.array([0.5, -1.0, 2.0]))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .gradients import check_gradient
+from .loops import unrolled
+from .values import check_op, evaluate
+
+if TYPE_CHECKING:
+    from .graphs import RandomGraph, random_graphs
+
+__all__ = ["RandomGraph", "check_gradient", "check_op", "evaluate", "random_graphs", "unrolled"]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs Hypothesis, which only tests of symgraph itself have."""
+    if name in ("RandomGraph", "random_graphs"):
+        return getattr(importlib.import_module(".graphs", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
