@@ -15,6 +15,7 @@ __all__ = [
     "GraphError",
     "IndexRangeError",
     "InputError",
+    "InternalError",
     "ScanError",
     "ShapeError",
     "SymbolicValueError",
@@ -84,6 +85,10 @@ class CallError(SymgraphValueError):
 
 class BackendError(SymgraphValueError):
     """A backend that does not exist or cannot run an operation."""
+
+
+class InternalError(SymgraphError, RuntimeError):
+    """A fault of symgraph's own, such as code that LLVM refuses; worth a report."""
 
 
 def explain(what: str, *, line: str | None = None, remedy: str | None = None) -> str:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import symgraph as sg
+from symgraph.backends.llvm.cache import DiskCache
+from symgraph.backends.llvm.engine import engine
 from symgraph.core.op import OPS
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +79,12 @@ def run_block(block: Block, page: str, namespace: dict[str, Any]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page compiles, no other page or test has compiled before."""
+    monkeypatch.setattr(engine(), "cache", DiskCache(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def _forget_new_ops() -> Iterator[None]:
     """Ops that a page adds are of that page alone."""
     known = set(OPS)
@@ -89,8 +97,10 @@ def _forget_new_ops() -> Iterator[None]:
 def test_the_examples_of_a_page_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks_of(path.read_text("utf-8")):
         run_block(block, path.name, namespace)

@@ -213,8 +213,8 @@ class Function:
             name = self.emit(f"load {kind}, ptr {pointer}, align {stored.itemsize}")
         else:
             name = self.emit(
-                f"call {kind} @llvm.masked.load.{_suffix(stored, lanes)}.p0(ptr align "
-                f"{stored.itemsize} {pointer}, <{lanes} x i1> {mask}, {kind} zeroinitializer)"
+                f"call {kind} @llvm.masked.load.{_suffix(stored, lanes)}.p0(ptr {pointer}, i32 "
+                f"{stored.itemsize}, <{lanes} x i1> {mask}, {kind} zeroinitializer)"
             )
             self._declare_masked(stored, lanes)
         if dtype == BOOL:
@@ -235,14 +235,16 @@ class Function:
         else:
             self.do(
                 f"call void @llvm.masked.store.{_suffix(stored, value.lanes)}.p0({kind} {text}, "
-                f"ptr align {stored.itemsize} {pointer}, <{value.lanes} x i1> {mask})"
+                f"ptr {pointer}, i32 {stored.itemsize}, <{value.lanes} x i1> {mask})"
             )
             self._declare_masked(stored, value.lanes)
 
     def _declare_masked(self, dtype: np.dtype, lanes: int) -> None:
+        # With the alignment as an argument: LLVM 20 knows this form alone, later ones read it too.
         suffix, kind = _suffix(dtype, lanes), type_text(dtype, lanes)
-        self.declare(f"llvm.masked.load.{suffix}.p0", f"{kind} (ptr, <{lanes} x i1>, {kind})")
-        self.declare(f"llvm.masked.store.{suffix}.p0", f"void ({kind}, ptr, <{lanes} x i1>)")
+        mask = f"i32 immarg, <{lanes} x i1>"
+        self.declare(f"llvm.masked.load.{suffix}.p0", f"{kind} (ptr, {mask}, {kind})")
+        self.declare(f"llvm.masked.store.{suffix}.p0", f"void ({kind}, ptr, {mask})")
 
     def declare(self, name: str, signature: str) -> None:
         """Declare a function of another module, or an intrinsic."""

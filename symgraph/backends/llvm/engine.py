@@ -24,6 +24,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from ..._version import __version__
+from ...core.errors import InternalError, explain
 from .cache import DiskCache, open_cache
 from .cpu import Cpu, host
 from .libraries import SCIPY, address_of
@@ -67,6 +68,10 @@ class Loaded:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+_REPORT = (
+    'This is a fault of symgraph\'s own: please report it with the output of "symgraph doctor". '
+    'Meanwhile backend="numpy" runs the program.'
+)
 # How many packs are kept although nothing refers to them.
 _RECENT = 64
 # How many packs one linker takes. It keeps some memory of each, unloaded or not.
@@ -152,7 +157,10 @@ class Engine:
             if self.cache:
                 self.cache.write(key, content)
         with _timed(result, "link"):
-            return self._link(content, kernels, result.addresses, others)
+            try:
+                return self._link(content, kernels, result.addresses, others)
+            except RuntimeError as error:
+                raise _fault("LLVM cannot link the code of a kernel", error) from error
 
     def _read(self, key: str, result: Loaded) -> bytes | None:
         """The object code that the cache has, None where it has none."""
@@ -165,8 +173,13 @@ class Engine:
         return content
 
     def emit(self, text: str) -> bytes:
-        """The object code of a module."""
-        module = llvm.parse_assembly(self._prologue + text)
+        """The object code of a module, which is verified first: LLVM ends the process where code
+        that it cannot translate gets further."""
+        try:
+            module = llvm.parse_assembly(self._prologue + text)
+            module.verify()
+        except RuntimeError as error:
+            raise _fault("LLVM refuses the code of a kernel", error) from error
         # Strength reduction takes a fifth of the time and gains nothing here. The option is the
         # whole process's, so it is put back for others who use llvmlite.
         llvm.set_option("", "-disable-lsr=true")
@@ -207,6 +220,10 @@ def _timed(result: Loaded, stage: str) -> Iterator[None]:
     finally:
         seconds = time.perf_counter() - started
         result.seconds[stage] = result.seconds.get(stage, 0.0) + seconds
+
+
+def _fault(what: str, error: Exception) -> InternalError:
+    return InternalError(explain(f"{what}: {str(error).strip()}", remedy=_REPORT))
 
 
 def _with_needs(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
