@@ -13,12 +13,11 @@ from ..core.op import Op
 from ..core.processes import give_lock
 from ..core.variable import CONSTANT, Variable
 from ..scan.op import SCAN
-from .base import Backend
 from .numpy_scan import NumpyLoop
 from .plan import Call, Plan, ProfiledPlan, call_of
 from .profile import Profile
 
-__all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable"]
+__all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable", "reference_call"]
 
 
 class NumpyBackend:
@@ -48,10 +47,11 @@ class _Planner:
     def plan(self, graph: Graph, depth: int = 0) -> Plan:
         """The plan of a graph at this depth of loops."""
         if self.profile is None:
-            return Plan(graph, lambda v: self._call(v, depth))
-        return ProfiledPlan(graph, lambda v: self._call(v, depth), self.profile, depth)
+            return Plan(graph, lambda v: self.call(v, depth))
+        return ProfiledPlan(graph, lambda v: self.call(v, depth), self.profile, depth)
 
-    def _call(self, v: Variable, depth: int) -> Call:
+    def call(self, v: Variable, depth: int) -> Call:
+        """What computes a node at this depth of loops."""
         self.kernels.append((v.op, v.params, tuple(x.type for x in v.inputs)))
         if v.op is not SCAN:
             return call_of(v)
@@ -61,11 +61,16 @@ class _Planner:
         return NumpyLoop(v, self.bodies[body])
 
 
+def reference_call(v: Variable) -> Call:
+    """What computes the node, a loop too, from the values of its inputs."""
+    return _Planner(profile=None).call(v, 0)
+
+
 class NumpyExecutable:
     """A graph that NumPy evaluates node by node."""
 
     cache = "off"
-    cache_reason = "nothing to keep"
+    cache_reason: str = "nothing to keep"
     threads = 1
     _lock: Any
 
@@ -108,4 +113,4 @@ class NumpyExecutable:
         return results
 
 
-BACKEND: Backend = NumpyBackend()
+BACKEND = NumpyBackend()

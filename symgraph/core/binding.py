@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from .dims import PRIMITIVE, Atom, Dim, Size
 from .types import TensorType
 
-__all__ = ["bind_sizes", "shape_numbers"]
+__all__ = ["bind_sizes", "shape_numbers", "solved_for"]
 
 
 def bind_sizes(types: Iterable[TensorType], shapes: Iterable[Sequence[int]]) -> dict[Atom, int]:
@@ -24,16 +24,23 @@ def bind_sizes(types: Iterable[TensorType], shapes: Iterable[Sequence[int]]) -> 
 
 
 def _bind(size: Dim, number: int, found: dict[Atom, int]) -> None:
+    solved = solved_for(size)
+    if solved is not None:
+        atom, factor, constant = solved
+        found.setdefault(atom, (number - constant) // factor)
+
+
+def solved_for(size: Size) -> tuple[Atom, int, int] | None:
+    """The atom, factor and constant of a size ``factor * atom + constant``; None for others."""
     constant, atom, factor = 0, None, 1
-    for monomial, coefficient in size.terms:
+    for monomial, coefficient in () if isinstance(size, int) else size.terms:
         if not monomial:
             constant = coefficient
         elif atom is None and len(monomial) == 1 and monomial[0][0] in PRIMITIVE:
             atom, factor = monomial[0], coefficient
         else:
-            return
-    if atom is not None:
-        found.setdefault(atom, (number - constant) // factor)
+            return None
+    return None if atom is None else (atom, factor, constant)
 
 
 def shape_numbers(shape: Sequence[Size], values: dict[Atom, int]) -> tuple[int | None, ...]:

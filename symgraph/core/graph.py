@@ -54,9 +54,17 @@ class Graph:
             self._users = users
         return self._users
 
+    @property
+    def depth(self) -> int:
+        """How many levels of graphs lie inside this one, as loops' bodies do."""
+        return max(
+            (1 + p.depth for v in self._nodes for p in v.params if isinstance(p, Graph)), default=0
+        )
+
     def canonical(self) -> Graph:
         """The one graph that is equal to this but for what its inputs are called."""
-        parameters = [make_parameter(i, v.type) for i, v in enumerate(self.inputs)]
+        depth = self.depth
+        parameters = [make_parameter(i, depth, v.type) for i, v in enumerate(self.inputs)]
         outputs = replace(
             self.outputs, dict(zip(self.inputs, parameters, strict=True)), keep_lines=True
         )

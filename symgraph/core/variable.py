@@ -41,6 +41,7 @@ __all__ = [
     "ancestors",
     "constant_value",
     "dump",
+    "existing_node",
     "item",
     "load",
     "make_constant",
@@ -303,7 +304,12 @@ def _infer_item(inputs: Sequence[Variable], index: int) -> TensorType:
 INPUT = Op("input", _infer_leaf, params=("leaf", "type"), traits=frozenset({"leaf", "traced"}))
 SHARED = Op("shared", _infer_leaf, params=("leaf", "type"), traits=frozenset({"leaf", "traced"}))
 # A numbered input of a closed graph: equal for equal programs.
-PARAMETER = Op("parameter", _infer_leaf, params=("index", "type"), traits=frozenset({"leaf"}))
+PARAMETER = Op(
+    "parameter",
+    lambda inputs, index, depth, type: type,
+    params=("index", "depth", "type"),
+    traits=frozenset({"leaf"}),
+)
 CONSTANT = Op(
     "constant",
     _infer_constant,
@@ -336,9 +342,18 @@ def make_input(type: TensorType, name: str | None = None) -> Variable:
     return made
 
 
-def make_parameter(index: int, type: TensorType) -> Variable:
-    """The numbered input of a closed graph."""
-    return node(PARAMETER, (), (index, type))
+def make_parameter(index: int, depth: int, type: TensorType) -> Variable:
+    """The numbered input of a closed graph with so many levels of graphs inside.
+
+    The sizes in a type may stand for values of other variables. With its depth a parameter is
+    another variable than those of all graphs inside its own, whose types may speak of it.
+    """
+    return node(PARAMETER, (), (index, depth, type))
+
+
+def existing_node(op: Op, inputs: Sequence[Variable], params: tuple) -> Variable | None:
+    """The variable ``op(inputs; params)`` if there is one already."""
+    return _interning.nodes.get((op, tuple(inputs), params))
 
 
 def make_constant(value: Any, dtype: Any = None) -> Variable:

@@ -43,6 +43,7 @@ __all__ = [
     "size_of",
     "size_rule",
     "take_for_size",
+    "unified_with",
     "unify_axis",
 ]
 
@@ -298,6 +299,13 @@ def check_size(x: Variable, axis: int, other: Variable, other_axis: int, context
             )
         )
     return node(CHECK_SIZE, (x, other), (axis, other_axis, context))
+
+
+def unified_with(x: Variable, other: Variable, context: str) -> Variable:
+    """``x``, known from here on to be as large as ``other`` on every axis."""
+    for axis in range(x.ndim):
+        x = check_size(x, axis, other, axis, context)
+    return x
 
 
 def unify_axis(

@@ -21,18 +21,18 @@ taken where ``until`` ends the loop earlier.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import Dim, Size, fresh_size
+from ..core.dims import Atom, Dim, Size, fresh_size, size_atoms
 from ..core.errors import ScanError
 from ..core.graph import Graph, rebuild
 from ..core.op import Op
 from ..core.types import TensorType, TupleType, tensor_type
-from ..core.variable import Variable, node
+from ..core.variable import Variable, existing_node, node
 from ..ops.sizes import size_of
 
 __all__ = [
@@ -40,9 +40,11 @@ __all__ = [
     "Layout",
     "Loop",
     "is_scan",
-    "keep_steps_taken",
+    "is_told",
+    "keep_sizes",
     "make_scan",
     "rebuild_alike",
+    "sizes_told",
 ]
 
 _BOOL = np.dtype("bool")
@@ -98,38 +100,104 @@ def is_scan(variable: Variable) -> bool:
     return variable.op is SCAN
 
 
-# The number of steps that a loop with ``until`` takes: one unknown size for each such loop, by its
-# body, its layout and the serials of its inputs (which, unlike the inputs, keep nothing alive).
-_steps_taken: weakref.WeakKeyDictionary[Graph, dict[tuple, Dim]] = weakref.WeakKeyDictionary()
+@dataclass
+class _SizesFound:
+    """The sizes that a loop's steps tell, as they are known outside: unknown ones of its own."""
+
+    taken: Dim | None = None
+    """How many steps a loop with ``until`` takes."""
+    rows: dict[tuple[int, int], Size] = field(default_factory=dict)
+    """By result and axis of a row: sizes that are computed in the body."""
+
+
+# By the loop's body, its layout and the serials of its inputs (which, unlike the inputs, keep
+# nothing alive): all that the loop is.
+_sizes_found: weakref.WeakKeyDictionary[Graph, dict[tuple, _SizesFound]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _found_by(inputs: Sequence[Variable], body: Graph, layout: Layout) -> _SizesFound:
+    known = _sizes_found.setdefault(body, {})
+    key = (layout, *(v.serial for v in inputs))
+    found = known.get(key)
+    return found if found is not None else known.setdefault(key, _SizesFound())
 
 
 def _trace_size(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Size:
     if not layout.until:
         return size_of(inputs[0])
-    known = _steps_taken.setdefault(body, {})
-    key = _key_of(inputs, layout)
-    found = known.get(key)
-    return found if found is not None else known.setdefault(key, fresh_size())
+    found = _found_by(inputs, body, layout)
+    if found.taken is None:
+        found.taken = fresh_size()
+    return found.taken
 
 
-def _key_of(inputs: Sequence[Variable], layout: Layout) -> tuple:
-    return (layout, *(v.serial for v in inputs))
+def _row_sizes(
+    inputs: Sequence[Variable], body: Graph, layout: Layout, result: int
+) -> tuple[Size, ...]:
+    """The sizes of a plain output's rows, as they are known outside the loop.
+
+    What the body computes may be another number in each step, and in another loop with the same
+    body: outside, it is an unknown size, on which all steps have to agree.
+    """
+    shape = body.outputs[result].type.shape
+    told = sizes_told(body.inputs) if any(isinstance(size, Dim) for size in shape) else set()
+    if is_told(shape, told):
+        return shape
+    found = _found_by(inputs, body, layout).rows
+    sizes: list[Size] = []
+    for axis, size in enumerate(shape):
+        if not is_told((size,), told):
+            alike = next((s for (r, a), s in found.items() if _is_size(body, r, a, size)), None)
+            size = found.setdefault((result, axis), alike or fresh_size())
+        sizes.append(size)
+    return tuple(sizes)
 
 
-def keep_steps_taken(
-    old: Variable, inputs: Sequence[Variable], body: Graph, layout: Layout
+def _is_size(body: Graph, result: int, axis: int, size: Size) -> bool:
+    return body.outputs[result].type.shape[axis] == size
+
+
+def sizes_told(variables: Iterable[Variable]) -> set[Atom]:
+    """What the sizes in the types of these variables are made of."""
+    return {atom for v in variables for size in v.type.shape for atom in size_atoms(size)}
+
+
+def is_told(shape: Sequence[Size], told: Set[Atom]) -> bool:
+    """Whether sizes are made of no others than these; names mean the same everywhere."""
+    return all(
+        atom in told or atom[0] == "name"
+        for size in shape
+        if isinstance(size, Dim)
+        for atom in size_atoms(size)
+    )
+
+
+def keep_sizes(
+    old: Variable,
+    inputs: Sequence[Variable],
+    body: Graph,
+    layout: Layout,
+    results: Mapping[int, int] | None = None,
 ) -> None:
-    """Let the loop with these parts, which will replace ``old``, take as many steps as it does."""
-    if layout.until:
-        taken = _trace_size(old.inputs, *old.params)
-        assert isinstance(taken, Dim)
-        _steps_taken.setdefault(body, {})[_key_of(inputs, layout)] = taken
+    """Let the loop with these parts, which will replace ``old``, have the sizes that it has.
+
+    ``results``: for results of the new loop which they were of the old one, where they moved.
+    """
+    if existing_node(SCAN, inputs, (body, layout)) is not None:
+        return  # which has sizes already
+    before, now = _found_by(old.inputs, *old.params), _found_by(inputs, body, layout)
+    now.taken = before.taken
+    for (result, axis), size in before.rows.items():
+        moved = [new for new, was in results.items() if was == result] if results else [result]
+        now.rows.update(((new, axis), size) for new in moved)
 
 
 def rebuild_alike(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     """The variable's op on other inputs that have the same values."""
     if variable.op is SCAN:
-        keep_steps_taken(variable, inputs, *variable.params)
+        keep_sizes(variable, inputs, *variable.params)
     return rebuild(variable, inputs)
 
 
@@ -156,10 +224,10 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
             initial = initials[i].type
             if initial.with_shape(initial.shape[1:]) is not output.type:
                 raise ScanError(f"scan: a state of type {initial} becomes {output.type}")
-            length = initial.shape[0] + n
+            shape = (initial.shape[0] + n, *output.type.shape)
         else:
-            length = n
-        results.append(tensor_type(output.type.dtype, (length, *output.type.shape)))
+            shape = (n, *_row_sizes(inputs, body, layout, i))
+        results.append(tensor_type(output.type.dtype, shape))
     return TupleType(results)
 
 

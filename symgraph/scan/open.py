@@ -9,7 +9,7 @@ from ..core import provenance
 from ..core.graph import replace
 from ..core.variable import Variable, ancestors, item, make_input
 from .close import close_body
-from .op import Layout, Loop, keep_steps_taken, make_scan
+from .op import Layout, Loop, is_told, keep_sizes, make_scan, sizes_told
 
 __all__ = ["OpenLoop", "OpenState"]
 
@@ -53,6 +53,7 @@ class OpenLoop:
                 loop.initials, layout.states, outputs[: len(layout.states)], strict=True
             )
         ]
+        self._told = sizes_told([*changing, *fixed.values()])
         self.condition = outputs.pop() if layout.until else None
         self.plain = outputs[len(layout.states) :]
 
@@ -85,6 +86,10 @@ class OpenLoop:
         if value not in self.plain:
             self.plain.append(value)
         return len(self.states) + self.plain.index(value), 0
+
+    def has_fixed_size(self, value: Variable) -> bool:
+        """Whether a value of the body is as large in each step: it can be kept over time."""
+        return is_told(value.type.shape, self._told)
 
     @property
     def symbols(self) -> list[Variable]:
@@ -129,7 +134,8 @@ class OpenLoop:
         )
         initials = [state.initial for state in states]
         inputs = (self.n_steps, *rows, *initials, *others)
-        keep_steps_taken(self.node, inputs, body, layout)
+        numbers = [*live, *(n_states + i for i in plain)]
+        keep_sizes(self.node, inputs, body, layout, dict(enumerate(numbers)))
         made = make_scan(
             self.n_steps,
             list(rows),
@@ -141,8 +147,7 @@ class OpenLoop:
         )
         if self.node.name and made.name is None:
             provenance.set_name(made, self.node.name)
-        results = {i: item(made, k) for k, i in enumerate(live)}
-        results.update((n_states + i, item(made, len(live) + k)) for k, i in enumerate(plain))
+        results = {i: item(made, k) for k, i in enumerate(numbers)}
         return {i: results[i] for i in read if i in results}
 
     def _live(self, read: set[int]) -> tuple[list[int], list[int]]:

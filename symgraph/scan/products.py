@@ -34,6 +34,8 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
     for v in sorted(varying, key=lambda v: v.serial):
         if not _has_fixed_factor(v, varying) or _moved(v.inputs[0]) not in loop.slices:
             continue
+        if not loop.has_fixed_size(v):
+            continue
         left, right = v.inputs
         if steps_are_cheap and left in loop.slices:
             continue
@@ -71,6 +73,8 @@ def multiply_after(loop: OpenLoop, read: set[int]) -> list[ProductAfter]:
         index = len(loop.states) + k
         if index in read and _has_fixed_factor(_moved(output), varying):
             left = _moved(_moved(output).inputs[0])
+            if not (loop.has_fixed_size(output) and loop.has_fixed_size(left)):
+                continue
             found.append(ProductAfter(index, output, keep_over_time(loop, left)))
     return found
 

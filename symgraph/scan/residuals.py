@@ -8,7 +8,7 @@ the gradient loop's symbols gives the very nodes that the two have in common.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..core.dims import Size
@@ -97,11 +97,15 @@ def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
     at_edge = [v for v in outputs if v in images]
     at_edge += [x for v in varying if v not in images for x in v.inputs if x in images]
     symbols = set(gradient.symbols)
-    dear = _dear_nodes((v for v in at_edge if v in varying), varying - symbols)
+    dear = _dear_nodes(
+        (v for v in at_edge if v in varying), varying - symbols, gradient.has_fixed_size
+    )
     return [Residual(images[v], v) for v in dear if v in images]
 
 
-def _dear_nodes(wanted: Iterable[Variable], among: set[Variable]) -> list[Variable]:
+def _dear_nodes(
+    wanted: Iterable[Variable], among: set[Variable], can_be_kept: Callable[[Variable], bool]
+) -> list[Variable]:
     """The nearest nodes, at or below the wanted ones, that are worth keeping."""
     found: dict[Variable, None] = {}
     seen: set[Variable] = set()
@@ -111,7 +115,7 @@ def _dear_nodes(wanted: Iterable[Variable], among: set[Variable]) -> list[Variab
         if v in seen or v not in among:
             continue
         seen.add(v)
-        if _is_dear(v):
+        if _is_dear(v) and can_be_kept(v):
             found[v] = None
         else:
             stack.extend(v.inputs)

@@ -19,7 +19,7 @@ from ..core.graph import Graph, replace
 from ..core.variable import Variable, item, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
-from .op import Loop, is_scan, keep_steps_taken, make_scan, rebuild_alike
+from .op import Loop, is_scan, keep_sizes, make_scan, rebuild_alike
 from .open import OpenLoop
 from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
@@ -117,7 +117,7 @@ def _on(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
     if body is scan.params[0] and tuple(inputs) == scan.inputs:
         return scan
     layout = scan.params[1]
-    keep_steps_taken(scan, inputs, body, layout)
+    keep_sizes(scan, inputs, body, layout)
     made = make_scan(inputs[0], inputs[1:], (), (), body, layout, lines=provenance.lines_of(scan))
     if scan.name and made.name is None:
         provenance.set_name(made, scan.name)

@@ -89,7 +89,10 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
     depends = find_varying([*terms, *others], [symbol])
     if met != 1 or any(v in depends for v in (*terms, *others)):
         return None
-    return terms if all(_is_reduction(term) for term in terms) else None
+    if not all(_is_reduction(term) for term in terms):
+        return None
+    factors = [factor for term in terms for factor in _factors(loop, term)]
+    return terms if all(map(loop.has_fixed_size, factors)) else None
 
 
 def _is_reduction(v: Variable) -> bool:

@@ -28,7 +28,7 @@ from ..core.variable import Variable, item, make_constant, make_input, node
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add, minimum, subtract
 from ..ops.join import concatenate
-from ..ops.sizes import SIZE, shape_of, size_of
+from ..ops.sizes import SIZE, shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
 from .close import close_body
 from .cotangents import BufferCotangent, split_cotangent
@@ -42,12 +42,15 @@ class BodyGradient(NamedTuple):
 
     inputs: tuple[Variable, ...]
     """The symbols that stand for the body's inputs."""
+    outputs: tuple[Variable, ...]
+    """The body's outputs on these symbols."""
     cotangents: tuple[Variable | None, ...]
     """The symbols that stand for the outputs' cotangents; None where an output has none."""
     results: tuple[Variable | None, ...]
     """For each input of the body its cotangent; None where it has none."""
 
 
+# By the body, which is interned and tells all types, and by which outputs have cotangents.
 _known: weakref.WeakKeyDictionary[Graph, dict[tuple[bool, ...], BodyGradient]] = (
     weakref.WeakKeyDictionary()
 )
@@ -71,7 +74,8 @@ def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
                 seeds[output] = cotangent if before is None else add(before, cotangent)
         wanted = [v for v in inputs if is_float(v.dtype)]
         found = dict(zip(wanted, pull_back(seeds, wanted), strict=True))
-        memo[present] = BodyGradient(inputs, cotangents, tuple(found.get(v) for v in inputs))
+        results = tuple(found.get(v) for v in inputs)
+        memo[present] = BodyGradient(inputs, tuple(outputs), cotangents, results)
     return memo[present]
 
 
@@ -191,6 +195,8 @@ class _GradientLoop:
     def _read_cotangents(self) -> None:
         """The cotangents of plain outputs, and those of new states that come from outside."""
         self.parts: dict[int, BufferCotangent] = {}
+        self.unified: dict[Variable, Variable] = {}
+        """For the symbols of cotangents what they are: rows, as large as what they belong to."""
         for k, arriving in enumerate(self.arriving):
             symbol = self.body.cotangents[k]
             if arriving is None or symbol is None:
@@ -199,7 +205,9 @@ class _GradientLoop:
                 self.parts[k] = split_cotangent(arriving, self.loop.layout.depth(k))
                 arriving = self.parts[k].rows
             if arriving is not None:
-                self._read(arriving[::-1], (0,), [symbol])
+                row = make_input(arriving.type.with_shape(arriving.type.shape[1:]))
+                self.unified[symbol] = unified_with(row, self.body.outputs[k], "gradient of scan")
+                self._read(arriving[::-1], (0,), [row])
 
     def _carry(self, initial: Variable, value: Variable) -> int:
         """A state of the gradient loop that starts with ``initial``; its position."""
@@ -269,7 +277,12 @@ class _GradientLoop:
         """The loop itself."""
         symbols = self.body.inputs[len(self.body.inputs) - len(self.loop.others) :]
         constants = dict(zip(symbols, self.loop.others, strict=True))
-        outputs = replace([*self.outputs, *slice_cotangents], {**self.replacements, **constants})
+        rows = dict(zip(self.unified, replace(list(self.unified.values()), constants), strict=True))
+        pending = dict(
+            zip(self.replacements, replace(list(self.replacements.values()), rows), strict=True)
+        )
+        known = {**rows, **pending, **constants}
+        outputs = replace([*self.outputs, *slice_cotangents], known)
         body, others = close_body([*self.slices, *self.carried], outputs)
         layout = Layout(tuple(self.offsets), ((-1,),) * len(self.carried))
         made = make_scan(

@@ -6,7 +6,8 @@ The *main* stream does the work. Loops are instructions whose operands hold thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,6 +70,28 @@ class Stream:
         return words
 
 
+@dataclass
+class Known:
+    """What the program has computed at some place: slots, which hold it from there on.
+
+    What a loop's body computes holds for one turn, and what a part computes may not have been run:
+    both write on a copy of what is known around them (`Assembler.scope`), and the copy goes with
+    them.
+    """
+
+    atoms: dict[Atom, int] = field(default_factory=dict)
+    """Sizes that are not made of others. A body's parameters, from whose values its sizes come,
+    are other variables than those of the loops inside it, so that an atom is one size in a scope
+    and in all scopes within."""
+    sizes: dict[Dim, int] = field(default_factory=dict)
+    addresses: dict[tuple[int, Size, int], int] = field(default_factory=dict)
+    """By the slot of an address: those so many elements, of so many bytes, after it."""
+
+    def copy(self) -> Known:
+        """The same, to be added to."""
+        return Known(dict(self.atoms), dict(self.sizes), dict(self.addresses))
+
+
 class Assembler:
     """A program that is being made."""
 
@@ -79,11 +102,12 @@ class Assembler:
         self.main = Stream()
         self.arena: list[tuple[int, int, int]] = []
         """Buffers of known sizes: their slot, the slot of their number of elements, its bytes."""
-        self.atoms: dict[Atom, int] = {}
+        self._known = Known()
+        """What is known where the program has got to."""
         self._entry_atoms: set[Atom] = set()
         self._literals: dict[int, int] = {}
         self._entry_sizes: dict[Dim, int] = {}
-        self._scopes: list[dict[Dim, int]] = [{}]
+        """Sizes that the prologue computes: of arguments' sizes alone, so true everywhere."""
 
     # --- slots ----------------------------------------------------------------------------------
 
@@ -112,17 +136,35 @@ class Assembler:
         self.main.emit(kernel, *slots)
         self.main.close()
 
+    # --- scopes ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def scope(self) -> Iterator[Known]:
+        """What is written meanwhile may be run any number of times: what it computes is known in it
+        alone."""
+        outer = self._known
+        self._known = outer.copy()
+        try:
+            yield self._known
+        finally:
+            self._known = outer
+
+    def sizes_known(self) -> dict[Atom, int]:
+        """The slots of the sizes that are known here."""
+        return dict(self._known.atoms)
+
     # --- sizes ----------------------------------------------------------------------------------
 
     def bind(self, atom: Atom, slot: int, *, at_entry: bool) -> None:
         """Let a slot hold the value of a name or an unknown size."""
-        self.atoms[atom] = slot
+        self._known.atoms[atom] = slot
         if at_entry:
             self._entry_atoms.add(atom)
 
     def is_bound(self, size: Size) -> bool:
         """Whether the size can be computed here."""
-        return all(atom in self.atoms for atom in size_atoms(size))
+        atoms = self._known.atoms
+        return all(atom in atoms for atom in size_atoms(size))
 
     def is_known_at_entry(self, size: Size) -> bool:
         """Whether the size can be computed from the arguments' shapes."""
@@ -136,10 +178,7 @@ class Assembler:
             return self._size(size, self.prologue, self._entry_sizes)
         if not self.is_bound(size):
             raise UnboundSizeError(str(size))
-        for scope in self._scopes:
-            if size in scope:
-                return scope[size]
-        return self._size(size, self.main, self._scopes[-1])
+        return self._size(size, self.main, self._known.sizes)
 
     def _size(self, size: Size, stream: Stream, known: dict[Dim, int]) -> int:
         if isinstance(size, int):
@@ -160,7 +199,7 @@ class Assembler:
 
     def _atom(self, atom: Atom, stream: Stream, known: dict[Dim, int]) -> int:
         if atom[0] in PRIMITIVE:
-            return self.atoms[atom]
+            return self._known.atoms[atom]
         # Sizes nest a few levels deep at most: a slice of a slice.
         parts = [self._size(part, stream, known) for part in atom[1:]]
         slot = self.slot()
@@ -181,31 +220,27 @@ class Assembler:
         """A loop: slots of its number of turns and of the turn, what advances by how many bytes."""
         pairs = [slot for pair in advances for slot in pair]
         self.main.open(self.runtime["loop"], turns, turn, until, len(advances), *pairs)
-        self._scopes.append({})
-        body()
-        self._scopes.pop()
+        with self.scope():
+            body()
         self.main.close()
 
     def together(self, threads: int, parts: Sequence[tuple[Size, Callable[[], object]]]) -> int:
         """Parts of a program, each with its work, that so many threads may run at once: where in
         the main stream the number of threads stands."""
-        before, after = self.atoms, dict(self.atoms)
         works = [self.size(work) for work, _ in parts]
+        found: dict[Atom, int] = {}
         self.main.open(together_kernel(), threads)
         position = len(self.main.words) - 1
         for work, (_, write) in zip(works, parts, strict=True):
-            # What one part computes is not there for the others.
-            self.atoms = dict(before)
-            self._scopes.append({})
             self.template += _GAP
             self.main.open(part_kernel(), work)
-            write()
+            with self.scope() as known:  # what one part computes is not there for the others
+                write()
             self.main.close()
-            self._scopes.pop()
-            after.update(self.atoms)
+            found |= known.atoms
         self.template += _GAP
-        self.atoms = after
         self.main.close()
+        self._known.atoms |= found  # every part has been run
         return position
 
     def sometimes(
@@ -213,9 +248,8 @@ class Assembler:
     ) -> None:
         """A part of a loop's body that runs at every so many turns; for slots see the runtime."""
         self.main.open(self.runtime["sometimes"], turn, turns, every, count)
-        self._scopes.append({})
-        body()
-        self._scopes.pop()
+        with self.scope():
+            body()
         self.main.close()
 
     def memory(self, elements: Size, dtype: np.dtype) -> int:
@@ -231,6 +265,9 @@ class Assembler:
         """A slot with the address so many elements after another."""
         if isinstance(elements, int) and elements == 0:
             return base
-        slot = self.slot()
-        self.run("address", slot, base, self.size(elements), dtype.itemsize)
-        return slot
+        key = (base, elements, dtype.itemsize)
+        found = self._known.addresses.get(key)
+        if found is None:
+            found = self._known.addresses[key] = self.slot()
+            self.run("address", found, base, self.size(elements), dtype.itemsize)
+        return found

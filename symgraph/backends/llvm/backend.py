@@ -6,6 +6,9 @@ import time
 
 from ...core.graph import Graph
 from ...core.op import Op
+from ..numpy import BACKEND as NUMPY
+from ..numpy import NumpyExecutable
+from .assemble import UnboundSizeError
 from .executable import NativeExecutable
 from .image import lower
 from .programs import NativePrograms
@@ -25,11 +28,21 @@ class NativeBackend:
         """Whether the op is lowered as it is, natively or by a call of Python."""
         return op.expand is None
 
-    def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> NativeExecutable:
-        """The graph as machine code."""
+    def prepare(
+        self, graph: Graph, *, threads: int = 1, profile: bool = False
+    ) -> NativeExecutable | NumpyExecutable:
+        """The graph as machine code.
+
+        Where memory is needed for a size that no program can tell in time, the reference runs it.
+        """
         started = time.perf_counter()
         timing = Timing() if profile else None
-        lowered = lower(graph, threads=threads, timing=timing)
+        try:
+            lowered = lower(graph, threads=threads, timing=timing)
+        except UnboundSizeError as error:
+            executable = NUMPY.prepare(graph, profile=profile)
+            executable.cache_reason = f"the reference runs it, for the size {error} is known late"
+            return executable
         seconds = time.perf_counter() - started
         types = [v.type for v in graph.inputs]
         executable = NativeExecutable(lowered.image, types, lowered=lowered, timing=timing)

@@ -13,6 +13,7 @@ from ...core.dims import Atom
 from ...core.errors import CallError, explain
 from ...scan.op import SCAN
 from .image import Lowered
+from .lowering import Check
 from .python_steps import error_of, error_on_shapes, in_steps
 
 __all__ = ["error_of_status"]
@@ -29,16 +30,16 @@ def error_of_status(
         if check.node.op is SCAN:
             error: Exception = check.error(explain(text, line=provenance.line_of(check.node)))
         else:
-            error = error_of(check.node, check.error, text, _sizes(lowered, frame))
+            error = error_of(check.node, check.error, text, _sizes(check, frame))
     elif status in lowered.input_checks:
         return _misfit(lowered, types, arrays)
     else:
-        error = error_on_shapes(check.node, _sizes(lowered, frame))
+        error = error_on_shapes(check.node, _sizes(check, frame))
     return in_steps(error, check.loops, frame)
 
 
-def _sizes(lowered: Lowered, frame: np.ndarray) -> dict[Atom, int]:
-    return {atom: int(frame[slot >> 3]) for atom, slot in lowered.atoms.items()}
+def _sizes(check: Check, frame: np.ndarray) -> dict[Atom, int]:
+    return {atom: int(frame[slot >> 3]) for atom, slot in check.sizes.items()}
 
 
 def _misfit(lowered: Lowered, types: Sequence[Any], arrays: Sequence[np.ndarray]) -> Exception:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
+from ...core.dims import PRIMITIVE, Atom, Dim, Size, atom_size, size_atoms
 from ...core.graph import Graph
 from ...core.variable import Variable
 from . import loops, products, special_nodes, structural_nodes  # noqa: F401 (they register lowerings)
@@ -92,8 +92,6 @@ class Lowered(NamedTuple):
     """The statuses that speak of arguments which do not fit together."""
     taken_for_granted: tuple[Variable, ...]
     """Checks of sizes that the entry makes."""
-    atoms: Mapping[Atom, int]
-    """The slots of sizes."""
 
 
 def lower(graph: Graph, *, threads: int = 1, timing: Timing | None = None) -> Lowered:
@@ -142,7 +140,6 @@ class _Writer:
             tuple(lowering.checks),
             frozenset(self._input_checks),
             tuple(taken_for_granted),
-            dict(a.atoms),
         )
 
     def _read_inputs(self) -> dict[Variable, Place]:
@@ -159,7 +156,8 @@ class _Writer:
                     pending.append((i, axis, size))
                 elif isinstance(size, Dim):
                     atom = size.atom
-                    if atom is not None and atom[0] in PRIMITIVE and atom not in a.atoms:
+                    is_new = not a.is_bound(size)
+                    if atom is not None and atom[0] in PRIMITIVE and is_new:
                         self._axes.append((i, axis, self._bind(atom)))
                     else:
                         pending.append((i, axis, size))
@@ -184,9 +182,8 @@ class _Writer:
                 self._input_checks.add(status)
                 a.prologue.emit_raw(a.runtime["check"], slot, expected, status)
             else:
-                self._formula_atoms += [
-                    (atom, self._bind(atom)) for atom in size_atoms(size) if atom not in a.atoms
-                ]
+                unbound = [atom for atom in size_atoms(size) if not a.is_bound(atom_size(atom))]
+                self._formula_atoms += [(atom, self._bind(atom)) for atom in unbound]
 
     def _write_body(self, given: Mapping[Variable, Place]) -> list[Output]:
         """The instructions of the graph; where its outputs are found."""

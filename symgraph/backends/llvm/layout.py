@@ -18,16 +18,30 @@ __all__ = ["View", "contiguous_strides", "elements_needed", "is_contiguous", "vi
 
 
 class View(NamedTuple):
-    """A value as a part of what another variable's buffer holds; units are elements."""
+    """A value as a part of what another variable's buffer holds; units are elements.
+
+    A whole identity: views that are equal are the same elements in the same order, so a view may
+    be the key of whatever is made of these elements.
+    """
 
     root: Variable
     offset: Size
+    shape: tuple[Size, ...]
     strides: tuple[Size, ...]
+
+    @staticmethod
+    def whole(root: Variable) -> View:
+        """All of a variable's own buffer, in C order."""
+        return View(root, 0, root.type.shape, contiguous_strides(root.type.shape))
 
 
 def contiguous_strides(shape: Sequence[Size]) -> tuple[Size, ...]:
-    """The strides of an array in C order."""
-    return tuple(product(shape[axis + 1 :]) for axis in range(len(shape)))
+    """The strides of an array in C order; an axis without elements counts as one with one.
+
+    So a stride of 0 always means that the axis is broadcast.
+    """
+    counted = [max(size, 1) if isinstance(size, int) else size for size in shape]
+    return tuple(product(counted[axis + 1 :]) for axis in range(len(shape)))
 
 
 def is_contiguous(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
@@ -40,22 +54,29 @@ def is_contiguous(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
 
 def view_of(v: Variable, source: View) -> View | None:
     """The node as a view of its first input, which lies as ``source`` says; None: it is none."""
+    found = _offset_and_strides(v, source)
+    return None if found is None else View(source.root, found[0], v.type.shape, found[1])
+
+
+def _offset_and_strides(v: Variable, source: View) -> tuple[Size, tuple[Size, ...]] | None:
     if v.op in (CHECK_SIZE, STOP_GRADIENT, CLIP_GRADIENT):
-        return source
+        return source.offset, source.strides
     if v.op is REARRANGE:
-        strides = tuple(0 if axis is None else source.strides[axis] for axis in v.params[0])
-        return source._replace(strides=strides)
+        order = v.params[0]
+        return source.offset, tuple(0 if axis is None else source.strides[axis] for axis in order)
     if v.op is BROADCAST_TO:
-        return source._replace(strides=_broadcast_strides(v, source.strides))
+        return source.offset, _broadcast_strides(v, source.strides)
     if v.op is RESHAPE:
-        return _reshaped(v, source)
+        if not is_contiguous(v.inputs[0].type.shape, source.strides):
+            return None
+        return source.offset, contiguous_strides(v.type.shape)
     if v.op is SLICE:
         return _sliced(v, source)
     if v.op is WINDOWS:
         axis, _, stride, dilation = v.params
         own = source.strides[axis]
         both = (own * stride, own * dilation)
-        return source._replace(strides=(*source.strides[:axis], *both, *source.strides[axis + 1 :]))
+        return source.offset, (*source.strides[:axis], *both, *source.strides[axis + 1 :])
     return None
 
 
@@ -68,13 +89,7 @@ def _broadcast_strides(v: Variable, strides: tuple[Size, ...]) -> tuple[Size, ..
     )
 
 
-def _reshaped(v: Variable, source: View) -> View | None:
-    if not is_contiguous(v.inputs[0].type.shape, source.strides):
-        return None
-    return source._replace(strides=contiguous_strides(v.type.shape))
-
-
-def _sliced(v: Variable, source: View) -> View | None:
+def _sliced(v: Variable, source: View) -> tuple[Size, tuple[Size, ...]] | None:
     x, *symbols = v.inputs
     rest = iter(symbols)
     offset = source.offset
@@ -98,7 +113,7 @@ def _sliced(v: Variable, source: View) -> View | None:
                 start = start + length - 1
             offset = offset + start * stride
             strides.append(stride * entry.step)
-    return View(source.root, offset, tuple(strides))
+    return offset, tuple(strides)
 
 
 def elements_needed(v: Variable) -> list[tuple[Size, int]]:

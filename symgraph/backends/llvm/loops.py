@@ -21,7 +21,7 @@ from ...ops.slices import SLICE, SYMBOL, At, Span
 from ...scan.op import Loop
 from .layout import contiguous_strides
 from .lower import Scope
-from .lowering import Place
+from .lowering import PackedKey, Place
 from .products import pack_ahead
 from .rows_ahead import RowsAhead, find_rows_ahead
 from .rules import rule
@@ -35,7 +35,12 @@ _FIRST_ROWS = 64
 
 @rule("scan")
 def lower_scan(scope: Scope, v: Variable) -> bool:
-    """A loop of native code."""
+    """A loop of native code; none where only its steps tell how large a row of a trace is."""
+    loop = Loop(v)
+    read = {x.params[0] for x, _ in scope.graph.users[v] if x in scope.needed}
+    for i, row in enumerate(loop.plain, len(loop.new_states)):
+        if i in read and not all(map(scope.assembler.is_bound, row.type.shape)):
+            return False
     _LoopWriter(scope, v).write()
     return True
 
@@ -138,15 +143,8 @@ class _LoopWriter:
         return None
 
     def _number_of_steps(self) -> Size:
-        scope, a = self.scope, self.scope.assembler
-        steps = self.loop.n_steps
-        n = size_of(steps)
-        if not a.is_bound(n):
-            slot = a.slot()
-            a.run("read", slot, scope.place(steps).base)
-            assert isinstance(n, Dim)
-            assert n.atom is not None
-            a.bind(n.atom, slot, at_entry=False)
+        a = self.scope.assembler
+        n = size_of(self.loop.n_steps)
         if not isinstance(n, int) and (maximum_zero(n) is not n or not a.is_known_at_entry(n)):
             self._check(
                 "at_least", n, 0, lambda n, least: f"the number of steps is {n}; it is at least 0"
@@ -333,7 +331,7 @@ class _LoopWriter:
 
     # --- weights --------------------------------------------------------------------------------
 
-    def _pack_weights(self, body: Scope) -> list[tuple]:
+    def _pack_weights(self, body: Scope) -> list[PackedKey]:
         """Pack the right operands that lie in what does not change over time: their keys."""
         constants = set(self.loop.constants)
         seen: set[Variable] = set()

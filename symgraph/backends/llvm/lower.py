@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from ...core.dims import Size, product
+from ...core.dims import Size, atom_size, product
 from ...core.graph import Graph
 from ...core.variable import CONSTANT, ITEM, Variable
 from ...ops.linalg import MATMUL
@@ -38,7 +38,6 @@ class Scope(Values):
         self.bases = {v: place.base for v, place in given.items()}
         self.readers: dict[Variable, set[int]] = {}
         """For each buffer's owner the numbers of the groups that have yet to read it."""
-        self._addresses: dict[tuple[int, Size], int] = {}
         self.right_operands: Counter[View] = Counter()
         """How many products of the scope have this right operand."""
         self.packed_here: dict[View, int] = {}
@@ -46,12 +45,12 @@ class Scope(Values):
         self._is_apart = False
         """Whether what is written is a part that runs beside others."""
 
-    def _bind_sizes(self, nodes: Iterable[Variable]) -> None:
-        """Let sizes be known whose values have been computed."""
+    def _bind_sizes(self, producers: Iterable[Variable]) -> None:
+        """Let sizes be known whose values these nodes have computed, read through views or not."""
         a = self.assembler
-        for v in nodes:
-            atom = self.sizes_by_value.get(v)
-            if atom is not None and atom not in a.atoms:
+        for v in (v for producer in producers for v in self.told_by.get(producer, ())):
+            atom = self.sizes_by_value[v]
+            if not a.is_bound(atom_size(atom)):
                 slot = a.slot()
                 a.run("read", slot, self.place(v).base)
                 a.bind(atom, slot, at_entry=False)
@@ -63,12 +62,7 @@ class Scope(Values):
         view = self.views[v]
         base = self.base(view.root)
         if not (isinstance(view.offset, int) and view.offset == 0):
-            key = (base, view.offset)
-            found = self._addresses.get(key)
-            if found is None:
-                found = self.assembler.address(base, view.offset, v.dtype)
-                self._addresses[key] = found
-            base = found
+            base = self.assembler.address(base, view.offset, v.dtype)
         return Place(base, view.strides)
 
     def base(self, root: Variable) -> int:
@@ -107,7 +101,7 @@ class Scope(Values):
         computed = [v for v in self.graph.nodes if self._is_computed(v)]
         groups = cluster(computed, self.producers)
         self.readers = self._count_readers(groups)
-        self._bind_sizes(v for v in self.given if v in self.sizes_by_value)
+        self._bind_sizes(v for v in self.told_by if not self._is_computed(v))
         checks = [check for v in self.graph.nodes for check in self.size_checks(v)]
         for stage in self._stages(groups):
             checks = self._emit_checks(checks)
@@ -214,11 +208,10 @@ class Scope(Values):
         if len(parts) == 1:
             parts[0][1]()
             return
-        lowering, addresses = self.lowering, self._addresses
+        lowering = self.lowering
         n_steps, given_back = len(lowering.steps), []
 
         def write(part: Callable[[], object]) -> None:
-            self._addresses = dict(addresses)  # what one part computes is not there for others
             with lowering.buffers.part(given_back):
                 part()
 
@@ -226,7 +219,6 @@ class Scope(Values):
         self._is_apart = True
         place = self.assembler.together(threads, [(work, partial(write, p)) for work, p in parts])
         self._is_apart = False
-        self._addresses = addresses
         for slot in given_back:
             lowering.buffers.give_back(slot)
         if len(lowering.steps) > n_steps:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.dims import Size
+from ...core.dims import Atom, Size
 from ...core.errors import CallError, SymgraphError
 from ...core.graph import Graph
 from ...core.variable import Variable
@@ -18,7 +18,7 @@ from .nest import Access, Nest, Output, Step
 from .nest_kernel import nest_kernel
 from .timing import Timing
 
-__all__ = ["Check", "Lowering", "Place", "PythonStep"]
+__all__ = ["Check", "Lowering", "PackedKey", "Place", "PythonOperand", "PythonResult", "PythonStep"]
 
 
 class Place(NamedTuple):
@@ -26,6 +26,21 @@ class Place(NamedTuple):
 
     base: int
     strides: tuple[Size, ...]
+
+
+class PackedKey(NamedTuple):
+    """Which elements a packed right operand holds, in which order.
+
+    The same in the loop's scope and in those around it, so it names the slot of the buffer's
+    address and not the variable, which each scope has its own of. No buffer is given back while
+    the key stands, and the key goes when the loop ends: the slot means one buffer all the while.
+    """
+
+    base: int | None
+    offset: Size
+    shape: tuple[Size, ...]
+    strides: tuple[Size, ...]
+    dtype: np.dtype
 
 
 class Check(NamedTuple):
@@ -36,16 +51,38 @@ class Check(NamedTuple):
     text: Callable[..., str] | None
     error: type[SymgraphError]
     loops: tuple[tuple[int, Variable], ...]
+    sizes: dict[Atom, int]
+    """The slots of the sizes that were known there."""
+
+
+class PythonOperand(NamedTuple):
+    """An array that Python reads: the slots of its address, its sizes and its strides."""
+
+    base: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+
+
+class PythonResult(NamedTuple):
+    """An array that Python makes."""
+
+    number: int
+    """Which of the node's results."""
+    base: int
+    """The slot of its address."""
+    shape: tuple[int, ...]
+    """The slots of its sizes; −1 where nothing is to be told."""
+    has_room: bool
+    """Whether there is memory for it already, of the sizes in the slots; else they are set."""
 
 
 class PythonStep(NamedTuple):
     """A node that Python computes in the middle of a program."""
 
     node: Variable
-    inputs: tuple[tuple[int, tuple[int, ...], tuple[int, ...], np.dtype], ...]
-    """For each input the slots of its address, shape and strides, and its dtype."""
-    outputs: tuple[tuple[int, tuple[int, ...], bool], ...]
-    """For each result the slots of its address and shape, and whether it has room already."""
+    inputs: tuple[PythonOperand, ...]
+    results: tuple[PythonResult, ...]
     loops: tuple[tuple[int, Variable], ...]
     """The loops around it, outermost first: the slot of the turn, and the loop."""
 
@@ -61,14 +98,15 @@ class Lowering:
         self.threads_used = 1
         """How many threads the program has work for."""
         self.works: dict[Graph, Size] = {}
-        """What a step of a loop takes, by its body."""
+        """What a step of a loop takes, by its body: interned, with the types of all its values."""
         self.assembler = Assembler()
         self.buffers = Buffers(self.assembler)
         self.checks: list[Check] = []
         self.steps: list[PythonStep] = []
         self.constants: dict[Variable, int] = {}
-        self.packed: dict[tuple, int] = {}
-        """Right operands that were packed ahead of a loop: by where they lie."""
+        """Slots of addresses, by the constant: interned on dtype, shape and bytes."""
+        self.packed: dict[PackedKey, int] = {}
+        """Right operands that were packed ahead of a loop that is being written."""
         self.loops: list[tuple[int, Variable]] = []
         """The loops that are being written: the slot of the turn, and the loop."""
 
@@ -80,7 +118,8 @@ class Lowering:
         error: type[SymgraphError] = CallError,
     ) -> int:
         """The status of a new check; the text is made from the numbers in the slots."""
-        self.checks.append(Check(node, slots, text, error, tuple(self.loops)))
+        known = self.assembler.sizes_known()
+        self.checks.append(Check(node, slots, text, error, tuple(self.loops), known))
         return len(self.checks)
 
     def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:

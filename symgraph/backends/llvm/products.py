@@ -21,6 +21,7 @@ from .gemm import (
 )
 from .layout import contiguous_strides
 from .lower import Scope
+from .lowering import PackedKey
 from .pieces import Axis, Move, Pieces, is_known_to_fit
 from .rules import rule
 from .schedule import is_large
@@ -83,7 +84,7 @@ def lower_matmul(scope: Scope, v: Variable) -> bool:
     x, y = v.inputs
     shape = _shape_of(scope, v)
     bases = (scope.place(x).base, scope.place(y).base, scope.base(v))
-    packed = scope.lowering.packed.get(_key(scope, y)) if y.ndim == 2 else None
+    packed = scope.lowering.packed.get(_packed_key(scope, y)) if y.ndim == 2 else None
     own = None
     if packed is None and _is_read_again(scope, y):
         packed = _packed_for_several(scope, y, shape)
@@ -239,9 +240,9 @@ def _give_back_after_last(scope: Scope, y: Variable) -> None:
 # --- packed once --------------------------------------------------------------------------------
 
 
-def _key(scope: Scope, y: Variable) -> tuple:
+def _packed_key(scope: Scope, y: Variable) -> PackedKey:
     view = scope.views[y]
-    return (scope.bases.get(view.root), view.offset, view.strides)
+    return PackedKey(scope.bases.get(view.root), view.offset, view.shape, view.strides, y.dtype)
 
 
 def _pack(scope: Scope, y: Variable, shape: _Shape) -> int:
@@ -262,12 +263,12 @@ def multiply_packed(
     loop, into the second place."""
     a, cpu = scope.assembler, scope.lowering.cpu
     kernel = packed_product_kernel(tile_for(cpu, v.dtype), has_fma=cpu.has_fma)
-    packed = scope.lowering.packed[_key(scope, v.inputs[1])]
+    packed = scope.lowering.packed[_packed_key(scope, v.inputs[1])]
     depth, n = v.inputs[1].type.shape
     a.main.emit(kernel, at[0], packed, at[1], *map(a.size, (rows, n, depth, *strides, n, 0)))
 
 
-def pack_ahead(scope: Scope, v: Variable) -> tuple | None:
+def pack_ahead(scope: Scope, v: Variable) -> PackedKey | None:
     """Pack the right operand of a product ahead of the loop that the product is in: its key among
     the packed ones, which has to go when the loop ends, since buffers are used again.
 
@@ -275,7 +276,7 @@ def pack_ahead(scope: Scope, v: Variable) -> tuple | None:
     """
     y = v.inputs[1]
     scope.place(y)  # which gives it the address that the key tells
-    key = _key(scope, y)
+    key = _packed_key(scope, y)
     if key in scope.lowering.packed:
         return None
     scope.lowering.packed[key] = _pack(scope, y, _shape_of(scope, v))

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...core.graph import Graph
 from ..base import Kept
+from ..numpy import NumpyExecutable
 from .engine import engine
 from .executable import NativeExecutable
 
@@ -45,8 +46,10 @@ class NativePrograms:
         executable.seconds = {"read": read, **executable.seconds}
         return Kept(executable, notes)
 
-    def keep(self, key: str, executable: NativeExecutable, notes: Any) -> str:
+    def keep(self, key: str, executable: NativeExecutable | NumpyExecutable, notes: Any) -> str:
         """Store the executable's program and what belongs to it; or say why not."""
+        if isinstance(executable, NumpyExecutable):
+            return executable.cache_reason
         disk, obstacle, image = engine().cache, executable.obstacle, executable.image
         if sum(array.nbytes for _, array in image.constants) > _MOST_CONSTANTS:
             obstacle = obstacle or "its constants are large"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.dims import Dim
-from ...core.variable import Variable
+from ...core.binding import solved_for
+from ...core.dims import Size
+from ...core.variable import ITEM, Variable
 from ...ops.sizes import size_of
 from ...scan.op import SCAN
-from .lowering import Place, PythonStep
+from .lowering import Place, PythonOperand, PythonResult, PythonStep
 
 if TYPE_CHECKING:
     from .lower import Scope
@@ -17,43 +18,73 @@ __all__ = ["call_python"]
 
 
 def call_python(scope: Scope, v: Variable) -> None:
-    """Compute the node in Python: its result is copied to where it belongs."""
+    """Compute the node in Python: its results are copied to where they belong.
+
+    Sizes that only the results tell are known from then on.
+    """
+    inputs = tuple(_operand(scope, x) for x in v.inputs)
+    found: dict[Size, int] = {}
+    results = tuple(_result(scope, i, x, found) for i, x in _results_read(scope, v))
+    lowering = scope.lowering
+    lowering.steps.append(PythonStep(v, inputs, results, tuple(lowering.loops)))
+    scope.assembler.run("python", len(lowering.steps) - 1)
+    for size, slot in found.items():
+        _bind(scope, size, slot)
+
+
+def _results_read(scope: Scope, v: Variable) -> list[tuple[int, Variable]]:
+    """The results that are wanted, with their numbers."""
+    if v.op is not SCAN:
+        return [(0, v)]
+    users = [user for user, _ in scope.graph.users[v] if user.op is ITEM and user in scope.needed]
+    return [(x.params[0], x) for x in users]
+
+
+def _operand(scope: Scope, x: Variable) -> PythonOperand:
     a = scope.assembler
-    inputs = []
-    for x in v.inputs:
-        if x.op is SCAN:
-            raise AssertionError("a loop has a lowering")
-        place = scope.place(x) if x in scope.needed else _size_in_memory(scope, x)
-        shape = tuple(a.size(s) for s in x.type.shape)
-        strides = tuple(a.size(s) for s in place.strides)
-        inputs.append((place.base, shape, strides, x.dtype))
-    outputs = [_python_output(scope, v)]
-    scope.lowering.steps.append(
-        PythonStep(v, tuple(inputs), tuple(outputs), tuple(scope.lowering.loops))
-    )
-    a.run("python", len(scope.lowering.steps) - 1)
+    place = scope.place(x) if x in scope.needed else _size_in_memory(scope, x)
+    shape = tuple(a.size(s) for s in x.type.shape)
+    strides = tuple(a.size(s) for s in place.strides)
+    return PythonOperand(place.base, shape, strides, x.dtype)
 
 
 def _size_in_memory(scope: Scope, x: Variable) -> Place:
-    """A size that nobody has computed as a value, for Python to read."""
+    """A size that nobody has computed as a value, for Python to read; of an array whose elements
+    nobody reads, an array with its sizes and no memory."""
     a = scope.assembler
+    if x.ndim:
+        return Place(a.literal(0), (0,) * x.ndim)
     slot = a.memory(1, x.dtype)
     a.run("write", slot, a.size(size_of(x)))
     return Place(slot, ())
 
 
-def _python_output(scope: Scope, v: Variable) -> tuple[int, tuple[int, ...], bool]:
+def _result(scope: Scope, number: int, x: Variable, found: dict[Size, int]) -> PythonResult:
+    """Where the result goes; slots for sizes that it tells are added to ``found``."""
     a = scope.assembler
-    unknown = [s for s in v.type.shape if not a.is_bound(s)]
+    unknown = [size for size in x.type.shape if not a.is_bound(size)]
     if not unknown:
-        return scope.base(v), tuple(a.size(s) for s in v.type.shape), True
-    slots = []
-    for size in v.type.shape:
-        atom = size.atom if isinstance(size, Dim) else None
-        if isinstance(size, Dim) and not a.is_bound(size) and atom is not None:
-            a.bind(atom, a.slot(), at_entry=False)
-            slots.append(a.atoms[atom])
-        else:
-            slots.append(-1)
-    scope.bases[v] = scope.bases.get(v) or a.slot()
-    return scope.bases[v], tuple(slots), False
+        sizes = tuple(a.size(s) for s in x.type.shape)
+        return PythonResult(number, scope.base(x), sizes, has_room=True)
+    for size in unknown:
+        if size not in found:
+            found[size] = a.slot()
+    if x not in scope.bases:
+        scope.bases[x] = a.slot()
+    sizes = tuple(-1 if a.is_bound(size) else found[size] for size in x.type.shape)
+    return PythonResult(number, scope.bases[x], sizes, has_room=False)
+
+
+def _bind(scope: Scope, size: Size, slot: int) -> None:
+    """Let the atom be known that a size tells, which lies in the slot by now."""
+    a = scope.assembler
+    solved = solved_for(size)
+    if solved is None or a.is_bound(size):
+        return
+    atom, factor, constant = solved
+    value = slot
+    if constant or factor != 1:
+        value = a.slot()
+        a.run("polynomial", value, 2, 1, 1, slot, -constant, 0)
+        a.run("floor_div", value, value, a.literal(factor))
+    a.bind(atom, value, at_entry=False)

@@ -14,11 +14,12 @@ from ...core.dims import Atom, Dim
 from ...core.errors import CallError, SymgraphError
 from ...core.variable import Variable
 from ...ops.sizes import size_of
+from ..numpy import reference_call
 from ..plan import call_of
 from ..plan import explained as explained_error
 from .frame import Status
 from .layout import contiguous_strides
-from .lowering import PythonStep
+from .lowering import PythonResult, PythonStep
 
 __all__ = ["PythonSteps", "array_at", "error_of", "error_on_shapes", "in_steps"]
 
@@ -29,7 +30,7 @@ class PythonSteps:
     """The steps of one program; what they make lives until the call ends."""
 
     def __init__(self, steps: Sequence[PythonStep], n_slots: int) -> None:
-        calls = [call_of(step.node) for step in steps]
+        calls = [reference_call(step.node) for step in steps]
         kept: dict[int, list] = {}
         errors: dict[int, BaseException] = {}
 
@@ -40,8 +41,10 @@ class PythonSteps:
             arrays = _inputs(step, frame)
             try:
                 with np.errstate(all="ignore"):
-                    result = np.asarray(calls[number](*arrays))
-                _store(step, frame, result, kept[address])
+                    made = calls[number](*arrays)
+                made = made if isinstance(made, tuple) else (made,)
+                for result in step.results:
+                    _store(result, frame, np.asarray(made[result.number]), kept[address])
             except BaseException as error:
                 errors[address] = _told(error, step, arrays, frame)
                 return Status.PYTHON
@@ -72,26 +75,27 @@ class PythonSteps:
 def _inputs(step: PythonStep, frame: np.ndarray) -> list[np.ndarray]:
     return [
         array_at(
-            int(frame[base >> 3]),
-            [int(frame[s >> 3]) for s in shape],
-            [int(frame[s >> 3]) for s in strides],
-            dtype,
+            int(frame[x.base >> 3]),
+            [int(frame[s >> 3]) for s in x.shape],
+            [int(frame[s >> 3]) for s in x.strides],
+            x.dtype,
         )
-        for base, shape, strides, dtype in step.inputs
+        for x in step.inputs
     ]
 
 
-def _store(step: PythonStep, frame: np.ndarray, result: np.ndarray, kept: list) -> None:
-    base, shape, has_room = step.outputs[0]
-    if has_room:
-        numbers = [int(frame[s >> 3]) for s in shape]
+def _store(target: PythonResult, frame: np.ndarray, made: np.ndarray, kept: list) -> None:
+    if target.has_room:
+        numbers = [int(frame[s >> 3]) for s in target.shape]
+        if list(made.shape) != numbers:
+            raise CallError(f"the result has shape {made.shape}; {tuple(numbers)} is expected")
         strides: Any = contiguous_strides(numbers)
-        array_at(int(frame[base >> 3]), numbers, strides, result.dtype)[...] = result
+        array_at(int(frame[target.base >> 3]), numbers, strides, made.dtype)[...] = made
         return
-    result = np.array(result, order="C")
-    kept.append(result)
-    frame[base >> 3] = result.__array_interface__["data"][0]
-    for slot, size in zip(shape, result.shape, strict=True):
+    made = np.array(made, order="C")
+    kept.append(made)
+    frame[target.base >> 3] = made.__array_interface__["data"][0]
+    for slot, size in zip(target.shape, made.shape, strict=True):
         if slot >= 0:
             frame[slot >> 3] = size
 

@@ -88,8 +88,9 @@ class RowsAhead:
         a = body.assembler
         count = fresh_size()
         assert count.atom is not None
-        a.bind(count.atom, a.slot(), at_entry=False)
-        slots = (turn, a.size(turns), a.size(_steps(self.product)), a.atoms[count.atom])
+        counted = a.slot()
+        a.bind(count.atom, counted, at_entry=False)
+        slots = (turn, a.size(turns), a.size(_steps(self.product)), counted)
         body.lowering.timed(
             [self.product], lambda: a.sometimes(*slots, lambda: self._multiply(body, count))
         )

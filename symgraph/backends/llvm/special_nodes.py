@@ -245,22 +245,32 @@ def _advancing(scope: Scope, moving: list[tuple[int, Size, np.dtype]]) -> list[t
 @rule("cumsum")
 def lower_cumsum(scope: Scope, v: Variable) -> bool:
     """Running sums."""
-    return _run_along(scope, v, lambda m, before, x: m.add(before, x))
+    return _run_along(scope, v, _running_sum)
 
 
 @rule("cumprod")
 def lower_cumprod(scope: Scope, v: Variable) -> bool:
     """Running products."""
-    return _run_along(scope, v, lambda m, before, x: m.multiply(before, x))
+    return _run_along(scope, v, _running_product)
 
 
 @rule("linear_recurrence")
 def lower_recurrence(scope: Scope, v: Variable) -> bool:
     """``s[i] = b[i] + a[i] s[i − 1]``."""
-    return _run_along(scope, v, lambda m, before, b, a: m.add(b, m.multiply(a, before)))
+    return _run_along(scope, v, _recurrence)
 
 
-_formulas: dict[str, Callable[..., Any]] = {}
+# Functions of the module: a kernel's text is known by them.
+def _running_sum(maths: Any, before: Any, x: Any) -> Any:
+    return maths.add(before, x)
+
+
+def _running_product(maths: Any, before: Any, x: Any) -> Any:
+    return maths.multiply(before, x)
+
+
+def _recurrence(maths: Any, before: Any, b: Any, a: Any) -> Any:
+    return maths.add(b, maths.multiply(a, before))
 
 
 def _run_along(scope: Scope, v: Variable, formula: Callable[..., Any]) -> bool:
@@ -268,7 +278,6 @@ def _run_along(scope: Scope, v: Variable, formula: Callable[..., Any]) -> bool:
     (axis,) = v.params
     if v.dtype.kind == "b":
         return False
-    formula = _formulas.setdefault(v.op.name, formula)
     a, lowering = scope.assembler, scope.lowering
     strides = contiguous_strides(v.type.shape)
     size = v.type.shape[axis]

@@ -38,7 +38,7 @@ def lower_concatenate(scope: Scope, v: Variable) -> bool:
     strides = contiguous_strides(v.type.shape)
     start: Size = 0
     for i, x in enumerate(v.inputs):
-        target = View(v, start * strides[axis], strides)
+        target = View(v, start * strides[axis], x.type.shape, strides)
         if scope.views[x] != target or x in v.inputs[:i]:
             base = scope.assembler.address(scope.base(v), target.offset, v.dtype)
             scope.lowering.copy(scope.place(x), Place(base, strides), x.type.shape, x.dtype)
@@ -50,7 +50,7 @@ def lower_concatenate(scope: Scope, v: Variable) -> bool:
 def lower_change(scope: Scope, v: Variable) -> bool:
     """A copy of the array, and then its part changed."""
     x, values, *symbols = v.inputs
-    whole = View(v, 0, contiguous_strides(v.type.shape))
+    whole = View.whole(v)
     read = node(SLICE, (x, *symbols), v.params)
     part = view_of(read, whole)
     if part is None:

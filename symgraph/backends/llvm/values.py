@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.dims import Atom, Dim, Size, maximum_zero, product, size_atoms
+from ...core.dims import Atom, Dim, Size, atom_size, maximum_zero, product, size_atoms
 from ...core.graph import Graph
 from ...core.types import is_integer
 from ...core.variable import ITEM, Variable
@@ -28,6 +28,16 @@ __all__ = ["SizeCheck", "Values"]
 
 # Views whose other inputs are sizes.
 _SIZED = frozenset({"broadcast_to", "reshape", "slice"})
+
+
+def _sizes_asked_of(v: Variable) -> list[Size]:
+    """The sizes that the node's lowering has to know."""
+    sizes = list(v.type.shape) if hasattr(v.type, "shape") else []
+    if v.op is SCAN:
+        sizes.append(size_of(v.inputs[0]))
+    elif v.op is SLICE:
+        sizes += map(size_of, v.inputs[1:])
+    return sizes
 
 
 class SizeCheck(NamedTuple):
@@ -47,7 +57,7 @@ class Values:
     ) -> None:
         self.graph = graph
         self.assembler = assembler
-        self.views = {v: View(v, 0, strides) for v, strides in given.items()}
+        self.views = {v: View(v, 0, v.type.shape, strides) for v, strides in given.items()}
         self.producers = {v: v for v in given}
         self.given = frozenset(given)
         self.outputs = frozenset(graph.outputs)
@@ -55,6 +65,10 @@ class Values:
         """Views with bounds that the program computes: copied when these are known."""
         self._lay_out()
         self.sizes_by_value = self._find_sizes_by_value()
+        self.told_by: dict[Variable, list[Variable]] = {}
+        """The scalars that tell sizes, by the node that computes what they are views of."""
+        for v in self.sizes_by_value:
+            self.told_by.setdefault(self.producers[v], []).append(v)
         self._late_sizes = self._find_late_sizes()
         self.needed = self._find_needed()
 
@@ -64,12 +78,14 @@ class Values:
         for v in self.graph.nodes:
             if v.op is not CONCATENATE:
                 continue
+            if not all(map(self.assembler.is_known_at_entry, v.type.shape)):
+                continue  # the room of the whole is not there when the parts are computed
             (axis,) = v.params
             strides = contiguous_strides(v.type.shape)
             start: Size = 0
             for x in v.inputs:
                 if x.op.formula is not None and x not in found and x not in self.outputs:
-                    found[x] = View(v, start * strides[axis], strides)
+                    found[x] = View(v, start * strides[axis], x.type.shape, strides)
                 start = start + x.type.shape[axis]
         return found
 
@@ -80,7 +96,7 @@ class Values:
                 continue
             if v.op is ITEM:
                 self.producers[v] = v.inputs[0]
-                self.views[v] = View(v, 0, contiguous_strides(v.type.shape))
+                self.views[v] = View.whole(v)
                 continue
             view = None
             if v.inputs and v.inputs[0] in self.views:
@@ -98,9 +114,9 @@ class Values:
                 self.producers[v] = v
                 view = in_place.get(v)
                 if view is None and v.op is not SCAN and hasattr(v.type, "shape"):
-                    view = View(v, 0, contiguous_strides(v.type.shape))
+                    view = View.whole(v)
             else:
-                self.producers[v] = self.producers[view.root]
+                self.producers[v] = self.producers[v.inputs[0]]
             if view is not None:
                 self.views[v] = view
 
@@ -109,10 +125,9 @@ class Values:
         atoms = {
             atom
             for v in self.graph.nodes
-            if hasattr(v.type, "shape")
-            for size in v.type.shape
+            for size in _sizes_asked_of(v)
             for atom in size_atoms(size)
-            if atom not in self.assembler.atoms
+            if not self.assembler.is_bound(atom_size(atom))
         }
         found: dict[Variable, Atom] = {}
         if not atoms:

@@ -1,0 +1,161 @@
+"""Sizes that a loop's body computes: windows, ragged loops, several loops with equal bodies."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+
+BACKENDS = ["numpy", "native"]
+VALUE = np.random.default_rng(0).normal(size=7)
+
+
+def steps_of(x):
+    return sg.arange(x.shape[0])
+
+
+def two_loops(x):
+    first = sg.scan(lambda i: x[:i].sum(), steps_of(x))
+    second = sg.scan(lambda i: x[:i].sum() * 3, steps_of(x)[::-1])
+    return sg.stack([first, second])
+
+
+def two_loops_by_numpy(x):
+    first = [x[:i].sum() for i in range(len(x))]
+    return np.stack([first, [3 * x[:i].sum() for i in reversed(range(len(x)))]])
+
+
+def windows(x):
+    return sg.scan(lambda i: (x[sg.maximum(i - 2, 0) : i + 1] ** 3).sum(), steps_of(x))
+
+
+def windows_by_numpy(x):
+    return [(x[max(i - 2, 0) : i + 1] ** 3).sum() for i in range(len(x))]
+
+
+def ragged(x):
+    def outer(i):
+        return sg.scan(lambda v, s: 0.5 * s + v**2, x[: i + 1], sg.zeros((), dtype=x.dtype))[-1]
+
+    return sg.scan(outer, steps_of(x))
+
+
+def ragged_by_numpy(x):
+    results = []
+    for i in range(len(x)):
+        s = 0.0
+        for v in x[: i + 1]:
+            s = 0.5 * s + v**2
+        results.append(s)
+    return results
+
+
+def until_inside(x):
+    def outer(i):
+        start = sg.zeros((), dtype=x.dtype)
+        return sg.scan(lambda v, s: (s + v**2, sg.until(s > 0.5)), x[i:], start)[-1]
+
+    return sg.scan(outer, steps_of(x))
+
+
+def until_inside_by_numpy(x):
+    results = []
+    for i in range(len(x)):
+        s = 0.0
+        for v in x[i:]:
+            before, s = s, s + v**2
+            if before > 0.5:
+                break
+        results.append(s)
+    return results
+
+
+def windows_in_windows(x):
+    def outer(i):
+        part = x[: i + 1]
+        inner = sg.scan(lambda j: (part[: j + 1] * x[: j + 1]).sum() * part.sum(), steps_of(part))
+        return inner.sum()
+
+    return sg.scan(outer, steps_of(x))
+
+
+def windows_in_windows_by_numpy(x):
+    return [
+        sum((x[: j + 1] ** 2).sum() * x[: i + 1].sum() for j in range(i + 1)) for i in range(len(x))
+    ]
+
+
+def loop_after_loop(x):
+    """A window over the results of a loop with windows, whose body counts from another end."""
+    first = windows(x)
+    second = sg.scan(lambda i: (first[i:] * x[: first.shape[0] - i]).sum(), steps_of(x))
+    return first + second
+
+
+def loop_after_loop_by_numpy(x):
+    first = np.array(windows_by_numpy(x))
+    return first + [(first[i:] * x[: len(x) - i]).sum() for i in range(len(x))]
+
+
+def kept_in_windows(x):
+    """What the gradient needs of each window is as long as the window."""
+    return sg.scan(lambda i: sg.tanh(sg.exp(x[: i + 1])).prod(), steps_of(x))
+
+
+def kept_in_windows_by_numpy(x):
+    return [np.tanh(np.exp(x[: i + 1])).prod() for i in range(len(x))]
+
+
+def with_state(x):
+    return sg.scan(lambda i, s: s * 0.5 + (x[:i] * s).sum() + x[i], steps_of(x), 0.25)
+
+
+def with_state_by_numpy(x):
+    s, results = 0.25, []
+    for i in range(len(x)):
+        s = s * 0.5 + (x[:i] * s).sum() + x[i]
+        results.append(s)
+    return results
+
+
+PROGRAMS: dict[str, Any] = {
+    f.__name__: (f, globals()[f"{f.__name__}_by_numpy"])
+    for f in (
+        two_loops, windows, ragged, until_inside, windows_in_windows, loop_after_loop,
+        kept_in_windows, with_state,
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("length", [7, "n", None])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values(name, length, backend):
+    program, by_numpy = PROGRAMS[name]
+    x = sg.tensor("x", (length,), "float64")
+    f = sg.compile([x], program(x), backend=backend)
+    for n in (7,) if length == 7 else (7, 3, 1):
+        np.testing.assert_allclose(f(VALUE[:n]), by_numpy(VALUE[:n]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_gradients(name, backend):
+    """Against finite differences of the NumPy loop; the second ones of the first gradient."""
+    program, by_numpy = PROGRAMS[name]
+    x = sg.tensor("x", (None,), "float64")
+    cost = sg.sin(program(x)).sum()
+    first = sg.grad(cost, x)
+    second = sg.grad((first * np.arange(1.0, 8)).sum(), x)
+    f = sg.compile([x], [first, second], backend=backend)
+
+    def differences(function, step=1e-5):
+        moves = step * np.eye(7)
+        return [(function(VALUE + m) - function(VALUE - m)) / (2 * step) for m in moves]
+
+    found = f(VALUE)
+    expected = differences(lambda value: np.sin(by_numpy(value)).sum())
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6, atol=1e-6)
+    expected = differences(lambda value: (f(value)[0] * np.arange(1.0, 8)).sum())
+    np.testing.assert_allclose(found[1], expected, rtol=1e-5, atol=1e-5)
