@@ -13,7 +13,8 @@ from .assemble import Assembler
 
 __all__ = ["Buffers"]
 
-# By number of elements and bytes of one the slots of buffers that nobody uses.
+# By number of elements and bytes of one the slots of buffers that nobody uses: room, and nothing
+# that it holds.
 _Free = dict[tuple[Size, int], list[int]]
 
 

@@ -282,9 +282,14 @@ class Function:
         return "\n".join([head, "entry:", *self.lines, "}"])
 
     def kernel(self) -> Kernel:
-        """The function as a kernel, named by what it does; it calls itself as ``@kernel``."""
+        """The function as a kernel, named by what it does; it calls itself as ``@kernel``.
+
+        The name stands for the text and for the texts of its parts: a part's own name does not tell
+        for which CPU it was written. Kernels that it calls are in the text by their names.
+        """
         body = self.text("kernel")
-        name = "k" + hashlib.blake2b(body.encode(), digest_size=12).hexdigest()
+        whole = "\n".join([body, *(self.parts[part] for part in sorted(self.parts))])
+        name = "k" + hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()
         text = body.replace("@kernel(", f"@{name}(")
         return Kernel(name, text, tuple(self.parts.items()), tuple(self.needs.values()))
 

@@ -93,6 +93,7 @@ class Engine:
             f'target datalayout = "{self._machine.target_data}"\n'
         )
         self.identity = f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|"
+        # By the names of kernels, which stand for their whole texts.
         self._loaded: weakref.WeakValueDictionary[str, Pack] = weakref.WeakValueDictionary()
         # Packs live on for a while: the next function may be of the same kernels.
         self._recent: deque[Pack] = deque(maxlen=_RECENT)
@@ -243,7 +244,9 @@ def module_text(kernels: Iterable[Kernel]) -> str:
     parts: dict[str, str] = {}
     texts: dict[str, str] = {}
     for kernel in kernels:
-        parts.update(kernel.parts)
+        for name, text in kernel.parts:
+            if parts.setdefault(name, text) != text:
+                raise InternalError(explain(f"two functions are named {name}", remedy=_REPORT))
         texts[kernel.name] = kernel.text
     # What is defined in the module is not declared.
     kept = [parts[name] for name in sorted(parts) if name not in texts]

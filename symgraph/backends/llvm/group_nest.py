@@ -33,7 +33,8 @@ class _Builder:
         self.members = {v for v in group.nodes if v.op.name not in REDUCTIONS}
         self.inputs: list[Access] = []
         self.references: dict[Variable, tuple] = {}
-        self.input_of: dict[tuple, int] = {}
+        self.input_of: dict[Access, int] = {}
+        """Accesses that are equal read the same number at each point of the space."""
 
     def nest(self) -> Nest:
         """Inputs, steps and outputs of the group."""
@@ -61,11 +62,11 @@ class _Builder:
             return ("constant", array.tobytes(), array.dtype)
         place = self.scope.place(x)
         strides = _stretched(x.type.shape, place.strides, self.space)
-        key = (place.base, strides)
-        index = self.input_of.get(key)
+        access = Access(place.base, strides, x.dtype)
+        index = self.input_of.get(access)
         if index is None:
-            index = self.input_of[key] = len(self.inputs)
-            self.inputs.append(Access(place.base, strides, x.dtype))
+            index = self.input_of[access] = len(self.inputs)
+            self.inputs.append(access)
         found = self.references[x] = ("input", index)
         return found
 

@@ -7,8 +7,9 @@ each access moves: not at all, by one, or by a stride.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .cpu import Cpu
 from .emit import BOOL, F32, F64, Value, constant_text, type_text
 from .engine import Kernel
 from .maths import VectorMaths
-from .nest import Nest, Output, Reference
+from .nest import Nest, Reference, Step
 from .pieces import Axis, Move, Pieces, is_known_to_fit
 from .totals import combine, neutral_text, reduce_lanes
 
@@ -32,10 +33,11 @@ _PIECE = 1 << 16
 def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]], Pieces | None]:
     """The kernel of a (collapsed) nest, its operands: sizes, or slots as 1-tuples; and how it is
     run in pieces, None where it is known to be small."""
-    shape = _Shape(nest, cpu)
+    accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
+    shape, strides = _shape_of(nest, cpu)
     kernel, lanes = _kernel_of(shape)
     pieces = None if is_known_to_fit(nest.space, _PIECE) else shape.pieces(lanes)
-    return kernel, shape.operands(nest), pieces
+    return kernel, [*nest.space, *strides, *((access.base,) for access in accesses)], pieces
 
 
 # A text of some ten thousand letters is written in a fraction of a millisecond.
@@ -46,7 +48,7 @@ def _kernel_of(shape: _Shape) -> tuple[Kernel, int]:
     kernel = _Writer(shape).write()
     n_lines = kernel.text.count("\n")
     if shape.can_double and n_lines > max(_WINDOW, _CHAIN * len(shape.moves)):
-        double = _Shape(shape.nest, shape.cpu, n_vectors=2)
+        double = replace(shape, lanes=2 * shape.lanes)
         return _Writer(double).write(), double.lanes
     return kernel, shape.lanes
 
@@ -58,71 +60,54 @@ _WINDOW = 64
 _CHAIN = 24
 
 
+class _Stored(NamedTuple):
+    """A value that is stored, and how it is reduced before."""
+
+    value: Reference
+    kind: str | None
+
+
+@dataclass(frozen=True)
 class _Shape:
-    """What a nest's text depends on: equal for nests that have one text."""
+    """All that a nest's text depends on: the writer sees no more of a nest than this."""
 
-    def __init__(self, nest: Nest, cpu: Cpu, n_vectors: int = 1) -> None:
-        self.nest, self.cpu = nest, cpu
-        n = self.n = len(nest.space)
-        self.reduced = nest.reduced
-        kept = [axis for axis in range(n) if axis not in nest.reduced]
-        inner = sorted(nest.reduced)
-        self.vector = n - 1
-        # The vector's axis is the innermost of its kind; reduced axes go inside kept ones.
-        self.order = kept + inner
-        accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
-        self.moves = [_moves(a.strides) for a in accesses]
-        self.dtypes = [a.dtype for a in accesses]
-        self.lanes = n_vectors * _lanes(nest, cpu) if n else 1
-        size = nest.space[-1] if n else 1
-        is_wide = _is_wide(nest, size)
-        if is_wide:
-            # Columns of a matrix: several lines of memory at a time.
-            self.lanes *= 4
-        self.exact = isinstance(size, int) and size % self.lanes == 0
-        self.can_double = (
-            self.lanes > 1
-            and not is_wide
-            and not any(moves[-1] == "s" for moves in self.moves)
-            and (not isinstance(size, int) or size % (2 * self.lanes) == 0)
-        )
-        self.is_long = _is_long(nest)
-        self.goes_on = bool(nest.reduced) and not is_known_to_fit(
-            [nest.space[axis] for axis in inner], _PIECE
-        )
-        # Strides that are one size are one operand.
-        self.stride_numbers: dict[Size, int] = {}
-        self.strides = [
-            tuple(
-                self.stride_numbers.setdefault(stride, len(self.stride_numbers))
-                if move == "s"
-                else -1
-                for stride, move in zip(access.strides, moves, strict=True)
-            )
-            for access, moves in zip(accesses, self.moves, strict=True)
-        ]
-        self.key = (
-            n, tuple(sorted(self.reduced)), tuple(self.moves), tuple(self.strides),
-            tuple(self.dtypes), self.lanes, self.exact, self.can_double, self.is_long, self.goes_on,
-            len(nest.inputs),
-            tuple(nest.steps), tuple((o.value, o.kind) for o in nest.outputs), cpu,
-        )  # fmt: skip
+    n: int
+    """The number of axes."""
+    reduced: frozenset[int]
+    moves: tuple[str, ...]
+    """How each access, inputs first, moves along each axis."""
+    strides: tuple[tuple[int, ...], ...]
+    """For each access and axis the number of its stride among the operands, or −1."""
+    n_strides: int
+    dtypes: tuple[np.dtype, ...]
+    lanes: int
+    exact: bool
+    """Whether no vector is left over at the end."""
+    can_double: bool
+    """Whether twice as many lanes would do, and be as exact."""
+    is_long: bool
+    goes_on: bool
+    """Whether sums may be cut into pieces."""
+    n_inputs: int
+    steps: tuple[Step, ...]
+    outputs: tuple[_Stored, ...]
+    cpu: Cpu
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Shape) and self.key == other.key
+    @property
+    def vector(self) -> int:
+        """The axis of vectors, the innermost of its kind."""
+        return self.n - 1
 
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def operands(self, nest: Nest) -> list[Size | tuple[int]]:
-        """Sizes of the loops, the strides, and the address of each access."""
-        accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
-        return [*nest.space, *self.stride_numbers, *((access.base,) for access in accesses)]
+    @property
+    def order(self) -> list[int]:
+        """The axes from the outermost loop: kept ones, then reduced ones."""
+        kept = [axis for axis in range(self.n) if axis not in self.reduced]
+        return [*kept, *sorted(self.reduced)]
 
     def pieces(self, lanes: int) -> Pieces:
         """How the kernel is cut, which takes so many elements at a time. Sums are cut only where
         one number, or one vector of them, is left of what is kept."""
-        n, first = self.n, self.n + len(self.stride_numbers)
+        n, first = self.n, self.n + self.n_strides
         last = first + len(self.moves)
         axes = []
         for axis in self.order:
@@ -138,8 +123,49 @@ class _Shape:
                 axes.append(Axis(axis, least, moves))
             elif self.goes_on:
                 axes.append(Axis(axis, least, moves, last + 1))
-        totals = _WIDEST_TOTAL.itemsize * lanes * len(self.nest.outputs) if self.goes_on else 0
+        totals = _WIDEST_TOTAL.itemsize * lanes * len(self.outputs) if self.goes_on else 0
         return Pieces(_PIECE, range(n), tuple(axes), totals)
+
+
+def _shape_of(nest: Nest, cpu: Cpu) -> tuple[_Shape, list[Size]]:
+    """The shape of a nest, and the strides among its operands: those that are one size are one."""
+    accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
+    moves = tuple(_moves(a.strides) for a in accesses)
+    n = len(nest.space)
+    size = nest.space[-1] if n else 1
+    is_wide = _is_wide(nest, size)
+    # Columns of a matrix: several lines of memory at a time.
+    lanes = (_lanes(nest, cpu) if n else 1) * (4 if is_wide else 1)
+    numbers: dict[Size, int] = {}
+    strides = tuple(
+        tuple(
+            numbers.setdefault(stride, len(numbers)) if move == "s" else -1
+            for stride, move in zip(access.strides, moved, strict=True)
+        )
+        for access, moved in zip(accesses, moves, strict=True)
+    )
+    shape = _Shape(
+        n=n,
+        reduced=nest.reduced,
+        moves=moves,
+        strides=strides,
+        n_strides=len(numbers),
+        dtypes=tuple(a.dtype for a in accesses),
+        lanes=lanes,
+        exact=isinstance(size, int) and size % lanes == 0,
+        can_double=lanes > 1
+        and not is_wide
+        and not any(moved[-1] == "s" for moved in moves)
+        and (not isinstance(size, int) or size % (2 * lanes) == 0),
+        is_long=_is_long(nest),
+        goes_on=bool(nest.reduced)
+        and not is_known_to_fit([nest.space[axis] for axis in sorted(nest.reduced)], _PIECE),
+        n_inputs=len(nest.inputs),
+        steps=tuple(nest.steps),
+        outputs=tuple(_Stored(o.value, o.kind) for o in nest.outputs),
+        cpu=cpu,
+    )
+    return shape, list(numbers)
 
 
 def _moves(strides: tuple[Size, ...]) -> str:
@@ -189,7 +215,6 @@ class _Writer:
     """Writes one nest."""
 
     def __init__(self, shape: _Shape) -> None:
-        self.nest = shape.nest
         self.shape = shape
         cpu = shape.cpu
         self.f = begin_kernel()
@@ -213,7 +238,7 @@ class _Writer:
         for _ in range(self.shape.n):
             self.sizes.append(number(f, position))
             position += 1
-        strides = [number(f, position + i) for i in range(len(self.shape.stride_numbers))]
+        strides = [number(f, position + i) for i in range(self.shape.n_strides)]
         position += len(strides)
         self.strides = [
             {axis: strides[i] for axis, i in enumerate(numbers) if i >= 0}
@@ -231,7 +256,7 @@ class _Writer:
     def _loops(self, depth: int, stop: int) -> None:
         """Kept loops from this depth on, and what is inside them."""
         if depth == stop:
-            if any(output.kind for output in self.nest.outputs):
+            if any(output.kind for output in self.shape.outputs):
                 self._reduce(stop)
             else:
                 self._stores(self._compute())
@@ -281,7 +306,7 @@ class _Writer:
     def _load_settled(self, depth: int) -> None:
         """Load the inputs whose address does not change inside the loops that follow."""
         done, inner = self.shape.order[:depth], self.shape.order[depth:]
-        for i in range(len(self.nest.inputs)):
+        for i in range(self.shape.n_inputs):
             moves = self.shape.moves[i]
             if i in self.loaded or any(moves[axis] != "0" for axis in inner):
                 continue
@@ -329,7 +354,7 @@ class _Writer:
     def _compute(self) -> list[Value]:
         """The values of the steps at this point of the space."""
         values: list[Value] = []
-        for step in self.nest.steps:
+        for step in self.shape.steps:
             arguments = [self._value(r, values) for r in step.arguments]
             result = step.formula(self.maths, *arguments, *step.params)
             values.append(self.f.splat(result, self.shape.lanes))
@@ -345,12 +370,12 @@ class _Writer:
         return Value(constant_text(number, rest[0], self.shape.lanes), rest[0], self.shape.lanes)
 
     def _stores(self, values: list[Value]) -> None:
-        for o, output in enumerate(self.nest.outputs):
+        for o, output in enumerate(self.shape.outputs):
             if output.kind is None:
                 self._store(o, self._value(output.value, values))
 
     def _store(self, o: int, value: Value) -> None:
-        i = len(self.nest.inputs) + o
+        i = self.shape.n_inputs + o
         f, lanes = self.f, self.shape.lanes
         move = self.shape.moves[i][-1] if self.shape.n else "0"
         if lanes == 1 or move == "1":
@@ -381,26 +406,27 @@ class _Writer:
     def _reduce(self, first: int) -> None:
         """The reduced loops, from this depth on; then the totals are stored."""
         shape, f = self.shape, self.f
-        reductions = [(o, out) for o, out in enumerate(self.nest.outputs) if out.kind]
+        reduced = [(o, out) for o, out in enumerate(shape.outputs) if out.kind]
         across = shape.vector in shape.reduced and shape.lanes > 1
         totals = []
-        for _, out in reductions:
-            dtype = out.access.dtype
+        for o, out in reduced:
+            dtype = shape.dtypes[shape.n_inputs + o]
             if out.kind == "sum" and dtype == F32 and shape.is_long:
                 dtype = F64
             totals.append(Value(neutral_text(out.kind, dtype, shape.lanes), dtype, shape.lanes))
         if shape.goes_on:
             totals = [self._carried_on(i, total) for i, total in enumerate(totals)]
-        totals = self._reduce_loops(first, totals, [out for _, out in reductions])
+        totals = self._reduce_loops(first, totals, [out for _, out in reduced])
         if shape.goes_on:
             for i, total in enumerate(totals):
                 f.store(total, self._room_of(i))
-        for (o, out), total in zip(reductions, totals, strict=True):
+        for (o, out), total in zip(reduced, totals, strict=True):
+            i = shape.n_inputs + o
             if across:
                 total = reduce_lanes(self.maths, out.kind, total)
-            total = self.maths.cast(total, out.access.dtype)
+            total = self.maths.cast(total, shape.dtypes[i])
             if across:
-                f.store(total, self.pointers[len(self.nest.inputs) + o])
+                f.store(total, self.pointers[i])
             else:
                 self._store(o, total)
 
@@ -416,7 +442,7 @@ class _Writer:
     def _room_of(self, i: int) -> str:
         return self.f.pointer(self.room, str(i * self.shape.lanes), _WIDEST_TOTAL)
 
-    def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[Output]) -> list[Value]:
+    def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[_Stored]) -> list[Value]:
         if depth == len(self.shape.order):
             values = self._compute()
             self._stores(values)
