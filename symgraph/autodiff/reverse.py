@@ -26,7 +26,7 @@ from ..core.errors import (
 from ..core.graph import replace
 from ..core.variable import CONSTANT, ITEM, Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
-from ..ops.elementwise import add, add_cotangents
+from ..ops.elementwise import add
 from ..ops.promotion import cast_to
 from ..ops.sizes import shape_of
 from .arguments import fit, fit_all, fit_sizes, float_variables, variables
@@ -125,7 +125,7 @@ def pull_back(
             if ct.type is not source.type:
                 ct = _fit_cotangent(ct, source, v)
             present = cotangents.get(source)
-            cotangents[source] = ct if present is None else add_cotangents(present, ct)
+            cotangents[source] = ct if present is None else add(present, ct)
     return [cotangents.get(v) for v in wrt]
 
 

@@ -11,7 +11,7 @@ from ..core.op import Op
 from ..core.types import TensorType, as_dtype
 from ..core.variable import Variable, make_constant, node
 from .broadcast import broadcast_to
-from .elementwise import multiply
+from .elementwise import multiply, scale
 from .join import concatenate
 from .promotion import as_variable, cast_to
 from .repeat import flip
@@ -44,7 +44,7 @@ CUMSUM = Op(
 def _vjp_cumprod(products: Variable, cotangent: Variable) -> list[Variable | None]:
     (x,) = products.inputs
     (axis,) = products.params
-    return [multiply(_adjoint(cotangent, x, axis), _shifted(products, axis, 1))]
+    return [scale(_adjoint(cotangent, x, axis), _shifted(products, axis, 1))]
 
 
 # The products of the first 1, 2, ... elements along an axis, in the dtype of the operand.
@@ -70,7 +70,7 @@ def _vjp_recurrence(states: Variable, cotangent: Variable) -> list[Variable | No
     _, factors = states.inputs
     (axis,) = states.params
     adjoint = _adjoint(cotangent, factors, axis)
-    return [adjoint, multiply(adjoint, _shifted(states, axis, 0))]
+    return [adjoint, scale(adjoint, _shifted(states, axis, 0))]
 
 
 # s[i] = b[i] + a[i] * s[i - 1] along an axis, with nothing before the first; inputs are b and a.

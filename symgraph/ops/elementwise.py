@@ -1,4 +1,4 @@
-"""Arithmetic and choice, element by element; and how masked cotangents stay masked.
+"""Arithmetic and choice, element by element; and how zeros among derivatives stay zeros.
 
 Gradients at kinks: `absolute` gives 0 at 0; equal operands of `maximum` and `minimum` share the
 gradient equally; `clip` passes it at its bounds; `sign` and `floor_divide`, being piecewise
@@ -7,7 +7,8 @@ constant, have a gradient of zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..core.errors import DtypeError, ShapeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
 from ..core.variable import CONSTANT, Variable, make_constant, node
-from .broadcast import BROADCAST_TO, REARRANGE, broadcast_shapes, unify_shapes
+from .broadcast import BROADCAST_TO, broadcast_shapes, unify_shapes
 from .comparison import (
     as_bool,
     equal,
@@ -27,18 +28,16 @@ from .comparison import (
     less,
     less_equal,
     logical_and,
-    logical_not,
     logical_or,
 )
 from .entry import BOOL, elementwise, vjp_from
 from .formula import numpy_maths
-from .promotion import CAST, as_variable, cast_to, is_weak, promote_arguments
+from .promotion import as_variable, cast_to, is_weak, promote_arguments
 
 __all__ = [
     "abs",
     "absolute",
     "add",
-    "add_cotangents",
     "astype",
     "cast",
     "clip",
@@ -59,6 +58,7 @@ __all__ = [
     "square",
     "subtract",
     "true_divide",
+    "unscale",
     "where",
     "zero_like",
 ]
@@ -87,7 +87,7 @@ WHERE = Op(
         [
             None,
             lambda ct, z, c, x, y: masked(c, ct),
-            lambda ct, z, c, x, y: _masked_out(c, ct),
+            lambda ct, z, c, x, y: where(c, zero_like(ct), ct),
         ]
     ),
     formula=lambda m, c, x, y: m.select(c, x, y),
@@ -128,85 +128,55 @@ def zero_like(x: Variable) -> Variable:
     return make_constant(np.zeros((), x.dtype))
 
 
-# --- masked cotangents --------------------------------------------------------------------------
-# The derivative of ``where(c, a, b)`` hands ``where(c, cotangent, 0)`` to ``a``. A factor that is
-# infinite or NaN where ``c`` is false must not turn that zero into NaN, so factors go inside:
-# ``where(c, cotangent * factor, 0)``. Masks over masks are merged: a cotangent has one at most.
+# --- derivatives that stay zero -----------------------------------------------------------------
+# A branch not taken, a row not read and a factor of zero hand a cotangent of zero on, and what
+# lies behind may have an infinite derivative just there: the square root of zero. So derivatives
+# are multiplied by ops of their own, for which 0 · ∞ is 0, as in the theory of measure. By value,
+# not by the shape of the graph: it holds behind views, joins, sums and loops. The derivatives of
+# these ops are made of them again, and so it holds forwards, and to any order.
+
+SCALE = elementwise(
+    "scale",
+    lambda m, x, y: m.select(m.bit_or(m.eq(x, 0), m.eq(y, 0)), 0, m.multiply(x, y)),
+    [lambda ct, z, x, y: scale(ct, y), lambda ct, z, x, y: scale(ct, x)],
+    operands="float",
+    traits=["commutative"],
+)
+UNSCALE = elementwise(
+    "unscale",
+    lambda m, x, y: m.select(m.bit_or(m.eq(x, 0), m.isinf(y)), 0, m.divide(x, y)),
+    [
+        lambda ct, z, x, y: unscale(ct, y),
+        lambda ct, z, x, y: scale(ct, negative(unscale(z, y))),
+    ],
+    operands="float",
+)
+
+
+def scale(x: Any, y: Any) -> Variable:
+    """``x * y``, but zero wherever either is, whatever the other."""
+    return MULTIPLY(x, y) if _is_plain(x) or _is_plain(y) else SCALE(x, y)
+
+
+def unscale(x: Any, y: Any) -> Variable:
+    """``x / y``, but zero wherever ``x`` or ``1 / y`` is, whatever the other."""
+    return DIVIDE(x, y) if _is_plain(x) or _is_plain(y) else UNSCALE(x, y)
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether this is one number, neither zero nor infinite: it makes no product undefined."""
+    if is_weak(x):
+        return bool(x) and math.isfinite(x)
+    while x.op is BROADCAST_TO:
+        x = x.inputs[0]
+    if x.op is not CONSTANT or x.params[0].array.size != 1:
+        return False
+    return bool(np.isfinite(x.params[0].array).all() and x.params[0].array.all())
 
 
 def masked(condition: Variable, cotangent: Variable) -> Variable:
     """The cotangent where the condition holds, elsewhere zero, whatever it is there."""
-    parts = _unmask(cotangent)
-    if parts is not None:
-        holds, cotangent = parts
-        condition = holds if holds is condition else logical_and(condition, holds)
     return where(condition, cotangent, zero_like(cotangent))
-
-
-def _masked_out(condition: Variable, cotangent: Variable) -> Variable:
-    """The cotangent where the condition does not hold, elsewhere zero."""
-    if _unmask(cotangent) is not None:
-        return masked(logical_not(condition), cotangent)
-    return where(condition, zero_like(cotangent), cotangent)
-
-
-def scale(cotangent: Variable, factor: Variable) -> Variable:
-    """``cotangent * factor``, but zero where the cotangent comes from a branch not taken."""
-    return within(cotangent, lambda taken: multiply(taken, factor))
-
-
-def within(cotangent: Variable, change: Callable[[Variable], Variable]) -> Variable:
-    """The cotangent changed by a linear function of each element, inside its mask if it has one."""
-    parts = _unmask(cotangent)
-    if parts is None:
-        return change(cotangent)
-    holds, taken = parts
-    changed = change(taken)
-    return where(holds, changed, zero_like(changed))
-
-
-def add_cotangents(x: Variable, y: Variable) -> Variable:
-    """``x + y``, zero where both are masked."""
-    first, second = _unmask(x), _unmask(y)
-    if first is None or second is None:
-        return add(x, y)
-    (condition, taken), (other, also_taken) = first, second
-    if condition is other:
-        total = add(taken, also_taken)
-    elif logical_not(condition) is other or logical_not(other) is condition:
-        return add(x, y)  # one or the other: no element is masked by both
-    else:
-        condition, total = logical_or(condition, other), add(x, y)
-    return where(condition, total, zero_like(total))
-
-
-def _unmask(cotangent: Variable) -> tuple[Variable, Variable] | None:
-    """The condition and the values of a masked cotangent, seen through changes of its axes."""
-    chain: list[Variable] = []
-    while cotangent.op in (REARRANGE, BROADCAST_TO, CAST):
-        chain.append(cotangent)
-        cotangent = cotangent.inputs[0]
-    if cotangent.op is not WHERE:
-        return None
-    condition, taken, other = cotangent.inputs
-    if not _is_zero(other):
-        if not _is_zero(taken):
-            return None
-        condition, taken = logical_not(condition), other
-    shape = cotangent.type.shape
-    if chain and not (condition.type.shape == shape == taken.type.shape):
-        return None
-    for view in reversed(chain):
-        if view.op is CAST:
-            taken = cast_to(taken, view.dtype)
-        else:
-            condition = node(view.op, (condition, *view.inputs[1:]), view.params)
-            taken = node(view.op, (taken, *view.inputs[1:]), view.params)
-    return condition, taken
-
-
-def _is_zero(x: Variable) -> bool:
-    return x.op is CONSTANT and x.ndim == 0 and not x.params[0].array
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -221,7 +191,7 @@ ADD = elementwise(
 SUBTRACT = elementwise(
     "subtract",
     lambda m, x, y: m.subtract(x, y),
-    [lambda ct, z, x, y: ct, lambda ct, z, x, y: within(ct, negative)],
+    [lambda ct, z, x, y: ct, lambda ct, z, x, y: negative(ct)],
 )
 MULTIPLY = elementwise(
     "multiply",
@@ -234,14 +204,12 @@ DIVIDE = elementwise(
     "divide",
     lambda m, x, y: m.divide(x, y),
     [
-        lambda ct, z, x, y: within(ct, lambda taken: divide(taken, y)),
+        lambda ct, z, x, y: unscale(ct, y),
         lambda ct, z, x, y: scale(ct, negative(divide(z, y))),
     ],
     operands="quotient",
 )
-NEGATIVE = elementwise(
-    "negative", lambda m, x: m.negative(x), [lambda ct, z, x: within(ct, negative)]
-)
+NEGATIVE = elementwise("negative", lambda m, x: m.negative(x), [lambda ct, z, x: negative(ct)])
 SQUARE = elementwise(
     "square",
     lambda m, x: m.multiply(x, x),
@@ -351,7 +319,7 @@ mod = remainder
 
 def _share(cotangent: Variable, chosen: Variable, x: Variable, y: Variable) -> Variable:
     """The cotangent where an operand was chosen, half of it where both are equal."""
-    return masked(chosen, scale(cotangent, where(equal(x, y), *_floats(x, 0.5, 1.0))))
+    return masked(chosen, multiply(cotangent, where(equal(x, y), *_floats(x, 0.5, 1.0))))
 
 
 def _floats(x: Variable, *values: float) -> list[Variable]:

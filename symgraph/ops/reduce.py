@@ -22,7 +22,7 @@ from ..core.variable import Variable, node
 from .broadcast import infer_reduction, rearrange, reduce_sum, restore_axes
 from .comparison import as_bool, equal, not_equal
 from .cumulative import accumulated, products_of_others
-from .elementwise import divide, masked, maximum, multiply, scale, square, subtract, where, within
+from .elementwise import divide, masked, maximum, multiply, scale, square, subtract, where
 from .promotion import as_variable, cast_to
 from .shape import normalise_axes, normalise_axis, ravel
 from .sizes import shape_of
@@ -169,7 +169,7 @@ def _vjp_extreme(extreme: Variable, cotangent: Variable) -> list[Variable | None
         cotangent = restore_axes(cotangent, axes, x.ndim)
     chosen = equal(x, extreme)
     count = reduce_sum(cast_to(chosen, x.dtype), axes, keepdims=True)
-    return [masked(chosen, within(cotangent, lambda taken: divide(taken, count)))]
+    return [masked(chosen, divide(cotangent, count))]
 
 
 # The largest and the smallest element over axes (sorted, not negative); NaN if there is one.

@@ -18,7 +18,7 @@ from ..core.variable import Variable, node
 from .activation import sigmoid
 from .broadcast import rearrange, reduce_sum, restore_axes
 from .comparison import equal, isfinite, isinf, logical_and
-from .elementwise import add, divide, multiply, scale, subtract, where
+from .elementwise import add, divide, scale, subtract, where
 from .entry import elementwise
 from .promotion import as_variable, to_float
 from .reduce import MAX, infer_extreme, reduced_axes
@@ -133,7 +133,7 @@ def _evaluate_softmax(arrays: Sequence[np.ndarray], axes: tuple[int, ...]) -> np
 def _vjp_softmax(shares: Variable, cotangent: Variable) -> list[Variable | None]:
     (axes,) = shares.params
     average = reduce_sum(scale(cotangent, shares), axes, keepdims=True)
-    return [multiply(shares, subtract(cotangent, average))]
+    return [scale(shares, subtract(cotangent, average))]
 
 
 def _expand_softmax(shares: Variable) -> Variable:
@@ -162,7 +162,7 @@ def _evaluate_log_softmax(arrays: Sequence[np.ndarray], axes: tuple[int, ...]) -
 def _vjp_log_softmax(logs: Variable, cotangent: Variable) -> list[Variable | None]:
     (axes,) = logs.params
     total = reduce_sum(cotangent, axes, keepdims=True)
-    return [subtract(cotangent, multiply(exp(logs), total))]
+    return [subtract(cotangent, scale(exp(logs), total))]
 
 
 def _expand_log_softmax(logs: Variable) -> Variable:

@@ -24,8 +24,8 @@ from .elementwise import (
     scale,
     square,
     subtract,
+    unscale,
     where,
-    within,
 )
 from .entry import elementwise
 from .promotion import as_variable, cast_to, to_float
@@ -188,25 +188,25 @@ EXPM1 = elementwise(
 LOG = elementwise(
     "log",
     lambda m, x: m.log(x),
-    [lambda ct, z, x: within(ct, lambda taken: divide(taken, x))],
+    [lambda ct, z, x: unscale(ct, x)],
     operands="float",
 )
 LOG2 = elementwise(
     "log2",
     lambda m, x: m.log2(x),
-    [lambda ct, z, x: within(ct, lambda taken: divide(taken, multiply(x, _LN2)))],
+    [lambda ct, z, x: unscale(ct, multiply(x, _LN2))],
     operands="float",
 )
 LOG10 = elementwise(
     "log10",
     lambda m, x: m.log10(x),
-    [lambda ct, z, x: within(ct, lambda taken: divide(taken, multiply(x, _LN10)))],
+    [lambda ct, z, x: unscale(ct, multiply(x, _LN10))],
     operands="float",
 )
 LOG1P = elementwise(
     "log1p",
     lambda m, x: m.log1p(x),
-    [lambda ct, z, x: within(ct, lambda taken: divide(taken, add(x, 1.0)))],
+    [lambda ct, z, x: unscale(ct, add(x, 1.0))],
     operands="float",
 )
 

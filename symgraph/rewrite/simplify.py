@@ -131,6 +131,29 @@ def multiply_once(v: Variable) -> Variable | None:
     return None
 
 
+# --- products of derivatives --------------------------------------------------------------------
+# Products for which 0 · ∞ is 0; beside a number that is neither they are like any others.
+
+
+def _is_plain(c: Variable, **_others: Variable) -> bool:
+    value = uniform(c)
+    return value is not None and bool(value) and bool(np.isfinite(value))
+
+
+DERIVATIVES = RuleSet(
+    template("scale(x, 0)", "0"),
+    template("scale(x, c)", "x * c", when=_is_plain),
+    template("scale(-x, -y)", "scale(x, y)"),
+    template("scale(-x, y)", "-scale(x, y)", when=_is_as_large),
+    template("unscale(0, x)", "0"),
+    template("unscale(x, c)", "x / c", when=_is_plain),
+    template("unscale(c, x)", "c / x", when=_is_plain),
+    template("unscale(-x, -y)", "unscale(x, y)"),
+    template("unscale(-x, y)", "-unscale(x, y)", when=_is_as_large),
+    template("unscale(x, -y)", "-unscale(x, y)", when=_is_as_large),
+)
+
+
 # --- logic and choice ---------------------------------------------------------------------------
 
 LOGIC = RuleSet(
@@ -240,6 +263,7 @@ def _holds(wide: np.dtype, narrow: np.dtype) -> bool:
 
 SIMPLIFY = (
     ALGEBRA
+    + DERIVATIVES
     + LOGIC
     + RuleSet(
         add_once,

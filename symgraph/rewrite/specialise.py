@@ -41,5 +41,6 @@ SPECIALISE = RuleSet(
     template("x ** -1", "reciprocal(x)", when=_is_float),
     template("x ** -2", "reciprocal(square(x))", when=_is_float),
     template("x * x", "square(x)"),
+    template("scale(x, x)", "square(x)"),
     divide_by_power_of_two,
 )

@@ -22,9 +22,10 @@ from ..ops.elementwise import (
     DIVIDE,
     MULTIPLY,
     NEGATIVE,
+    SCALE,
     SUBTRACT,
+    UNSCALE,
     WHERE,
-    multiply,
     negative,
     subtract,
     where,
@@ -56,6 +57,8 @@ LOGARITHMS = RuleSet(
     template("exp(x) / (1 + exp(x))", "sigmoid(x)"),
     template("exp(x) * sigmoid(-x)", "sigmoid(x)"),
     template("exp(-x) * sigmoid(x)", "sigmoid(-x)"),
+    template("scale(exp(x), sigmoid(-x))", "sigmoid(x)"),
+    template("scale(exp(-x), sigmoid(x))", "sigmoid(-x)"),
 )
 
 
@@ -140,24 +143,26 @@ def _summed_axes(total: Variable, op: Op, x: Variable) -> tuple[int, ...] | None
 
 # Nothing that these ops give is zero, but for underflow.
 _POSITIVE = frozenset({SOFTMAX, SIGMOID, EXP})
+_PRODUCTS = frozenset({MULTIPLY, SCALE})
+_QUOTIENTS = frozenset({DIVIDE, UNSCALE})
 _DEPTH = 8
 
 
-@rule("multiply", reads=("sigmoid", "softmax", "exp", "negative"))
+@rule("multiply", "scale", reads=("sigmoid", "softmax", "exp", "negative"))
 def cancel_factor(v: Variable) -> Variable | None:
     """(c / z) * z → c, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
         z = x.inputs[0] if x.op is NEGATIVE else x
         if z.op not in _POSITIVE:
             continue
-        made = _times(y, z)
+        made = _times(y, z, v.op)
         if made is not None:
             return fit(negative(made) if z is not x else made, v, v.inputs)
     return None
 
 
-def _times(y: Variable, z: Variable) -> Variable | None:
-    """``y * z`` where that cancels a division by ``z``."""
+def _times(y: Variable, z: Variable, product: Op) -> Variable | None:
+    """The product ``y * z`` where that cancels a division by ``z``."""
     if y.op in (ADD, SUBTRACT):
         a, b = y.inputs
         first, second = _cancelled(a, z), _cancelled(b, z)
@@ -166,40 +171,41 @@ def _times(y: Variable, z: Variable) -> Variable | None:
         return rebuild(
             y,
             [
-                multiply(a, z) if first is None else first,
-                multiply(b, z) if second is None else second,
+                product(a, z) if first is None else first,
+                product(b, z) if second is None else second,
             ],
         )
     return _cancelled(y, z)
 
 
-@rule("multiply", reads=("multiply", "negative"))
+@rule("multiply", "scale", reads=("multiply", "scale", "negative"))
 def cancel_product(v: Variable) -> Variable | None:
     """(c / z) * (z * w) → c * w, where z is a sigmoid, or 1 - sigmoid; of sums of quotients too."""
     for x, y in (v.inputs, v.inputs[::-1]):
         product = y.inputs[0] if y.op is NEGATIVE else y
-        if product.op is not MULTIPLY:
+        if product.op not in _PRODUCTS:
             continue
         z, w = product.inputs
         if any(factor.op in _POSITIVE or _is_complement(factor) for factor in (z, w)):
-            made = _times_product(x, z, w)
+            made = _times_product(x, z, w, v.op)
             if made is not None:
                 return fit(negative(made) if product is not y else made, v, v.inputs)
     return None
 
 
-def _times_product(x: Variable, z: Variable, w: Variable) -> Variable | None:
+def _times_product(x: Variable, z: Variable, w: Variable, product: Op) -> Variable | None:
     """``x * (z * w)`` where that cancels a division by one of the factors in every term."""
     if x.op is ADD or x.op is SUBTRACT:
         # Of sums of sums there are none that matter, and so no deeper look.
-        parts = [_times_product(x, z, w) for x in x.inputs if x.op not in (ADD, SUBTRACT)]
+        terms = [term for term in x.inputs if term.op not in (ADD, SUBTRACT)]
+        parts = [_times_product(term, z, w, product) for term in terms]
         found = [part for part in parts if part is not None]
         return rebuild(x, found) if len(found) == 2 else None
     for divisor, other in ((z, w), (w, z)):
         if divisor.op in _POSITIVE or _is_complement(divisor):
             made = _cancelled(x, divisor)
             if made is not None:
-                return multiply(made, other)
+                return product(made, other)
     return None
 
 
@@ -207,12 +213,12 @@ def _is_complement(z: Variable) -> bool:
     return z.op is SUBTRACT and z.inputs[1].op is SIGMOID and is_full_of(z.inputs[0], 1)
 
 
-@rule("multiply", reads=("divide", "negative"))
+@rule("multiply", "scale", reads=("divide", "unscale", "negative"))
 def cancel_quotient(v: Variable) -> Variable | None:
     """(c / z) * (z / d) → c / d, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
         quotient = y.inputs[0] if y.op is NEGATIVE else y
-        if quotient.op is not DIVIDE or quotient.inputs[0].op not in _POSITIVE:
+        if quotient.op not in _QUOTIENTS or quotient.inputs[0].op not in _POSITIVE:
             continue
         made = _cancelled(x, quotient.inputs[0])
         if made is not None:
@@ -221,7 +227,7 @@ def cancel_quotient(v: Variable) -> Variable | None:
     return None
 
 
-@rule("multiply", reads=("exp",))
+@rule("multiply", "scale", reads=("exp",))
 def weights_by_shares(v: Variable) -> Variable | None:
     """exp(x) * (c / sum(exp(x))) → softmax(x) * c; with 1 + exp(x) → sigmoid(x) * c."""
     for weights, y in (v.inputs, v.inputs[::-1]):
@@ -234,12 +240,12 @@ def weights_by_shares(v: Variable) -> Variable | None:
         if made is None:
             continue
         if total.op is ADD:
-            return fit(multiply(node(SIGMOID, weights.inputs), made), v, v.inputs)
+            return fit(v.op(node(SIGMOID, weights.inputs), made), v, v.inputs)
         if total.op is DIVIDE:
             total, count = total.inputs
-            made = multiply(made, count)
+            made = v.op(made, count)
         share = node(SOFTMAX, weights.inputs, total.params[:1])
-        return fit(multiply(share, made), v, v.inputs)
+        return fit(v.op(share, made), v, v.inputs)
     return None
 
 
@@ -264,7 +270,7 @@ def _divisors(y: Variable) -> list[Variable]:
     while pending and steps < 4 * _DEPTH:
         steps += 1
         v = pending.pop()
-        if v.op is DIVIDE:
+        if v.op in _QUOTIENTS:
             found.append(v.inputs[1])
         if v.op in _LINEAR:
             pending += v.inputs
@@ -285,8 +291,8 @@ _LINEAR = frozenset(
         ADD,
         SUBTRACT,
         NEGATIVE,
-        MULTIPLY,
-        DIVIDE,
+        *_PRODUCTS,
+        *_QUOTIENTS,
         WHERE,
         SUM,
         REARRANGE,
@@ -311,7 +317,7 @@ def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
     if depth == 0:
         return None
     op, inputs = y.op, y.inputs
-    if op is DIVIDE:
+    if op in _QUOTIENTS:
         if inputs[1] is z:
             return inputs[0] if inputs[0].type is y.type else fit(inputs[0], y, inputs)
         above = _without_divisor(inputs[0], z, depth - 1)
@@ -319,11 +325,11 @@ def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
     if op is NEGATIVE:
         inner = _without_divisor(inputs[0], z, depth - 1)
         return None if inner is None else negative(inner)
-    if op is MULTIPLY:
+    if op in _PRODUCTS:
         for a, b in (inputs, inputs[::-1]):
             inner = _without_divisor(a, z, depth - 1)
             if inner is not None:
-                return multiply(inner, b)
+                return op(inner, b)
         return None
     if op is ADD or op is SUBTRACT:
         parts = [_without_divisor(x, z, depth - 1) for x in inputs]

@@ -25,7 +25,7 @@ __all__ = ["Residual", "find_residuals", "loops_behind"]
 # Elementwise ops that cost about as much as reading the result from memory, or less.
 CHEAP = frozenset(
     {
-        *("add", "subtract", "multiply", "negative", "square", "absolute", "sign"),
+        *("add", "subtract", "multiply", "scale", "negative", "square", "absolute", "sign"),
         *("maximum", "minimum", "where", "cast"),
         *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
         *("logical_and", "logical_or", "logical_not"),

@@ -13,6 +13,7 @@ from op_samples import AWKWARD, INTEGERS, PAIRS, POSITIVE, UNIT, integer_pairs, 
 from scipy import special
 
 import symgraph as sg
+from symgraph.core.op import OPS
 
 __all__ = ["ROWS"]
 
@@ -80,6 +81,20 @@ ARITHMETIC = [
     binary("subtract", NUMBER_PAIRS, SMOOTH_PAIRS, errors=[(BOOL_PAIR, sg.DtypeError)]),
     binary("multiply", [*NUMBER_PAIRS, BOOL_PAIR], SMOOTH_PAIRS),
     binary("divide", NUMBER_PAIRS, SMOOTH_PAIRS),
+    Row(
+        "scale",
+        OPS["scale"],
+        lambda x, y: np.where((x == 0) | (y == 0), x.dtype.type(0), x * y),
+        [PAIRS, ROW_AND_COLUMN],
+        smooth=SMOOTH_PAIRS,
+    ),
+    Row(
+        "unscale",
+        OPS["unscale"],
+        lambda x, y: np.where((x == 0) | np.isinf(y), x.dtype.type(0), x / y),
+        [PAIRS, ROW_AND_COLUMN],
+        smooth=SMOOTH_PAIRS,
+    ),
     binary("floor_divide", [*NUMBER_PAIRS, BOOL_PAIR], None),
     binary("remainder", [*NUMBER_PAIRS, BOOL_PAIR], [(SMOOTH, SMOOTH_2)], tolerance=16),
     unary("negative", [AWKWARD, *ALL_INTEGERS], SMOOTH, errors=[((BOOLS,), sg.DtypeError)]),

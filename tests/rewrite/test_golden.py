@@ -103,11 +103,12 @@ def template_sample(rule: Rule) -> Variable:
     """The left-hand side of a template, of variables for which the rule fires."""
     before = rule.formula.split(" → ")[0]
     scalars = {"low": sg.scalar("low"), "high": sg.scalar("high"), "c": mask}
+    inner = {"scale": OPS["scale"], "unscale": OPS["unscale"]}  # which only derivatives use
     for dtype in ("float32", "int32", "bool"):
         letters = {n: sg.tensor(n, ("T", "B"), dtype=dtype) for n in "xyz"}
         for c in (mask, make_constant(np.float32(3.0))):
             try:
-                sample = eval(before, {**vars(sg), **scalars, **letters, "c": c})
+                sample = eval(before, {**vars(sg), **inner, **scalars, **letters, "c": c})
             except sg.SymgraphError:
                 continue
             if sweep(closed(sample), RuleSet(rule)).outputs[0] is not sample:
