@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 # Only tells of newer releases.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench fuzz docs clean
 .NOTPARALLEL:
 
 demo: $(VENV)/installed-cli,plot
 	$(BIN)/symgraph demo
 
 # One thread: the products are small, tests run in two workers, and figures compare between machines.
-demo test bench: export OMP_NUM_THREADS := 1
+demo test bench fuzz: export OMP_NUM_THREADS := 1
 
 test: lint
 	$(BIN)/python -m pytest -n 2
@@ -26,6 +26,11 @@ lint: $(VENV)/installed-all
 
 bench: $(VENV)/installed-bench
 	$(BIN)/symgraph bench compile
+
+# Random programs on both backends, from a fresh seed: `make fuzz SECONDS=600`, `make fuzz SEED=7`.
+SECONDS ?= 60
+fuzz: $(VENV)/installed-all
+	$(BIN)/python -m symgraph.testing.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 docs: $(VENV)/installed-docs
 	$(BIN)/mkdocs build --strict

@@ -193,6 +193,7 @@ from .scan.derivatives import hessian, jacobian
 from .viz.text import dprint, listing
 
 if TYPE_CHECKING:
+    from . import testing
     from .viz.dot import to_dot
 
 __all__ = [
@@ -396,6 +397,7 @@ __all__ = [
     "tensor3",
     "tensor4",
     "tensordot",
+    "testing",
     "tile",
     "to_dot",
     "trace",
@@ -421,7 +423,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`to_dot`, whose import brings graphviz along."""
+    """What is slow to import and not always used: `to_dot` brings graphviz, `testing` its draws."""
     if name == "to_dot":
         return importlib.import_module(".viz.dot", __name__).to_dot
+    if name == "testing":
+        return importlib.import_module(".testing", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,14 +8,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .compare import check_backends
+from .draw.programs import random_programs
 from .gradients import check_gradient
 from .loops import unrolled
+from .program import Program, numbers
 from .values import check_op, evaluate
 
 if TYPE_CHECKING:
     from .graphs import RandomGraph, random_graphs
 
-__all__ = ["RandomGraph", "check_gradient", "check_op", "evaluate", "random_graphs", "unrolled"]
+__all__ = [
+    "Program",
+    "RandomGraph",
+    "check_backends",
+    "check_gradient",
+    "check_op",
+    "evaluate",
+    "numbers",
+    "random_graphs",
+    "random_programs",
+    "unrolled",
+]
 
 
 def __getattr__(name: str) -> Any:

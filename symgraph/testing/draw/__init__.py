@@ -1,0 +1,1 @@
+"""Random programs, drawn instruction by instruction with NumPy's values at hand."""

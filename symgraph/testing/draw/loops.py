@@ -1,0 +1,269 @@
+"""Instructions that loop: sequences, taps, states, windows, `until`, loops in loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import arrangements, lengths, products, values
+from .drawer import Drawer
+
+__all__ = ["KINDS"]
+
+_INDENT = "    "
+_MOST_STEPS = 17
+_MOST_DEEP = 2
+
+
+@dataclass
+class _Loop:
+    """A loop in the making."""
+
+    sequences: list[str] = field(default_factory=list)
+    infos: list[str] = field(default_factory=list)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """The step's parameters, with values of one step."""
+    states: list[tuple[str, Any]] = field(default_factory=list)
+    """For each state the newest past value's name, and its value."""
+    index: str | None = None
+    """The parameter that counts the steps."""
+    options: str = ""
+    body: list[str] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    until: str = ""
+
+
+def _rows(x: np.ndarray, tap: int = 0) -> np.ndarray:
+    """The row of a first step, or zeros."""
+    row = np.zeros(x.shape[1:], x.dtype)
+    return x[max(0, tap)] if len(x) > max(0, tap) else row
+
+
+def _add_sequence(d: Drawer, loop: _Loop) -> None:
+    """A sequence, read at one place or several, or the steps' numbers."""
+    x = d.pick(lambda v: 0 < v.ndim < 3 and len(v) <= _MOST_STEPS)
+    if x is None:
+        return
+    value = d.values[x]
+    if loop.index is None and d.chance(0.3):
+        name = loop.index = d.fresh("i")
+        at = d.one_of(("sg.arange({x}.shape[0])",) * 3 + ("sg.arange({x}.shape[0])[::-1]",))
+        loop.sequences.append(at.format(x=x))
+        loop.arguments[name] = np.int64(max(0, len(value) // 2))
+        return
+    if d.chance(0.25):
+        taps = d.one_of(([-1, 0], [0, 1], [-2, 0], [-1, 0, 2], [1], [0, -1], [-1]))
+        loop.sequences.append(f'{{"input": {x}, "taps": {taps}}}')
+    else:
+        taps = [0]
+        loop.sequences.append(x if d.chance(0.9) else f"{x}[::-1]")
+    for tap in taps:
+        loop.arguments[d.fresh("r")] = _rows(value, tap)
+
+
+def _add_state(d: Drawer, loop: _Loop) -> None:
+    """A state with one past value or several, or an output without a past."""
+    if d.chance(0.2) and loop.arguments:
+        loop.infos.append("None")
+        loop.states.append(("", None))
+        return
+    x = d.pick(lambda v: v.ndim < 3 and v.dtype.kind in "fi")
+    if x is None:
+        return
+    value = d.values[x]
+    name = d.fresh("h")
+    if value.ndim and len(value) in (2, 3) and d.chance(0.5):
+        deepest = -len(value)
+        taps = [deepest, -1] if d.chance(0.7) else [-1, deepest]
+        if d.chance(0.2):
+            taps = [deepest]
+        loop.infos.append(f'{{"initial": {x}, "taps": {taps}}}')
+        for tap in taps:
+            past = name if tap == taps[-1] else d.fresh("h")
+            loop.arguments[past] = value[tap]
+        loop.states.append((name, value[-1]))
+        return
+    loop.infos.append(x)
+    loop.arguments[name] = value
+    loop.states.append((name, value))
+
+
+def _window(d: Drawer, index: str) -> str | None:
+    """Part of an outer value that the step's number chooses, reduced to a size that stays."""
+    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f")
+    if x is None:
+        return None
+    i = index
+    part = d.one_of(
+        (
+            f"{x}[:{i}]",
+            f"{x}[:{i} + 1]",
+            f"{x}[{i}:]",
+            f"{x}[sg.maximum({i} - 2, 0):{i} + 1]",
+            f"{x}[{i}:{i} + 2]",
+            f"{x}[:{i}] * {x}[:{i}]",
+            f"sg.tanh({x}[:{i} + 1])",
+            f"sg.arange({i}) * 0.5",
+        )
+    )
+    return d.one_of((f"sg.sum({part}, axis=0)", f"sg.sum({part}) * 0.5", f"sg.sum({part}, axis=0)"))
+
+
+_NOT_IN_LOOPS = (arrangements.older_view, products.several, products.layer)
+_BODY = (
+    *(
+        k
+        for k in (*values.KINDS, *arrangements.KINDS, *products.KINDS)
+        if k[0] not in _NOT_IN_LOOPS
+    ),
+    (lengths.cut, 1),
+    (lengths.shaped, 1),
+)
+
+
+def _draw_body(d: Drawer, loop: _Loop) -> None:
+    """The instructions of the step, and what it returns."""
+    kinds, weights = zip(*_BODY, strict=True)
+    if loop.index is not None:
+        for _ in range(d.integer(0, 2)):
+            d.add(_window(d, loop.index))
+    for _ in range(d.integer(0, 3)):
+        d.add(d.one_of(kinds, weights)(d))
+    if d.depth < _MOST_DEEP and d.chance(0.2):
+        scan(d)
+    own = [n for n in d.values if n in d.made_here or n in loop.arguments]
+    for name, value in loop.states:
+        loop.results.append(_result(d, loop, own, name, value))
+    loop.body += d.instructions
+
+
+def _result(d: Drawer, loop: _Loop, own: list[str], name: str, value: Any) -> str:
+    """The expression of one result of the step: of a state's type where it is one's new value."""
+    if not name:
+        part = d.one_of(own)
+        return d.one_of((f"{part} * 1", part)) if d.values[part].dtype.kind != "b" else part
+    value = np.asarray(value)
+    if value.dtype.kind == "i":
+        return d.one_of((f"{name} + 1", f"{name} * 2 % 7", f"sg.maximum({name} - 1, 0)"))
+    same = [n for n in own if d.values[n].dtype == value.dtype and d.values[n].shape == value.shape]
+    others = [n for n in own if n not in same and d.values[n].dtype.kind in "fiub"]
+    total = d.one_of(same)
+    forms = [f"sg.tanh({total})", f"{total} * 0.5 + {name} * 0.3", f"sg.sin({total} + {name})"]
+    if others:
+        other = f"sg.cast(sg.sum({d.one_of(others)}), {value.dtype.name!r})"
+        forms += [f"sg.tanh({name} + {other})"] * 2 + [f"{total} * 0.5 + 0.1 * sg.tanh({other})"]
+    last = [n for n in others if d.values[n].shape == value.shape[-1:] and value.ndim == 2]
+    if last:
+        forms.append(f"sg.tanh({name} + sg.cast({d.one_of(last)}, {value.dtype.name!r}))")
+    return d.one_of(forms)
+
+
+def _set_options(d: Drawer, loop: _Loop) -> None:
+    """How many steps, which way, and what the gradient keeps."""
+    if not loop.sequences:
+        n = lengths.length(d) if d.chance(0.6) else None
+        loop.options += f", n_steps={n or d.one_of((0, 1, 2, 3, 5))}"
+    elif d.chance(0.15):
+        loop.options += f", n_steps={d.one_of((0, 1, 2))}"
+    if loop.sequences and d.chance(0.2):
+        loop.options += ", go_backwards=True"
+    if loop.until:
+        return
+    if d.chance(0.15):
+        loop.options += f", truncate_gradient={d.integer(1, 3)}"
+    elif d.chance(0.15):
+        loop.options += f", checkpoint_every={d.integer(1, 4)}"
+
+
+def _draw(d: Drawer) -> _Loop | None:
+    """A loop with its body; None where there is nothing to loop over."""
+    loop = _Loop()
+    for _ in range(d.one_of((0, 1, 1, 1, 2))):
+        _add_sequence(d, loop)
+    for _ in range(d.one_of((0, 1, 1, 1, 2, 2)) if loop.sequences else d.integer(1, 2)):
+        _add_state(d, loop)
+    if not loop.infos:
+        if not loop.arguments:
+            return None
+        loop.infos.append("None")
+        loop.states.append(("", None))
+    with d.body(loop.arguments):
+        _draw_body(d, loop)
+        if d.chance(0.15):
+            scalars = [f"sg.sum({n}) > {d.number()}" for n, v in loop.states if n]
+            scalars += [f"{loop.index} >= {d.integer(0, 3)}"] if loop.index else []
+            loop.until = d.one_of(scalars) if scalars else ""
+    _set_options(d, loop)
+    return loop
+
+
+def _text(loop: _Loop, step: str, names: list[str]) -> str:
+    """The loop as an instruction."""
+    lines = [line for text in loop.body for line in text.split("\n")]
+    returned = ", ".join(loop.results)
+    if loop.until:
+        result = f"[{returned}]" if len(loop.results) > 1 else returned
+        returned = f"{result}, sg.until({loop.until})"
+    elif len(loop.results) > 1:
+        returned = f"[{returned}]"
+    text = f"def {step}({', '.join(loop.arguments)}):\n"
+    text += "".join(f"{_INDENT}{line}\n" for line in [*lines, f"return {returned}"])
+    given = f"[{', '.join(loop.sequences)}], [{', '.join(loop.infos)}]"
+    return text + f"{', '.join(names)} = sg.scan({step}, {given}{loop.options})"
+
+
+def scan(d: Drawer) -> list[str]:
+    """The names of a new loop's results."""
+    loop = _draw(d)
+    if loop is None:
+        return []
+    names = [d.fresh() for _ in loop.results]
+    text = _text(loop, d.fresh("step"), names)
+    if not d.add_instruction(text, names):
+        return []
+    if d.chance(0.3):
+        d.add(f"{names[0]}[-1]")
+    return names
+
+
+def twins(d: Drawer) -> None:
+    """Two loops over the same steps, whose slices have sizes of their own at each step."""
+    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= _MOST_STEPS)
+    steps = d.add(f"sg.arange({x}.shape[0])") if x else None
+    if x is None or steps is None:
+        return
+    for factor in ("", " * 3.0"):
+        i = d.fresh("i")
+        with d.body({i: np.int64(len(d.values[x]) // 2)}):
+            part = _window(d, i) or "0.5"
+        given = steps if d.chance(0.6) else f"{steps}[::-1]"
+        name = d.fresh()
+        if d.chance(0.5):
+            text = f"{name} = sg.map(lambda {i}: {part}{factor}, [{given}])"
+        else:
+            step = d.fresh("step")
+            text = f"def {step}({i}):\n{_INDENT}return {part}{factor}\n"
+            text += f"{name} = sg.scan({step}, [{given}], [None])"
+        d.add_instruction(text, [name])
+
+
+def folded(d: Drawer) -> str | None:
+    """A reduction from either end."""
+    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= _MOST_STEPS)
+    if x is None:
+        return None
+    row = d.values[x].shape[1:]
+    h = d.pick(lambda v: v.shape == row and v.dtype == d.values[x].dtype)
+    step = d.one_of(("sg.tanh(r + h * 0.5)", "h * 0.9 + r", "sg.maximum(h, r)", "h * r"))
+    name = d.one_of(("reduce", "foldl", "foldr"))
+    return h and f"sg.{name}(lambda r, h: {step}, [{x}], {h})"
+
+
+def plain(d: Drawer) -> None:
+    """A loop of any make."""
+    scan(d)
+
+
+KINDS = ((plain, 8), (twins, 2), (folded, 2))

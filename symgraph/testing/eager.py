@@ -1,0 +1,252 @@
+"""NumPy under symgraph's names: the functions that programs use, computed at once.
+
+Written against the documentation of each function, not against its code. Whatever is not here is
+NumPy's function of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+__all__ = ["Eager", "as_eager"]
+
+
+class Eager(np.ndarray):
+    """An array that has the methods which variables have and arrays have not."""
+
+    def set(self, index: Any, value: Any) -> Eager:
+        """A copy with other values at the index."""
+        result = self.copy()
+        result[index] = value
+        return result
+
+    def add_at(self, index: Any, value: Any) -> Eager:
+        """A copy to which values are added at the index, repeated ones several times."""
+        result = self.copy()
+        np.add.at(result, index, value)
+        return result
+
+
+def as_eager(value: Any) -> Eager:
+    """The value as an array with those methods."""
+    return np.asarray(value).view(Eager)
+
+
+def __getattr__(name: str) -> Any:
+    """NumPy's function of this name."""
+    found = getattr(np, name)
+    if not callable(found):
+        return found
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        result = found(*arguments, **options)
+        if isinstance(result, (list, tuple)):
+            return [as_eager(r) for r in result]
+        return as_eager(result)
+
+    return call
+
+
+# --- functions that NumPy lacks -----------------------------------------------------------------
+
+
+def constant(value: Any, dtype: Any = None) -> Eager:
+    if dtype is None and isinstance(value, float):
+        dtype = "float32"
+    return as_eager(np.asarray(value, dtype))
+
+
+def cast(x: Any, dtype: Any) -> Eager:
+    return as_eager(np.asarray(x).astype(dtype))
+
+
+def zeros(shape: Any, dtype: Any = "float32") -> Eager:
+    return as_eager(np.zeros(shape, dtype))
+
+
+def ones(shape: Any, dtype: Any = "float32") -> Eager:
+    return as_eager(np.ones(shape, dtype))
+
+
+def full(shape: Any, value: Any, dtype: Any = "float32") -> Eager:
+    return as_eager(np.full(shape, value, dtype))
+
+
+def stop_gradient(x: Any) -> Any:
+    return x
+
+
+def eq(x: Any, y: Any) -> Eager:
+    return as_eager(np.equal(x, y))
+
+
+def ne(x: Any, y: Any) -> Eager:
+    return as_eager(np.not_equal(x, y))
+
+
+def ifelse(condition: Any, x: Any, y: Any) -> Any:
+    return x if condition else y
+
+
+def one_hot(indices: Any, size: int, dtype: Any = "float32") -> Eager:
+    return as_eager((np.asarray(indices)[..., None] == np.arange(size)).astype(dtype))
+
+
+def relu(x: Any) -> Eager:
+    return as_eager(np.maximum(x, np.zeros((), x.dtype)))
+
+
+def sigmoid(x: Any) -> Eager:
+    return as_eager(scipy.special.expit(x))
+
+
+def softplus(x: Any) -> Eager:
+    return as_eager(np.logaddexp(x, np.zeros((), x.dtype)))
+
+
+def erf(x: Any) -> Eager:
+    return as_eager(scipy.special.erf(x))
+
+
+def softmax(x: Any, axis: int = -1) -> Eager:
+    raised = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return as_eager(raised / np.sum(raised, axis=axis, keepdims=True))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Eager:
+    shifted = x - np.max(x, axis=axis, keepdims=True)
+    return as_eager(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)))
+
+
+def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Eager:
+    return as_eager(np.logaddexp.reduce(x, axis=axis, keepdims=keepdims))
+
+
+# --- loops --------------------------------------------------------------------------------------
+
+
+class until:
+    """The condition that ends a loop."""
+
+    def __init__(self, condition: Any) -> None:
+        self.condition = bool(condition)
+
+
+def scan(
+    step: Callable[..., Any],
+    sequences: Sequence[Any] = (),
+    outputs_info: Sequence[Any] = (),
+    non_sequences: Sequence[Any] = (),
+    n_steps: Any = None,
+    *,
+    go_backwards: bool = False,
+    truncate_gradient: int | None = None,
+    checkpoint_every: int | None = None,
+) -> Any:
+    """The outputs of the step, called once for each row."""
+    read = [s if isinstance(s, dict) else {"input": s, "taps": [0]} for s in sequences]
+    infos = [
+        {"initial": i[None], "taps": [-1]} if isinstance(i, np.ndarray) else i for i in outputs_info
+    ]
+    n = _steps(read, n_steps)
+    past = [list(info["initial"]) if info else [] for info in infos]
+    depths = [len(rows) for rows in past]
+    several = True
+    taken = 0
+    while taken < max(n, 1):
+        rows = [r for s in read for r in _rows(s, taken, n, go_backwards=go_backwards)]
+        earlier = [
+            as_eager(p[tap])
+            for p, info in zip(past, infos, strict=True)
+            if info
+            for tap in info["taps"]
+        ]
+        results = step(*rows, *earlier, *non_sequences)
+        stop = False
+        if isinstance(results, tuple) and len(results) == 2 and isinstance(results[1], until):
+            results, stop = results[0], results[1].condition
+        several = isinstance(results, (list, tuple))
+        for p, result in zip(past, results if several else [results], strict=True):
+            p.append(result)
+        taken += 1
+        if stop:
+            break
+    traces = [
+        as_eager(np.stack([np.asarray(r) for r in p[depth:]]))[:n]
+        for p, depth in zip(past, depths, strict=True)
+    ]
+    return traces if several else traces[0]
+
+
+def map(step: Callable[..., Any], sequences: Sequence[Any], **options: Any) -> Any:
+    """The step of each row."""
+    return scan(step, sequences, [None], **options)
+
+
+def reduce(step: Callable[..., Any], sequences: Sequence[Any], initial: Any) -> Any:
+    """The last value of one accumulator."""
+    result = initial
+    for rows in zip(*sequences, strict=False):
+        result = step(*map_eager(rows), result)
+    return as_eager(result)
+
+
+def foldr(step: Callable[..., Any], sequences: Sequence[Any], initial: Any) -> Any:
+    """The last value of one accumulator, from the end of one sequence."""
+    return reduce(step, [s[::-1] for s in sequences], initial)
+
+
+foldl = reduce
+
+
+def map_eager(values: Sequence[Any]) -> list[Eager]:
+    return [as_eager(v) for v in values]
+
+
+def _steps(read: Sequence[dict[str, Any]], n_steps: Any) -> int:
+    if n_steps is not None:
+        return max(0, int(n_steps))
+    return min(
+        max(0, len(s["input"]) - (max(0, *s["taps"]) - min(0, *s["taps"])))
+        if len(s["taps"]) > 1
+        else max(0, len(s["input"]) - abs(s["taps"][0]))
+        for s in read
+    )
+
+
+def _rows(sequence: dict[str, Any], t: int, n: int, *, go_backwards: bool) -> list[Eager]:
+    """The rows that a step reads; zeros where there are no steps."""
+    x, taps = sequence["input"], sequence["taps"]
+    if n == 0:
+        return [as_eager(np.zeros(x.shape[1:], x.dtype)) for _ in taps]
+    if go_backwards:
+        first = len(x) - 1 - t - max(0, max(taps))
+    else:
+        first = t - min(0, min(taps))
+    if min(first + tap for tap in taps) < 0:
+        raise IndexError("a loop that reads before the first row")
+    return [as_eager(x[first + tap]) for tap in taps]
+
+
+# --- what takes the place of derivatives --------------------------------------------------------
+
+
+def grad(cost: Any, wrt: Sequence[Any], **options: Any) -> list[Eager]:
+    """Something of the gradients' types; NumPy does not know their values."""
+    return [as_eager(np.full_like(x, 0.5)) for x in wrt]
+
+
+def vjp(outputs: Any, inputs: Sequence[Any], cotangents: Any) -> list[Eager]:
+    return grad(outputs, inputs)
+
+
+def jvp(outputs: Any, inputs: Any, tangents: Any) -> Eager:
+    return grad(None, [outputs])[0]
+
+
+def hessian_vector_product(cost: Any, x: Any, v: Any) -> Eager:
+    return grad(None, [x])[0]

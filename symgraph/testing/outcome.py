@@ -1,0 +1,284 @@
+"""What comes of a program: nothing to say, a refusal, or a failure."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import symgraph as sg
+
+from ..core.errors import SymgraphError
+from ..core.variable import SharedVariable, Variable, ancestors
+from .compare import difference
+from .differences import wrong_gradient
+from .program import Program, run_eagerly, run_symbolically
+
+__all__ = ["Failure", "Outcome", "outcome_of"]
+
+# How far arguments are moved, relative to their size, to see what rounding does to results.
+_NUDGE = {"float32": 3e-7, "float64": 1e-14}
+# A difference of at most so many such moves is one of rounding.
+_EXPLAINED = 50
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that is wrong."""
+
+    kind: str
+    """What two failures of one kind have in common."""
+    text: str
+
+
+@dataclass
+class Outcome:
+    """What came of a program."""
+
+    failure: Failure | None = None
+    refusal: str | None = None
+    """What both backends refuse alike."""
+    backends: tuple[str, ...] = field(default=())
+
+
+class _NoVariable(Exception):
+    """An output is a number, or a list."""
+
+
+class _Raised(Exception):
+    """An exception of a stage of a program."""
+
+    def __init__(self, stage: str, error: Exception) -> None:
+        self.stage, self.error = stage, error
+
+    @property
+    def is_honest(self) -> bool:
+        return isinstance(self.error, SymgraphError)
+
+    @property
+    def failure(self) -> Failure:
+        name = type(self.error).__name__
+        text = "".join(traceback.format_exception(self.error)[-4:])
+        return Failure(f"raw error in {self.stage}: {name} {_place(self.error)}", text)
+
+
+def _place(error: BaseException) -> str:
+    """The function that raised, of the innermost file of the packages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if re.search(r"symgraph(_nn)?/(?!testing)", f.filename)]
+    last = (ours or frames)[-1]
+    return f"{last.filename.rsplit('/', 1)[-1]}:{last.name}"
+
+
+def outcome_of(program: Program, *, backend: Any = "native") -> Outcome:
+    """What comes of the program on the reference and on the backend, and by NumPy."""
+    try:
+        run = _Run(program, backend)
+    except _NoVariable:
+        return Outcome(refusal="an output that is no variable")
+    except _Raised as raised:
+        if raised.is_honest:
+            return Outcome(refusal=f"{type(raised.error).__name__}: {raised.error}".split("\n")[0])
+        return Outcome(raised.failure)
+    return run.outcome()
+
+
+def _staged(stage: str, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What the work gives; a `_Raised` for what it raises."""
+    try:
+        return work(*arguments, **options)
+    except Exception as error:
+        raise _Raised(stage, error) from error
+
+
+class _Run:
+    """A program built, and run on both backends."""
+
+    def __init__(self, program: Program, backend: Any) -> None:
+        self.program, self.backend = program, backend
+        self.variables = _staged("building", run_symbolically, program, sg)
+        self.updates = {self.variables[a]: self.variables[b] for a, b in program.updates}
+        self.outputs = [self.variables[name] for name in program.outputs]
+        if not all(isinstance(v, Variable) for v in (*self.outputs, *self.updates.values())):
+            raise _NoVariable
+        below = set(ancestors([*self.outputs, *self.updates.values()]))
+        self.shared: dict[str, SharedVariable] = {}
+        self.arguments: dict[str, Variable] = {}
+        for x in program.inputs:
+            v = self.variables[x.name]
+            if isinstance(v, SharedVariable):
+                self.shared[x.name] = v
+            elif v in below:
+                self.arguments[x.name] = v
+
+    def outcome(self) -> Outcome:
+        """What came of it."""
+        expected = self.results("numpy")
+        found = self.results(self.backend)
+        for label, results in (("numpy", expected), (str(self.backend), found)):
+            if isinstance(results, _Raised) and not results.is_honest:
+                failure = results.failure
+                return Outcome(Failure(f"{label}: {failure.kind}", failure.text))
+        if isinstance(expected, _Raised) or isinstance(found, _Raised):
+            return _refused(expected, found)
+        return Outcome(self.wrong(expected, found))
+
+    def results(self, backend: Any, nudge: int = 0) -> Any:
+        """The results of each call with the values of shared variables before it; or the error."""
+        first = {v: v.get_value() for v in self.shared.values()}
+        try:
+            function = _staged(
+                "compiling",
+                sg.compile,
+                list(self.arguments.values()),
+                self.outputs,
+                updates=self.updates or None,
+                backend=backend,
+                threads=self.program.threads,
+            )
+            calls = []
+            for sizes in self.program.calls:
+                state = {name: v.get_value() for name, v in self.shared.items()}
+                arrays = self.arrays(sizes, nudge)
+                given = [arrays[name] for name in self.arguments]
+                results = _staged("a call", function, *given)
+                calls.append((state, results))
+            state = {name: v.get_value() for name, v in self.shared.items()}
+            return [*calls, (state, [])]
+        except _Raised as raised:
+            return raised
+        finally:
+            for v, value in first.items():
+                v.set_value(value)
+
+    def arrays(self, sizes: Mapping[str, int], nudge: int = 0) -> dict[str, np.ndarray]:
+        """The arguments by name, perhaps moved a little."""
+        arrays = {x.name: x.array(sizes) for x in self.program.inputs if not x.is_shared}
+        return {name: nudged(a, nudge) for name, a in arrays.items()} if nudge else arrays
+
+    def wrong(self, expected: Any, found: Any) -> Failure | None:
+        """The first difference that rounding does not explain."""
+        program = self.program
+        untold = program.untold()
+        for i, (call, other) in enumerate(zip(expected, found, strict=True)):
+            for name in call[0]:
+                text = difference(other[0][name], call[0][name], magnitude=10.0)
+                if text and not self.is_explained(other[0][name], call[0][name], i, name):
+                    return Failure("wrong: new value", f"call {i}, new {name}: {text} (reference)")
+            if i == len(program.calls):
+                break
+            arrays = self.arrays(program.calls[i]) | call[0]
+            try:
+                values = run_eagerly(program, arrays, program.wanted)
+            except Exception as error:
+                kind = f"computed, though NumPy refuses it: {type(error).__name__}"
+                return Failure(kind, f"call {i}: {error}")
+            magnitude = largest_of([*values.values(), *call[1]])
+            for name, e, f in zip(program.outputs, call[1], other[1], strict=True):
+                told = values[name] if name not in untold and name in values else None
+                failure = self.compare(i, name, e, f, told, magnitude)
+                if failure:
+                    return failure
+            text = wrong_gradient(program, arrays, self.outputs_by_name(call[1]))
+            if text:
+                return Failure("wrong: gradient", text)
+        return None
+
+    def outputs_by_name(self, results: Any) -> dict[str, np.ndarray]:
+        """The results of a call by name."""
+        return dict(zip(self.program.outputs, results, strict=True))
+
+    def compare(
+        self, i: int, name: str, e: Any, f: Any, told: Any, magnitude: float
+    ) -> Failure | None:
+        """What is wrong with one output of one call."""
+        text = difference(f, e, magnitude=magnitude)
+        if text and not self.is_explained(f, e, i, name):
+            other = "" if told is None else f", by NumPy {np.asarray(told)!r}"
+            return Failure(
+                "wrong: backend and reference differ",
+                f"call {i}, {name}: {text} by the reference{other}",
+            )
+        if told is None:
+            return None
+        text = difference(e, told, magnitude=magnitude, only_finite=True)
+        if text and not self.is_explained(e, told, i, name):
+            return Failure(
+                "wrong: reference and NumPy differ", f"call {i}, {name}: {text} by NumPy"
+            )
+        return None
+
+    def is_explained(self, found: Any, expected: Any, i: int, name: str) -> bool:
+        """Whether arguments moved by a rounding make such a difference, too."""
+        plain = self.results("numpy")
+        if isinstance(plain, _Raised) or np.asarray(found).dtype != np.asarray(expected).dtype:
+            return False
+        for nudge in (1, 2, 3):
+            moved = self.results("numpy", nudge)
+            if isinstance(moved, _Raised):
+                return True
+            if explains(self.result(moved, i, name), self.result(plain, i, name), found, expected):
+                return True
+        return False
+
+    def result(self, results: Any, i: int, name: str) -> np.ndarray:
+        """One value of one call."""
+        if name in self.shared:
+            return np.asarray(results[i][0][name])
+        return np.asarray(results[i][1][self.program.outputs.index(name)])
+
+
+def explains(moved: np.ndarray, plain: np.ndarray, found: Any, expected: Any) -> bool:
+    """Whether a result moves by a rounding about as much as what was found is off."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    if moved.shape != plain.shape:
+        return True
+    if found.shape != expected.shape:
+        return False
+    if moved.dtype.kind != "f":
+        return not np.array_equal(moved, plain)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(found) & np.isfinite(expected)
+        off = np.max(np.abs(found - expected), where=finite, initial=0.0)
+        if not np.array_equal(finite, np.isfinite(expected) | np.isfinite(found)):
+            return not np.array_equal(np.isfinite(moved), np.isfinite(plain))
+        move = np.max(np.abs(moved - plain), where=np.isfinite(moved - plain), initial=0.0)
+    return bool(off <= _EXPLAINED * move)
+
+
+def nudged(array: np.ndarray, seed: int) -> np.ndarray:
+    """The floats of an array moved by about one rounding."""
+    part = _NUDGE.get(array.dtype.name)
+    if part is None:
+        return array
+    moves = np.random.default_rng(seed).choice([-part, part], array.shape)
+    return (array * (1 + moves) + moves * 0.1).astype(array.dtype)
+
+
+def largest_of(values: Any) -> float:
+    """The largest finite magnitude of all float arrays among the values."""
+    result = 1.0
+    for value in values:
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "f":
+            array = np.asarray(value, np.float64)
+            finite = np.abs(array[np.isfinite(array)])
+            result = max(result, float(np.max(finite, initial=0.0)))
+    return result
+
+
+def _refused(expected: Any, found: Any) -> Outcome:
+    """A refusal where both refuse with one class of error; a failure where one alone does."""
+    e = expected.error if isinstance(expected, _Raised) else None
+    f = found.error if isinstance(found, _Raised) else None
+    if e is not None and f is not None:
+        if type(e) is type(f):
+            return Outcome(refusal=f"{type(e).__name__}: {e}".split("\n")[0])
+        kind = f"disagreement: {type(e).__name__} by the reference, {type(f).__name__}"
+        return Outcome(Failure(kind, f"{e}\n{f}"))
+    who = "the reference" if e is not None else "the backend"
+    error = e if e is not None else f
+    return Outcome(Failure(f"disagreement: only {who} refuses: {type(error).__name__}", str(error)))
