@@ -13,6 +13,7 @@ from .autodiff.reverse import grad, vjp
 from .compile import evaluate as _evaluate  # noqa: F401  (attaches eval to Variable)
 from .compile.function import Function, assert_compiled, compile
 from .compile.program import In
+from .compile.state import set_values
 from .compile.trace import write_trace
 from .core.errors import (
     BackendError,
@@ -361,6 +362,7 @@ __all__ = [
     "scan",
     "ScanError",
     "searchsorted",
+    "set_values",
     "shape",
     "ShapeError",
     "shared",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import datasets, init, schedules
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
+from .files import FileError
 from .gradients import clip_norm, clip_value, weight_decay
 from .history import History
 from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
@@ -25,13 +26,15 @@ from .rules import (
     rmsprop,
     sgd,
 )
-from .serialise import load, save
+from .serialise import LoadReport, load, save
 from .training import TrainingError, fit
 from .updates import Updates, iterate
 
 __all__ = [
     # modules
     "Buffer",
+    "FileError",
+    "LoadReport",
     "Module",
     "buffer_updates",
     "load",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 import symgraph as sg
 from symgraph.errors import (
@@ -22,6 +25,7 @@ __all__ = [
     "check_axes",
     "check_features",
     "check_float",
+    "check_number",
     "check_positive",
     "check_share",
     "check_sizes",
@@ -106,10 +110,26 @@ def check_positive(owner: str, **sizes: Any) -> None:
             )
 
 
+def check_number(owner: str, **values: Any) -> None:
+    """Raise unless each argument is a finite number of at least 0."""
+    for name, value in values.items():
+        if (
+            isinstance(value, (bool, np.bool_))
+            or not isinstance(value, (int, float, np.number))
+            or not 0 <= value < math.inf
+        ):
+            raise SymgraphValueError(
+                explain(
+                    f"{owner}: {name} is a finite number of at least 0, not {value!r}",
+                    line=user_line(),
+                )
+            )
+
+
 def check_share(owner: str, **values: Any) -> None:
     """Raise unless each argument is a number from 0 to below 1."""
     for name, value in values.items():
-        if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        if not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
             raise SymgraphValueError(
                 explain(
                     f"{owner}: {name} is a number from 0 to below 1, not {value!r}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
 
+from .checks import check_axes
+
 __all__ = ["clip_norm", "clip_value", "weight_decay"]
 
 
@@ -18,15 +21,36 @@ def clip_norm(grads: Sequence[sg.Variable], max_norm: Any) -> list[sg.Variable]:
     """The gradients scaled down together to this Euclidean norm where theirs is larger.
 
     The norm is that of all elements of all gradients (Pascanu et al. 2013). ``max_norm`` is a
-    number or a scalar variable.
+    number or a scalar variable. Gradients whose squares are no floats any more are scaled all the
+    same; where one is infinite or no number, there is no such norm, and all stay as they are.
     """
     listed = _check("clip_norm", grads, max_norm)
-    if not listed:
-        return []
-    norm = sg.sqrt(reduce(lambda a, b: a + b, [sg.sum(g * g) for g in listed]))
-    # At most 1, and 1 exactly where nothing is to be done; never 0 / 0.
-    scale = max_norm / sg.maximum(norm, max_norm)
-    return [g * scale.astype(g.dtype) for g in listed]
+    filled = [g for g in listed if 0 not in g.shape]
+    if not filled:
+        return listed
+    dtype = np.result_type(*(g.dtype for g in filled))
+    limit = max_norm.astype(dtype) if isinstance(max_norm, sg.Variable) else float(max_norm)
+    if isinstance(limit, float) and limit > np.finfo(dtype).max:
+        return listed
+    # In units of the largest element, so that no square overflows or vanishes.
+    largest = reduce(sg.maximum, [_largest(g).astype(dtype) for g in filled])
+    unit = sg.where(largest > 0, largest, 1)
+    shares = [g / unit for g in listed]
+    norm = sg.sqrt(reduce(operator.add, [sg.sum(sg.square(share)) for share in shares]))
+    is_over = norm > limit / unit
+    scale = limit / sg.maximum(norm, 1)  # the largest element alone has 1
+    return [
+        sg.where(is_over, (share * scale).astype(g.dtype), g)
+        for g, share in zip(listed, shares, strict=True)
+    ]
+
+
+def _largest(x: sg.Variable) -> sg.Variable:
+    """The largest absolute value, a scalar."""
+    sizes = sg.abs(sg.ravel(x))
+    if not all(isinstance(n, int) for n in x.shape):
+        sizes = sg.concatenate([sizes, sg.zeros((1,), x.dtype)])  # there may be none
+    return sg.max(sizes)
 
 
 def clip_value(grads: Sequence[sg.Variable], limit: Any) -> list[sg.Variable]:
@@ -59,14 +83,16 @@ def _check(owner: str, grads: Any, limit: Any) -> list[sg.Variable]:
                 remedy="Take them with sg.grad(loss, module.params).",
             )
         )
-    if not isinstance(limit, (int, float, np.number, np.ndarray, sg.Variable)):
+    if isinstance(limit, sg.Variable):
+        check_axes(limit, 0, owner, "a scalar")
+    elif isinstance(limit, bool) or not isinstance(limit, (int, float, np.number, np.ndarray)):
         raise SymgraphTypeError(
             explain(
                 f"{owner}: a number or a scalar variable is expected, not {limit!r}",
                 line=user_line(),
             )
         )
-    if isinstance(limit, (int, float)) and not limit >= 0:
+    elif np.ndim(limit) or not limit >= 0:
         raise SymgraphValueError(
             explain(f"{owner}: a number of at least 0 is expected, not {limit}", line=user_line())
         )

@@ -116,12 +116,20 @@ class Dropout(Module):
 
     Draws are fresh at each call of the compiled function, and at each step within a loop. With
     ``training=False`` the input is returned as it is (Srivastava et al. 2014).
+
+    ``rng``: a seed is that of ``stream``, whose counter starts at 0. A Generator, or the system's
+    chance where there is none, says where the counter starts; so that whoever keeps the counter,
+    as ``fit(resume=…)`` and ``save(…, updates=…)`` do, can go on exactly.
     """
 
     def __init__(self, rate: float, *, rng: Rng = None) -> None:
         check_share("Dropout", rate=rate)
         self.rate = rate
-        self.stream = sg.random.Stream(int(generator(rng).integers(2**31)))
+        drawn = int(generator(rng).integers(2**31))
+        is_seed = isinstance(rng, (int, np.integer))
+        self.stream = sg.random.Stream(drawn if is_seed else 0)
+        if not is_seed:
+            self.stream.counter.set_value(np.int64(drawn << 31))
 
     def __call__(self, x: Any, *, training: bool = False) -> sg.Variable:
         """``x`` with elements dropped, or as it is."""

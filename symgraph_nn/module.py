@@ -16,7 +16,17 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
 
-__all__ = ["Buffer", "Module", "buffer_updates", "buffers_of", "params_of", "variables_of"]
+from .graphs import ancestors
+
+__all__ = [
+    "Buffer",
+    "Module",
+    "buffer_updates",
+    "buffers_of",
+    "is_buffer",
+    "params_of",
+    "variables_of",
+]
 
 
 class _Listed:
@@ -49,7 +59,8 @@ class Module:
     def load_state(self, values: Mapping[str, Any]) -> None:
         """Set every value by its path. Names, shapes and dtypes are checked before any is set."""
         variables = variables_of(self)
-        set_values(variables, checked_values(variables, values, type(self).__name__))
+        arrays = checked_values(variables, values, type(self).__name__)
+        sg.set_values({v: arrays[path] for path, v in variables.items()})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -65,7 +76,11 @@ class Buffer:
     variable: sg.SharedVariable
 
     def __init__(self, value: Any, name: str | None = None) -> None:
-        self.variable = sg.shared(value, name)
+        self.__setstate__({"variable": sg.shared(value, name)})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _buffers.add(self.variable)
 
     def follow(self, value: sg.Variable, rate: float) -> None:
         """Let the buffer become ``(1 - rate) * buffer + rate * value`` at each training step.
@@ -75,6 +90,15 @@ class Buffer:
         """
         followed = _followers.setdefault(value, {})
         followed[self.variable] = float(rate)
+
+
+# Every living buffer's variable: what no rule moves, wherever it stands.
+_buffers: weakref.WeakSet[sg.SharedVariable] = weakref.WeakSet()
+
+
+def is_buffer(variable: sg.Variable) -> bool:
+    """Whether the variable is that of a `Buffer`."""
+    return variable in _buffers
 
 
 # For a value the buffers that follow it. The table does not keep the value alive.
@@ -100,18 +124,6 @@ def buffer_updates(
     return updates
 
 
-def ancestors(outputs: Sequence[sg.Variable]) -> list[sg.Variable]:
-    """All variables that the outputs are made of, themselves included, inputs before users."""
-    seen = set(outputs)
-    stack = list(seen)
-    while stack:
-        for source in stack.pop().inputs:
-            if source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return sorted(seen, key=lambda v: v.serial)
-
-
 # --- the walk over attributes -------------------------------------------------------------------
 
 
@@ -129,7 +141,14 @@ def variables_of(module: Any) -> dict[str, sg.SharedVariable]:
     """All shared variables of a module by attribute path, parameters and buffers."""
     if not (isinstance(module, (list, tuple, dict)) or _has_variables(module)):
         raise SymgraphTypeError(explain(f"a module is expected, not {module!r}", line=user_line()))
-    return {path: variable for path, variable, _ in _walk(module)}
+    named: dict[str, sg.SharedVariable] = {}
+    for path, variable, _ in _walk(module):
+        if path in named:
+            raise SymgraphValueError(
+                explain(f"two variables of {module!r} have the path {path!r}", line=user_line())
+            )
+        named[path] = variable
+    return named
 
 
 def _walk(module: Any) -> Iterator[tuple[str, sg.SharedVariable, bool]]:
@@ -246,11 +265,3 @@ def _as_array(value: Any) -> np.ndarray:
         return np.asarray(value)
     except ValueError:
         return np.asarray(value, dtype=object)
-
-
-def set_values(
-    variables: Mapping[str, sg.SharedVariable], arrays: Mapping[str, np.ndarray]
-) -> None:
-    """Store each array in the variable of its name; they have been checked."""
-    for name, variable in variables.items():
-        variable.set_value(arrays[name])

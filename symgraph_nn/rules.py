@@ -16,8 +16,10 @@ import numpy as np
 
 import symgraph as sg
 
-from .checks import check_share
-from .updates import Rate, Scalar, Updates, begin, continue_with
+from .begin import begin, continue_with
+from .checks import check_number, check_share
+from .rates import Rate, Scalar, rate_at_step
+from .updates import Updates
 
 __all__ = [
     "adadelta",
@@ -40,7 +42,7 @@ Loss = sg.Variable | Sequence[sg.Variable]
 def sgd(loss_or_grads: Loss, params: Any, learning_rate: Rate) -> Updates:
     """Gradient descent: ``p' = p - e g``."""
     updates, grads = begin("sgd", loss_or_grads, params)
-    rate = updates.rate(learning_rate, "learning_rate")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
     for p, g in zip(updates.params, grads, strict=True):
         updates.move(p, -rate(p) * g)
     return updates
@@ -82,10 +84,9 @@ def apply_momentum(
 
     ``params``: the parameters to modify, all that the rule moves by default.
     """
-    made = continue_with("apply_momentum", updates, params)
-    _check_momentum(momentum)
-    factor = made.rate(momentum, "momentum")
-    for p in made.params:
+    made, chosen = continue_with("apply_momentum", updates, params)
+    factor = rate_at_step(made, momentum, "momentum")
+    for p in chosen:
         velocity = made.slot("velocity", p)
         step = factor(p) * velocity + made.step_of(p)
         made[velocity] = step
@@ -103,33 +104,29 @@ def apply_nesterov(
 
     ``params``: the parameters to modify, all that the rule moves by default. See `nesterov`.
     """
-    made = continue_with("apply_nesterov", updates, params)
-    _check_momentum(momentum)
-    last, following = _two_momenta(made, momentum)
-    for p in made.params:
+    made, chosen = continue_with("apply_nesterov", updates, params)
+    last, following = _two_momenta(made, chosen, momentum)
+    for p in chosen:
         velocity = made.slot("velocity", p)
         step = made.step_of(p)
         carried = last(p) * velocity
         made[velocity] = carried + step
-        made.other_points[p] = p - carried
         made.move(p, following(p) * made[velocity] + step)
+        made.look_from(p, p - carried)
     return made
 
 
-def _two_momenta(updates: Updates, momentum: Rate) -> tuple[Scalar, Scalar]:
+def _two_momenta(
+    updates: Updates, chosen: Sequence[sg.SharedVariable], momentum: Rate
+) -> tuple[Scalar, Scalar]:
     """The momentum of the last jump and that of the one to come."""
-    following = updates.rate(momentum, "momentum", ahead=1)
+    following = rate_at_step(updates, momentum, "momentum", ahead=1)
     if isinstance(momentum, (int, float)):
         return following, following
     # The first velocity is zero, so that the first value has no effect.
-    last = updates.slot("momentum", value=np.float64(0))
+    last = updates.slot("momentum", value=np.float64(0), served=chosen)
     updates[last] = following(last)
-    return updates.rate(last, "momentum"), following
-
-
-def _check_momentum(momentum: Rate) -> None:
-    if isinstance(momentum, (int, float)):
-        check_share("momentum", momentum=momentum)
+    return rate_at_step(updates, last, "momentum"), following
 
 
 # --- rates for each element ---------------------------------------------------------------------
@@ -139,8 +136,9 @@ def adagrad(
     loss_or_grads: Loss, params: Any, learning_rate: Rate = 1.0, *, epsilon: float = 1e-6
 ) -> Updates:
     """Duchi et al. 2011: ``a' = a + g²``, ``p' = p - e g / √(a' + ε)``."""
+    check_number("adagrad", epsilon=epsilon)
     updates, grads = begin("adagrad", loss_or_grads, params)
-    rate = updates.rate(learning_rate, "learning_rate")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
     for p, g in zip(updates.params, grads, strict=True):
         total = updates.slot("square_sum", p)
         updates[total] = total + g * g
@@ -158,8 +156,9 @@ def rmsprop(
 ) -> Updates:
     """Tieleman and Hinton 2012: ``a' = ρ a + (1 - ρ) g²``, ``p' = p - e g / √(a' + ε)``."""
     check_share("rmsprop", rho=rho)
+    check_number("rmsprop", epsilon=epsilon)
     updates, grads = begin("rmsprop", loss_or_grads, params)
-    rate = updates.rate(learning_rate, "learning_rate")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
     for p, g in zip(updates.params, grads, strict=True):
         square = _running(updates, "square_mean", p, g * g, rho)
         updates.move(p, -rate(p) * g / sg.sqrt(square + epsilon))
@@ -179,8 +178,9 @@ def adadelta(
     ``a`` is the running mean of g² with this step's, ``b`` that of d² without; both forget by ρ.
     """
     check_share("adadelta", rho=rho)
+    check_number("adadelta", epsilon=epsilon)
     updates, grads = begin("adadelta", loss_or_grads, params)
-    rate = updates.rate(learning_rate, "learning_rate")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
     for p, g in zip(updates.params, grads, strict=True):
         square = _running(updates, "square_mean", p, g * g, rho)
         step_square = updates.slot("step_square_mean", p)
@@ -218,8 +218,9 @@ def adamw(
     weight_decay: float = 0.01,
 ) -> Updates:
     """`adam` and decoupled decay (Loshchilov and Hutter 2017): e · weight_decay · p less."""
+    check_number("adamw", weight_decay=weight_decay)
     updates = _adam("adamw", loss_or_grads, params, learning_rate, beta1, beta2, epsilon)
-    rate = updates.rate(learning_rate, "learning_rate")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
     for p in updates.params:
         updates.move(p, updates.step_of(p) - weight_decay * rate(p) * p)
     return updates
@@ -252,10 +253,11 @@ def _adam(
     keeps_largest: bool = False,
 ) -> Updates:
     check_share(rule, beta1=beta1, beta2=beta2)
+    check_number(rule, epsilon=epsilon)
     updates, grads = begin(rule, loss_or_grads, params)
     t = (updates.count + 1).astype("float64")
-    correction = updates.rate(sg.sqrt(1 - beta2**t) / (1 - beta1**t), "correction")
-    rate = updates.rate(learning_rate, "learning_rate")
+    correction = rate_at_step(updates, sg.sqrt(1 - beta2**t) / (1 - beta1**t), "correction")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
     for p, g in zip(updates.params, grads, strict=True):
         mean = _running(updates, "mean", p, g, beta1)
         square = _running(updates, "square_mean", p, g * g, beta2)
@@ -280,10 +282,11 @@ def adamax(
     ``u' = max(β₂ u, |g|)``, ``p' = p - e / (1 - β₁ᵗ) · a' / (u' + ε)``.
     """
     check_share("adamax", beta1=beta1, beta2=beta2)
+    check_number("adamax", epsilon=epsilon)
     updates, grads = begin("adamax", loss_or_grads, params)
     t = (updates.count + 1).astype("float64")
-    correction = updates.rate(1 / (1 - beta1**t), "correction")
-    rate = updates.rate(learning_rate, "learning_rate")
+    correction = rate_at_step(updates, 1 / (1 - beta1**t), "correction")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
     for p, g in zip(updates.params, grads, strict=True):
         mean = _running(updates, "mean", p, g, beta1)
         largest = updates.slot("largest", p)

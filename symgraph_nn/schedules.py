@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 
+import symgraph as sg
 from symgraph.errors import SymgraphValueError, explain, user_line
+
+from .checks import check_number
 
 __all__ = [
     "Schedule",
@@ -35,23 +38,29 @@ def constant(value: float) -> Schedule:
 
 def step_decay(initial: float, factor: float, every: int) -> Schedule:
     """``initial * factor ** floor(step / every)``."""
+    _check_rates("step_decay", initial=initial)
+    _check_factor("step_decay", factor)
     _check_steps("step_decay", every)
     return lambda step: initial * factor ** (step // every)
 
 
 def exponential(initial: float, factor: float) -> Schedule:
     """``initial * factor ** step``."""
+    _check_rates("exponential", initial=initial)
+    _check_factor("exponential", factor)
     return lambda step: initial * factor**step
 
 
 def linear(start: float, end: float, steps: int) -> Schedule:
     """From ``start`` at step 0 to ``end`` at step ``steps`` on a line, and ``end`` from then on."""
+    _check_rates("linear", start=start, end=end)
     _check_steps("linear", steps)
     return lambda step: start + (end - start) * _share(step, steps)
 
 
 def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
     """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov, Hutter 2016)."""
+    _check_rates("cosine", start=start, end=end)
     _check_steps("cosine", steps)
     return lambda step: end + (start - end) * 0.5 * (1 + np.cos(math.pi * _share(step, steps)))
 
@@ -80,8 +89,21 @@ def _share(step: Any, steps: int) -> Any:
     return np.minimum(step / steps, 1.0)
 
 
+def _check_rates(owner: str, **values: Any) -> None:
+    """Raise where a number among the values is no learning rate and no momentum."""
+    check_number(owner, **{k: v for k, v in values.items() if not isinstance(v, sg.Variable)})
+
+
+def _check_factor(owner: str, factor: Any) -> None:
+    _check_rates(owner, factor=factor)
+    if not isinstance(factor, sg.Variable) and factor == 0:
+        raise SymgraphValueError(
+            explain(f"{owner}: a factor above 0 is expected, not {factor!r}", line=user_line())
+        )
+
+
 def _check_steps(owner: str, steps: Any) -> None:
-    if not isinstance(steps, (int, float)) or isinstance(steps, bool) or steps <= 0:
+    if not isinstance(steps, (int, float)) or isinstance(steps, bool) or not steps > 0:
         raise SymgraphValueError(
             explain(f"{owner}: a number of steps above 0, not {steps!r}", line=user_line())
         )

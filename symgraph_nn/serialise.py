@@ -1,71 +1,124 @@
-"""Modules and optimisers in safetensors files, written so that a kill leaves no broken one."""
+"""Modules and optimisers in safetensors files."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
 
 from .extras import load_package
-from .module import checked_values, set_values, variables_of
-from .updates import Updates
+from .files import as_path, check_target, write_whole
+from .graphs import shared_variables
+from .module import variables_of
+from .tensors import StoredArray, read_arrays
+from .updates import Updates, is_slot
 
-__all__ = ["load", "optimiser_variables", "read_arrays", "save", "write_arrays"]
+__all__ = ["LoadReport", "fitting_arrays", "load", "optimiser_variables", "save", "write_arrays"]
 
 _OPTIMISER = "optimiser/"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load` did with each name, of the module and of the file."""
+
+    loaded: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Of the module, but not in the file."""
+    surplus: list[str] = field(default_factory=list)
+    """In the file, but not of the module."""
+    different: list[str] = field(default_factory=list)
+    """In both, with another shape or dtype."""
+    faults: list[str] = field(default_factory=list, repr=False)
+    """A line for each that was not loaded."""
+
+    def __str__(self) -> str:
+        return "\n    ".join([f"{len(self.loaded)} loaded", *self.faults])
 
 
 def save(module: Any, path: str | os.PathLike, updates: Mapping | None = None) -> None:
     """Write the module's values, and with ``updates`` the optimiser's state, to a file.
 
-    The file is complete or not there: it is written aside, forced to disk and renamed.
+    The optimiser's state is what the updates move besides the module, and the counters of the
+    random streams that they draw from. The file is complete or not there: it is written aside,
+    forced to disk and renamed. What a process that was killed began to write goes at the next save.
     """
     variables = {**variables_of(module), **optimiser_variables(module, updates)}
     write_arrays(path, {name: v.get_value() for name, v in variables.items()})
 
 
-def load(module: Any, path: str | os.PathLike, updates: Mapping | None = None) -> None:
+def load(
+    module: Any,
+    path: str | os.PathLike,
+    updates: Mapping | None = None,
+    *,
+    strict: bool = True,
+) -> LoadReport:
     """Set the module's values, and with ``updates`` the optimiser's state, from a file of `save`.
 
     Names, shapes and dtypes are checked first; if any is wrong, the error lists all that is, and
-    nothing is changed. Without ``updates`` an optimiser's state in the file is passed over.
+    nothing is changed. With ``strict=False`` what fits is loaded, and the report tells the rest.
+    Values of bfloat16 and float16 widen to the parameter's dtype, no others change theirs. Without
+    ``updates`` an optimiser's state in the file is passed over.
     """
-    arrays, _ = read_arrays(path)
-    if updates is None:
-        arrays = {k: v for k, v in arrays.items() if not k.startswith(_OPTIMISER)}
+    if not isinstance(strict, bool):
+        raise SymgraphTypeError(
+            explain(f"load: strict is True or False, not {strict!r}", line=user_line())
+        )
     variables = {**variables_of(module), **optimiser_variables(module, updates)}
-    set_values(variables, checked_values(variables, arrays, f"{module!r} from {os.fspath(path)}"))
-
-
-def optimiser_variables(module: Any, updates: Mapping | None) -> dict[str, sg.SharedVariable]:
-    """The variables of the updates that are none of the module's, by names that stay the same."""
+    stored, _ = read_arrays(path)
     if updates is None:
-        return {}
-    paths = {v: path for path, v in variables_of(module).items()}
-    named: dict[str, sg.SharedVariable] = {}
-    if isinstance(updates, Updates):
-        for (kind, param), slot in updates.slots.items():
-            owner = "" if param is None else "/" + _label(param, paths, updates.params)
-            named[f"{_OPTIMISER}{kind}{owner}"] = slot
-    known = {*paths, *named.values()}
-    others = [v for v in updates if v not in known]
-    named |= {f"{_OPTIMISER}other/{i}": v for i, v in enumerate(others)}
-    return named
+        stored = {
+            name: array
+            for name, array in stored.items()
+            if name in variables or not name.startswith(_OPTIMISER)
+        }
+    owner = f"{module!r} from {os.fspath(as_path(path))}"
+    arrays, report = fitting_arrays(variables, stored, owner, strict=strict)
+    sg.set_values({variables[name]: array for name, array in arrays.items()})
+    return report
 
 
-def _label(param: sg.SharedVariable, paths: Mapping, params: list[sg.SharedVariable]) -> str:
-    return paths[param] if param in paths else str(params.index(param))
-
-
-# --- files --------------------------------------------------------------------------------------
+def fitting_arrays(
+    variables: Mapping[str, sg.SharedVariable],
+    stored: Mapping[str, StoredArray],
+    owner: str,
+    *,
+    strict: bool = True,
+) -> tuple[dict[str, np.ndarray], LoadReport]:
+    """The arrays that fit the variables of their names, and a report; an error if strict."""
+    report, arrays = LoadReport(), {}
+    for name, variable in variables.items():
+        if name not in stored:
+            report.missing.append(name)
+            report.faults.append(f"{name} is missing")
+            continue
+        misfit = stored[name].misfit(variable.dtype, variable.get_value().shape)
+        if misfit is None:
+            report.loaded.append(name)
+            arrays[name] = stored[name].widened(variable.dtype)
+        else:
+            report.different.append(name)
+            report.faults.append(f"{name} {misfit}")
+    report.surplus.extend(name for name in stored if name not in variables)
+    report.faults.extend(f"{name} is not known" for name in report.surplus)
+    if strict and report.faults:
+        raise SymgraphValueError(
+            explain(
+                f"the state does not fit {owner}; nothing was changed:\n    "
+                + "\n    ".join(report.faults),
+                line=user_line(),
+                remedy="Build the module with the sizes, cells and dtype it was saved with, or "
+                "load what fits with strict=False.",
+            )
+        )
+    return arrays, report
 
 
 def write_arrays(
@@ -74,41 +127,71 @@ def write_arrays(
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write arrays to a safetensors file, whole or not at all."""
+    target = check_target(path)
     safetensors = load_package("safetensors.numpy", None)
     content = safetensors.save(dict(arrays), metadata=dict(metadata) if metadata else None)
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
+    write_whole(target, content)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+# --- the optimiser's variables ------------------------------------------------------------------
 
 
-def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the metadata of a safetensors file."""
-    safetensors = load_package("safetensors", None)
-    try:
-        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise SymgraphValueError(
-            explain(f"{os.fspath(path)} is no whole safetensors file: {error}", line=user_line())
-        ) from None
+def optimiser_variables(module: Any, updates: Mapping | None) -> dict[str, sg.SharedVariable]:
+    """The variables of the updates that are none of the module's, by names that stay the same.
+
+    What they move, what rules keep for themselves, and what advances by itself in them.
+    """
+    if updates is None:
+        return {}
+    if not isinstance(updates, Mapping):
+        raise SymgraphTypeError(
+            explain(f"updates are the dict of a rule, not {updates!r}", line=user_line())
+        )
+    paths = {v: path for path, v in variables_of(module).items()}
+    named = _slots_by_name(updates, paths) if isinstance(updates, Updates) else {}
+    read = shared_variables(list(updates.values()))
+    others = [*updates, *(v for v in read if is_slot(v))]
+    for kind, found in (
+        ("other", others),
+        ("stream", [v for v in read if v.default_update is not None]),
+    ):
+        known = {*paths, *named.values()}
+        fresh = [v for v in dict.fromkeys(found) if v not in known]
+        named |= {f"{_OPTIMISER}{kind}/{i}": v for i, v in enumerate(fresh)}
+    return named
+
+
+def _slots_by_name(
+    updates: Updates, paths: Mapping[sg.SharedVariable, str]
+) -> dict[str, sg.SharedVariable]:
+    """The optimiser's own variables, by what they are for: in whatever order rules were joined."""
+    records = updates.records
+    params = updates.params
+    shared_by: dict[str, set] = {}
+    for record in records.values():
+        if record.param is None:
+            shared_by.setdefault(record.kind, set()).add(record.served)
+    named: dict[str, sg.SharedVariable] = {}
+    for slot, record in records.items():
+        # Where several rules have one for all of theirs, the first parameter tells which.
+        owner = record.param
+        if owner is None and len(shared_by[record.kind]) > 1:
+            owner = record.served[0]
+        suffix = "" if owner is None else f"/{_label(owner, paths, params)}"
+        number, name = 1, f"{_OPTIMISER}{record.kind}{suffix}"
+        while name in named:
+            number += 1
+            name = f"{_OPTIMISER}{record.kind}{number}{suffix}"
+        named[name] = slot
+    return named
+
+
+def _label(
+    param: sg.SharedVariable,
+    paths: Mapping[sg.SharedVariable, str],
+    params: Sequence[sg.SharedVariable],
+) -> str:
+    """What a parameter is called in a file."""
+    if param in paths:
+        return paths[param]
+    return str(params.index(param)) if param in params else param.name or "unnamed"

@@ -14,17 +14,18 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphValueError, describe, explain, user_line
 
+from .graphs import shared_variables
 from .history import History
-from .module import ancestors, checked_values, set_values, variables_of
-from .serialise import optimiser_variables, read_arrays, write_arrays
+from .module import variables_of
+from .serialise import fitting_arrays, optimiser_variables, write_arrays
+from .tensors import read_arrays
 
 __all__ = ["Session", "streams_of"]
 
 
 def streams_of(outputs: Sequence[sg.Variable]) -> list[sg.SharedVariable]:
     """The variables that advance by themselves, such as those of random streams."""
-    found = [v for v in ancestors(outputs) if isinstance(v, sg.SharedVariable)]
-    return [v for v in found if v.default_update is not None]
+    return [v for v in shared_variables(outputs) if v.default_update is not None]
 
 
 @dataclass
@@ -60,7 +61,9 @@ class Session:
 
     def take_best(self) -> None:
         """Give the module the values of the best epoch."""
-        set_values(variables_of(self.module) if self.best else {}, self.best)
+        if self.best:
+            variables = variables_of(self.module)
+            sg.set_values({variables[path]: value for path, value in self.best.items()})
 
     def values(self) -> dict[str, np.ndarray]:
         """All that the training changes: of the module, the optimiser and random streams."""
@@ -68,7 +71,8 @@ class Session:
 
     def go_back(self, values: Mapping[str, np.ndarray]) -> None:
         """Take what `values` gave earlier."""
-        set_values(self._variables(), values)
+        variables = self._variables()
+        sg.set_values({variables[name]: value for name, value in values.items()})
 
     def broken_since(self, before: Mapping[str, np.ndarray]) -> str | None:
         """What has no finite numbers any more, but had them ``before``; None for nothing."""
@@ -79,8 +83,10 @@ class Session:
 
     def _variables(self) -> dict[str, sg.SharedVariable]:
         named = {f"module/{k}": v for k, v in variables_of(self.module).items()}
-        streams = {f"stream/{i}": v for i, v in enumerate(self.streams)}
-        return {**named, **optimiser_variables(self.module, self.updates), **streams}
+        named |= optimiser_variables(self.module, self.updates)
+        known = set(named.values())
+        streams = [v for v in self.streams if v not in known]
+        return named | {f"stream/{i}": v for i, v in enumerate(streams)}
 
     def store(self, path: str | os.PathLike) -> None:
         """Write everything to a file."""
@@ -95,21 +101,65 @@ class Session:
 
     def restore(self, path: str | os.PathLike) -> None:
         """Take everything from a file of `store`; nothing is changed if anything does not fit."""
-        arrays, metadata = read_arrays(path)
-        if "fit" not in metadata:
-            raise SymgraphValueError(
-                explain(f"fit: {os.fspath(path)} was not written by resume=", line=user_line())
-            )
+        stored, metadata = read_arrays(path)
+        owner = f"fit(resume={os.fspath(path)!r})"
+        progress = _parsed_progress(metadata.get("fit"), owner)
         best = {
-            name.removeprefix("best/"): arrays.pop(name)
-            for name in list(arrays)
+            name.removeprefix("best/"): stored.pop(name)
+            for name in list(stored)
             if name.startswith("best/")
         }
-        variables, owner = self._variables(), f"fit(resume={os.fspath(path)!r})"
-        arrays = checked_values(variables, arrays, owner)
-        checked_values(variables_of(self.module) if best else {}, best, owner)
-        set_values(variables, arrays)
-        progress = json.loads(metadata["fit"])
-        self.best, self.seed = best, progress["seed"]
-        self.history.epochs = progress["epochs"]
-        self.history.best_epoch = progress["best_epoch"]
+        variables, own = self._variables(), variables_of(self.module)
+        arrays, _ = fitting_arrays(variables, stored, owner)
+        kept, _ = fitting_arrays(own if best else {}, best, owner)
+        history = self.history
+        if any(history.monitored not in epoch for epoch in progress.epochs):
+            raise SymgraphValueError(
+                explain(
+                    f"{owner}: that training knows no {history.monitored!r} to monitor",
+                    line=user_line(),
+                    remedy="Go on with the same metrics, validation and monitor.",
+                )
+            )
+        self.best, self.seed = kept, progress.seed
+        history.epochs, history.best_epoch = progress.epochs, progress.best_epoch
+        sg.set_values({variables[name]: array for name, array in arrays.items()})
+
+
+@dataclass
+class _Progress:
+    """How far a training has come."""
+
+    epochs: list[dict[str, float]]
+    best_epoch: int | None
+    seed: int
+
+
+def _parsed_progress(text: str | None, owner: str) -> _Progress:
+    """What a file tells of a training; an error where it tells of none."""
+    try:
+        progress = _Progress(**json.loads(text or ""))
+    except (TypeError, ValueError, RecursionError):
+        progress = None
+    if progress is None or not _makes_sense(progress):
+        raise SymgraphValueError(
+            explain(f"{owner}: the file was not written by resume=", line=user_line())
+        )
+    return progress
+
+
+def _makes_sense(progress: _Progress) -> bool:
+    """Whether all is there, of the right kind and in range."""
+    epochs, best = progress.epochs, progress.best_epoch
+    return (
+        isinstance(epochs, list)
+        and all(
+            isinstance(epoch, dict)
+            and all(isinstance(v, (int, float)) for v in epoch.values())
+            and epoch.keys() == epochs[0].keys()
+            for epoch in epochs
+        )
+        and (best is None or (isinstance(best, int) and 1 <= best <= len(epochs)))
+        and isinstance(progress.seed, int)
+        and progress.seed >= 0
+    )

@@ -23,9 +23,10 @@ from symgraph.errors import (
 )
 
 from .batches import Batches, batches_of
+from .files import check_target
+from .graphs import ancestors
 from .history import History
 from .init import generator
-from .module import ancestors
 from .progress import Progress, show_progress
 from .serialise import save
 from .session import Session, streams_of
@@ -98,6 +99,9 @@ def fit(
     ``patience`` the module those of the best one; the error's ``history`` holds the epochs so far.
     """
     _check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
+    for path in (checkpoint, resume):
+        if path is not None:
+            check_target(path)
     wanted = _with_metrics(loss, metrics)
     rows = batches_of(inputs, data, batch_size, batch_axis, "data")
     train = sg.compile(list(inputs), wanted, updates=updates, name="train", backend=backend)
@@ -110,7 +114,7 @@ def fit(
     session = Session(
         module,
         updates,
-        streams_of(list(wanted.values())),
+        streams_of([*wanted.values(), *(evaluation or {}).values()]),
         seed,
         History(monitored, train.report),
         sign=-1.0 if higher_is_better else 1.0,

@@ -1,71 +1,122 @@
-"""What the update rules return, and what they are made of.
+"""What the update rules return, and what it remembers.
 
-`Updates` is the dict that ``sg.compile(..., updates=...)`` takes, which also remembers the
-optimiser's state: for `iterate`, for the modifiers, and for saving.
+`Updates` is the dict that ``sg.compile(..., updates=...)`` takes, which also knows the optimiser's
+state: for `iterate`, for the modifiers, and for saving.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+import copy
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import (
-    DtypeError,
-    ShapeError,
-    SymgraphTypeError,
-    SymgraphValueError,
-    describe,
-    explain,
-    user_line,
-)
+from symgraph.errors import SymgraphTypeError, UpdateError, describe, explain, user_line
 
-from .module import buffer_updates
-from .schedules import Schedule
+from .graphs import ancestors, leaves
 
-__all__ = ["Rate", "Scalar", "Updates", "begin", "continue_with", "iterate"]
+__all__ = ["Slot", "Updates", "check_memory", "is_slot", "iterate"]
 
-# What a learning rate or a momentum may be: a number, a (shared) scalar or a schedule.
-Rate = float | sg.Variable | Schedule
-# A rate in the dtype of a parameter: a number or a scalar variable.
-Scalar = Callable[[sg.Variable], Any]
+
+@dataclass(frozen=True)
+class Slot:
+    """What a variable of an optimiser is for."""
+
+    kind: str
+    param: sg.SharedVariable | None
+    """The parameter that it belongs to, None for one that serves all of a rule."""
+    served: tuple[sg.SharedVariable, ...]
+    """The parameters of the rule."""
+
+
+# Every living slot, so that one that a dict without memory holds is known to be one.
+_slots: weakref.WeakSet[sg.SharedVariable] = weakref.WeakSet()
+
+
+def is_slot(variable: sg.Variable) -> bool:
+    """Whether an update rule made the variable for its own state."""
+    return variable in _slots
 
 
 class Updates(dict[sg.SharedVariable, sg.Variable]):
     """The new value of each shared variable: parameters and the optimiser's state.
 
-    ``params`` are what the rule moves; ``slots`` the optimiser's own variables, by kind and
-    parameter (None where one serves all).
+    What it remembers of the rules goes along with all methods of dicts, with copies and pickles.
+    ``a | b``, ``a |= b`` and ``a.update(b)`` join the memories of two; where both have other
+    updates of one variable they raise an `UpdateError`. A variable set to something else by ``a[p]
+    = …``, or by a plain dict, stays a parameter; one taken out (``del``, ``pop``) is none until it
+    is put back. A plain dict made of this one (``dict(a)``, ``{**a}``) remembers nothing.
     """
 
-    def __init__(self, params: Sequence[sg.SharedVariable]) -> None:
-        super().__init__()
-        self.params = list(params)
-        self.slots: dict[tuple[str, sg.SharedVariable | None], sg.SharedVariable] = {}
-        self.other_points: dict[sg.SharedVariable, sg.Variable] = {}
+    def __init__(self, params: Sequence[sg.SharedVariable] = ()) -> None:
+        """Updates that leave these parameters as they are."""
+        super().__init__((param, param) for param in params)
+        # Nothing is ever removed from these: what they tell of a variable that is not in the dict
+        # does not count, and counts again when it is put back.
+        self._params: dict[sg.SharedVariable, None] = dict.fromkeys(params)
+        self._slots: dict[sg.SharedVariable, Slot] = {}
         self._steps: dict[sg.SharedVariable, sg.Variable] = {}
+        # The other point of a parameter, and the update that it goes with.
+        self._points: dict[sg.SharedVariable, tuple[sg.Variable, sg.Variable]] = {}
 
-    def copy(self) -> Updates:
-        """The same updates in a dict of their own."""
-        made = Updates(self.params)
-        made.update(self)
-        made.slots = dict(self.slots)
-        made.other_points = dict(self.other_points)
-        made._steps = dict(self._steps)
-        return made
+    # --- what it remembers ---
 
-    def __or__(self, other: Mapping) -> Updates:
-        made = self.copy()
-        made.update(other)
-        return made
+    @property
+    def params(self) -> list[sg.SharedVariable]:
+        """What the rules move, in their order."""
+        return [param for param in self._params if param in self]
+
+    @property
+    def slots(self) -> dict[tuple[str, sg.SharedVariable | None], sg.SharedVariable]:
+        """The optimiser's own variables by kind and parameter (None where one serves all)."""
+        named: dict[tuple[str, sg.SharedVariable | None], sg.SharedVariable] = {}
+        for slot, record in self.records.items():
+            number, kind = 1, record.kind
+            while (kind, record.param) in named:
+                number += 1
+                kind = f"{record.kind}{number}"
+            named[kind, record.param] = slot
+        return named
+
+    @property
+    def records(self) -> dict[sg.SharedVariable, Slot]:
+        """What each of the optimiser's own variables is for."""
+        return {
+            slot: record
+            for slot, record in self._slots.items()
+            if slot in self or any(param in self for param in record.served)
+        }
+
+    @property
+    def other_points(self) -> dict[sg.SharedVariable, sg.Variable]:
+        """For each parameter with a look-ahead the point that it looks from, as an expression."""
+        return {param: point for param, (point, _) in self._points.items() if self._looks(param)}
+
+    def _looks(self, param: sg.SharedVariable) -> bool:
+        """Whether the update of a parameter is still made of the one with the look-ahead."""
+        if param not in self:
+            return False
+        target = self._points[param][1]
+        return self[param] is target or target in ancestors([self[param]])
+
+    # --- what the rules write ---
 
     def move(self, param: sg.SharedVariable, step: sg.Variable) -> None:
         """Let the parameter move by the step."""
-        self[param] = param + step
+        moved = param + step
+        if param in self._points and self._looks(param):
+            self._points[param] = self._points[param][0], moved
+        self[param] = moved
+        self._params[param] = None
         self._steps[param] = step
+
+    def look_from(self, param: sg.SharedVariable, point: sg.Variable) -> None:
+        """Let this be the other point of the parameter, for the update that it has now."""
+        self._points[param] = point, self[param]
 
     def step_of(self, param: sg.SharedVariable) -> sg.Variable:
         """By how much the parameter moves: as the rule said, exact, unless it was changed since."""
@@ -76,103 +127,158 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         return self[param] - param
 
     def slot(
-        self, kind: str, param: sg.SharedVariable | None = None, value: Any = None
+        self,
+        kind: str,
+        param: sg.SharedVariable | None = None,
+        value: Any = None,
+        *,
+        served: Sequence[sg.SharedVariable] = (),
     ) -> sg.SharedVariable:
         """A new state variable: zeros like the parameter, in its dtype, or the value."""
-        number = 1 + sum(name.rstrip("0123456789") == kind and p is param for name, p in self.slots)
-        kind = kind if number == 1 else f"{kind}{number}"
+        alike = sum(r.kind == kind and r.param is param for r in self._slots.values())
         if param is not None and value is None:
             value = np.zeros_like(param.get_value())
         owner = f"{param.name}." if param is not None and param.name else ""
-        made = self.slots[kind, param] = sg.shared(value, f"{owner}{kind}")
+        made = sg.shared(value, f"{owner}{kind}{alike + 1 if alike else ''}")
+        whose = tuple(served or self._params) if param is None else (param,)
+        self._remember({made: Slot(kind, param, whose)})
         return made
 
     @property
     def count(self) -> sg.SharedVariable:
         """The number of steps taken, an int64 scalar; it counts once a rule asks for it."""
-        found = self.slots.get(("step", None))
-        if found is None:
-            found = self.slot("step", value=np.int64(0))
-            self[found] = found + 1
-        return found
+        for slot, record in self._slots.items():
+            if record.kind == "step" and record.param is None and slot in self:
+                return slot
+        made = self.slot("step", value=np.int64(0))
+        self[made] = made + 1
+        return made
 
-    def rate(self, value: Rate, name: str, *, ahead: int = 0) -> Scalar:
-        """The rate at this step (or some steps ahead), for a parameter, in its dtype."""
-        if callable(value) and not isinstance(value, sg.Variable):
-            value = value(self.count + ahead if ahead else self.count)
-        if isinstance(value, (bool, str)) or not isinstance(
-            value, (int, float, np.number, np.ndarray, sg.Variable)
-        ):
-            raise SymgraphTypeError(
+    def _remember(self, slots: Mapping[sg.SharedVariable, Slot]) -> None:
+        self._slots.update(slots)
+        _slots.update(slots)
+
+    # --- as a dict ---
+
+    def update(self, other: Any = (), /) -> None:
+        """Take over what another dict (or pairs) says; of another `Updates` also the memory."""
+        if isinstance(other, Updates):
+            self._refuse_conflicts(other)
+            self._take_memory(other)
+        super().update(other)
+
+    def _refuse_conflicts(self, other: Updates) -> None:
+        both = [v for v in other if v in self and self[v] is not other[v]]
+        if both:
+            raise UpdateError(
                 explain(
-                    f"{name}: a number, a scalar variable or a function of the step is expected, "
-                    f"not {value!r}",
+                    "updates that are joined say different things of "
+                    + ", ".join(map(describe, both)),
                     line=user_line(),
+                    remedy="Take what does not count out of one of them first, with "
+                    "del updates[variable].",
                 )
             )
-        axes = value.ndim if isinstance(value, (np.ndarray, sg.Variable)) else 0
-        if axes:
-            raise ShapeError(
-                explain(f"{name}: a scalar is expected; found {axes} axes", line=user_line())
-            )
-        if isinstance(value, sg.Variable):
-            wide = value.astype("float64")
-            return lambda param: wide.astype(param.dtype)
-        number = float(value)
-        if not math.isfinite(number):
-            raise SymgraphValueError(
-                explain(f"{name}: a finite number is expected, not {number}", line=user_line())
-            )
-        return lambda param: number
+
+    def _take_memory(self, other: Updates) -> None:
+        self._params.update(other._params)
+        self._steps.update(other._steps)
+        self._points.update(other._points)
+        self._remember(other._slots)
+
+    def copy(self) -> Updates:
+        """The same updates in a dict of their own."""
+        made = Updates()
+        made.update(self)
+        return made
+
+    __copy__ = copy
+
+    def __or__(self, other: Any) -> Updates:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        made = self.copy()
+        made.update(other)
+        return made
+
+    def __ror__(self, other: Any) -> Updates:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        made = Updates()
+        made.update(other)
+        dict.update(made, self)
+        made._take_memory(self)
+        return made
+
+    def __ior__(self, other: Any) -> Updates:
+        self.update(other)
+        return self
+
+    # --- copies and pickles ---
+
+    def __deepcopy__(self, memo: dict) -> Updates:
+        made = _assemble(*copy.deepcopy(self._parts(), memo))
+        memo[id(self)] = made
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # One graph for all: each expression by itself would hold the loss again.
+        expressions, names = self._parts()
+        variables = [v for v in expressions if isinstance(v, sg.Variable)]
+        numbers = [None if isinstance(v, sg.Variable) else v for v in expressions]
+        return _load, (sg.Graph(leaves(variables), variables), numbers, names)
+
+    def _parts(self) -> tuple[list[Any], list[list]]:
+        """All expressions, and the variables that they are for."""
+        expressions = [*self.values(), *self._steps.values()]
+        expressions += [v for pair in self._points.values() for v in pair]
+        records = [(slot, r.kind, r.param, r.served) for slot, r in self._slots.items()]
+        return expressions, [
+            list(self), list(self._params), list(self._steps), list(self._points), records,
+        ]  # fmt: skip
 
 
-def begin(
-    rule: str, loss_or_grads: sg.Variable | Sequence[sg.Variable], params: Any
-) -> tuple[Updates, list[sg.Variable]]:
-    """New updates and the gradient of each parameter, in its dtype.
-
-    The updates of buffers that follow the loss are in them.
-    """
-    listed = _check_params(rule, params)
-    if isinstance(loss_or_grads, sg.Variable):
-        grads = sg.grad(loss_or_grads, listed)
-    elif isinstance(loss_or_grads, (list, tuple)):
-        grads = _check_grads(rule, loss_or_grads, listed)
-    else:
-        raise SymgraphTypeError(
-            explain(
-                f"{rule}: a loss or a list of gradients is expected, not {loss_or_grads!r}",
-                line=user_line(),
-            )
-        )
-    updates = Updates(listed)
-    updates.update(buffer_updates(loss_or_grads))
-    return updates, [g.astype(p.dtype) for g, p in zip(grads, listed, strict=True)]
-
-
-def continue_with(
-    rule: str, updates: Mapping[sg.SharedVariable, sg.Variable], params: Any
-) -> Updates:
-    """A copy of the updates of another rule, of these parameters (None: of all), to be modified."""
-    if isinstance(updates, Updates):
-        made = updates.copy()
-    elif isinstance(updates, Mapping):
-        made = Updates([v for v in updates if v.dtype.kind == "f"])
-        made.update(updates)
-    else:
-        raise SymgraphTypeError(
-            explain(
-                f"{rule}: the updates of a rule are expected, not {updates!r}", line=user_line()
-            )
-        )
-    if params is not None:
-        made.params = _check_params(rule, params)
-    for param in made.params:
-        if param not in made:
-            raise SymgraphValueError(
-                explain(f"{rule}: there is no update of {describe(param)}", line=user_line())
-            )
+def _assemble(expressions: Iterable[Any], names: list[list]) -> Updates:
+    """Updates from what `Updates._parts` gave."""
+    updated, params, stepped, looking, records = names
+    made, given = Updates(), iter(expressions)
+    dict.update(made, {v: next(given) for v in updated})
+    made._params.update(dict.fromkeys(params))
+    made._steps.update({param: next(given) for param in stepped})
+    made._points.update({param: (next(given), next(given)) for param in looking})
+    made._remember({slot: Slot(*record) for slot, *record in records})
     return made
+
+
+def _load(graph: sg.Graph, numbers: list[Any], names: list[list]) -> Updates:
+    variables = iter(graph.outputs)
+    return _assemble([next(variables) if n is None else n for n in numbers], names)
+
+
+def unknown_slots(updates: Mapping) -> list[sg.SharedVariable]:
+    """The variables of a rule's own state of which the updates do not know what they are for."""
+    known = updates.records if isinstance(updates, Updates) else {}
+    return [v for v in updates if is_slot(v) and v not in known]
+
+
+def check_memory(owner: str, updates: Mapping) -> None:
+    """Raise where the updates hold a rule's state but not the memory of what it is for."""
+    unknown = unknown_slots(updates)
+    if unknown:
+        raise UpdateError(
+            explain(
+                f"{owner}: the updates hold {describe(unknown[0])}, which an update rule made, but "
+                "not what the rule remembers of it",
+                line=user_line(),
+                remedy=_KEEP,
+            )
+        )
+
+
+_KEEP = (
+    "Keep the rules' own dicts: a | b, a.update(b) and copies remember; dict(a), {**a, **b} and "
+    "single items do not."
+)
 
 
 def iterate(updates: Mapping) -> dict[sg.SharedVariable, sg.Variable]:
@@ -187,75 +293,9 @@ def iterate(updates: Mapping) -> dict[sg.SharedVariable, sg.Variable]:
             explain(
                 f"iterate: the updates of a rule are expected, not a {type(updates).__name__}",
                 line=user_line(),
-                remedy="Keep the rule's own dict: updates | more keeps what iterate needs, "
-                "{**updates, **more} does not.",
+                remedy=_KEEP,
             )
         )
-    return {param: updates.other_points.get(param, param) for param in updates.params}
-
-
-def _check_params(rule: str, params: Any) -> list[sg.SharedVariable]:
-    if isinstance(params, sg.Variable):
-        params = [params]
-    if not isinstance(params, (list, tuple)):
-        raise SymgraphTypeError(
-            explain(
-                f"{rule}: a list of shared variables is expected, not {params!r}",
-                line=user_line(),
-                remedy="Give module.params.",
-            )
-        )
-    listed: list[sg.SharedVariable] = []
-    for param in params:
-        if not isinstance(param, sg.SharedVariable):
-            raise SymgraphTypeError(
-                explain(
-                    f"{rule}: a parameter is a shared variable, not "
-                    + (describe(param) if isinstance(param, sg.Variable) else repr(param)),
-                    line=user_line(),
-                    remedy="Make parameters with sg.shared(value).",
-                )
-            )
-        if param.dtype.kind != "f":
-            raise DtypeError(
-                explain(
-                    f"{rule}: a parameter is float; {describe(param)} has no gradient",
-                    line=user_line(),
-                )
-            )
-        if param in listed:
-            raise SymgraphValueError(
-                explain(f"{rule}: {describe(param)} is given twice", line=user_line())
-            )
-        listed.append(param)
-    return listed
-
-
-def _check_grads(
-    rule: str, grads: Sequence[Any], params: list[sg.SharedVariable]
-) -> list[sg.Variable]:
-    if len(grads) != len(params):
-        raise SymgraphValueError(
-            explain(
-                f"{rule}: {len(params)} parameters need as many gradients, not {len(grads)}",
-                line=user_line(),
-            )
-        )
-    for grad, param in zip(grads, params, strict=True):
-        if not isinstance(grad, sg.Variable):
-            raise SymgraphTypeError(
-                explain(
-                    f"{rule}: the gradient of {describe(param)} is a variable, not {grad!r}",
-                    line=user_line(),
-                )
-            )
-        known = [n for n in grad.shape if isinstance(n, int)]
-        if grad.ndim != param.ndim or (len(known) == grad.ndim and grad.shape != param.shape):
-            raise ShapeError(
-                explain(
-                    f"{rule}: the gradient of {describe(param)} is {describe(grad)}",
-                    line=user_line(),
-                    remedy="Gradients stand in the order of the parameters.",
-                )
-            )
-    return list(grads)
+    check_memory("iterate", updates)
+    points = updates.other_points
+    return {param: points.get(param, param) for param in updates.params}

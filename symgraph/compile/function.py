@@ -255,7 +255,10 @@ def assert_compiled(
     nodes: int | None = None,
     seconds: float | None = None,
 ) -> None:
-    """Raise an AssertionError that shows the report where the function exceeds a bound."""
+    """Raise an AssertionError that shows the report where the function exceeds a bound.
+
+    At least one bound is given, each a number.
+    """
     if not isinstance(function, Function):
         raise SymgraphTypeError(
             explain(
@@ -264,11 +267,27 @@ def assert_compiled(
             )
         )
     report = function.report
-    bounds = {"bodies": bodies, "loops": loops, "nodes": nodes, "seconds": seconds}
+    given = {"bodies": bodies, "loops": loops, "nodes": nodes, "seconds": seconds}
+    bounds = {what: bound for what, bound in given.items() if bound is not None}
+    if not bounds:
+        raise SymgraphTypeError(
+            explain(
+                f"assert_compiled without a bound asserts nothing; give {', '.join(given)}",
+                line=provenance.user_line(),
+            )
+        )
+    for what, bound in bounds.items():
+        if not isinstance(bound, (int, float)) or isinstance(bound, bool) or not bound >= 0:
+            raise SymgraphValueError(
+                explain(
+                    f"assert_compiled: {what} is a number of at least 0, not {bound!r}",
+                    line=provenance.user_line(),
+                )
+            )
     exceeded = [
         f"{getattr(report, what)} {what}; at most {bound} are allowed"
         for what, bound in bounds.items()
-        if bound is not None and getattr(report, what) > bound
+        if getattr(report, what) > bound
     ]
     if exceeded:
         raise AssertionError("\n".join([*exceeded, "", str(report)]))

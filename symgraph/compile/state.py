@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from ..backends.base import Executable
+from ..core import provenance
+from ..core.errors import UpdateError, explain
 from ..core.variable import SharedVariable
 
-__all__ = ["SharedState"]
+__all__ = ["SharedState", "set_values"]
 
 _read = operator.attrgetter("_value")
 _write = SharedVariable._value.__set__  # pyright: ignore[reportAttributeAccessIssue]
@@ -26,7 +28,11 @@ class SharedState:
         # In one order everywhere, so that two functions never wait for each other.
         self._in_order = sorted({*read, *updated}, key=operator.attrgetter("serial"))
 
-    def call(self, executable: Executable, arguments: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    def call(
+        self,
+        executable: Callable[..., Sequence[np.ndarray]],
+        arguments: Sequence[np.ndarray],
+    ) -> Sequence[np.ndarray]:
         """The program's outputs; with updates, the new values are stored once all are there.
 
         Calls that update hold the locks of all shared variables that they touch, and so are
@@ -48,3 +54,21 @@ class SharedState:
             for lock in reversed(held):
                 lock.release()
         return results[:n_outputs]
+
+
+def set_values(values: Mapping[SharedVariable, Any]) -> None:
+    """Replace the values of several shared variables, together or not at all.
+
+    Each value is checked as `SharedVariable.set_value` does, all of them before any is stored;
+    neither another thread nor Ctrl-C comes between. Raises `UpdateError` where one does not fit.
+    """
+    strays = [v for v in values if not isinstance(v, SharedVariable)]
+    if strays:
+        raise UpdateError(
+            explain(
+                f"set_values takes a dict from shared variables to values; found {strays[0]!r}",
+                line=provenance.user_line(),
+            )
+        )
+    fresh = [variable.as_new_value(value) for variable, value in values.items()]
+    SharedState((), tuple(values)).call(lambda: fresh, ())

@@ -199,6 +199,12 @@ class SharedVariable(Variable):
 
     def set_value(self, value: Any) -> None:
         """Replace the value; another shape, or a dtype that does not fit, is an `UpdateError`."""
+        fresh = self.as_new_value(value)
+        with self._lock:
+            self._value = fresh
+
+    def as_new_value(self, value: Any) -> np.ndarray:
+        """A copy of a value that can be stored here; an `UpdateError` where it does not fit."""
         label = f"shared variable {self.name!r}" if self.name else "the shared variable"
         try:
             given = np.asarray(value)
@@ -228,9 +234,7 @@ class SharedVariable(Variable):
                     remedy="Make a new shared variable for another shape.",
                 )
             )
-        fresh = np.array(given, dtype=self.dtype, order="C")
-        with self._lock:
-            self._value = fresh
+        return np.array(given, dtype=self.dtype, order="C")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The update comes after the variable, for it is made of it.

@@ -148,7 +148,11 @@ def test_the_time_to_the_first_result():
 def test_assert_compiled():
     x, w, h0 = _parts()
     f = sg.compile([x, h0], _recurrent(x, w, h0), name="f")
-    sg.assert_compiled(f)
+    with pytest.raises(sg.SymgraphTypeError, match="asserts nothing; give bodies, loops"):
+        sg.assert_compiled(f)
+    for wrong in (float("nan"), -1, True, "2"):
+        with pytest.raises(sg.SymgraphValueError, match="loops is a number of at least 0"):
+            sg.assert_compiled(f, loops=wrong)
     sg.assert_compiled(f, bodies=1, loops=1, nodes=f.report.nodes, seconds=60)
     for bound in ({"bodies": 0}, {"loops": 0}, {"nodes": 3}, {"seconds": 0.0}):
         with pytest.raises(AssertionError) as caught:

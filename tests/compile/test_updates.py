@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -192,3 +193,55 @@ def test_calls_from_many_threads_give_right_answers():
                 np.testing.assert_array_equal(f(argument), result)
 
     _run_in_threads(work, 4)
+
+
+# --- several values at once ---------------------------------------------------------------------
+
+
+def test_values_are_set_together_or_not_at_all():
+    a, b = sg.shared(np.zeros(2)), sg.shared(np.zeros((), "float32"))
+    sg.set_values({a: [1, 2], b: 3.5})
+    np.testing.assert_array_equal(a.get_value(), [1, 2])
+    assert b.get_value() == np.float32(3.5)
+    for wrong in ({a: np.ones(2), b: "x"}, {a: [4, 4], b: np.float64(1)}, {b: 0.0, a: np.ones(3)}):
+        with pytest.raises(sg.UpdateError) as caught:
+            sg.set_values(wrong)
+        assert __file__ in str(caught.value)
+        np.testing.assert_array_equal(a.get_value(), [1, 2])
+        assert b.get_value() == np.float32(3.5)
+    with pytest.raises(sg.UpdateError, match="shared variables to values"):
+        sg.set_values({"a": 1})
+    sg.set_values({})
+
+
+def test_no_interrupt_comes_between_values():
+    """Ctrl-C at each line that runs, in turn: all are new or none is."""
+    variables = [sg.shared(np.zeros(2)) for _ in range(3)]
+    seen = set()
+    for n in range(1, 1000):
+        left = n
+
+        def trace(frame, event, _argument):
+            nonlocal left
+            if "symgraph" in frame.f_code.co_filename and event == "line":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            sg.set_values({v: np.full(2, float(n)) for v in variables})
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        finally:
+            sys.settrace(before)
+        values = [v.get_value()[0] for v in variables]
+        assert values in ([0, 0, 0], [n, n, n])
+        seen.add(values[0] == n)
+        sg.set_values(dict.fromkeys(variables, np.zeros(2)))
+    assert n > 10
+    assert seen == {True, False}

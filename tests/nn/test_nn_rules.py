@@ -291,6 +291,48 @@ def test_rules_refuse_what_makes_no_sense():
         nn.apply_nesterov(nn.sgd(loss, [p], 0.1), [sg.shared(START)])
 
 
+NEGATIVE = {
+    "rate": lambda loss, p: nn.sgd(loss, p, -0.1),
+    "rate of NumPy": lambda loss, p: nn.adam(loss, p, np.float32(-1e-3)),
+    "rate in an array": lambda loss, p: nn.rmsprop(loss, p, np.array(-1.0)),
+    "shared rate": lambda loss, p: nn.adagrad(loss, p, sg.shared(-0.1)),
+    "shared rate of NaN": lambda loss, p: nn.adagrad(loss, p, sg.shared(np.nan)),
+    "schedule of a number": lambda loss, p: nn.sgd(loss, p, nn.schedules.constant(-0.1)),
+    "own schedule": lambda loss, p: nn.sgd(loss, p, lambda t: -0.1),
+    "infinite": lambda loss, p: nn.sgd(loss, p, float("inf")),
+    "momentum": lambda loss, p: nn.momentum(loss, p, 0.1, momentum=-0.5),
+    "momentum of 1": lambda loss, p: nn.nesterov(loss, p, 0.1, momentum=np.float64(1)),
+    "momentum of NumPy": lambda loss, p: nn.nesterov(loss, p, 0.1, momentum=np.float32(1.5)),
+    "shared momentum": lambda loss, p: nn.nesterov(loss, p, 0.1, momentum=sg.shared(-0.5)),
+    "rho": lambda loss, p: nn.rmsprop(loss, p, rho=-0.1),
+    "beta": lambda loss, p: nn.adam(loss, p, beta2=1.0),
+    "epsilon": lambda loss, p: nn.adadelta(loss, p, epsilon=-1e-6),
+    "epsilon of NaN": lambda loss, p: nn.adamax(loss, p, epsilon=float("nan")),
+    "decay": lambda loss, p: nn.adamw(loss, p, weight_decay=-0.01),
+    "decay of gradients": lambda loss, p: nn.weight_decay([sg.grad(loss, p)], [p], -0.1),
+    "factor": lambda loss, p: nn.schedules.exponential(0.1, -0.5),
+    "factor of 0": lambda loss, p: nn.schedules.step_decay(0.1, 0, 10),
+    "initial": lambda loss, p: nn.schedules.exponential(-0.1, 0.5),
+    "end": lambda loss, p: nn.schedules.linear(0.1, -0.1, 10),
+    "start": lambda loss, p: nn.schedules.cosine(float("nan"), 10),
+    "steps": lambda loss, p: nn.schedules.warmup(0.1, float("nan")),
+}
+
+
+@pytest.mark.parametrize("name", NEGATIVE)
+def test_rates_that_would_climb_are_errors(name):
+    p = sg.shared(START)
+    with pytest.raises(sg.SymgraphValueError) as caught:
+        NEGATIVE[name](symbolic_loss(p), p)
+    assert __file__ in str(caught.value)
+
+
+def test_a_rate_of_zero_rests():
+    p = sg.shared(START)
+    sg.compile([], None, updates=nn.sgd(symbolic_loss(p), p, 0))()
+    np.testing.assert_array_equal(p.get_value(), START)
+
+
 def test_a_parameter_that_the_loss_does_not_reach_is_an_error():
     p, q = sg.shared(START), sg.shared(START, "elsewhere")
     with pytest.raises(sg.DisconnectedError, match="elsewhere"):

@@ -1,0 +1,142 @@
+"""The start of an update rule, from a loss or gradients, and of a modifier, from another rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import symgraph as sg
+from symgraph.errors import (
+    DtypeError,
+    ShapeError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    describe,
+    explain,
+    user_line,
+)
+
+from .module import buffer_updates, is_buffer
+from .updates import Updates, check_memory
+
+__all__ = ["begin", "continue_with"]
+
+
+def begin(
+    rule: str, loss_or_grads: sg.Variable | Sequence[sg.Variable], params: Any
+) -> tuple[Updates, list[sg.Variable]]:
+    """New updates and the gradient of each parameter, in its dtype.
+
+    The updates of buffers that follow the loss are in them.
+    """
+    listed = check_params(rule, params)
+    if isinstance(loss_or_grads, sg.Variable):
+        grads = sg.grad(loss_or_grads, listed)
+    elif isinstance(loss_or_grads, (list, tuple)):
+        grads = _check_grads(rule, loss_or_grads, listed)
+    else:
+        raise SymgraphTypeError(
+            explain(
+                f"{rule}: a loss or a list of gradients is expected, not {loss_or_grads!r}",
+                line=user_line(),
+            )
+        )
+    updates = Updates(listed)
+    updates.update(buffer_updates(loss_or_grads))
+    return updates, [g.astype(p.dtype) for g, p in zip(grads, listed, strict=True)]
+
+
+def continue_with(
+    rule: str, updates: Mapping[sg.SharedVariable, sg.Variable], params: Any
+) -> tuple[Updates, list[sg.SharedVariable]]:
+    """A copy of the updates of another rule, and which of its parameters are to be modified.
+
+    ``params`` of None: all that it moves; of a dict without memory all that a rule may move.
+    """
+    if not isinstance(updates, Mapping):
+        raise SymgraphTypeError(
+            explain(
+                f"{rule}: the updates of a rule are expected, not {updates!r}", line=user_line()
+            )
+        )
+    check_memory(rule, updates)
+    made = Updates() | updates
+    if params is not None:
+        chosen = check_params(rule, params)
+    elif isinstance(updates, Updates):
+        chosen = made.params
+    else:
+        chosen = [v for v in made if v.dtype.kind == "f" and not is_buffer(v)]
+    for param in chosen:
+        if param not in made:
+            raise SymgraphValueError(
+                explain(f"{rule}: there is no update of {describe(param)}", line=user_line())
+            )
+    return made, chosen
+
+
+def check_params(rule: str, params: Any) -> list[sg.SharedVariable]:
+    if isinstance(params, sg.Variable):
+        params = [params]
+    if not isinstance(params, (list, tuple)):
+        raise SymgraphTypeError(
+            explain(
+                f"{rule}: a list of shared variables is expected, not {params!r}",
+                line=user_line(),
+                remedy="Give module.params.",
+            )
+        )
+    listed: list[sg.SharedVariable] = []
+    for param in params:
+        if not isinstance(param, sg.SharedVariable):
+            raise SymgraphTypeError(
+                explain(
+                    f"{rule}: a parameter is a shared variable, not "
+                    + (describe(param) if isinstance(param, sg.Variable) else repr(param)),
+                    line=user_line(),
+                    remedy="Make parameters with sg.shared(value).",
+                )
+            )
+        if param.dtype.kind != "f":
+            raise DtypeError(
+                explain(
+                    f"{rule}: a parameter is float; {describe(param)} has no gradient",
+                    line=user_line(),
+                )
+            )
+        if param in listed:
+            raise SymgraphValueError(
+                explain(f"{rule}: {describe(param)} is given twice", line=user_line())
+            )
+        listed.append(param)
+    return listed
+
+
+def _check_grads(
+    rule: str, grads: Sequence[Any], params: list[sg.SharedVariable]
+) -> list[sg.Variable]:
+    if len(grads) != len(params):
+        raise SymgraphValueError(
+            explain(
+                f"{rule}: {len(params)} parameters need as many gradients, not {len(grads)}",
+                line=user_line(),
+            )
+        )
+    for grad, param in zip(grads, params, strict=True):
+        if not isinstance(grad, sg.Variable):
+            raise SymgraphTypeError(
+                explain(
+                    f"{rule}: the gradient of {describe(param)} is a variable, not {grad!r}",
+                    line=user_line(),
+                )
+            )
+        known = [n for n in grad.shape if isinstance(n, int)]
+        if grad.ndim != param.ndim or (len(known) == grad.ndim and grad.shape != param.shape):
+            raise ShapeError(
+                explain(
+                    f"{rule}: the gradient of {describe(param)} is {describe(grad)}",
+                    line=user_line(),
+                    remedy="Gradients stand in the order of the parameters.",
+                )
+            )
+    return list(grads)
