@@ -1,4 +1,4 @@
-"""Code that LLVM cannot take is an exception that asks for a report, and never the process's end."""
+"""Code that LLVM cannot take is an exception that asks for a report, and never an abort."""
 
 import numpy as np
 import pytest

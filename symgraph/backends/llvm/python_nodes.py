@@ -22,7 +22,11 @@ def call_python(scope: Scope, v: Variable) -> None:
 
     Sizes that only the results tell are known from then on.
     """
-    inputs = tuple(_operand(scope, x) for x in v.inputs)
+    read = set(scope.data_inputs(v))
+    inputs = tuple(
+        _array(scope, x, scope.place(x) if x in read else _size_in_memory(scope, x))
+        for x in v.inputs
+    )
     found: dict[Size, int] = {}
     results = tuple(_result(scope, i, x, found) for i, x in _results_read(scope, v))
     lowering = scope.lowering
@@ -40,17 +44,16 @@ def _results_read(scope: Scope, v: Variable) -> list[tuple[int, Variable]]:
     return [(x.params[0], x) for x in users]
 
 
-def _operand(scope: Scope, x: Variable) -> PythonOperand:
+def _array(scope: Scope, x: Variable, place: Place) -> PythonOperand:
     a = scope.assembler
-    place = scope.place(x) if x in scope.needed else _size_in_memory(scope, x)
     shape = tuple(a.size(s) for s in x.type.shape)
     strides = tuple(a.size(s) for s in place.strides)
     return PythonOperand(place.base, shape, strides, x.dtype)
 
 
 def _size_in_memory(scope: Scope, x: Variable) -> Place:
-    """A size that nobody has computed as a value, for Python to read; of an array whose elements
-    nobody reads, an array with its sizes and no memory."""
+    """A size, which need not lie in memory as a value; or an array of which only sizes are asked,
+    with no memory at all."""
     a = scope.assembler
     if x.ndim:
         return Place(a.literal(0), (0,) * x.ndim)
