@@ -274,11 +274,23 @@ def node(op: Op, inputs: Sequence[Variable], params: tuple = ()) -> Variable:
     found = _interning.nodes.get(key)
     if found is not None:
         return found
+    if float in map(type, params):
+        raise _float_parameter(op)
     inferred = op.infer(key[1], *params)
     found = _insert(Variable, key, inferred)
     if provenance.is_recorded(traced="traced" in op.traits):
         provenance.record(found)
     return found
+
+
+def _float_parameter(op: Op) -> SymgraphTypeError:
+    return SymgraphTypeError(
+        explain(
+            f"a parameter of {op.name} is a float: 0.0 and -0.0 would make one node of two",
+            line=provenance.user_line(),
+            remedy="Give the number as an input of the op, with sg.constant.",
+        )
+    )
 
 
 def _insert(kind: type[Variable], key: tuple, inferred: Type) -> Variable:

@@ -20,7 +20,7 @@ PROGRAMS = {
         lambda x, n, k: [x[:4].reshape(k, k), x[:6].reshape(3, k)],
     ),
     "the last value of a loop": (
-        lambda x, n, k: [sg.arange(sg.scan(lambda s: s + 2, (), sg.constant(0), n_steps=k)[-1] - 1)],
+        lambda x, n, k: [sg.arange(doubled(k)[-1] - 1)],
         lambda x, n, k: [np.arange(2 * k - 1)],
     ),
     "a sum and a product": (
@@ -28,8 +28,8 @@ PROGRAMS = {
         lambda x, n, k: [np.zeros(n.sum()), np.arange(n.prod()), x[: (x > 0).sum()]],
     ),
     "a narrow integer": (
-        lambda x, n, k: [sg.zeros((k.astype("int32"), n.astype("int8")[0])), x[: n.astype("int16")[1]]],
-        lambda x, n, k: [np.zeros((k, 3)), x[:1]],
+        lambda x, n, k: [sg.zeros((k.astype("int32"), n.astype("int8")[0]))],
+        lambda x, n, k: [np.zeros((k, 3))],
     ),
     "the place of an extreme": (
         lambda x, n, k: [x[: sg.argmax(x)], sg.exp(x[sg.argmin(x) :]).sum()],
@@ -71,6 +71,10 @@ PROGRAMS = {
         lambda x, n, k: [np.repeat(x, k), np.tile(x, k), np.sort(x[:k]), x[:k] @ x[:k]],
     ),
 }  # fmt: skip
+
+
+def doubled(k):
+    return sg.scan(lambda s: s + 2, (), sg.constant(0), n_steps=k)
 
 
 def taken(x):
