@@ -150,7 +150,8 @@ def scan(
     """The outputs of the step, called once for each row."""
     read = [s if isinstance(s, dict) else {"input": s, "taps": [0]} for s in sequences]
     infos = [
-        {"initial": i[None], "taps": [-1]} if isinstance(i, np.ndarray) else i for i in outputs_info
+        i if i is None or isinstance(i, dict) else {"initial": as_eager(i)[None], "taps": [-1]}
+        for i in outputs_info
     ]
     n = _steps(read, n_steps)
     past = [list(info["initial"]) if info else [] for info in infos]

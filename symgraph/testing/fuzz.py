@@ -34,8 +34,9 @@ __all__ = ["main", "number"]
 DRAWERS = {
     "programs": "symgraph.testing.draw.programs:draw_plain",
     "loops": "symgraph.testing.draw.programs:draw_looping",
+    "nets": "symgraph_nn.testing:draw_net",
 }
-SHARES = {"programs": 0.65, "loops": 0.35}
+SHARES = {"programs": 0.6, "loops": 0.35, "nets": 0.05}
 # A program that takes longer than this hangs.
 _PATIENCE = 60.0
 # Seconds between lines of progress.

@@ -26,7 +26,7 @@ __all__ += ["run_symbolically"]
 
 Sizes = Mapping[str, int]
 # What the twin cannot compute: derivatives, and the layers of a package above this one.
-_UNTOLD = ("sg.grad(", "sg.jvp(", "sg.vjp(", "sg.hessian", "sg.jacobian(", "nn.")
+_UNTOLD = ("sg.grad(", "sg.jvp(", "sg.vjp(", "sg.hessian", "sg.jacobian(", "nn.", ".params")
 _STEPS = 100.0  # the numbers have two decimals, so that they are short where they are printed
 
 
@@ -88,6 +88,8 @@ class Program:
     outputs: tuple[str, ...]
     updates: tuple[tuple[str, str], ...] = ()
     """Shared variables, and the names of their new values."""
+    rules: tuple[str, ...] = ()
+    """Names of dictionaries of updates."""
     calls: tuple[Sizes, ...] = _ONE_CALL
     """For each call of the function the sizes by name."""
     threads: int = 1
@@ -102,7 +104,7 @@ class Program:
     @property
     def wanted(self) -> list[str]:
         """The names whose values come out."""
-        return [*self.outputs, *(new for _, new in self.updates)]
+        return [*self.outputs, *(new for _, new in self.updates), *self.rules]
 
     def without_what_nobody_reads(self) -> Program:
         """The program without instructions and inputs that nothing that comes out needs."""
@@ -116,6 +118,12 @@ class Program:
         inputs = tuple(x for x in self.inputs if x.name in wanted)
         return replace(self, instructions=tuple(kept), inputs=inputs)
 
+    def in_float64(self) -> Program:
+        """The program with float64 for each float32."""
+        inputs = tuple(replace(x, dtype=x.dtype.replace("float32", "float64")) for x in self.inputs)
+        text = tuple(i.replace("float32", "float64") for i in self.instructions)
+        return replace(self, inputs=inputs, instructions=text)
+
     def source(self) -> str:
         """A script that runs it on both backends."""
         body = "\n".join(self.instructions)
@@ -125,8 +133,9 @@ class Program:
             "[" + ", ".join(x.data_source(sizes) for x in arguments) + "]" for sizes in self.calls
         ]
         options = f", threads={self.threads}" if self.threads != 1 else ""
-        if self.updates:
-            options += ", updates={" + ", ".join(f"{a}: {b}" for a, b in self.updates) + "}"
+        if self.updates or self.rules:
+            pairs = [*(f"**{rule}" for rule in self.rules), *(f"{a}: {b}" for a, b in self.updates)]
+            options += ", updates={" + ", ".join(pairs) + "}"
         if arrays[1:]:
             options += f", more=[{', '.join(arrays[1:])}]"
         return (
@@ -162,7 +171,7 @@ def names_of(instruction: str) -> tuple[set[str], set[str]]:
     for part in ast.walk(ast.parse(instruction)):
         if isinstance(part, ast.Name):
             (made if isinstance(part.ctx, ast.Store) else read).add(part.id)
-        elif isinstance(part, ast.FunctionDef):
+        elif isinstance(part, (ast.FunctionDef, ast.ClassDef)):
             made.add(part.name)
         elif isinstance(part, ast.arg):
             made.add(part.arg)
@@ -181,11 +190,11 @@ def run_symbolically(program: Program, sg: Any) -> dict[str, Any]:
 
 def symbols(program: Program, sg: Any) -> dict[str, Any]:
     """The names that the first instruction finds."""
-    space: dict[str, Any] = {"np": np, "sg": sg}
+    space: dict[str, Any] = {"np": np, "sg": sg, "numbers": numbers}
     if any("nn." in instruction for instruction in program.instructions):
         space["nn"] = importlib.import_module("symgraph_nn")
     for x in program.inputs:
-        exec(code_of(x.source(program.calls[0])), {"numbers": numbers, **space}, space)
+        exec(code_of(x.source(program.calls[0])), space)
     return space
 
 

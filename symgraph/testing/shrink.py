@@ -17,7 +17,7 @@ __all__ = ["shrink"]
 
 _SECONDS = 8.0
 _SMALL = (1, 2, 3, 5)
-_BLOCKS = (ast.Module, ast.FunctionDef)
+_BLOCKS = (ast.Module, ast.FunctionDef, ast.ClassDef)
 
 
 def shrink(
@@ -30,6 +30,10 @@ def shrink(
     """
     end = time.perf_counter() + seconds
     makers = (_with_less_around, _with_fewer_statements, _with_less_in_them, _with_plainer_inputs)
+    tidy = program.without_what_nobody_reads()
+    is_tidy = tidy == program or fails_alike(tidy)
+    if is_tidy:
+        program = tidy
     changed = True
     while changed:
         changed = False
@@ -37,6 +41,8 @@ def shrink(
             candidates, position = maker(program), 0
             while position < len(candidates) and time.perf_counter() < end:
                 candidate = candidates[position]()
+                if is_tidy and _is_closed(candidate):
+                    candidate = candidate.without_what_nobody_reads()
                 if candidate != program and _is_closed(candidate) and fails_alike(candidate):
                     program, changed = candidate, True
                     candidates = maker(program)
@@ -75,7 +81,7 @@ def _is_closed(program: Program) -> bool:
 
 def _with_less_around(program: Program) -> list[Candidate]:
     """The program with fewer outputs, updates, calls, threads and inputs."""
-    made: list[Candidate] = [program.without_what_nobody_reads]
+    made: list[Candidate] = []
     for field in ("outputs", "updates", "calls", "inputs"):
         for i in range(len(getattr(program, field))):
             made.append(partial(_without, program, field, i))

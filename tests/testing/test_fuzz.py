@@ -20,6 +20,7 @@ from symgraph.testing.fuzz import main
 from symgraph.testing.outcome import outcome_of
 from symgraph.testing.program import Input
 from symgraph.testing.shrink import shrink
+from symgraph_nn.testing import random_nets
 
 
 class Planted:
@@ -214,3 +215,21 @@ def test_the_command(
         report = printed.split("numbers\n\n")[1].split("\n\n")[0]
         assert "os.abort()" in report
         assert "sg.exp" not in report  # what is not needed for the crash is gone
+
+
+NET_WORDS = ("LSTMCell", "GRUCell", "RNNCell", "Bidirectional", "reverse=True", "Embedding")
+NET_WORDS += ("Dense", "Dropout", "LayerNorm", "BatchNorm", "Conv1D", "Conv2D", "MaxPool")
+NET_WORDS += ("class Cell", "mask=", "state=", "cross_entropy", "binary_cross_entropy", "more=")
+NET_WORDS += ("squared_error", "adam(", "nesterov(", "rmsprop(", "adadelta(", "apply_momentum(")
+
+
+def test_nets_have_what_users_nets_have() -> None:
+    text = "\n".join(p.source() for p in random_nets(1, 200))
+    for word in NET_WORDS:
+        assert word in text, word
+
+
+def test_a_net_is_trained_by_its_script() -> None:
+    net = next(p for p in random_nets(1, 20) if p.rules and len(p.calls) > 1)
+    assert outcome_of(net).failure is None
+    exec(net.source(), {})

@@ -214,13 +214,12 @@ class Drawer:
         if self.is_broken:
             wanted = [n for n in wanted if n in self.symbols] if self.symbols else wanted
         outputs = tuple(dict.fromkeys(wanted))
-        threads = 2 if self.chance(0.15) else 1
         return Program(
             tuple(self.inputs),
             tuple(self.instructions),
             outputs,
-            tuple(updates),
-            tuple(calls),
-            threads,
-            self.label,
+            updates=tuple(updates),
+            calls=tuple(calls),
+            threads=2 if self.chance(0.15) else 1,
+            label=self.label,
         )
