@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.types import TupleType, is_float
 from ..core.variable import ITEM, Variable, ancestors, make_input
+from ..ops.elementwise import add
 
 __all__ = ["Path", "carries_gradient", "find_path", "is_differentiable", "maker", "step_inputs"]
 
@@ -64,6 +65,7 @@ def find_path(
     A result of an op with several stands for the op.
     """
     below = _descendants(sources, w)
+    users = _users_of_results(below)
     stopped = set(stop)
     counter = itertools.count()  # settles ties, in the same way each time
     queue: list[tuple] = [(0, 0, next(counter), v, None) for v in sources if v in below]
@@ -75,8 +77,9 @@ def find_path(
             continue
         came_from[v] = user
         if v is w:
-            return _trace(came_from, cut_at, w, stopped, has_steps_only=cuts < _CUT)
-        for source, cost in _costs(v, stopped).items():
+            return _trace(came_from, cut_at, w, has_steps_only=cuts < _CUT)
+        live = () if v in stopped else _live_inputs(v, () if v in sources else users.get(v, ()))
+        for source, cost in _costs(v, live).items():
             if source in below and source not in came_from:
                 if cost:
                     cut_at.add((v, source))
@@ -98,24 +101,37 @@ def _descendants(sources: Sequence[Variable], w: Variable) -> set[Variable]:
     return below
 
 
-def _costs(user: Variable, stopped: set[Variable]) -> dict[Variable, int]:
-    """What it costs a path to go from a user back to each input of its op.
+def _users_of_results(below: Iterable[Variable]) -> dict[Variable, list[Variable]]:
+    """The users of each variable that is one of an op's several results."""
+    users: dict[Variable, list[Variable]] = {}
+    for v in below:
+        for x in v.inputs:
+            if x.op is ITEM:
+                users.setdefault(x, []).append(v)
+    return users
+
+
+def _costs(user: Variable, live: Collection[Variable]) -> dict[Variable, int]:
+    """What it costs a path to go from a user back to each input of its op, given the live ones.
 
     Among integers nothing flows anyway; what counts is the op that leaves the floats.
     """
-    live = () if user in stopped else _live_inputs(user)
     cut = [x for x in maker(user).inputs if x not in live and is_differentiable(x.type)]
     steps = step_inputs(user) if cut else ()
     costs = dict.fromkeys(maker(user).inputs, 0)
     return costs | {x: _STEP if x in steps else _CUT for x in cut}
 
 
-def _live_inputs(v: Variable) -> list[Variable]:
-    """The inputs of the variable's op to which it hands a cotangent, found by asking the op."""
+def _live_inputs(v: Variable, users: Sequence[Variable]) -> list[Variable]:
+    """The inputs of the variable's op to which it hands a cotangent, found by asking the op.
+
+    One of several results is asked with what its users would hand to it: of a loop's state they
+    read the new rows, which do not depend on the initial ones unless a step reads these.
+    """
     node = maker(v)
     if not (carries_gradient(v) and carries_gradient(node)):
         return []
-    cotangent: Any = make_input(v.type)
+    cotangent: Any = _handed_on(users, v)
     if node is not v:
         cotangent = tuple(
             cotangent if i == v.params[0] else None for i in range(len(node.type.items))
@@ -125,16 +141,31 @@ def _live_inputs(v: Variable) -> list[Variable]:
     return [x for x, ct in zip(node.inputs, arriving, strict=True) if ct is not None]
 
 
+def _handed_on(users: Sequence[Variable], v: Variable) -> Variable:
+    """A cotangent of the variable such as its users hand on; any, where one is a loop itself."""
+    total: Variable | None = None
+    for user in users:
+        if isinstance(user.type, TupleType):
+            return make_input(v.type)
+        if not carries_gradient(user):
+            continue
+        assert user.op.vjp is not None
+        arriving = user.op.vjp(user, make_input(user.type))
+        for source, ct in zip(user.inputs, arriving, strict=True):
+            if source is v and ct is not None:
+                total = ct if total is None else add(total, ct)
+    return make_input(v.type) if total is None else total
+
+
 def _trace(
     came_from: dict[Variable, Variable | None],
     cut_at: set[tuple[Variable, Variable]],
     w: Variable,
-    stopped: set[Variable],
     *,
     has_steps_only: bool,
 ) -> Path:
     variables = [w]
-    is_cut = w in stopped or not is_differentiable(w.type)
+    is_cut = not is_differentiable(w.type)
     cuts = [w] if is_cut else []
     user = came_from[w]
     while user is not None:

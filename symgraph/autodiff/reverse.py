@@ -51,7 +51,8 @@ def grad(
     ``wrt`` may be any variables that the cost is made of; each gradient has its variable's dtype
     and shape. ``known_grads`` maps variables to gradients that are known already: they take the
     place of what would come from the cost, which may then be None. Nothing flows through the
-    variables in ``stop``. Where the cost does not depend on a variable the gradient is a
+    variables in ``stop`` to what they are made of; by themselves there is a gradient, as with
+    Theano's ``consider_constant``. Where the cost does not depend on a variable the gradient is a
     `DisconnectedError`, or zeros with ``disconnected="zero"``. The gradient by an integer is a
     `GradientError`.
     """
@@ -99,19 +100,19 @@ def pull_back(
     """For each of ``wrt`` the cotangent that the seeds' amount to; None where there is none.
 
     ``seeds`` maps variables to cotangents of their exact types, which are added to what arrives
-    from users; ``known`` ones replace it. Each result has exactly its variable's type.
+    from users; ``known`` ones replace it. Those in ``stop`` hand nothing on. Each result has
+    exactly its variable's type.
     """
     known = known or {}
     if any(v.op is CONSTANT for v in wrt):
         return _pull_back_to_constants(seeds, wrt, known, tuple(stop))
     stopped = set(stop)
-    cotangents: dict[Variable, Any] = {v: ct for v, ct in seeds.items() if v not in stopped}
-    cotangents.update((v, ct) for v, ct in known.items() if v not in stopped)
+    cotangents: dict[Variable, Any] = {**seeds, **known}
     order = _between(cotangents, wrt, stopped)
     relevant = set(order)
     for v in reversed(order):
         cotangent = cotangents.get(v)
-        if cotangent is None or not any(x in relevant for x in v.inputs):
+        if cotangent is None or v in stopped or not any(x in relevant for x in v.inputs):
             continue
         if v.op is ITEM:
             _collect(cotangents, v, cotangent)
@@ -165,17 +166,18 @@ def _between(
     stack = list(seen)
     while stack:
         v = stack.pop()
-        if not carries_gradient(v):
+        if v in stopped or not carries_gradient(v):
             continue
         for source in v.inputs:
-            if source not in seen and source not in stopped and is_differentiable(source.type):
+            if source not in seen and is_differentiable(source.type):
                 seen.add(source)
                 stack.append(source)
     ends = set(ends)
     below: set[Variable] = set()
     order = []
     for v in sorted(seen, key=_serial):
-        if v in ends or (carries_gradient(v) and any(x in below for x in v.inputs)):
+        carries = v not in stopped and carries_gradient(v)
+        if v in ends or (carries and any(x in below for x in v.inputs)):
             below.add(v)
             order.append(v)
     return order

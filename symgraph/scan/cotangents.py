@@ -27,6 +27,8 @@ class BufferCotangent(NamedTuple):
     """Of the new rows, ``[n, ...]``."""
     last: Variable | None
     """Of the last row."""
+    last_may_be_initial: bool
+    """Whether that is the last one of all rows, the initial one where there are no steps."""
 
 
 def split_cotangent(cotangent: Variable, depth: int) -> BufferCotangent:
@@ -34,6 +36,7 @@ def split_cotangent(cotangent: Variable, depth: int) -> BufferCotangent:
     rest: list[Variable] = []
     rows: list[Variable] = []
     last: list[Variable] = []
+    last_may_be_initial = False
     for term in _terms(cotangent):
         if _adds_to(term, Span(depth, None, 1)):
             for part in _terms(term.inputs[1]):
@@ -43,13 +46,14 @@ def split_cotangent(cotangent: Variable, depth: int) -> BufferCotangent:
                     rows.append(part)
         elif _adds_to(term, At(-1)):
             last.append(term.inputs[1])
+            last_may_be_initial = True
         else:
             rest.append(term)
     whole = _sum(rest)
     initial = None if whole is None else whole[:depth]
     if whole is not None:
         rows.append(whole[depth:])
-    return BufferCotangent(initial, _sum(rows), _sum(last))
+    return BufferCotangent(initial, _sum(rows), _sum(last), last_may_be_initial)
 
 
 def _terms(total: Variable) -> list[Variable]:

@@ -24,7 +24,7 @@ from ..autodiff.reverse import pull_back, zeros_for
 from ..core import provenance
 from ..core.graph import Graph, replace
 from ..core.types import is_float
-from ..core.variable import Variable, item, make_constant, make_input, node
+from ..core.variable import Variable, constant_value, item, make_constant, make_input, node
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add, minimum, subtract
 from ..ops.join import concatenate
@@ -219,7 +219,7 @@ class _GradientLoop:
         """The pending cotangents of each state: for each the positions of its carried states."""
         replacements: dict[Variable, Variable] = {}
         pending: dict[int, list[int]] = {}
-        contributions: dict[int, dict[int, Variable]] = {}
+        self.contributions = contributions = dict[int, dict[int, Variable]]()
         first = 0
         for i, taps in enumerate(self.loop.layout.states):
             contributions[i] = {
@@ -320,7 +320,7 @@ class _GradientLoop:
 
     def _initial_cotangent(self, i: int, pending: Sequence[Variable]) -> Variable | None:
         """The cotangent of the initial rows: what is pending when the first step is through."""
-        if not pending:
+        if not pending or not self._counts_initial(i):
             return None
         rows = concatenate([x[None] for x in reversed(pending)], axis=0)
         if self.n_steps is not self.taken:
@@ -333,6 +333,16 @@ class _GradientLoop:
         if parts is not None and parts.initial is not None:
             rows = add(rows, parts.initial)
         return rows
+
+    def _counts_initial(self, i: int) -> bool:
+        """Whether the initial rows matter: a step reads the state, or somebody the rows."""
+        if self.contributions[i]:
+            return True
+        parts = self.parts.get(i)
+        if parts is None or parts.initial is not None:
+            return parts is not None
+        steps = constant_value(self.loop.n_steps)
+        return parts.last_may_be_initial and not (steps is not None and int(steps) > 0)
 
 
 SCAN.attach(vjp=vjp_scan)

@@ -80,6 +80,61 @@ def test_stop(w):
     assert "'inner', which was given in stop" in str(found)
 
 
+def test_a_stopped_variable_is_reached_itself(w):
+    inner = sg.exp(w)
+    assert sg.explain_grad(sg.sum(inner), inner, stop=[inner]).connected
+    assert sg.explain_grad(sg.sum(inner), w, stop=[w]).connected
+
+
+# Of two states, the first and last values of which are read, which initial values matter.
+STEPS = {
+    "unread": (lambda x, h, g: (x * 2.0, g + x), False, True),
+    "read by the other": (lambda x, h, g: (x * 2.0, g + h), True, True),
+    "swapped": (lambda x, h, g: (g, x), False, True),
+    "behind stop_gradient": (lambda x, h, g: (x + sg.stop_gradient(h), g), False, True),
+    "both": (lambda x, h, g: (h * g * x, g + x), True, True),
+}
+COSTS = {
+    "all": lambda h, g: (h * g).sum(),
+    "last": lambda h, g: h[-1] * g[-1],
+    "last two": lambda h, g: (h[-2:] * g[-2:]).sum(),
+}
+
+
+@pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS.keys())
+@pytest.mark.parametrize(("step", "first", "second"), STEPS.values(), ids=STEPS.keys())
+@pytest.mark.parametrize("rows", [3, "T"])
+def test_an_initial_value_that_no_step_reads_is_disconnected(step, first, second, cost, rows):
+    x = sg.tensor("x", (rows,), "float64")
+    h, g = sg.tensor("h", (), "float64"), sg.tensor("g", (), "float64")
+    loss = cost(*sg.scan(step, [x], [h, g]))
+    for initial, connected in ((h, first), (g, second)):
+        found = sg.explain_grad(loss, initial)
+        assert found.connected == connected
+        if connected:
+            sg.grad(loss, initial)
+            continue
+        assert found.cut is not None
+        assert found.cut.op.name == "item"
+        assert "cut by scan" in str(found)
+        with pytest.raises(sg.DisconnectedError, match="cut by scan"):
+            sg.grad(loss, initial)
+        assert sg.grad(loss, initial, disconnected="zero").eval() == 0.0
+    assert sg.explain_grad(loss, x).connected
+
+
+def test_an_unread_initial_value_is_the_result_where_there_may_be_no_step():
+    h = sg.tensor("h", (), "float64")
+    for rows, connected in (("T", True), (3, False)):
+        x = sg.tensor("x", (rows,), "float64")
+        last = sg.reduce(lambda x, h: x * 2.0, [x], h)
+        assert sg.explain_grad(last, h).connected == connected
+        by_h = sg.grad(last, h, disconnected="zero")
+        for n in [3] if rows == 3 else [0, 1, 3]:
+            values = {x: [1.0] * n, h: 5.0} if connected else {}
+            assert by_h.eval(values) == (1.0 if n == 0 else 0.0)
+
+
 def test_integer_variable():
     i = sg.tensor("i", (3,), "int64")
     found = sg.explain_grad(sg.sum(i * 2.0), i)

@@ -64,6 +64,35 @@ def test_stop_holds_variables_constant(as_list):
     np.testing.assert_allclose(p.value(g), np.full(3, (X @ W).sum()))
 
 
+def test_what_is_stopped_has_a_gradient_itself():
+    y = sg.tensor("y", (), "float64")
+    z = y**2
+    w = sg.exp(z)
+    cost = w * z * y
+    by_y, by_z, by_w = sg.grad(cost, [y, z, w], stop=[z, w, y])
+    assert by_y.eval({y: 2.0}) == pytest.approx(np.exp(4.0) * 4.0)
+    assert by_z.eval({y: 2.0}) == pytest.approx(np.exp(4.0) * 2.0)
+    assert by_w.eval({y: 2.0}) == pytest.approx(8.0)
+    # By z alone stopped, what is made of z is not.
+    assert sg.grad(cost, z, stop=z).eval({y: 2.0}) == pytest.approx(np.exp(4.0) * 10.0)
+    assert sg.grad(cost, cost, stop=[cost]).eval() == 1.0
+    assert sg.grad(None, z, known_grads={z: 3.0}, stop=[z]).eval() == 3.0
+    with pytest.raises(sg.DisconnectedError, match="given in stop"):
+        sg.grad(None, y, known_grads={z: 3.0}, stop=[z])
+    with pytest.raises(sg.DisconnectedError, match="given in stop"):
+        sg.grad(cost, y, stop=[cost])
+
+
+def test_a_result_of_a_loop_may_be_stopped():
+    x, h = sg.tensor("x", ("T",), "float64"), sg.tensor("h", (), "float64")
+    states = sg.scan(lambda x, h: x * h, [x], [h])
+    cost = (states**2).sum() + (3.0 * x).sum()
+    by_states, by_x = sg.grad(cost, [states, x], stop=[states])
+    values = {x: [1.0, 2.0, 3.0], h: 0.5}
+    np.testing.assert_allclose(by_states.eval(values), [1.0, 2.0, 6.0])
+    np.testing.assert_allclose(by_x.eval({x: [1.0, 2.0, 3.0]}), [3.0, 3.0, 3.0])
+
+
 def test_a_missing_path_is_an_error_or_zero():
     p = Problem()
     with pytest.raises(sg.DisconnectedError, match="'other' is not part of the cost"):
