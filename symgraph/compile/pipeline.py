@@ -10,7 +10,7 @@ from ..backends.base import Backend
 from ..core.errors import BackendError
 from ..core.graph import Graph
 from ..core.provenance import without_lines
-from ..rewrite.engine import Rule, RuleSet, sweep
+from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
@@ -87,7 +87,7 @@ def _expansions(graph: Graph, backend: Backend) -> list[Rule]:
         for v in pending.pop().nodes:
             op = v.op
             if op.name not in found and op.expand is not None and not backend.has_lowering(op):
-                found[op.name] = Rule(f"expand {op.name}", (op.name,), op.expand)
+                found[op.name] = Rule(f"expand {op.name}", (op.name,), EVERY, op.expand)
             for part in v.params:
                 if isinstance(part, Graph) and part not in seen:
                     seen.add(part)

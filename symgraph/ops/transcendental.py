@@ -54,6 +54,7 @@ __all__ = [
     "hypot",
     "log",
     "log10",
+    "log1mexp",
     "log1p",
     "log2",
     "pow",
@@ -211,6 +212,24 @@ LOG1P = elementwise(
 )
 
 
+def _log1mexp(m: Any, x: Any) -> Any:
+    """One of two forms, each where it is exact (Mächler 2012)."""
+    return m.select(
+        m.gt(x, -_LN2),
+        m.log(m.negative(m.expm1(x))),
+        m.log1p(m.negative(m.exp(x))),
+    )
+
+
+# What `log` and `log1p` of such formulas become; not among the public functions.
+LOG1MEXP = elementwise(
+    "log1mexp",
+    _log1mexp,
+    [lambda ct, z, x: unscale(ct, negative(expm1(negative(x))))],
+    operands="float",
+)
+
+
 def exp(x: Any) -> Variable:
     """The exponential of each element."""
     return EXP(x)
@@ -244,6 +263,11 @@ def log10(x: Any) -> Variable:
 def log1p(x: Any) -> Variable:
     """``log(1 + x)``, exact near 0."""
     return LOG1P(x)
+
+
+def log1mexp(x: Any) -> Variable:
+    """``log(1 - exp(x))``, exact for every ``x`` below 0; -Inf at 0, NaN above."""
+    return LOG1MEXP(x)
 
 
 # --- angles -------------------------------------------------------------------------------------

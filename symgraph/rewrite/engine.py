@@ -19,7 +19,26 @@ from ..core.op import Op
 from ..core.variable import Variable
 from ..ops.sizes import carry_size
 
-__all__ = ["Rebuild", "Rule", "RuleSet", "rule", "sweep"]
+__all__ = [
+    "BOOLS",
+    "EVERY",
+    "FLOATS",
+    "INTEGERS",
+    "NUMBERS",
+    "SIGNED",
+    "WHOLE",
+    "Rebuild",
+    "Rule",
+    "RuleSet",
+    "rule",
+    "sweep",
+]
+
+# The dtypes for which a rule holds, as NumPy's letters for their kinds. What is true of numbers
+# need not be true of a dtype: integers wrap, floats are infinite or NaN, and the absolute value of
+# an unsigned -x is not that of x.
+BOOLS, INTEGERS, FLOATS = "b", "iu", "f"
+SIGNED, WHOLE, NUMBERS, EVERY = "if", "biu", "iuf", "biuf"
 
 Apply = Callable[[Variable], "Variable | None"]
 Rebuild = Callable[[Variable, Sequence[Variable]], Variable]
@@ -32,11 +51,13 @@ _CHANGES_PER_NODE = 100
 class Rule:
     """One rewrite: what replaces a node of one of these ops, or None where it does not apply.
 
-    A rule without ops is asked about every node.
+    A rule without ops is asked about every node. ``of`` are the dtypes for which it holds; that
+    ``apply`` keeps to them is what makes it (`rule`, `template`) to see to.
     """
 
     name: str
     ops: tuple[str, ...]
+    of: str
     apply: Apply
     formula: str = ""
     """The rewrite as a formula, such as ``log(exp(x)) → x``."""
@@ -47,15 +68,20 @@ class Rule:
         return f"Rule({self.name}: {self.formula})"
 
 
-def rule(*ops: str, reads: tuple[str, ...] = ()) -> Callable[[Apply], Rule]:
+def rule(*ops: str, of: str, reads: tuple[str, ...] = ()) -> Callable[[Apply], Rule]:
     """A decorator that makes a function a rule for these ops; its docstring is the formula.
 
-    Where ``reads`` are given the function is called only if an input is of one of those ops.
+    The function is called for nodes whose dtype is among ``of``, and, where ``reads`` are given,
+    only if an input is of one of those ops.
     """
 
     def decorate(function: Apply) -> Rule:
+        def apply(v: Variable) -> Variable | None:
+            return function(v) if v.dtype.kind in of else None
+
         formula = (function.__doc__ or "").strip().split("\n")[0].rstrip(".")
-        return Rule(function.__name__, ops, function, formula, reads)
+        name = function.__name__
+        return Rule(name, ops, of, function if of == EVERY else apply, formula, reads)
 
     return decorate
 

@@ -1,9 +1,10 @@
 """Templates: rewrites written as formulas, compiled to Python functions.
 
-``template("log(1 + x)", "log1p(x)")`` is a rule for ``log``. A template is a Python expression of
-operators, numbers and ops called by name; every other name stands for any variable, the same one
-wherever it occurs. Commutative ops match in both orders; a number matches a constant all of whose
-elements equal it, whatever its dtype and shape. The result is brought to the type of the node that
+``template("log(1 + x)", "log1p(x)", of=FLOATS)`` is a rule for ``log``. A template is a Python
+expression of operators, numbers and ops called by name; every other name stands for any variable
+of the dtypes for which the rule holds, the same one wherever it occurs. Commutative ops match in
+both orders; a number matches a constant all of whose elements equal it, whatever its dtype and
+shape. The result is brought to the type of the node that
 it replaces, so ``x * 1`` may well become ``broadcast_to(x, …)``.
 """
 
@@ -20,7 +21,7 @@ from ..core.variable import CONSTANT, Variable, make_constant, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to
 from ..ops.promotion import cast_to
 from ..ops.sizes import SIZE, known_size
-from .engine import Rule
+from .engine import EVERY, Rule
 
 __all__ = ["find_sizes", "fit", "if_typed", "is_full_of", "template", "uniform"]
 
@@ -40,10 +41,11 @@ _OPERATORS: dict[type[ast.AST], str] = {
 _UNIFORM = ("constant", "broadcast_to", "rearrange")
 
 
-def template(before: str, after: str, *, when: Callable[..., bool] | None = None) -> Rule:
-    """The rule that replaces one formula by another; ``when`` is asked with the matched variables.
+def template(before: str, after: str, *, of: str, when: Callable[..., bool] | None = None) -> Rule:
+    """The rule that replaces one formula by another, for variables of the dtypes ``of`` alone.
 
-    ``when`` takes them by the names that they have in the template.
+    They are letters of NumPy's kinds, such as `SIGNED`; a condition of ``where`` is a bool, which
+    need not be said. ``when`` is asked with the matched variables, by their names in the template.
     """
     formula = f"{before} → {after}"
     pattern = ast.parse(before, mode="eval").body
@@ -54,11 +56,11 @@ def template(before: str, after: str, *, when: Callable[..., bool] | None = None
 
     def apply(node: Variable) -> Variable | None:
         if not compiled:  # at first use: all templates together take milliseconds
-            matcher = _Matcher(pattern, ast.parse(after, mode="eval").body, when)
+            matcher = _Matcher(pattern, ast.parse(after, mode="eval").body, of, when)
             compiled.append(matcher.compile(f"<template {formula}>"))
         return compiled[0](node)
 
-    return Rule(formula, (root[0],), apply, formula, _reads(root[1]))
+    return Rule(formula, (root[0],), of, apply, formula, _reads(root[1]))
 
 
 def _call(pattern: ast.expr) -> tuple[str, list[ast.expr]] | None:
@@ -80,11 +82,24 @@ def _reads(operands: Sequence[ast.expr]) -> tuple[str, ...]:
     return () if all(isinstance(operand, ast.Name) for operand in operands) else _UNIFORM
 
 
+def _conditions(pattern: ast.expr) -> set[str]:
+    """The names of variables that are conditions of ``where``."""
+    parts = [part for part in ast.walk(pattern) if isinstance(part, ast.expr)]
+    calls = [call for part in parts if (call := _call(part)) is not None]
+    return {
+        operands[0].id
+        for name, operands in calls
+        if name == "where" and isinstance(operands[0], ast.Name)
+    }
+
+
 class _Matcher:
     """The source of a matcher while it is written."""
 
-    def __init__(self, before: ast.expr, after: ast.expr, when: Callable[..., bool] | None) -> None:
-        self.before, self.after, self.when = before, after, when
+    def __init__(
+        self, before: ast.expr, after: ast.expr, of: str, when: Callable[..., bool] | None
+    ) -> None:
+        self.before, self.after, self.of, self.when = before, after, of, when
         self.lines = ["def apply(node):"]
         self.indent = "    "
         self.failure = "return None"
@@ -105,6 +120,11 @@ class _Matcher:
                 if local != "node":
                     self.demand(f"{local}.op is {self.op(call[0])}")
                 pending += zip(call[1], self.operands(call, local), strict=True)
+        if self.of != EVERY:
+            conditions = _conditions(self.before)
+            for name in self.bound:
+                if name not in conditions:
+                    self.demand(f"{name}.dtype.kind in {self.of!r}")
         names = ", ".join(f"{name}={name}" for name in self.bound)
         if self.when is not None:
             self.demand(f"_when({names})")

@@ -17,7 +17,7 @@ from ..ops.broadcast import BROADCAST_TO, SUM, broadcast_shapes, rearrange, redu
 from ..ops.elementwise import NEGATIVE, multiply, negative
 from ..ops.promotion import cast_to
 from ..ops.sizes import CHECK_SIZE, SIZE, known_size
-from .engine import RuleSet, rule
+from .engine import EVERY, RuleSet, rule
 from .pattern import fit, if_typed, uniform
 
 __all__ = ["SHAPES"]
@@ -25,7 +25,7 @@ __all__ = ["SHAPES"]
 # --- sizes --------------------------------------------------------------------------------------
 
 
-@rule("size")
+@rule("size", of=EVERY)
 def find_size(v: Variable) -> Variable | None:
     """size(f(x)) → size(x): read where the size comes from, so that no value lives for its size."""
     (x,), (axis,) = v.inputs, v.params
@@ -57,7 +57,7 @@ def _nearest_sources(x: Variable) -> Iterator[Variable]:
 _MAX_SOURCES = 16
 
 
-@rule("check_size")
+@rule("check_size", of=EVERY)
 def drop_check(v: Variable) -> Variable | None:
     """check_size(x, y) → x where both sizes are known to be the same."""
     x, other = v.inputs
@@ -65,7 +65,7 @@ def drop_check(v: Variable) -> Variable | None:
     return x if x.type.shape[axis] == other.type.shape[other_axis] else None
 
 
-@rule("maximum", reads=("size",))
+@rule("maximum", of=EVERY, reads=("size",))
 def drop_bound(v: Variable) -> Variable | None:
     """maximum(size(x), 0) → size(x)."""
     for x, bound in (v.inputs, v.inputs[::-1]):
@@ -79,7 +79,7 @@ def drop_bound(v: Variable) -> Variable | None:
 # --- broadcasts ---------------------------------------------------------------------------------
 
 
-@rule("broadcast_to")
+@rule("broadcast_to", of=EVERY)
 def merge_broadcasts(v: Variable) -> Variable | None:
     """broadcast_to(x, as it is) → x; broadcast_to(broadcast_to(x, a), b) → broadcast_to(x, b)."""
     x = v.inputs[0]
@@ -90,7 +90,7 @@ def merge_broadcasts(v: Variable) -> Variable | None:
     return None
 
 
-@rule("broadcast_to", "reshape", "iota")
+@rule("broadcast_to", "reshape", "iota", of=EVERY)
 def fix_sizes(v: Variable) -> Variable | None:
     """f(x, sizes) → f(x, numbers), where the sizes are numbers."""
     template = v.params[0]
@@ -107,7 +107,7 @@ def fix_sizes(v: Variable) -> Variable | None:
     return if_typed(v, lambda: node(v.op, (*operands, *kept), (fixed, *v.params[1:])))
 
 
-@rule(reads=("broadcast_to",))
+@rule(of=EVERY, reads=("broadcast_to",))
 def narrow_operands(v: Variable) -> Variable | None:
     """f(broadcast_to(x), y) → f(x, y) where y has the shape, else → broadcast_to(f(x, y))."""
     for x in v.inputs:
@@ -140,7 +140,7 @@ def _shape_with(inputs: Sequence[Variable], position: int, x: Variable) -> tuple
 # --- sums ---------------------------------------------------------------------------------------
 
 
-@rule("sum")
+@rule("sum", of=EVERY)
 def merge_sums(v: Variable) -> Variable | None:
     """sum(x, axes of size 1) → rearrange(x); sum(sum(x, a), b) → sum(x, a and b)."""
     (x,), (axes, keepdims) = v.inputs, v.params
@@ -165,14 +165,14 @@ def merge_sums(v: Variable) -> Variable | None:
     return rearrange(reduce_sum(source, sorted(summed)), order)
 
 
-@rule("sum", reads=("negative",))
+@rule("sum", of=EVERY, reads=("negative",))
 def negate_sum(v: Variable) -> Variable | None:
     """sum(-x) → -sum(x)."""
     (x,), (axes, keepdims) = v.inputs, v.params
     return negative(reduce_sum(x.inputs[0], axes, keepdims=keepdims)) if x.op is NEGATIVE else None
 
 
-@rule("sum", reads=("broadcast_to",))
+@rule("sum", of=EVERY, reads=("broadcast_to",))
 def sum_of_equals(v: Variable) -> Variable | None:
     """sum(broadcast_to(x)) → x * n."""
     (wide,), (axes, keepdims) = v.inputs, v.params

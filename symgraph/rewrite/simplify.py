@@ -2,7 +2,7 @@
 
 Results stay the same to the last bit, NaN and infinity included, but for this list:
 
-- the sign of a zero (``x + 0``, ``0 - x``, ``-(x - y)``, a sum over a part of zeros);
+- the sign of a zero (``x + 0``, ``0 - x``, ``-(x - y)``, a sum over a part of zeros, `scale`);
 - sums in another order (``sum(sum(x))``, and a sum of equal elements by multiplication);
 - an index or a size that would turn out wrong in a value that nothing needs is not reported.
 
@@ -22,20 +22,12 @@ from ..ops import activation, gradient, transcendental  # noqa: F401 (templates 
 from ..ops.broadcast import BROADCAST_TO, broadcast_to
 from ..ops.elementwise import ADD, MULTIPLY, SUBTRACT, WHERE, add, multiply
 from ..ops.promotion import CAST, cast_to
-from .engine import RuleSet, rule
+from .engine import BOOLS, EVERY, FLOATS, INTEGERS, NUMBERS, SIGNED, WHOLE, RuleSet, rule
 from .pattern import fit, template, uniform
 from .shapes import SHAPES
 from .views import VIEWS
 
 __all__ = ["SIMPLIFY"]
-
-
-def _is_integer(x: Variable, **_others: Variable) -> bool:
-    return x.dtype.kind in "iu"
-
-
-def _is_bool(x: Variable, **_others: Variable) -> bool:
-    return x.dtype.kind == "b"
 
 
 def _is_uniform(c: Variable, **_others: Variable) -> bool:
@@ -49,50 +41,48 @@ def _is_as_large(x: Variable, y: Variable) -> bool:
 # --- algebra ------------------------------------------------------------------------------------
 
 ALGEBRA = RuleSet(
-    template("x + 0", "x"),
-    template("x - 0", "x"),
-    template("0 - x", "-x"),
-    template("x * 1", "x"),
-    template("x / 1", "x"),
-    template("x * -1", "-x"),
-    template("x / -1", "-x"),
-    template("x * 0", "0", when=_is_integer),
-    template("x - x", "0", when=_is_integer),
-    template("x // 1", "x", when=_is_integer),
-    template("x % 1", "0", when=_is_integer),
-    template("x ** 0", "1"),
-    template("x ** 1", "x"),
-    template("-(-x)", "x"),
-    template("x - (-y)", "x + y"),
-    template("x + (-y)", "x - y"),
-    template("(-x) * (-y)", "x * y"),
-    template("(-x) / (-y)", "x / y"),
-    template("(-x) * y", "-(x * y)", when=_is_as_large),
-    template("(-x) / y", "-(x / y)", when=_is_as_large),
-    template("x / (-y)", "-(x / y)", when=_is_as_large),
-    template("-(x * c)", "x * (-c)", when=_is_uniform),
-    template("(-x) * c", "x * (-c)", when=_is_uniform),
-    template("-(x - y)", "y - x"),
-    template("x + (-y) * z", "x - y * z"),
-    template("x - (-y) * z", "x + y * z"),
-    template("absolute(-x)", "absolute(x)"),
-    template("absolute(absolute(x))", "absolute(x)"),
-    template("square(-x)", "square(x)"),
-    template("square(absolute(x))", "square(x)"),
-    template("maximum(x, x)", "x"),
-    template("minimum(x, x)", "x"),
-    template("relu(relu(x))", "relu(x)"),
+    template("x + 0", "x", of=NUMBERS),
+    template("x - 0", "x", of=NUMBERS),
+    template("0 - x", "-x", of=NUMBERS),
+    template("x * 1", "x", of=NUMBERS),
+    template("x / 1", "x", of=FLOATS),
+    template("x * -1", "-x", of=SIGNED),
+    template("x / -1", "-x", of=FLOATS),
+    template("x * 0", "0", of=INTEGERS),
+    template("x - x", "0", of=INTEGERS),
+    template("x // 1", "x", of=INTEGERS),
+    template("x % 1", "0", of=INTEGERS),
+    template("x ** 0", "1", of=NUMBERS),
+    template("x ** 1", "x", of=NUMBERS),
+    template("-(-x)", "x", of=NUMBERS),
+    template("x - (-y)", "x + y", of=NUMBERS),
+    template("x + (-y)", "x - y", of=NUMBERS),
+    template("(-x) * (-y)", "x * y", of=NUMBERS),
+    template("(-x) / (-y)", "x / y", of=FLOATS),
+    template("(-x) * y", "-(x * y)", of=NUMBERS, when=_is_as_large),
+    template("(-x) / y", "-(x / y)", of=FLOATS, when=_is_as_large),
+    template("x / (-y)", "-(x / y)", of=FLOATS, when=_is_as_large),
+    template("-(x * c)", "x * (-c)", of=NUMBERS, when=_is_uniform),
+    template("(-x) * c", "x * (-c)", of=NUMBERS, when=_is_uniform),
+    template("-(x - y)", "y - x", of=NUMBERS),
+    template("x + (-y) * z", "x - y * z", of=NUMBERS),
+    template("x - (-y) * z", "x + y * z", of=NUMBERS),
+    template("absolute(-x)", "absolute(x)", of=SIGNED),
+    template("absolute(absolute(x))", "absolute(x)", of=NUMBERS),
+    template("square(-x)", "square(x)", of=NUMBERS),
+    template("square(absolute(x))", "square(x)", of=NUMBERS),
+    template("maximum(x, x)", "x", of=NUMBERS),
+    template("minimum(x, x)", "x", of=NUMBERS),
+    template("relu(relu(x))", "relu(x)", of=NUMBERS),
     # Derivatives are taken before: what only they see has done its work.
-    template("stop_gradient(x)", "x"),
-    template("clip_gradient(x, low, high)", "x"),
+    template("stop_gradient(x)", "x", of=EVERY),
+    template("clip_gradient(x, low, high)", "x", of=EVERY),
 )
 
 
-@rule("add", "subtract", reads=("add", "subtract"))
+@rule("add", "subtract", of=INTEGERS, reads=("add", "subtract"))
 def add_once(v: Variable) -> Variable | None:
     """(x + 1) + 2 → x + 3, of integers."""
-    if v.dtype.kind not in "iu":
-        return None
     outer = _plus_constant(v)
     inner = None if outer is None else _plus_constant(outer[0])
     if outer is None or inner is None:
@@ -115,11 +105,9 @@ def _plus_constant(v: Variable) -> tuple[Variable, Any] | None:
     return None
 
 
-@rule("multiply", reads=("multiply",))
+@rule("multiply", of=INTEGERS, reads=("multiply",))
 def multiply_once(v: Variable) -> Variable | None:
     """(x * 2) * 3 → x * 6, of integers."""
-    if v.dtype.kind not in "iu":
-        return None
     for x, outer in (v.inputs, v.inputs[::-1]):
         factor = uniform(outer)
         if factor is None or x.op is not MULTIPLY:
@@ -141,45 +129,45 @@ def _is_plain(c: Variable, **_others: Variable) -> bool:
 
 
 DERIVATIVES = RuleSet(
-    template("scale(x, 0)", "0"),
-    template("scale(x, c)", "x * c", when=_is_plain),
-    template("scale(-x, -y)", "scale(x, y)"),
-    template("scale(-x, y)", "-scale(x, y)", when=_is_as_large),
-    template("unscale(0, x)", "0"),
-    template("unscale(x, c)", "x / c", when=_is_plain),
-    template("unscale(c, x)", "c / x", when=_is_plain),
-    template("unscale(-x, -y)", "unscale(x, y)"),
-    template("unscale(-x, y)", "-unscale(x, y)", when=_is_as_large),
-    template("unscale(x, -y)", "-unscale(x, y)", when=_is_as_large),
+    template("scale(x, 0)", "0", of=FLOATS),
+    template("scale(x, c)", "x * c", of=FLOATS, when=_is_plain),
+    template("scale(-x, -y)", "scale(x, y)", of=FLOATS),
+    template("scale(-x, y)", "-scale(x, y)", of=FLOATS, when=_is_as_large),
+    template("unscale(0, x)", "0", of=FLOATS),
+    template("unscale(x, c)", "x / c", of=FLOATS, when=_is_plain),
+    template("unscale(c, x)", "c / x", of=FLOATS, when=_is_plain),
+    template("unscale(-x, -y)", "unscale(x, y)", of=FLOATS),
+    template("unscale(-x, y)", "-unscale(x, y)", of=FLOATS, when=_is_as_large),
+    template("unscale(x, -y)", "-unscale(x, y)", of=FLOATS, when=_is_as_large),
 )
 
 
 # --- logic and choice ---------------------------------------------------------------------------
 
 LOGIC = RuleSet(
-    template("invert(invert(x))", "x"),
-    template("invert(equal(x, y))", "not_equal(x, y)"),
-    template("invert(not_equal(x, y))", "equal(x, y)"),
-    template("bitwise_and(x, x)", "x"),
-    template("bitwise_or(x, x)", "x"),
-    template("bitwise_and(x, True)", "x", when=_is_bool),
-    template("bitwise_and(x, False)", "False", when=_is_bool),
-    template("bitwise_or(x, False)", "x", when=_is_bool),
-    template("bitwise_or(x, True)", "True", when=_is_bool),
-    template("equal(x, x)", "True", when=_is_integer),
-    template("not_equal(x, x)", "False", when=_is_integer),
-    template("less(x, x)", "False"),
-    template("greater(x, x)", "False"),
-    template("less_equal(x, x)", "True", when=_is_integer),
-    template("greater_equal(x, x)", "True", when=_is_integer),
-    template("where(c, x, x)", "x"),
-    template("where(True, x, y)", "x"),
-    template("where(False, x, y)", "y"),
-    template("where(c, True, False)", "c", when=lambda c, **_: c.dtype.kind == "b"),
+    template("invert(invert(x))", "x", of=WHOLE),
+    template("invert(equal(x, y))", "not_equal(x, y)", of=EVERY),
+    template("invert(not_equal(x, y))", "equal(x, y)", of=EVERY),
+    template("bitwise_and(x, x)", "x", of=WHOLE),
+    template("bitwise_or(x, x)", "x", of=WHOLE),
+    template("bitwise_and(x, True)", "x", of=BOOLS),
+    template("bitwise_and(x, False)", "False", of=BOOLS),
+    template("bitwise_or(x, False)", "x", of=BOOLS),
+    template("bitwise_or(x, True)", "True", of=BOOLS),
+    template("equal(x, x)", "True", of=WHOLE),
+    template("not_equal(x, x)", "False", of=WHOLE),
+    template("less(x, x)", "False", of=EVERY),
+    template("greater(x, x)", "False", of=EVERY),
+    template("less_equal(x, x)", "True", of=WHOLE),
+    template("greater_equal(x, x)", "True", of=WHOLE),
+    template("where(c, x, x)", "x", of=EVERY),
+    template("where(True, x, y)", "x", of=EVERY),
+    template("where(False, x, y)", "y", of=EVERY),
+    template("where(c, True, False)", "c", of=EVERY),
 )
 
 
-@rule("where", reads=("where",))
+@rule("where", of=EVERY, reads=("where",))
 def merge_wheres(v: Variable) -> Variable | None:
     """where(c, where(c, x, a), where(c, b, y)) → where(c, x, y)."""
     condition, x, y = v.inputs
@@ -196,7 +184,7 @@ _MAX_FOLDED = 1000
 _NEVER_FOLDED = frozenset({"leaf", "check", "random"})
 
 
-@rule()
+@rule(of=EVERY)
 def fold_constants(v: Variable) -> Variable | None:
     """f(constants) → its value, where it is small or no larger than what it is made of."""
     for x in v.inputs:
@@ -221,7 +209,7 @@ def fold_constants(v: Variable) -> Variable | None:
     return make_constant(value)
 
 
-@rule("constant")
+@rule("constant", of=EVERY)
 def narrow_constant(v: Variable) -> Variable | None:
     """constant(x, x, x) → broadcast_to(x)."""
     array = v.params[0].array
@@ -237,7 +225,7 @@ def narrow_constant(v: Variable) -> Variable | None:
 # --- dtypes -------------------------------------------------------------------------------------
 
 
-@rule("cast")
+@rule("cast", of=EVERY)
 def merge_casts(v: Variable) -> Variable | None:
     """cast(x, its own dtype) → x; cast(cast(x, a), b) → cast(x, b) where a holds all of x."""
     (x,), (dtype,) = v.inputs, v.params

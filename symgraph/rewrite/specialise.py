@@ -10,17 +10,13 @@ import numpy as np
 
 from ..core.variable import Variable, make_constant
 from ..ops.elementwise import multiply
-from .engine import RuleSet, rule
+from .engine import FLOATS, NUMBERS, RuleSet, rule
 from .pattern import fit, template, uniform
 
 __all__ = ["SPECIALISE"]
 
 
-def _is_float(x: Variable, **_others: Variable) -> bool:
-    return x.dtype.kind == "f"
-
-
-@rule("divide", reads=("constant", "broadcast_to", "rearrange"))
+@rule("divide", of=FLOATS, reads=("constant", "broadcast_to", "rearrange"))
 def divide_by_power_of_two(v: Variable) -> Variable | None:
     """x / 2 → x * 0.5, for constants whose reciprocal is exact."""
     x, divisor = v.inputs
@@ -35,12 +31,12 @@ def divide_by_power_of_two(v: Variable) -> Variable | None:
 
 
 SPECIALISE = RuleSet(
-    template("x ** 2", "square(x)"),
-    template("x ** 3", "square(x) * x"),
-    template("x ** 4", "square(square(x))"),
-    template("x ** -1", "reciprocal(x)", when=_is_float),
-    template("x ** -2", "reciprocal(square(x))", when=_is_float),
-    template("x * x", "square(x)"),
-    template("scale(x, x)", "square(x)"),
+    template("x ** 2", "square(x)", of=NUMBERS),
+    template("x ** 3", "square(x) * x", of=NUMBERS),
+    template("x ** 4", "square(square(x))", of=NUMBERS),
+    template("x ** -1", "reciprocal(x)", of=FLOATS),
+    template("x ** -2", "square(reciprocal(x))", of=FLOATS),
+    template("x * x", "square(x)", of=NUMBERS),
+    template("scale(x, x)", "square(x)", of=FLOATS),
     divide_by_power_of_two,
 )

@@ -35,7 +35,7 @@ from ..ops.shape import RESHAPE
 from ..ops.slices import ADD_SLICE, SLICE
 from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
 from ..ops.transcendental import EXP, log
-from .engine import RuleSet, rule
+from .engine import FLOATS, RuleSet, rule
 from .pattern import fit, is_full_of, template
 
 __all__ = ["STABILISE"]
@@ -43,26 +43,32 @@ __all__ = ["STABILISE"]
 # --- logarithms, exponentials and sigmoids ------------------------------------------------------
 
 LOGARITHMS = RuleSet(
-    template("log(exp(x))", "x"),
-    template("log(sigmoid(x))", "-softplus(-x)"),
-    template("log(1 + exp(x))", "softplus(x)"),
-    template("log1p(exp(x))", "softplus(x)"),
-    template("log1p(-sigmoid(x))", "-softplus(x)"),
-    template("log(exp(x) + exp(y))", "logaddexp(x, y)"),
-    template("log(1 + x)", "log1p(x)"),
-    template("log(1 - x)", "log1p(-x)"),
-    template("exp(x) - 1", "expm1(x)"),
-    template("1 - exp(x)", "-expm1(x)"),
-    template("1 / (1 + exp(x))", "sigmoid(-x)"),
-    template("exp(x) / (1 + exp(x))", "sigmoid(x)"),
-    template("exp(x) * sigmoid(-x)", "sigmoid(x)"),
-    template("exp(-x) * sigmoid(x)", "sigmoid(-x)"),
-    template("scale(exp(x), sigmoid(-x))", "sigmoid(x)"),
-    template("scale(exp(-x), sigmoid(x))", "sigmoid(-x)"),
+    template("log(exp(x))", "x", of=FLOATS),
+    template("log(sigmoid(x))", "-softplus(-x)", of=FLOATS),
+    template("log(1 + exp(x))", "softplus(x)", of=FLOATS),
+    template("log1p(exp(x))", "softplus(x)", of=FLOATS),
+    template("log1p(-sigmoid(x))", "-softplus(x)", of=FLOATS),
+    template("log(exp(x) + exp(y))", "logaddexp(x, y)", of=FLOATS),
+    template("log1p(-exp(x))", "log1mexp(x)", of=FLOATS),
+    template("log(-expm1(x))", "log1mexp(x)", of=FLOATS),
+    template("log(expm1(x))", "x + log1mexp(-x)", of=FLOATS),
+    template("log(1 + x)", "log1p(x)", of=FLOATS),
+    template("log(1 - x)", "log1p(-x)", of=FLOATS),
+    template("exp(x) - 1", "expm1(x)", of=FLOATS),
+    template("1 - exp(x)", "-expm1(x)", of=FLOATS),
+    template("1 / (1 + exp(x))", "sigmoid(-x)", of=FLOATS),
+    template("exp(x) / (1 + exp(x))", "sigmoid(x)", of=FLOATS),
+    template("exp(x) * sigmoid(-x)", "sigmoid(x)", of=FLOATS),
+    template("exp(-x) * sigmoid(x)", "sigmoid(-x)", of=FLOATS),
+    template("scale(exp(x), sigmoid(-x))", "sigmoid(x)", of=FLOATS),
+    template("scale(exp(-x), sigmoid(x))", "sigmoid(-x)", of=FLOATS),
+    template("exp(x) * (y / expm1(x))", "y / -expm1(-x)", of=FLOATS),
+    template("scale(exp(x), y / expm1(x))", "unscale(y, -expm1(-x))", of=FLOATS),
+    template("scale(exp(x), unscale(y, expm1(x)))", "unscale(y, -expm1(-x))", of=FLOATS),
 )
 
 
-@rule("log", reads=("gather", "slice", "rearrange", "reshape", "broadcast_to"))
+@rule("log", of=FLOATS, reads=("gather", "slice", "rearrange", "reshape", "broadcast_to"))
 def log_of_view(v: Variable) -> Variable | None:
     """log(view(softmax(x))) → view(log(softmax(x))); of sigmoid too."""
     (view,) = v.inputs
@@ -79,14 +85,14 @@ _VIEWS = frozenset({GATHER, SLICE, REARRANGE, RESHAPE, BROADCAST_TO})
 # --- softmax ------------------------------------------------------------------------------------
 
 
-@rule("log", reads=("softmax",))
+@rule("log", of=FLOATS, reads=("softmax",))
 def log_of_softmax(v: Variable) -> Variable | None:
     """log(softmax(x)) → log_softmax(x)."""
     (x,) = v.inputs
     return node(LOG_SOFTMAX, x.inputs, x.params) if x.op is SOFTMAX else None
 
 
-@rule("log", reads=("sum",))
+@rule("log", of=FLOATS, reads=("sum",))
 def log_of_sum(v: Variable) -> Variable | None:
     """log(sum(exp(x))) → logsumexp(x)."""
     (total,) = v.inputs
@@ -95,7 +101,7 @@ def log_of_sum(v: Variable) -> Variable | None:
     return node(LOGSUMEXP, total.inputs[0].inputs, total.params)
 
 
-@rule("log", reads=("divide",))
+@rule("log", of=FLOATS, reads=("divide",))
 def log_of_mean(v: Variable) -> Variable | None:
     """log(sum(exp(x)) / n) → logsumexp(x) - log(n)."""
     (quotient,) = v.inputs
@@ -107,7 +113,7 @@ def log_of_mean(v: Variable) -> Variable | None:
     return subtract(node(LOGSUMEXP, total.inputs[0].inputs, total.params), log(count))
 
 
-@rule("divide", reads=("exp",))
+@rule("divide", of=FLOATS, reads=("exp",))
 def shares(v: Variable) -> Variable | None:
     """exp(x) / sum(exp(x)) → softmax(x)."""
     weights, total = v.inputs
@@ -117,7 +123,7 @@ def shares(v: Variable) -> Variable | None:
     return None if axes is None else node(SOFTMAX, weights.inputs, (axes,))
 
 
-@rule("subtract", reads=("logsumexp", "rearrange"))
+@rule("subtract", of=FLOATS, reads=("logsumexp", "rearrange"))
 def log_shares(v: Variable) -> Variable | None:
     """x - logsumexp(x) → log_softmax(x)."""
     x, total = v.inputs
@@ -148,7 +154,7 @@ _QUOTIENTS = frozenset({DIVIDE, UNSCALE})
 _DEPTH = 8
 
 
-@rule("multiply", "scale", reads=("sigmoid", "softmax", "exp", "negative"))
+@rule("multiply", "scale", of=FLOATS, reads=("sigmoid", "softmax", "exp", "negative"))
 def cancel_factor(v: Variable) -> Variable | None:
     """(c / z) * z → c, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
@@ -178,7 +184,7 @@ def _times(y: Variable, z: Variable, product: Op) -> Variable | None:
     return _cancelled(y, z)
 
 
-@rule("multiply", "scale", reads=("multiply", "scale", "negative"))
+@rule("multiply", "scale", of=FLOATS, reads=("multiply", "scale", "negative"))
 def cancel_product(v: Variable) -> Variable | None:
     """(c / z) * (z * w) → c * w, where z is a sigmoid, or 1 - sigmoid; of sums of quotients too."""
     for x, y in (v.inputs, v.inputs[::-1]):
@@ -213,7 +219,7 @@ def _is_complement(z: Variable) -> bool:
     return z.op is SUBTRACT and z.inputs[1].op is SIGMOID and is_full_of(z.inputs[0], 1)
 
 
-@rule("multiply", "scale", reads=("divide", "unscale", "negative"))
+@rule("multiply", "scale", of=FLOATS, reads=("divide", "unscale", "negative"))
 def cancel_quotient(v: Variable) -> Variable | None:
     """(c / z) * (z / d) → c / d, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
@@ -227,7 +233,7 @@ def cancel_quotient(v: Variable) -> Variable | None:
     return None
 
 
-@rule("multiply", "scale", reads=("exp",))
+@rule("multiply", "scale", of=FLOATS, reads=("exp",))
 def weights_by_shares(v: Variable) -> Variable | None:
     """exp(x) * (c / sum(exp(x))) → softmax(x) * c; with 1 + exp(x) → sigmoid(x) * c."""
     for weights, y in (v.inputs, v.inputs[::-1]):

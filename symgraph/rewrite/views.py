@@ -15,7 +15,7 @@ from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to, rearrange
 from ..ops.join import CONCATENATE
 from ..ops.shape import RESHAPE
 from ..ops.slices import ADD_SLICE, SLICE, SYMBOL, At, Entry, Span, read_slice
-from .engine import RuleSet, rule
+from .engine import EVERY, RuleSet, rule
 from .pattern import find_sizes, if_typed, is_full_of, uniform
 
 __all__ = ["VIEWS"]
@@ -23,7 +23,7 @@ __all__ = ["VIEWS"]
 # --- views --------------------------------------------------------------------------------------
 
 
-@rule("rearrange")
+@rule("rearrange", of=EVERY)
 def merge_rearranges(v: Variable) -> Variable | None:
     """rearrange(x, as it is) → x; rearrange(rearrange(x, a), b) → rearrange(x, a then b)."""
     (x,), (order,) = v.inputs, v.params
@@ -38,7 +38,7 @@ def merge_rearranges(v: Variable) -> Variable | None:
     return None
 
 
-@rule("reshape")
+@rule("reshape", of=EVERY)
 def merge_reshapes(v: Variable) -> Variable | None:
     """reshape(x, as it is) → x; reshape(reshape(x, a), b) → reshape(x, b)."""
     x = v.inputs[0]
@@ -53,7 +53,7 @@ def merge_reshapes(v: Variable) -> Variable | None:
     return if_typed(v, lambda: node(RESHAPE, (source, *v.inputs[1:]), v.params))
 
 
-@rule("reshape")
+@rule("reshape", of=EVERY)
 def reshape_axes_of_one(v: Variable) -> Variable | None:
     """reshape(x, the same sizes but for ones) → rearrange(x)."""
     x = v.inputs[0]
@@ -65,7 +65,7 @@ def reshape_axes_of_one(v: Variable) -> Variable | None:
     return rearrange(x, [None if size == 1 else next(kept) for size in v.type.shape])
 
 
-@rule("slice", reads=("rearrange",))
+@rule("slice", of=EVERY, reads=("rearrange",))
 def slice_before_rearrange(v: Variable) -> Variable | None:
     """slice(rearrange(x)) → rearrange(slice(x))."""
     moved, *symbols = v.inputs
@@ -88,14 +88,14 @@ def slice_before_rearrange(v: Variable) -> Variable | None:
     return rearrange(read_slice(x, inner, ()), behind)
 
 
-@rule("slice")
+@rule("slice", of=EVERY)
 def drop_slice(v: Variable) -> Variable | None:
     """slice(x, all of it) → x."""
     x, *symbols = v.inputs
     return x if v.type is x.type and read_slice(x, v.params[0], symbols) is x else None
 
 
-@rule("slice", reads=("slice",))
+@rule("slice", of=EVERY, reads=("slice",))
 def merge_slices(v: Variable) -> Variable | None:
     """slice(slice(x, a), b) → slice(x, a then b), where the bounds are numbers."""
     inner, *symbols = v.inputs
@@ -155,7 +155,7 @@ def _merge_index(front: int, back: int, step: int, index: Any) -> At | None:
     return At(front + index if step == 1 else front - 1 - index) if back == 0 else None
 
 
-@rule("rearrange", "reshape", "slice", reads=("broadcast_to",))
+@rule("rearrange", "reshape", "slice", of=EVERY, reads=("broadcast_to",))
 def view_of_one_value(v: Variable) -> Variable | None:
     """view(broadcast_to(constant)) → broadcast_to(constant)."""
     wide = v.inputs[0]
@@ -181,7 +181,7 @@ def view_of_one_value(v: Variable) -> Variable | None:
 _MAX_PARTS = 64
 
 
-@rule("concatenate")
+@rule("concatenate", of=EVERY)
 def merge_concatenates(v: Variable) -> Variable | None:
     """concatenate(x) → x; concatenate(concatenate(x, y), nothing, z) → concatenate(x, y, z)."""
     (axis,) = v.params
@@ -198,7 +198,7 @@ def merge_concatenates(v: Variable) -> Variable | None:
     return node(CONCATENATE, parts, v.params)
 
 
-@rule("slice", reads=("concatenate",))
+@rule("slice", of=EVERY, reads=("concatenate",))
 def slice_of_concatenate(v: Variable) -> Variable | None:
     """slice(concatenate(x, y)) → slice(x), where it lies in x."""
     whole, *symbols = v.inputs
@@ -235,7 +235,7 @@ def _entry_within(entry: Any, start: int, size: int, total: Size) -> Entry:
     return None
 
 
-@rule("add", reads=("add_slice",))
+@rule("add", of=EVERY, reads=("add_slice",))
 def add_to_part(v: Variable) -> Variable | None:
     """x + add_slice(zeros, y) → add_slice(x, y)."""
     for x, part in (v.inputs, v.inputs[::-1]):
@@ -244,7 +244,7 @@ def add_to_part(v: Variable) -> Variable | None:
     return None
 
 
-@rule("add_slice")
+@rule("add_slice", of=EVERY)
 def join_parts(v: Variable) -> Variable | None:
     """add_slice(add_slice(zeros, x), y) → concatenate(x, y), where they fill the axis."""
     parts: dict[int, tuple[Any, Variable]] = {}

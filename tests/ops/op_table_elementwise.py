@@ -14,6 +14,7 @@ from scipy import special
 
 import symgraph as sg
 from symgraph.core.op import OPS
+from symgraph.ops.transcendental import log1mexp
 
 __all__ = ["ROWS"]
 
@@ -207,6 +208,15 @@ TRANSCENDENTAL = [
     unary("log2", [AWKWARD, POSITIVE], ABOVE_0),
     unary("log10", [AWKWARD, POSITIVE], ABOVE_0),
     unary("log1p", [AWKWARD, POSITIVE, UNIT], ABOVE_0 - 0.9),
+    Row(
+        "log1mexp",
+        log1mexp,
+        by_mpmath(
+            lambda x: mpmath.log1p(-mpmath.exp(x)) if x < -1 else mpmath.log(-mpmath.expm1(x))
+        ),
+        [(np.array([0.0, -1e-40, -1e-8, -0.3, -0.69, -0.7, -1.0, -20.0, -80.0, -800.0]),)],
+        smooth=[(-ABOVE_0,)],
+    ),
     unary("sin", [AWKWARD], SMOOTH),
     unary("cos", [AWKWARD], SMOOTH),
     unary("tan", [AWKWARD], SMOOTH),

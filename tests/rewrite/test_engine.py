@@ -20,7 +20,7 @@ from symgraph.ops.broadcast import broadcast_to
 from symgraph.ops.elementwise import add, multiply, negative, subtract, where
 from symgraph.ops.sizes import shape_of, size_of
 from symgraph.ops.transcendental import exp, tanh
-from symgraph.rewrite.engine import Rule, RuleSet, rule, sweep
+from symgraph.rewrite.engine import EVERY, FLOATS, Rule, RuleSet, rule, sweep
 
 FLOAT32 = np.dtype("float32")
 
@@ -30,22 +30,36 @@ def variable(name: str, *shape: object, dtype: str = "float32"):
     return make_input(tensor_type(np.dtype(dtype), sizes), name)
 
 
-@rule("tanh")
+@rule("tanh", of=EVERY)
 def tanh_to_exp(v):
     """tanh(x) → exp(x)."""
     return exp(v.inputs[0])
 
 
-@rule("exp")
+@rule("exp", of=EVERY)
 def exp_to_negative(v):
     """exp(x) → -x."""
     return negative(v.inputs[0])
 
 
-@rule("negative")
+@rule("negative", of=EVERY)
 def negative_to_exp(v):
     """-x → exp(x)."""
     return exp(v.inputs[0])
+
+
+def test_a_function_is_asked_about_the_dtypes_for_which_it_holds():
+    seen = []
+
+    @rule("negative", of=FLOATS)
+    def see(v):
+        """-x → -x."""
+        seen.append(v.dtype)
+
+    for dtype in ("int32", "float32", "float64"):
+        z = variable("z", 3, dtype=dtype)
+        sweep(Graph([z], [negative(z)]), RuleSet(see))
+    assert seen == ["float32", "float64"]
 
 
 def test_a_rule_takes_its_name_and_formula_from_its_function():
@@ -77,7 +91,7 @@ def test_rules_are_applied_to_what_rules_made():
 
 
 def test_rules_are_applied_below_the_root_of_what_a_rule_made():
-    @rule("add")
+    @rule("add", of=EVERY)
     def nest(v):
         """x + y → -tanh(x)."""
         return negative(tanh(v.inputs[0]))
@@ -88,7 +102,7 @@ def test_rules_are_applied_below_the_root_of_what_a_rule_made():
 
 
 def test_a_rule_may_return_a_node_that_is_rewritten_elsewhere():
-    @rule("subtract")
+    @rule("subtract", of=EVERY)
     def first(v):
         """x - y → x."""
         return v.inputs[0]
@@ -101,7 +115,7 @@ def test_a_rule_may_return_a_node_that_is_rewritten_elsewhere():
 
 def test_the_first_rule_that_fires_wins():
     x = variable("x", "T")
-    stop = Rule("stop", ("tanh",), lambda v: v.inputs[0])
+    stop = Rule("stop", ("tanh",), EVERY, lambda v: v.inputs[0])
     assert sweep(Graph([x], [tanh(x)]), RuleSet(stop, tanh_to_exp)).outputs == (x,)
     assert sweep(Graph([x], [tanh(x)]), RuleSet(tanh_to_exp, stop)).outputs == (exp(x),)
 
@@ -114,7 +128,7 @@ def test_rule_sets_add_up_in_their_order():
 
 def test_a_rule_sees_only_nodes_that_read_what_it_asks_for():
     seen = []
-    spy = Rule("spy", ("tanh",), lambda v: seen.append(v), reads=("exp", "negative"))
+    spy = Rule("spy", ("tanh",), EVERY, lambda v: seen.append(v), reads=("exp", "negative"))
     x = variable("x", "T")
     reads = [tanh(exp(x)), tanh(negative(x))]
     sweep(Graph([x], [tanh(x), tanh(tanh(x)), *reads]), RuleSet(spy))
@@ -123,7 +137,7 @@ def test_a_rule_sees_only_nodes_that_read_what_it_asks_for():
 
 def test_a_rule_without_ops_sees_every_node():
     seen = []
-    spy = Rule("spy", (), lambda v: seen.append(v.op.name))
+    spy = Rule("spy", (), EVERY, lambda v: seen.append(v.op.name))
     x = variable("x", "T")
     sweep(Graph([x], [add(tanh(x), x)]), RuleSet(spy, tanh_to_exp))
     assert sorted(seen) == ["add", "exp", "tanh"] or sorted(seen) == ["add", "exp"]
@@ -138,14 +152,14 @@ def test_rules_that_undo_one_another_come_to_an_end():
 
 
 def test_rules_that_make_ever_more_work_are_reported():
-    grow = Rule("grow", ("exp",), lambda v: tanh(exp(exp(v))))
+    grow = Rule("grow", ("exp",), EVERY, lambda v: tanh(exp(exp(v))))
     x = variable("x", "T")
     with pytest.raises(GraphError, match="grow"):
         sweep(Graph([x], [exp(x)]), RuleSet(grow))
 
 
 def test_a_result_of_another_type_names_the_rule():
-    narrow = Rule("narrow", ("tanh",), lambda v: make_constant(1.0))
+    narrow = Rule("narrow", ("tanh",), EVERY, lambda v: make_constant(1.0))
     x = variable("x", "T")
     with pytest.raises(GraphError, match="narrow"):
         sweep(Graph([x], [tanh(x)]), RuleSet(narrow))
@@ -166,7 +180,7 @@ def test_a_leaf_is_never_renamed():
     x.name = None
     y = tanh(x)
     y.name = "y"
-    drop = Rule("drop", ("tanh",), lambda v: v.inputs[0])
+    drop = Rule("drop", ("tanh",), EVERY, lambda v: v.inputs[0])
     assert sweep(Graph([x], [y]), RuleSet(drop)).outputs == (x,)
     assert x.name is None
 
@@ -183,7 +197,7 @@ def test_a_size_that_depends_on_data_stays_the_same_size():
     n, m = variable("n", dtype="int64"), variable("m", dtype="int64")
     size = where(condition, n, add(m, m))
     zeros = broadcast_to(make_constant(0.0), [size])
-    double = Rule("double", ("add",), lambda v: multiply(v.inputs[0], 2))
+    double = Rule("double", ("add",), EVERY, lambda v: multiply(v.inputs[0], 2))
     graph = sweep(Graph([condition, n, m], [zeros]), RuleSet(double))
     verify(graph)
     assert graph.outputs[0].type is zeros.type
@@ -196,7 +210,7 @@ def test_a_rule_that_would_confuse_sizes_is_not_applied():
     size = where(condition, n, m)
     zeros = broadcast_to(make_constant(0.0), [size])
     assert size_of(n) != size_of(size)
-    take = Rule("take", ("where",), lambda v: v.inputs[1])
+    take = Rule("take", ("where",), EVERY, lambda v: v.inputs[1])
     graph = Graph([condition, n, m], [zeros])
     assert sweep(graph, RuleSet(take)) is graph
     # Where nothing was made of that size, there is nothing to confuse.

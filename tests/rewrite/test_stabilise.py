@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
@@ -22,6 +23,44 @@ def value_and_gradient(function, point, *others):
     y = function(x, *rest)
     f = sg.compile([x, *rest], [y, sg.grad(sg.sum(y), x)], backend="numpy")
     return f(point, *others)
+
+
+BELOW_0 = np.array([-1e300, -1000.0, -40.0, -1.0, -0.7, -0.69, -1e-9, -1e-20, -1e-300])
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: sg.log(1.0 - sg.exp(x)),
+        lambda x: sg.log1p(-sg.exp(x)),
+        lambda x: sg.log(-sg.expm1(x)),
+    ],
+    ids=["log(1 - exp(x))", "log1p(-exp(x))", "log(-expm1(x))"],
+)
+def test_the_logarithm_of_the_complement_of_an_exponential(function, backend):
+    x = sg.tensor("x", ("n",), dtype="float64")
+    y = function(x)
+    value, gradient = sg.compile([x], [y, sg.grad(sg.sum(y), x)], backend=backend)(BELOW_0)
+    with mpmath.workdps(400):
+        exact = [mpmath.exp(mpmath.mpf(p)) if p > -1e4 else mpmath.mpf(0) for p in BELOW_0]
+        expected = np.array([float(mpmath.log(1 - e)) for e in exact])
+        slope = np.array([float(-e / (1 - e)) for e in exact])
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-14)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_the_inverse_of_softplus(backend):
+    x = sg.tensor("x", ("n",), dtype="float64")
+    y = sg.log(sg.exp(x) - 1.0)
+    value, gradient = sg.compile([x], [y, sg.grad(sg.sum(y), x)], backend=backend)(-BELOW_0[1:])
+    with mpmath.workdps(400):
+        exact = [mpmath.expm1(mpmath.mpf(-p)) for p in BELOW_0[1:]]
+        expected = np.array([float(mpmath.log(e)) for e in exact])
+        slope = np.array([float((e + 1) / e) for e in exact])
+    np.testing.assert_allclose(value, expected, rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-14)
 
 
 def exp_over_sum(x):
