@@ -79,14 +79,34 @@ def _application() -> Any:
         _draw(target, output)
 
     @application.command()
-    def doctor() -> None:
-        """Say what symgraph finds on this machine."""
-        from symgraph.doctor import examine
+    def cache(what: str = typer.Argument("show", help="show or clear")) -> None:
+        """Show where compiled code is kept, and how much there is; or clear it."""
+        from symgraph.doctor import clear, examine_cache
 
-        for name, found in examine().items():
-            print(f"{name:14}{found}")
+        if what not in ("show", "clear"):
+            raise typer.BadParameter(f"cache takes show or clear, not {what!r}")
+        if what == "clear":
+            print(clear())
+        else:
+            _print_table(examine_cache())
+
+    @application.command()
+    def doctor() -> None:
+        """Say what symgraph finds on this machine; compile and check a function."""
+        from symgraph.doctor import check, examine
+
+        _print_table(examine())
+        is_right, found = check()
+        _print_table({"check": found})
+        if not is_right:
+            raise typer.Exit(1)
 
     return application
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    for name, found in rows.items():
+        print(f"{name:14}{found}")
 
 
 def _run_benchmark(script: str, arguments: list[str] | None) -> None:

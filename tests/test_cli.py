@@ -139,6 +139,65 @@ def test_doctor_looks_at_the_machine(folder: Path) -> None:
     assert re.search(r"\b(4|8|16) lanes of float32", found["vectors"])
 
 
+def test_doctor_compiles_and_checks_a_function(folder: Path) -> None:
+    pytest.importorskip("typer")
+    done = run("doctor", folder=folder)
+    assert done.returncode == 0
+    assert re.search(r"^check .* are right, and are read back", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("sg.tanh = sg.sin", "Mismatched elements"),
+        ("import os; os.abort()", "ended with status -6"),
+        ("from symgraph.backends.llvm import programs\n"
+         "programs.NativePrograms.recall = lambda *_: 'lost'", "not found again in a cache: lost"),
+    ],
+)  # fmt: skip
+def test_doctor_finds_what_is_wrong(folder: Path, fault: str, said: str) -> None:
+    pytest.importorskip("typer")
+    start = f"from symgraph import doctor\ndoctor._CHECK = {'import symgraph as sg; '!r} + "
+    start += f"{fault!r} + chr(10) + doctor._CHECK\n"
+    done = run("doctor", folder=folder, start=start)
+    assert done.returncode == 1
+    assert "check         FAILED" in done.stdout
+    assert said in done.stdout
+
+
+def test_cache_shows_and_clears(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("typer")
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", str(folder / "kept"))
+    monkeypatch.setenv("SYMGRAPH_CACHE_SIZE", "5MB")
+    assert _cache_rows(folder)["entries"] == "0"
+    assert not (folder / "kept").exists()
+    subprocess.run([sys.executable, "net.py"], cwd=folder, check=True, timeout=120)
+    rows = _cache_rows(folder)
+    sizes = [path.stat().st_size for path in (folder / "kept").rglob("*.o")]
+    assert rows["folder"] == str(folder / "kept" / "objects")
+    assert (int(rows["entries"]), rows["use"]) == (len(sizes), "writable")
+    assert rows["bytes"].split(",")[0] == str(sum(sizes))
+    assert rows["bound"].split(",")[0] == "5000000"
+    assert f"{len(sizes)} entries removed" in run("cache", "clear", folder=folder).stdout
+    assert not list((folder / "kept").rglob("*.o"))
+    assert "show or clear" in failure("cache", "burn", folder=folder)
+
+
+def test_a_cache_of_others_is_not_cleared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("typer")
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", str(folder / "kept"))
+    subprocess.run([sys.executable, "net.py"], cwd=folder, check=True, timeout=120)
+    (folder / "kept").chmod(0o777)
+    assert "can be written by other users" in _cache_rows(folder)["use"]
+    assert "nothing is removed" in run("cache", "clear", folder=folder).stdout
+    assert list((folder / "kept").rglob("*.o"))
+
+
+def _cache_rows(folder: Path) -> dict[str, str]:
+    lines = run("cache", folder=folder).stdout.splitlines()
+    return {name: found.strip() for name, _, found in (line.partition(" ") for line in lines)}
+
+
 def test_doctor_looks_into_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("typer")
     monkeypatch.setenv("SYMGRAPH_CACHE_DIR", str(folder / "none" / "yet"))
@@ -170,7 +229,7 @@ def test_version_and_help(folder: Path) -> None:
     pytest.importorskip("typer")
     assert run("--version", folder=folder).stdout == f"symgraph {sg.__version__}\n"
     shown = run("--help", folder=folder).stdout
-    assert all(command in shown for command in ("demo", "bench", "draw", "doctor"))
+    assert all(command in shown for command in ("demo", "bench", "draw", "cache", "doctor"))
     assert "no such command" in failure("paint", folder=folder).lower()
 
 

@@ -53,7 +53,7 @@ class Kept(NamedTuple):
 
     executable: Any
     notes: Any
-    """What the compiler gave with it."""
+    """What the compiler gave with it: lists, dicts, numbers and strings."""
 
 
 class Programs(Protocol):

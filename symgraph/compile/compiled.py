@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 from ..backends.base import Backend, Executable, Kept, Programs
 from ..core.graph import Graph
 from ..core.processes import without_collection
 from ..scan.census import count_loops
 from .key import program_key
+from .notes import as_plain, from_plain
 from .pipeline import rewrite
 from .report import LoopRow, PassRow, count_nodes, list_loops
 
@@ -27,6 +28,15 @@ class Summary:
     nodes: int
     loops: int
     bodies: int
+
+    def as_plain(self) -> list:
+        """The summary in lists, dicts, numbers and strings."""
+        return [as_plain(getattr(self, field.name)) for field in fields(self)]
+
+    @classmethod
+    def from_plain(cls, data: Any) -> Summary:
+        """The summary that `as_plain` wrote down."""
+        return cls(*map(from_plain, data))
 
 
 class Compiled(NamedTuple):
@@ -58,7 +68,7 @@ def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool
     if not isinstance(found, str):
         return _recalled(found, built, start)
     executable, graph, summary = prepare()
-    reason = programs.keep(key, executable, summary) or found
+    reason = programs.keep(key, executable, summary.as_plain()) or found
     return Compiled(executable, summary, graph, reason)
 
 
@@ -76,7 +86,7 @@ def _key(
 
 def _recalled(found: Kept, built: Graph, start: float) -> Compiled:
     """What was kept, with rows for the passes that were spared."""
-    summary: Summary = found.notes
+    summary = Summary.from_plain(found.notes)
     elsewhere = sum(found.executable.seconds.values())
     seconds, nodes = time.perf_counter() - start - elsewhere, count_nodes(built)
     recall = PassRow("recall", seconds, nodes, nodes, start)

@@ -1,15 +1,25 @@
 """A name for a program that is the same in every process: what a cache on disk looks it up by.
 
-Equal keys mean equal programs: ops, how they hang together, parameters, types, constants, and the
-names and lines of loops, which reports show. What inputs are called, the values of shared
-variables, and the order in which the parts were built do not matter.
+Equal keys mean equal programs. A key is the hash of
+
+- what symgraph, NumPy and SciPy are (`_source`): they rewrite, fold constants and lower;
+- what the caller gives with the graph: whatever else the passes and the backend were told;
+- the graph: inputs and their types, nodes with op, operands and parameters, outputs. What a node's
+  type is follows from these. Bodies of loops are graphs too, and which of them are one is told;
+- names and lines of loops, which reports show.
+
+Not in it are names of inputs, values of shared variables and the order in which the parts were
+built: no program depends on them. The backend adds what code depends on besides: the processor,
+the system, LLVM.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import marshal
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache, partial
@@ -52,24 +62,49 @@ def program_key(graph: Graph, *options: Any) -> str | None:
 
 @lru_cache(maxsize=1)
 def _source() -> tuple[Any, ...]:
-    """What tells this version of symgraph, edited or not, from others."""
+    """What tells this version of symgraph, edited or not, and of what it computes with."""
     package = Path(__file__).parent.parent
     found = []
     for folder, _, names in sorted(os.walk(package)):
-        for name in sorted(names):
-            if name.endswith(".py"):
-                state = os.stat(os.path.join(folder, name))
-                found.append((name, state.st_size, state.st_mtime_ns))
-    return __version__, np.__version__, tuple(found)
+        inside = os.path.relpath(folder, package)
+        found += [
+            (inside, name, *_edition(os.path.join(folder, name)))
+            for name in sorted(names)
+            if name.endswith(".py")
+        ]
+    return __version__, np.__version__, _scipy(), sys.version, tuple(found)
+
+
+def _edition(path: str) -> tuple[int, int]:
+    state = os.stat(path)
+    return state.st_size, state.st_mtime_ns
+
+
+def _scipy() -> tuple[Any, ...]:
+    """What tells this SciPy from others, without an import of it."""
+    spec = importlib.util.find_spec("scipy")
+    if spec is None or spec.origin is None:
+        return ()
+    # Its number stands in a file of its own, which each installation writes.
+    version = os.path.join(os.path.dirname(spec.origin), "version.py")
+    return (spec.origin, *(_edition(version) if os.path.exists(version) else ()))
 
 
 class _Encoder:
-    """Programs as nested tuples of numbers, strings and bytes."""
+    """Programs as nested tuples of numbers, strings and bytes.
+
+    Whatever is no number, string or None begins with its kind, so that values of two kinds are
+    never written alike.
+    """
 
     def __init__(self) -> None:
         self._bodies: dict[Graph, int] = {}
+        # Sizes that only data or arguments tell have names of one process: here they are numbered
+        # in the order in which the program mentions them.
         self._unknown: dict[Atom, int] = {}
-        self._params: dict[Any, Any] = {}
+        # By identity, for equal parameters may differ in kind, as 1 and True do. The graph keeps
+        # them alive.
+        self._params: dict[int, Any] = {}
 
     def graph(self, graph: Graph) -> tuple:
         """The nodes in the order in which the outputs lead to them, and the outputs."""
@@ -89,29 +124,26 @@ class _Encoder:
         kind = type(value)
         if kind in (int, str, bool, bytes) or value is None:
             return value
-        key = (kind, value)
-        found = self._params.get(key)
+        if kind is Graph:
+            return self._body(value)
+        found = self._params.get(id(value))
         if found is None:
-            found = self._params[key] = self._encoded(value)
+            found = self._params[id(value)] = self._encoded(value)
         return found
 
-    def _encoded(self, value: Any) -> Any:
-        if isinstance(value, tuple):
-            parts = map(self._param, value)
-            return tuple(parts) if type(value) is tuple else (type(value).__name__, *parts)
+    def _encoded(self, value: Any) -> tuple:
+        if isinstance(value, (tuple, list)):
+            return (_kind(value), *map(self._param, value))
         if isinstance(value, np.dtype):
-            return value.str
+            return ("dtype", value.str)
         if isinstance(value, Constant):
-            return value.key
+            return ("constant", *value.key)
         if isinstance(value, Dim):
-            return self._size(value)
+            return ("size", *self._size(value))
         if isinstance(value, TensorType):
-            return self._type(value)
-        if isinstance(value, Graph):
-            return self._body(value)
-        if is_dataclass(value):
-            parts = (self._param(getattr(value, field.name)) for field in fields(value))
-            return (type(value).__name__, *parts)
+            return ("type", *self._type(value))
+        if is_dataclass(value) and not isinstance(value, type):
+            return (_kind(value), *(self._param(getattr(value, f.name)) for f in fields(value)))
         raise _NoKeyError
 
     def _body(self, body: Graph) -> tuple:
@@ -134,6 +166,11 @@ class _Encoder:
         if kind in PRIMITIVE and kind != "name":
             return (kind, self._unknown.setdefault(atom, len(self._unknown)))
         return (kind, *map(self._param, parts))
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @cache

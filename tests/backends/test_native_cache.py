@@ -1,6 +1,7 @@
 """Machine code on disk: whatever is wrong with it costs a compilation, and no more."""
 
 import os
+import stat
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from native_kernels import call, write
 
+from symgraph.backends.llvm import cache as cache_module
+from symgraph.backends.llvm import folders
 from symgraph.backends.llvm.cache import DiskCache, open_cache
 from symgraph.backends.llvm.cpu import host
 from symgraph.backends.llvm.engine import Engine, module_text
@@ -126,10 +129,235 @@ def test_an_entry_under_another_key_is_not_taken(tmp_path):
     assert cache.read(other) == (None, "the entry is damaged")
 
 
-def test_a_chosen_folder_is_one_place_wherever_the_process_goes(tmp_path, monkeypatch):
+# --- where it lies ------------------------------------------------------------------------------
+
+
+def test_a_chosen_folder_may_be_told_from_the_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SYMGRAPH_CACHE_DIR", "~/kept here")
     assert open_cache().folder == tmp_path / "home" / "kept here" / "objects"
+
+
+@pytest.mark.parametrize("chosen", ["relative", "./relative", "../relative", "~nosuchuser/kept"])
+def test_a_folder_that_moves_with_the_process_is_refused(tmp_path, monkeypatch, chosen):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", chosen)
+    engine = Engine(host(), open_cache())
+    with pytest.warns(RuntimeWarning, match="no absolute path"):
+        loaded = run(engine, make_kernel())
+    assert loaded.cache == "off"
+    assert "no absolute path" in loaded.reason
+    assert not list(inside.iterdir())
+    assert list(tmp_path.iterdir()) == [inside]
+
+
+def test_without_a_home_the_cache_is_off(monkeypatch, tmp_path):
+    """As in a container whose user has a number and nothing else."""
+    for name in ("SYMGRAPH_CACHE_DIR", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", "relative")
-    assert open_cache().folder == tmp_path / "relative" / "objects"
+    engine = Engine(host(), open_cache())
+    with pytest.warns(RuntimeWarning, match="no home"):
+        assert run(engine, make_kernel()).cache == "off"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_warning_that_is_an_error_does_not_cost_the_code():
+    engine = Engine(host(), DiskCache(Path("here"), obstacle="it is not wanted"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(engine, make_kernel()).cache == "off"
+
+
+# --- who may write there ------------------------------------------------------------------------
+
+
+def modes(folder):
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_dir()}
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_folders_and_entries_are_the_users_alone(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        DiskCache(tmp_path / "a" / "b" / "objects").write(KEY, b"content")
+    finally:
+        os.umask(before)
+    assert modes(tmp_path) == {0o700}
+    (entry,) = tmp_path.rglob("*.o")
+    assert stat.S_IMODE(entry.stat().st_mode) == 0o600
+
+
+def hostile(path, how, monkeypatch):
+    """Let the path be one that somebody else can write, or has made."""
+    if how == "mode":
+        path.chmod(path.stat().st_mode | 0o022)
+    elif how == "owner":
+        real, inode = os.geteuid(), path.stat().st_ino
+        monkeypatch.setattr(folders, "objection", _objection_by(folders.objection, inode))
+        monkeypatch.setattr(cache_module, "objection", folders.objection)
+        assert real == path.stat().st_uid
+
+
+def _objection_by(objection, inode):
+    """As `objection`, but what has the inode belongs to another user, which only root can make."""
+
+    def asked(found):
+        fields = list(found)
+        fields[stat.ST_UID] += found.st_ino == inode
+        return objection(os.stat_result(fields))
+
+    return asked
+
+
+@pytest.mark.parametrize("how", ["mode", "owner"])
+@pytest.mark.parametrize("which", ["chosen", "objects"])
+def test_a_folder_that_others_can_write_is_refused(tmp_path, monkeypatch, which, how):
+    chosen = tmp_path / "chosen"
+    monkeypatch.setenv("SYMGRAPH_CACHE_DIR", str(chosen))
+    kernel = make_kernel()
+    run(Engine(host(), open_cache()), kernel)
+    before = sorted(chosen.rglob("*.o"))
+    assert len(before) == 1
+    hostile(chosen if which == "chosen" else chosen / "objects", how, monkeypatch)
+    engine = Engine(host(), open_cache())
+    with pytest.warns(RuntimeWarning, match="written by other users|belongs to user"):
+        assert run(engine, kernel).cache == "off"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        engine.load([make_kernel(3.0)])
+    assert sorted(chosen.rglob("*.o")) == before
+
+
+@pytest.mark.parametrize("how", ["mode", "owner"])
+@pytest.mark.parametrize("which", ["entry", "folder"])
+def test_an_entry_that_others_can_write_is_compiled_again(tmp_path, monkeypatch, which, how):
+    kernel = make_kernel()
+    run(Engine(host(), DiskCache(tmp_path)), kernel)
+    (entry,) = tmp_path.rglob("*.o")
+    hostile(entry if which == "entry" else entry.parent, how, monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = run(Engine(host(), DiskCache(tmp_path)), kernel)
+        assert loaded.cache == "miss"
+        assert "by other users" in loaded.reason or "belongs to user" in loaded.reason
+        # A fresh entry of our own takes the place of the other one; a folder is not replaced.
+        again = run(Engine(host(), DiskCache(tmp_path)), kernel)
+    assert again.cache == ("hit" if which == "entry" else "miss")
+
+
+def test_an_entry_that_is_a_link_is_not_followed(tmp_path):
+    cache = DiskCache(tmp_path / "cache")
+    cache.write(KEY, b"content")
+    (entry,) = tmp_path.rglob("*.o")
+    entry.rename(tmp_path / "elsewhere")
+    entry.symlink_to(tmp_path / "elsewhere")
+    content, reason = cache.read(KEY)
+    assert content is None
+    assert "cannot be read" in reason
+    cache.write(KEY, b"content")
+    assert cache.read(KEY) == (b"content", "hit")
+    assert not entry.is_symlink()
+
+
+def test_a_folder_may_be_a_link_of_the_users_own(tmp_path):
+    (tmp_path / "disk").mkdir(0o700)
+    (tmp_path / "objects").symlink_to(tmp_path / "disk")
+    cache = DiskCache(tmp_path / "objects")
+    cache.write(KEY, b"content")
+    assert cache.read(KEY) == (b"content", "hit")
+    (tmp_path / "disk").chmod(0o777)
+    with pytest.warns(RuntimeWarning, match="written by other users"):
+        assert cache.read(KEY)[0] is None
+
+
+# --- what is wrong with an entry ----------------------------------------------------------------
+
+
+def test_any_byte_that_differs_is_a_miss(tmp_path):
+    cache = DiskCache(tmp_path)
+    cache.write(KEY, b"some content")
+    (entry,) = tmp_path.rglob("*.o")
+    data = entry.read_bytes()
+    for i in range(len(data)):
+        entry.write_bytes(data[:i] + bytes([data[i] ^ 0x55]) + data[i + 1 :])
+        assert cache.read(KEY)[0] is None, i
+    for length in range(len(data)):
+        entry.write_bytes(data[:length])
+        assert cache.read(KEY)[0] is None, length
+
+
+# --- the bound ----------------------------------------------------------------------------------
+
+
+def keys(count):
+    return [f"{i:02x}{'0' * 14}" for i in range(count)]
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path):
+    cache, content = DiskCache(tmp_path, bound=48_000), bytes(10_000)
+    a, b, c, d, e = keys(5)
+    for key in (a, b, c, d):
+        cache.write(key, content)
+    assert cache.read(a)[0] == content
+    cache.write(e, content)
+    assert [key for key in (a, b, c, d, e) if cache.read(key)[0]] == [a, c, d, e]
+
+
+def test_the_bound_holds_whoever_writes(tmp_path):
+    for i, key in enumerate(keys(200)):
+        DiskCache(tmp_path, bound=100_000).write(key, bytes(1000 + 10 * i))
+    left = [entry.path.name for entry in DiskCache(tmp_path).entries()]
+    assert 70_000 < sum(entry.size for entry in DiskCache(tmp_path).entries()) <= 100_000
+    assert len(left) < 60
+    assert DiskCache(tmp_path).read(keys(200)[-1])[0] is not None
+
+
+def test_entries_are_counted_only_when_many_were_written(tmp_path, monkeypatch):
+    counted = []
+    entries = DiskCache.entries
+    monkeypatch.setattr(DiskCache, "entries", lambda self: (counted.append(1), entries(self))[1])
+    cache = DiskCache(tmp_path, bound=160_000)
+    for key in keys(150):
+        cache.write(key, bytes(1000))
+    assert len(counted) <= 8
+    for key in keys(150):  # again and again the same, which the ledger counts as more
+        cache.write(key, bytes(1000))
+    assert len(list(entries(cache))) > 100
+
+
+def test_what_a_killed_process_left_goes_with_time(tmp_path):
+    cache = DiskCache(tmp_path)
+    cache.write(KEY, b"content")
+    old, new = (tmp_path / KEY[:2] / f".new-{name}" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half of an en")
+    os.utime(old, (0, 0))
+    (tmp_path / "written").unlink()
+    cache.write(KEY, b"content")
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_clearing_leaves_nothing(tmp_path):
+    cache = DiskCache(tmp_path)
+    for key in keys(3):
+        cache.write(key, b"content")
+    assert cache.clear() == 3
+    assert not list(tmp_path.iterdir())
+    assert cache.clear() == 0
+    assert cache.read(KEY) == (None, "not in the cache")
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("", 1 << 30), ("1000", 1000), ("5MB", 5_000_000), ("2 GiB", 2 << 30), ("1.5k", 1500),
+        ("64kib", 64 << 10), ("much", 1 << 30), ("-5", 1 << 30), ("5 i", 1 << 30),
+    ],
+)  # fmt: skip
+def test_the_bound_is_told_by_the_environment(monkeypatch, text, bound):
+    monkeypatch.setenv("SYMGRAPH_CACHE_SIZE", text)
+    assert open_cache().bound == bound

@@ -1,5 +1,6 @@
 """Programs that an earlier process rewrote and lowered: found again, or made again."""
 
+import marshal
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.backends.llvm import programs
 from symgraph.backends.llvm.cache import DiskCache
 from symgraph.backends.llvm.engine import engine
 from symgraph.compile import key as keys
@@ -124,7 +126,7 @@ def test_damaged_programs_are_made_again(disk, damage, reason):
 
 def test_an_entry_that_is_no_program_is_made_again(disk, monkeypatch):
     x = sg.vector("x")
-    monkeypatch.setattr("pickle.dumps", lambda *_: b"nothing that pickle wrote")
+    monkeypatch.setattr(programs, "encode", lambda *_: b"nothing that was encoded")
     sg.compile([x], x + 1)
     monkeypatch.undo()
     monkeypatch.setattr(engine(), "cache", DiskCache(disk))
@@ -247,3 +249,28 @@ def test_another_source_is_another_key(monkeypatch):
     source = keys._source()
     monkeypatch.setattr(keys, "_source", lambda: (*source, "edited"))
     assert key_of([x], x + 1) != before
+
+
+def test_parameters_that_are_equal_but_of_two_kinds_are_written_apart():
+    """Python has 1 == True; and a dtype has the name of a string."""
+    size = sg.vector("x").type.shape[0]
+    params = [
+        (1,), (True,), ((1,),), ((True,),), ([1],), (None,), ("<f4",), (np.dtype("f4"),), (b"<f4",),
+        (size,), ((size,),), (sg.vector("x").type,), (Line("a", 1, "b"),), (("a", 1, "b"),),
+    ]  # fmt: skip
+    encoder = keys._Encoder()
+    found = [encoder._param(p) for p in params]
+    written = [marshal.dumps(f, 2) for f in found]
+    assert len(set(written)) == len(params)
+    assert [marshal.dumps(encoder._param(p), 2) for p in params] == written
+
+
+def test_a_body_that_two_loops_share_is_written_once():
+    x, w = sg.tensor("x", ("T", 3)), sg.matrix("w")
+    step = lambda row, h: sg.tanh(row + h @ w)  # noqa: E731
+    one = sg.scan(step, x, sg.zeros(3))
+    both = sg.scan(step, one, sg.zeros(3))
+    contents = [
+        len(marshal.dumps(keys._Encoder().graph(Graph((x, w), (y,))), 2)) for y in (one, both)
+    ]
+    assert contents[1] < 1.6 * contents[0]

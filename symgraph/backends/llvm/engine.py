@@ -92,7 +92,12 @@ class Engine:
             f'target triple = "{self._machine.triple}"\n'
             f'target datalayout = "{self._machine.target_data}"\n'
         )
-        self.identity = f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|"
+        # What machine code depends on besides the text it is made of: the processor and its
+        # features, the system (triple and layout), how hard LLVM tries, LLVM, and how a module is
+        # made of kernels. Python is none of it: what a kernel knows of objects is in its text.
+        self.identity = (
+            f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|{self._prologue}"
+        )
         # By the names of kernels, which stand for their whole texts.
         self._loaded: weakref.WeakValueDictionary[str, Pack] = weakref.WeakValueDictionary()
         # Packs live on for a while: the next function may be of the same kernels.
@@ -170,7 +175,8 @@ class Engine:
             return None
         with _timed(result, "code"):
             content, result.reason = self.cache.read(key)
-        result.cache = "miss" if content is None else "hit"
+        found = "off" if self.cache.obstacle else "miss"
+        result.cache = found if content is None else "hit"
         return content
 
     def emit(self, text: str) -> bytes:

@@ -7,7 +7,6 @@ lie beside the machine code, and are checked like it.
 from __future__ import annotations
 
 import hashlib
-import pickle
 import time
 from collections.abc import Callable
 from functools import cache
@@ -18,6 +17,7 @@ from ..base import Kept
 from ..numpy import NumpyExecutable
 from .engine import engine
 from .executable import NativeExecutable
+from .stored import decode, encode
 
 __all__ = ["NativePrograms"]
 
@@ -37,7 +37,7 @@ class NativePrograms:
         if content is None:
             return reason
         try:
-            image, notes = pickle.loads(content)
+            image, notes = decode(content)
         except Exception as error:
             return f"the entry cannot be read: {error}"
         read = time.perf_counter() - started
@@ -54,8 +54,7 @@ class NativePrograms:
         if sum(array.nbytes for _, array in image.constants) > _MOST_CONSTANTS:
             obstacle = obstacle or "its constants are large"
         if disk and not obstacle:
-            content = pickle.dumps((image, notes), pickle.HIGHEST_PROTOCOL)
-            disk.write(_entry(key), content)
+            disk.write(_entry(key), encode(image, notes))
         return obstacle
 
 
