@@ -31,6 +31,7 @@ from .core.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     UpdateError,
+    VerifyError,
 )
 from .core.graph import Graph, substitute
 from .core.provenance import record_lines
@@ -411,6 +412,7 @@ __all__ = [
     "trunc",
     "until",
     "UpdateError",
+    "VerifyError",
     "var",
     "Variable",
     "vdot",

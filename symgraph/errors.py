@@ -23,6 +23,7 @@ from .core.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     UpdateError,
+    VerifyError,
     explain,
 )
 from .core.provenance import describe, user_line
@@ -44,6 +45,7 @@ __all__ = [
     "SymgraphTypeError",
     "SymgraphValueError",
     "UpdateError",
+    "VerifyError",
     "describe",
     "explain",
     "user_line",

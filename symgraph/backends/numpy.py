@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ from ..core.op import Op
 from ..core.processes import give_lock
 from ..core.variable import CONSTANT, Variable
 from ..scan.op import SCAN
+from .numpy_rounding import Rounding
 from .numpy_scan import NumpyLoop
 from .plan import Call, Plan, ProfiledPlan, call_of
 from .profile import Profile
 
-__all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable", "reference_call"]
+__all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable", "Planner", "reference_call"]
 
 
 class NumpyBackend:
@@ -33,14 +34,27 @@ class NumpyBackend:
 
     def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> NumpyExecutable:
         """The graph as a list of steps; threads are NumPy's own affair."""
-        return NumpyExecutable(_Planner(profile=Profile() if profile else None), graph)
+        return NumpyExecutable(Planner(profile=Profile() if profile else None), graph)
+
+    def prepare_rounding(self, graph: Graph, seed: int = 0) -> NumpyExecutable:
+        """The graph as an executable whose every call rounds otherwise; for one thread."""
+        return NumpyExecutable(Planner(around=Rounding(seed).around), graph)
 
 
-class _Planner:
-    """Makes plans: one for each distinct body, however often it is looped over."""
+class Planner:
+    """Makes plans: one for each distinct body, however often it is looped over.
 
-    def __init__(self, profile: Profile | None) -> None:
+    ``around``
+        From a node and what computes it to what is called in its place; loops are left alone.
+    """
+
+    def __init__(
+        self,
+        profile: Profile | None = None,
+        around: Callable[[Variable, Call], Call] = lambda v, call: call,
+    ) -> None:
         self.profile = profile
+        self._around = around
         self.bodies: dict[Graph, Plan] = {}
         self.kernels: list[tuple] = []
 
@@ -54,7 +68,7 @@ class _Planner:
         """What computes a node at this depth of loops."""
         self.kernels.append((v.op, v.params, tuple(x.type for x in v.inputs)))
         if v.op is not SCAN:
-            return call_of(v)
+            return self._around(v, call_of(v))
         body: Graph = v.params[0]
         if body not in self.bodies:
             self.bodies[body] = self.plan(body, depth + 1)
@@ -63,7 +77,7 @@ class _Planner:
 
 def reference_call(v: Variable) -> Call:
     """What computes the node, a loop too, from the values of its inputs."""
-    return _Planner(profile=None).call(v, 0)
+    return Planner().call(v, 0)
 
 
 class NumpyExecutable:
@@ -74,7 +88,7 @@ class NumpyExecutable:
     threads = 1
     _lock: Any
 
-    def __init__(self, planner: _Planner, graph: Graph) -> None:
+    def __init__(self, planner: Planner, graph: Graph) -> None:
         started = time.perf_counter()
         self.profile = planner.profile
         self._plan = planner.plan(graph)

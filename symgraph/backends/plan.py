@@ -187,7 +187,7 @@ def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception
     # A check speaks for the op that asked for it.
     title = "" if "check" in v.op.traits else f"{v.op.name} failed: "
     what = f"{title}{message}" + (f"\n  on {operands}" if operands else "")
-    return kind(explain(what, line=_nearest_line(v)))
+    return kind(explain(what, line=provenance.nearest_line(v)))
 
 
 def _operand(x: Variable, value: Any) -> str:
@@ -199,15 +199,3 @@ def _operand(x: Variable, value: Any) -> str:
         return f"{name!r} {found}"
     sources = provenance.named_sources(x)
     return found + (f" (from {', '.join(sources)})" if sources else "")
-
-
-def _nearest_line(v: Variable) -> str | None:
-    """The user's line of the node, or of the nearest one that it is made of and that has one."""
-    seen, layer = {v}, [v]
-    while layer:
-        for x in layer:
-            line = provenance.line_of(x)
-            if line is not None:
-                return line
-        layer = [x for y in layer for x in y.inputs if not (x in seen or seen.add(x))]
-    return None

@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backends.base import load_backend
 from ..backends.profile import Profile
@@ -21,8 +21,10 @@ from .compiled import Compiled, compile_graph
 from .pipeline import rewrite
 from .program import Program, make_program
 from .report import Report, count_nodes
+from .rounding import Run
 from .signature import Signature
 from .state import SharedState
+from .verify import Verified
 
 __all__ = ["Function", "assert_compiled", "compile"]
 
@@ -42,6 +44,7 @@ def compile(
     name: str | None = None,
     profile: bool = False,
     threads: int | None = None,
+    verify: bool = False,
 ) -> Function:
     """A function from arrays to arrays that computes the outputs.
 
@@ -63,6 +66,11 @@ def compile(
         How many threads a call may use; None: as many as the process has processors, or
         ``OMP_NUM_THREADS`` if that is less. The native backend gives them loops that need nothing
         of each other and large products, where sizes make it worth while; results are the same.
+    ``verify``
+        Whether each call runs the reference beside, on the graph as it was built, and compares: a
+        value that differs by more than rounding is a `VerifyError`, which tells the first such
+        value, its operation, loop, step and line; nothing is stored then. Calls take as long as
+        the reference does, and longer where a difference has to be looked at.
     """
     start = time.perf_counter()
     _check_options(name, threads)
@@ -70,7 +78,7 @@ def compile(
     imported = time.perf_counter() - start
     program = make_program(inputs, outputs, updates, givens)
     function = Function(
-        program, backend=backend, name=name, profile=profile, threads=threads, start=start
+        program, _Options(backend, name, profile, threads, bool(verify)), start=start
     )
     if imported > _NOTICED:
         function.report.stages["import"] = imported
@@ -96,6 +104,16 @@ def _check_options(name: Any, threads: Any) -> None:
         )
 
 
+class _Options(NamedTuple):
+    """What a function was compiled with."""
+
+    backend: str
+    name: str | None
+    profile: bool
+    threads: int | None
+    verify: bool
+
+
 class Function:
     """A compiled program. Call it with arrays, in the order of its inputs or by their names.
 
@@ -112,27 +130,30 @@ class Function:
     def __init__(
         self,
         program: Program,
+        options: _Options,
         *,
-        backend: str,
-        name: str | None,
-        profile: bool,
-        threads: int | None,
         start: float,
     ) -> None:
-        self.name = name
-        self.backend = backend
+        self.name = options.name
+        self.backend = options.backend
         self._program = program
-        self._options = (backend, name, profile, threads)
-        compiled = compile_graph(
-            program.graph,
-            load_backend(backend),
-            threads=threads or n_threads(),
-            profile=profile,
-        )
+        self._options = options
+        backend, threads = load_backend(options.backend), options.threads or n_threads()
+        compiled = compile_graph(program.graph, backend, threads=threads, profile=options.profile)
         self._executable = compiled.executable
+        self._run: Run = self._executable
+        if options.verify:
+            self._run = Verified(
+                program.graph,
+                self._executable,
+                backend,
+                threads=threads,
+                name=options.name,
+                labels=_labels(program),
+            )
         if compiled.graph is not None:
             self.graph = compiled.graph
-        self._signature = Signature(program.parameters, name)
+        self._signature = Signature(program.parameters, options.name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
         self.calls = deque(maxlen=_CALLS)
@@ -176,7 +197,8 @@ class Function:
         container = self._program.container
         form = "one" if container == "one" else "list" if container is list else None
         make = getattr(self._executable, "entry", None)
-        if make is None or form is None or self._program.shared or self._program.updates:
+        is_plain = not (self._program.shared or self._program.updates or self._options.verify)
+        if make is None or form is None or not is_plain:
             return None, None
         reference = weakref.ref(self)
 
@@ -189,7 +211,7 @@ class Function:
 
     def _call(self, /, *arguments: Any, **by_name: Any) -> Any:
         arrays = self._signature.arrays(arguments, by_name)
-        results = self._state.call(self._executable, arrays)
+        results = self._state.call(self._run, arrays)
         return self._pack([result if result.ndim else result[()] for result in results])
 
     def copy(self, swap: Mapping[SharedVariable, SharedVariable] | None = None) -> Function:
@@ -232,19 +254,27 @@ def _make_report(function: Function, compiled: Compiled, start: float) -> Report
         stages=dict(executable.seconds),
         threads=executable.threads,
         advances=tuple(provenance.describe(v) for v in updates if v.default_update is not None),
+        is_verified=function._options.verify,
         start=start,
         seconds=time.perf_counter() - start,
     )
 
 
-def _compile_again(
-    program: Program, options: tuple[str, str | None, bool, int | None], start: float | None = None
-) -> Function:
-    backend, name, profile, threads = options
-    start = time.perf_counter() if start is None else start
-    return Function(
-        program, backend=backend, name=name, profile=profile, threads=threads, start=start
-    )
+def _compile_again(program: Program, options: _Options, start: float | None = None) -> Function:
+    return Function(program, options, start=time.perf_counter() if start is None else start)
+
+
+def _labels(program: Program) -> list[str]:
+    """What messages call the outputs and the updates."""
+    container, n = program.container, len(program.outputs)
+    if container == "one":
+        outputs = ["the output"]
+    elif isinstance(container, list):
+        outputs = [f"output {key!r}" for key in container]
+    else:
+        outputs = [f"output {i}" for i in range(n)]
+    names = [repr(v.name) if v.name else provenance.describe(v) for v in program.updates]
+    return outputs + [f"the update of {name}" for name in names]
 
 
 def assert_compiled(

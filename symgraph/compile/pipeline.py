@@ -18,7 +18,7 @@ from ..scan.op import rebuild_alike
 from ..scan.rewrites import rewrite_bodies, rewrite_loops
 from .report import PassRow, count_nodes
 
-__all__ = ["PASSES", "rewrite"]
+__all__ = ["PASSES", "Hits", "Pass", "all_passes", "expand", "rewrite"]
 
 Hits = Counter[str]
 Pass = Callable[[Graph, Backend, Hits], Graph]
@@ -49,11 +49,16 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 )
 
 
+def all_passes() -> tuple[tuple[str, Pass], ...]:
+    """The passes by name, in order; the last one is for what the backend cannot run."""
+    return (*PASSES, ("expand", expand))
+
+
 def rewrite(graph: Graph, backend: Backend) -> tuple[Graph, list[PassRow]]:
     """The graph after all passes, in terms that the backend runs; and what each pass did."""
     rows: list[PassRow] = []
     nodes = count_nodes(graph)
-    for name, run in (*PASSES, ("expand", _expand)):
+    for name, run in all_passes():
         start = time.perf_counter()
         hits: Hits = Counter()
         with without_lines():
@@ -64,15 +69,15 @@ def rewrite(graph: Graph, backend: Backend) -> tuple[Graph, list[PassRow]]:
     return graph, rows
 
 
-def _expand(graph: Graph, backend: Backend, hits: Hits) -> Graph:
+def expand(graph: Graph, backend: Backend, hits: Hits) -> Graph:
     """The graph with ops that the backend does not know in terms of those that it knows."""
     while rules := _expansions(graph, backend):
         previous, ruleset = graph, RuleSet(*rules)
 
-        def expand(part: Graph, rules: RuleSet = ruleset) -> Graph:
+        def expand_part(part: Graph, rules: RuleSet = ruleset) -> Graph:
             return sweep(part, rules, hits, rebuild=rebuild_alike)
 
-        graph = rewrite_bodies(expand(graph), expand)
+        graph = rewrite_bodies(expand_part(graph), expand_part)
         if graph is previous:
             names = ", ".join(rule.ops[0] for rule in rules)
             raise BackendError(f"backend {backend.name!r} cannot run {names}, nor expand it")

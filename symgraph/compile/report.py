@@ -96,6 +96,8 @@ class Report:
     """How many threads a call may keep busy; each call decides by its sizes."""
     start: float = 0.0
     """When `compile` was called, on the clock of `time.perf_counter`."""
+    is_verified: bool = False
+    """Whether each call is compared with the reference."""
     advances: tuple[str, ...] = ()
     """The shared variables, such as random streams, that each call advances unasked."""
     first_call: float | None = None
@@ -135,6 +137,8 @@ class Report:
                 f"; first call {_ms(self.first_call)} ms, "
                 f"first result after {_ms(self.seconds + self.first_call)} ms"
             )
+        if self.is_verified:
+            text += "\neach call is compared with the reference"
         return text
 
     def _pass_table(self) -> str:

@@ -30,7 +30,7 @@ class SharedState:
 
     def call(
         self,
-        executable: Callable[..., Sequence[np.ndarray]],
+        run: Callable[..., Sequence[np.ndarray]],
         arguments: Sequence[np.ndarray],
     ) -> Sequence[np.ndarray]:
         """The program's outputs; with updates, the new values are stored once all are there.
@@ -39,14 +39,14 @@ class SharedState:
         serialised among each other; calls that only read wait for nobody.
         """
         if not self.updated:
-            return executable(*arguments, *map(_read, self.read))
+            return run(*arguments, *map(_read, self.read))
         held = []
         try:
             for shared in self._in_order:
                 lock = shared._lock
                 lock.acquire()
                 held.append(lock)
-            results = executable(*arguments, *map(_read, self.read))
+            results = run(*arguments, *map(_read, self.read))
             n_outputs = len(results) - len(self.updated)
             # One call into C: neither another thread nor Ctrl-C comes between the variables.
             deque(map(_write, self.updated, results[n_outputs:]), maxlen=0)

@@ -6,6 +6,8 @@ the classes also derive from the built-in that a Python user would catch.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "BackendError",
     "CallError",
@@ -23,6 +25,7 @@ __all__ = [
     "SymgraphTypeError",
     "SymgraphValueError",
     "UpdateError",
+    "VerifyError",
     "explain",
 ]
 
@@ -89,6 +92,44 @@ class BackendError(SymgraphValueError):
 
 class InternalError(SymgraphError, RuntimeError):
     """A fault of symgraph's own, such as code that LLVM refuses; worth a report."""
+
+
+class VerifyError(SymgraphError, ArithmeticError):
+    """A function compiled with ``verify=True`` computed something else than the reference.
+
+    It tells of the first wrong value in the order of execution. No update has been stored.
+    """
+
+    op: str | None
+    """The name of the operation; ``"scan"`` where a loop hands on other values than its body made;
+    None where nothing is to be compared, since one side alone raised an error."""
+    loop: str | tuple[str, ...] | None
+    """The name of the loop around it; of loops in loops all names, outermost first; None outside
+    loops."""
+    step: int | tuple[int, ...] | None
+    """The step of the loop, from 0 in the order in which steps run; in loops in loops one each."""
+    line: str | None
+    """The user's line, as ``file:line``: that of the operation where lines were recorded, or else
+    of the nearest thing it is made of, or of the loop around it."""
+    got: Any
+    """What was computed: an array; where an error was raised alone, the error."""
+    expected: Any
+    """What the reference computed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        op: str | None = None,
+        loop: str | tuple[str, ...] | None = None,
+        step: int | tuple[int, ...] | None = None,
+        line: str | None = None,
+        got: Any = None,
+        expected: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.op, self.loop, self.step, self.line = op, loop, step, line
+        self.got, self.expected = got, expected
 
 
 def explain(what: str, *, line: str | None = None, remedy: str | None = None) -> str:

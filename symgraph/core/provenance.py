@@ -26,6 +26,7 @@ __all__ = [
     "lines_of",
     "name_of",
     "named_sources",
+    "nearest_line",
     "record",
     "record_lines",
     "without_lines",
@@ -126,6 +127,18 @@ def line_of(variable: Variable) -> str | None:
     """The innermost of the user's lines at which the variable was made, as ``file:line``."""
     lines = lines_of(variable)
     return str(lines[0]) if lines else None
+
+
+def nearest_line(variable: Variable) -> str | None:
+    """The line of the variable, or of the nearest one that it is made of and that has one."""
+    seen, layer = {variable}, [variable]
+    while layer:
+        for x in layer:
+            line = line_of(x)
+            if line is not None:
+                return line
+        layer = [x for y in layer for x in y.inputs if not (x in seen or seen.add(x))]
+    return None
 
 
 def set_name(variable: Variable, name: str | None) -> None:

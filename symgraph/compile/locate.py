@@ -1,0 +1,206 @@
+"""The first wrong value of a program: which operation, in which step of which loop.
+
+A place to search is a graph, or the body of one loop of it while the loop runs. There all nodes are
+made outputs and are compared with the reference's, in the order of execution. A fault that is not
+there when all are outputs, because other code is made then, is followed from a wrong result to
+what that is made of, a node at a time. A loop's result that is the first wrong value leads into the
+loop, and so on inwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from ..core import provenance
+from ..core.graph import Graph
+from ..core.types import TensorType
+from ..core.variable import ITEM, PARAMETER, Variable, item
+from ..scan.op import Loop, is_scan, is_told, keep_sizes, make_scan, sizes_told
+from .rounding import RUNS_TO_SEARCH, Difference, Suspect, compare, reference
+
+__all__ = ["Fault", "is_value", "locate"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong value, and where it is computed."""
+
+    node: Variable
+    """The operation: a loop itself where it hands on values that its body did not compute."""
+    difference: Difference
+    loops: tuple[tuple[Variable, int], ...]
+    """The loops around it from the outermost on, each with the step from 0."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A wrong value of a place; candidates are in the order of execution."""
+
+    row: int
+    order: int
+    node: Variable
+    difference: Difference
+
+    def is_before(self, other: _Candidate) -> bool:
+        return (self.row, self.order) < (other.row, other.order)
+
+
+class _Place(Protocol):
+    """Where to search."""
+
+    nodes: list[Variable]
+    """What is computed there, in the order of execution."""
+
+    def wrong_among(self, nodes: Sequence[Variable]) -> list[_Candidate]:
+        """The wrong values of these nodes, and of the results, when the nodes are outputs too."""
+        ...
+
+
+def locate(graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect) -> Fault | None:
+    """The first wrong value that the suspect computes for these inputs; None if none is found."""
+    found = _first_wrong(_Whole(graph, arrays, suspect))
+    loops: list[tuple[Variable, int]] = []
+    while found is not None and found.node.op is ITEM and is_scan(found.node.inputs[0]):
+        scan, number = found.node.inputs[0], found.node.params[0]
+        place = _Inside(graph, arrays, suspect, scan)
+        found = _first_wrong(place) or place.by_rows(number, found)
+        if found.node.op is PARAMETER:  # what a step reads is not what it should
+            found = replace(found, node=scan)
+        loops.append((scan, found.row))
+        graph, arrays = place.step(found.row)
+        if place.has_ragged:  # the step by itself shows what has no trace
+            found = _first_wrong(_Whole(graph, arrays, suspect)) or found
+    return None if found is None else Fault(found.node, found.difference, tuple(loops))
+
+
+def _first_wrong(place: _Place) -> _Candidate | None:
+    """The first wrong value, with all nodes as outputs or else by a walk down from a result."""
+    found = _try(place, place.nodes)
+    if found is not None:
+        return found
+    known = set(place.nodes)
+    found = _try(place, [])
+    below = found
+    while below is not None:
+        found = below
+        inputs = [x for x in found.node.inputs if x in known]
+        below = _try(place, inputs) if inputs else None
+        if below is not None and (below.node not in inputs or not below.is_before(found)):
+            below = None
+    return found
+
+
+def _try(place: _Place, nodes: Sequence[Variable]) -> _Candidate | None:
+    """The first wrong value with these nodes as outputs; None too if that cannot be run."""
+    try:
+        candidates = place.wrong_among(nodes)
+    except Exception:  # a program that only this search makes; what was found so far stands
+        return None
+    return min(candidates, key=lambda c: (c.row, c.order), default=None)
+
+
+def is_value(v: Variable) -> bool:
+    """Whether a node computes one array."""
+    return isinstance(v.type, TensorType) and "leaf" not in v.op.traits
+
+
+class _Whole:
+    """A graph."""
+
+    def __init__(self, graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect) -> None:
+        self._graph, self._arrays, self._suspect = graph, arrays, suspect
+        self.nodes = [v for v in graph.nodes if is_value(v)]
+
+    def wrong_among(self, nodes: Sequence[Variable]) -> list[_Candidate]:
+        """The wrong values of these nodes and of the outputs."""
+        values = list(dict.fromkeys([*nodes, *self._graph.outputs]))
+        probe = Graph(self._graph.inputs, values)
+        differences = compare(probe, self._arrays, self._suspect, runs=RUNS_TO_SEARCH)
+        return [
+            _Candidate(0, v.serial, v, difference)
+            for v, difference in zip(values, differences, strict=True)
+            if difference
+        ]
+
+
+class _Inside:
+    """The body of a loop while it runs, step by step."""
+
+    def __init__(
+        self, graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect, scan: Variable
+    ) -> None:
+        self._graph, self._arrays, self._suspect = graph, arrays, suspect
+        self._scan, self._loop = scan, Loop(scan)
+        body = self._loop.body
+        read = set(body.nodes)
+        told = sizes_told(body.inputs)
+        # What a step reads comes first; what has another size in each step has no trace.
+        changing = [x for x in (*self._loop.slices, *self._loop.taps) if x in read]
+        values = [v for v in body.nodes if is_value(v)]
+        traced = [v for v in values if is_told(v.type.shape, told)]
+        self.has_ragged = len(traced) < len(values)
+        self.nodes = [*changing, *traced]
+
+    def wrong_among(self, nodes: Sequence[Variable]) -> list[_Candidate]:
+        """The wrong values of these nodes of the body, and of the loop's results."""
+        loop, layout = self._loop, self._loop.layout
+        n_states, n_plain = len(loop.new_states), len(loop.plain)
+        condition = () if loop.condition is None else (loop.condition,)
+        body = Graph(
+            loop.body.inputs, (*loop.new_states, *loop.plain, *nodes, *condition)
+        ).canonical()
+        keep_sizes(self._scan, self._scan.inputs, body, layout)
+        probe = make_scan(
+            self._scan.inputs[0], self._scan.inputs[1:], (), (), body, layout,
+            lines=provenance.lines_of(self._scan),
+        )  # fmt: skip
+        results = [item(probe, i) for i in range(n_states + n_plain + len(nodes))]
+        depths = [layout.depth(i) for i in range(n_states)] + [0] * (n_plain + len(nodes))
+        graph = Graph(self._graph.inputs, results)
+        found = compare(graph, self._arrays, self._suspect, skip=depths, runs=RUNS_TO_SEARCH)
+        # A result that is wrong where the node itself is right was not handed on as it should be.
+        seen = set(nodes)
+        values = [v if v not in seen else self._scan for v in (*loop.new_states, *loop.plain)]
+        values += nodes
+        order = {v: i for i, v in enumerate(self.nodes)}
+        return [
+            _Candidate(
+                difference.first_row,
+                order.get(v, len(order)),
+                v,
+                difference.row(difference.first_row),
+            )
+            for v, difference in zip(values, found, strict=True)
+            if difference
+        ]
+
+    def by_rows(self, number: int, found: _Candidate) -> _Candidate:
+        """The first wrong row of a result, where nothing inside the loop is found to be wrong."""
+        states = self._loop.layout.states
+        depth = self._loop.layout.depth(number) if number < len(states) else 0
+        row = found.difference.first_row
+        return _Candidate(max(row - depth, 0), 0, self._scan, found.difference.row(row))
+
+    def step(self, index: int) -> tuple[Graph, list[np.ndarray]]:
+        """The body, and what the reference gives it in this step."""
+        loop, layout = self._loop, self._loop.layout
+        buffers = [item(self._scan, i) for i in range(len(layout.states))]
+        read = (*loop.sequences, *buffers, *loop.others)
+        values = reference(Graph(self._graph.inputs, read))(*self._arrays)
+        n = len(loop.sequences)
+        sequences, rest = values[:n], values[n:]
+        rows = [
+            sequence[index + offset]
+            for sequence, offsets in zip(sequences, layout.sequences, strict=True)
+            for offset in offsets
+        ]
+        rows += [
+            rest[i][layout.depth(i) + index + tap]
+            for i, taps in enumerate(layout.states)
+            for tap in taps
+        ]
+        return loop.body, [np.array(x, order="C") for x in (*rows, *rest[len(buffers) :])]

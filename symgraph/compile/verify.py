@@ -1,0 +1,238 @@
+"""Calls that are verified: what was compiled and the reference side by side.
+
+The reference evaluates the graph as it was built, node by node, so that a wrong rewrite is noticed
+as well as wrong machine code. Where the two differ by more than rounding, the first wrong value is
+searched for: in what the backend makes of the rewritten graph, or else in what a pass made of the
+graph before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backends.base import Backend
+from ..core import provenance
+from ..core.errors import VerifyError, explain
+from ..core.graph import Graph
+from ..core.variable import Variable, item
+from .locate import Fault, is_value, locate
+from .pipeline import Hits, Pass, all_passes, rewrite
+from .rounding import Difference, Run, Suspect, compare, differs, reference
+
+__all__ = ["Verified"]
+
+# How many wrong results a message names.
+_SHOWN = 4
+_ONCE = "a program from the cache on disk, or a fault that comes and goes"
+_RECORD = "Build the graph within sg.record_lines() to be told the line of every operation."
+
+
+class Outcome(NamedTuple):
+    """What a run came to: its results, or what it raised."""
+
+    results: Sequence[np.ndarray]
+    error: Exception | None
+
+
+class Verified:
+    """A program whose every call is compared with the reference; to be called as the program is.
+
+    ``built``
+        The graph as it was built.
+    ``run``
+        What the backend made of it.
+    ``labels``
+        What messages call the graph's outputs.
+    """
+
+    def __init__(
+        self,
+        built: Graph,
+        run: Run,
+        backend: Backend,
+        *,
+        threads: int,
+        name: str | None,
+        labels: Sequence[str],
+    ) -> None:
+        self._built = built
+        self._run = run
+        self._backend = backend
+        self._threads = threads
+        self._prefix = f"{name}: " if name else ""
+        self._labels = labels
+        self._reference = reference(built)
+
+    def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
+        """The program's results; a `VerifyError` where one differs from the reference's."""
+        # Copies: neither a faulty program nor another thread changes what is compared.
+        given = [array.copy() for array in arrays]
+        right = _outcome(self._reference, given)
+        arguments = [array.copy() for array in given]
+        found = _outcome(self._run, arguments)
+        if found.error is not None or right.error is not None:
+            raise self._error_alone(found, right)
+        for before, after, v in zip(given, arguments, self._built.inputs, strict=True):
+            if before.tobytes() != after.tobytes():
+                raise self._changed_argument(v, before, after)
+        pairs = zip(found.results, right.results, strict=True)
+        if any(differs(got, expected) for got, expected in pairs):
+            self._examine(given, found.results)
+        return found.results
+
+    @cached_property
+    def _rewritten(self) -> Graph:
+        return rewrite(self._built, self._backend)[0]
+
+    # --- what differs ---------------------------------------------------------------------------
+
+    def _examine(self, given: Sequence[np.ndarray], got: Sequence[np.ndarray]) -> None:
+        """Raise where a difference is more than rounding."""
+        graph = self._rewritten
+        suspect = Suspect(lambda graph: graph, self._prepare)
+        differences = compare(graph, given, suspect, got)
+        if any(differences):
+            fault = locate(graph, given, suspect)
+            again = "" if fault else f" (not when it compiled it again: {_ONCE})"
+            fault = fault or _as_output(graph, differences)
+            self._raise(f"the {self._backend.name} backend{again}", fault, differences)
+        graph = self._built
+        for name, run in all_passes():
+            suspect = Suspect(_alone(run, self._backend), reference)
+            differences = compare(graph, given, suspect)
+            if any(differences):
+                fault = locate(graph, given, suspect) or _as_output(graph, differences)
+                rules = _rules_at(fault, graph, run, self._backend)
+                self._raise(f"the pass '{name}'{rules}", fault, differences)
+            graph = suspect.rewrite(graph)
+
+    def _prepare(self, graph: Graph) -> Run:
+        return self._backend.prepare(graph, threads=self._threads)
+
+    def _raise(self, culprit: str, fault: Fault, differences: Sequence[Difference]) -> None:
+        names = tuple(scan.name or "scan" for scan, _ in fault.loops)
+        steps = tuple(step for _, step in fault.loops)
+        where = "".join(
+            f" in step {step} of loop '{name}'"
+            for step, name in zip(reversed(steps), reversed(names), strict=True)
+        )
+        line, is_own = _line_of(fault)
+        labels = [label for label, each in zip(self._labels, differences, strict=True) if each]
+        others = len(labels) - _SHOWN
+        wrong = ", ".join(labels[:_SHOWN]) + (f" and {others} more" if others > 0 else "")
+        what = (
+            f"{self._prefix}{culprit} makes {fault.node.op.name}{where} wrong, the first value "
+            f"that differs from the reference: {_describe(fault.difference)}\n"
+            f"  wrong with it: {wrong}"
+        )
+        raise VerifyError(
+            explain(what, line=line, remedy=None if is_own else _RECORD),
+            op=fault.node.op.name,
+            loop=names if len(names) > 1 else names[0] if names else None,
+            step=steps if len(steps) > 1 else steps[0] if steps else None,
+            line=line,
+            got=fault.difference.got,
+            expected=fault.difference.expected,
+        )
+
+    # --- what else may go wrong -----------------------------------------------------------------
+
+    def _error_alone(self, found: Outcome, right: Outcome) -> Exception:
+        """What is raised where a side raised an error: that error, if both did."""
+        for error in (found.error, right.error):
+            if error is not None and (
+                isinstance(error, MemoryError) or (found.error and right.error)
+            ):
+                return error
+        error = found.error or right.error
+        raised, other = f"the {self._backend.name} backend", "the reference"
+        if found.error is None:
+            raised, other = other, raised
+        made = VerifyError(
+            explain(f"{self._prefix}{raised} raised an error, {other} did not:\n  {error}"),
+            line=provenance.user_line(),
+            got=found.error or found.results,
+            expected=right.error or right.results,
+        )
+        made.__cause__ = error
+        return made
+
+    def _changed_argument(self, v: Variable, before: np.ndarray, after: np.ndarray) -> VerifyError:
+        line = provenance.line_of(v)
+        what = f"{self._prefix}the {self._backend.name} backend changed its argument"
+        return VerifyError(
+            explain(f"{what} {provenance.describe(v)}"),
+            op=v.op.name,
+            line=line,
+            got=after,
+            expected=before,
+        )
+
+
+def _outcome(run: Run, arrays: Sequence[np.ndarray]) -> Outcome:
+    try:
+        return Outcome(run(*arrays), None)
+    except Exception as error:
+        return Outcome((), error)
+
+
+def _alone(run: Pass, backend: Backend) -> Callable[[Graph], Graph]:
+    """One pass as a rewriting."""
+
+    def rewrite_once(graph: Graph) -> Graph:
+        with provenance.without_lines():
+            return run(graph, backend, Hits())
+
+    return rewrite_once
+
+
+def _as_output(graph: Graph, differences: Sequence[Difference]) -> Fault:
+    """The first wrong output, where the fault cannot be followed to what it is made of."""
+    node, difference = next(
+        (v, each) for v, each in zip(graph.outputs, differences, strict=True) if each
+    )
+    return Fault(node, difference, ())
+
+
+def _rules_at(fault: Fault, graph: Graph, run: Pass, backend: Backend) -> str:
+    """The rules that fire at the node, or at the loop around it, in words."""
+    values, below = [fault.node], [x for x in fault.node.inputs if is_value(x)]
+    if fault.loops:
+        scan = fault.loops[0][0]
+        values = [item(scan, i) for i in range(len(scan.type.items))]
+        below = list(scan.inputs)
+    hits: list[Hits] = []
+    for part in (values, below):
+        hits.append(Hits())
+        with provenance.without_lines():
+            run(Graph(graph.inputs, part), backend, hits[-1])
+    rules = sorted(hits[0] - hits[1])
+    return f" ({', '.join(rules)})" if rules else ""
+
+
+def _line_of(fault: Fault) -> tuple[str | None, bool]:
+    """The user's line for a wrong value, and whether it is the operation's own."""
+    own = provenance.line_of(fault.node)
+    if own is not None:
+        return own, True
+    nearest = provenance.nearest_line(fault.node)
+    if nearest is not None:
+        return nearest, False
+    lines = (provenance.line_of(scan) for scan, _ in reversed(fault.loops))
+    return next((line for line in lines if line is not None), None), False
+
+
+def _describe(difference: Difference) -> str:
+    """The first wrong element of both."""
+    got, expected, wrong = difference.got, difference.expected, difference.wrong
+    if wrong.shape != expected.shape or wrong.shape != got.shape:
+        found = f"{got.dtype}{list(got.shape)}"
+        return f"it is {found}, {expected.dtype}{list(expected.shape)} is right"
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+    element = f"element {list(index)} of {list(wrong.shape)}" if index else "it"
+    others = f", and {int(wrong.sum()) - 1} more are wrong" if wrong.sum() > 1 else ""
+    return f"{element} is {got[index]!s}, {expected[index]!s} is right{others}"
