@@ -13,6 +13,8 @@ from .draw.programs import random_programs
 from .gradients import check_gradient
 from .loops import unrolled
 from .program import Program, numbers
+from .scans import check_scan
+from .unroll import unroll
 from .values import check_op, evaluate
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ __all__ = [
     "check_backends",
     "check_gradient",
     "check_op",
+    "check_scan",
     "evaluate",
     "numbers",
     "random_graphs",
     "random_programs",
+    "unroll",
     "unrolled",
 ]
 

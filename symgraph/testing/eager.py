@@ -6,13 +6,16 @@ NumPy's function of that name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.special
 
-__all__ = ["Eager", "as_eager"]
+__all__ = ["Eager", "as_eager", "nudged", "rounding"]
 
 
 class Eager(np.ndarray):
@@ -49,6 +52,35 @@ def __getattr__(name: str) -> Any:
         return as_eager(result)
 
     return call
+
+
+# --- rounding -----------------------------------------------------------------------------------
+
+# How far a float is moved, relative to its size.
+_NUDGE = {"float32": 3e-7, "float64": 1e-14}
+_rounded: ContextVar[Callable[[Any], Any]] = ContextVar("rounded", default=lambda value: value)
+
+
+def nudged(value: Any, random: np.random.Generator) -> Any:
+    """The value with its floats moved by about one rounding; others as they are."""
+    part = _NUDGE.get(getattr(getattr(value, "dtype", None), "name", ""))
+    if part is None:
+        return value
+    moves = random.choice([-part, 0.0, part], np.shape(value))
+    return as_eager((value * (1 + moves) + moves * 0.1).astype(value.dtype))
+
+
+@contextmanager
+def rounding(seed: int) -> Iterator[Callable[[Any], Any]]:
+    """What moves the floats that steps of loops make, and that the caller gives it; 0: nothing."""
+    if not seed:
+        yield _rounded.get()
+        return
+    token = _rounded.set(partial(nudged, random=np.random.default_rng(seed)))
+    try:
+        yield _rounded.get()
+    finally:
+        _rounded.reset(token)
 
 
 # --- functions that NumPy lacks -----------------------------------------------------------------
@@ -172,7 +204,7 @@ def scan(
             results, stop = results[0], results[1].condition
         several = isinstance(results, (list, tuple))
         for p, result in zip(past, results if several else [results], strict=True):
-            p.append(result)
+            p.append(_rounded.get()(result))
         taken += 1
         if stop:
             break

@@ -1,0 +1,98 @@
+"""Graphs with each loop replaced by its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import provenance
+from ..core.errors import ScanError, explain
+from ..core.graph import rebuild, replace
+from ..core.variable import ITEM, Variable, ancestors
+from ..ops.create import zeros
+from ..ops.gradient import stop_gradient
+from ..ops.join import concatenate, stack
+from ..ops.sizes import shape_of, size_of
+from ..scan.op import Loop, is_scan
+
+__all__ = ["unroll"]
+
+
+def unroll(results: Any) -> Any:
+    """The same results without loops: each step of each loop written out, those within steps too.
+
+    ``results`` is a variable or a list. Numbers of steps must be known when the graph is built;
+    where a loop ends by ``until``, or its length is an input's, this is a `ScanError`. Gradients of
+    what comes out are a reference for gradients of loops: none passes through a loop's.
+    """
+    several = isinstance(results, (list, tuple))
+    outputs = list(results) if several else [results]
+    while any(is_scan(v) for v in ancestors(outputs)):
+        outputs = _without_outer_loops(outputs)
+    return outputs if several else outputs[0]
+
+
+def _without_outer_loops(outputs: Sequence[Variable]) -> list[Variable]:
+    """The outputs with the loops of the graph written out; steps may have loops of their own."""
+    new: dict[Variable, Variable] = {}
+    loops: dict[Variable, list[Variable]] = {}
+    for v in sorted(ancestors(outputs), key=lambda v: v.serial):
+        if v.op is ITEM and v.inputs[0] in loops:
+            new[v] = loops[v.inputs[0]][v.params[0]]
+            continue
+        inputs = [new.get(source, source) for source in v.inputs]
+        if is_scan(v):
+            loops[v] = _steps_of(v, inputs)
+        else:
+            new[v] = v if inputs == list(v.inputs) else rebuild(v, inputs)
+    return [new[v] for v in outputs]
+
+
+def _steps_of(scan: Variable, inputs: Sequence[Variable]) -> list[Variable]:
+    """The results of a loop with these inputs: buffers of states and traces of plain outputs."""
+    loop, layout = Loop(scan), scan.params[1]
+    n = _number_of_steps(scan, inputs[0])
+    n_sequences, n_states = len(layout.sequences), len(layout.states)
+    sequences = inputs[1 : 1 + n_sequences]
+    initials = inputs[1 + n_sequences : 1 + n_sequences + n_states]
+    others = inputs[1 + n_sequences + n_states :]
+    states = [[x[i] for i in range(layout.depth(k))] for k, x in enumerate(initials)]
+    plain: list[list[Variable]] = [[] for _ in loop.plain]
+    for t in range(max(n, 1)):  # no steps: the types of one
+        rows = [
+            x[t + offset] if n else zeros(shape_of(x)[1:], x.dtype)
+            for x, offsets in zip(sequences, layout.sequences, strict=True)
+            for offset in offsets
+        ]
+        past = [s[tap] for s, taps in zip(states, layout.states, strict=True) for tap in taps]
+        given = dict(zip(loop.body.inputs, [*rows, *past, *others], strict=True))
+        results = replace(loop.body.outputs, given)
+        if layout.truncate is not None and t < n - layout.truncate:
+            results = [stop_gradient(r) for r in results]
+        for rows_of, result in zip([*states, *plain], results, strict=True):
+            rows_of.append(result)
+    buffers = [
+        _buffer(x, s[layout.depth(k) :], n)
+        for k, (x, s) in enumerate(zip(initials, states, strict=True))
+    ]
+    return [*buffers, *(stack(values, axis=0)[:n] for values in plain)]
+
+
+def _buffer(initial: Variable, values: Sequence[Variable], n: int) -> Variable:
+    """The initial rows and the new values of a state."""
+    return concatenate([initial, stack(values, axis=0)], axis=0) if n else initial
+
+
+def _number_of_steps(scan: Variable, n_steps: Variable) -> int:
+    """How many steps a loop takes; a ScanError where only the data tell."""
+    size = size_of(n_steps)
+    if scan.params[1].until or not isinstance(size, int):
+        raise ScanError(
+            explain(
+                f"unroll: the number of steps of {provenance.describe(scan)} is not known "
+                "when the graph is built",
+                line=provenance.user_line(),
+                remedy="Give its sequences fixed lengths or n_steps a number, and leave until out.",
+            )
+        )
+    return max(size, 0)

@@ -1,0 +1,169 @@
+"""Loops written out: what `unroll` and `check_scan` compute, refuse and notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.core.variable import ancestors
+from symgraph.scan.op import is_scan
+from symgraph.testing import check_scan, evaluate, numbers, unroll
+
+ROWS, FIRST = numbers((4, 2), seed=1), numbers((2,), seed=2)
+
+
+def recurrence(row: Any, past: Any) -> Any:
+    return sg.tanh(row + past * 0.5)
+
+
+# --- unroll -------------------------------------------------------------------------------------
+
+
+def test_a_loop_written_out_is_no_loop_and_has_its_values() -> None:
+    x, h = sg.tensor("x", (4, 2), "float64"), sg.tensor("h", (2,), "float64")
+    twin = unroll(sg.scan(recurrence, [x], [h]))
+    assert not any(is_scan(v) for v in ancestors([twin]))
+    past, expected = FIRST, []
+    for row in ROWS:
+        past = np.tanh(row + past * 0.5)
+        expected.append(past)
+    np.testing.assert_allclose(evaluate(twin, {x: ROWS, h: FIRST}), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_taps_states_plain_outputs_and_loops_within_are_written_out(steps: int) -> None:
+    x = sg.tensor("x", (steps + 2, 2), "float64")
+    h = sg.tensor("h", (3, 2), "float64")
+
+    def step(before: Any, after: Any, oldest: Any, newest: Any) -> list[Any]:
+        inner = sg.scan(lambda a, b: sg.sin(a + b), [newest], [before[0] * 0.5])
+        return [sg.tanh(oldest + newest * inner), before * after]
+
+    sequence = {"input": x, "taps": [-1, 1]}
+    results = sg.scan(step, [sequence], [{"initial": h, "taps": [-3, -1]}, None])
+    twins = unroll(results)
+    assert not any(is_scan(v) for v in ancestors(twins))
+    values = {x: numbers((steps + 2, 2), seed=3), h: numbers((3, 2), seed=4)}
+    past, plain = list(values[h]), []
+    for t in range(steps):
+        inner, state = [], values[x][t][0] * 0.5
+        for a in past[-1]:
+            state = np.sin(a + state)
+            inner.append(state)
+        plain.append(values[x][t] * values[x][t + 2])
+        past.append(np.tanh(past[-3] + past[-1] * inner))
+    for found in (evaluate(twins, values), evaluate(results, values)):
+        np.testing.assert_allclose(found[0], np.reshape(past[3:], (steps, 2)), rtol=1e-13)
+        np.testing.assert_allclose(found[1], np.reshape(plain, (steps, 2)), rtol=1e-13)
+
+
+def test_windows_of_the_step_have_sizes_of_their_own() -> None:
+    x = sg.tensor("x", (5,), "float64")
+    found = sg.scan(lambda i: (x[sg.maximum(i - 2, 0) : i + 1] ** 2).sum(), [sg.arange(5)], [None])
+    array = numbers((5,))
+    expected = [np.sum(array[max(i - 2, 0) : i + 1] ** 2) for i in range(5)]
+    np.testing.assert_allclose(evaluate(unroll(found), {x: array}), expected, rtol=1e-14)
+
+
+def test_gradients_of_what_was_written_out() -> None:
+    """They are a loop's gradients, truncated ones too, and pass through no loop."""
+    x, h = sg.tensor("x", (4, 2), "float64"), sg.tensor("h", (2,), "float64")
+    values = {x: ROWS, h: FIRST}
+    for truncate in (None, 2):
+        cost = (sg.scan(recurrence, [x], [h], truncate_gradient=truncate) ** 2).sum()
+        twin = sg.grad(unroll(cost), [x, h], disconnected="zero")
+        assert not any(is_scan(v) for v in ancestors(twin))
+        found = evaluate(sg.grad(cost, [x, h], disconnected="zero"), values)
+        for result, expected in zip(found, evaluate(twin, values), strict=True):
+            np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-14)
+        assert np.any(found[0][0] != 0) == (truncate is None)
+
+
+def test_what_is_no_loop_stays() -> None:
+    x = sg.tensor("x", (4, 2), "float64")
+    y = sg.exp(x)
+    assert unroll(y) is y
+    assert unroll([y, x]) == [y, x]
+
+
+def test_numbers_of_steps_that_only_data_tell_are_refused() -> None:
+    x, n = sg.tensor("x", ("T", 2), "float64"), sg.scalar("n", "int64")
+    with pytest.raises(sg.ScanError, match=r"number of steps of .* is not known"):
+        unroll(sg.scan(recurrence, [x], [x[0]]))
+    with pytest.raises(sg.ScanError, match="fixed lengths"):
+        unroll(sg.scan(lambda h: h * 2, [], [x[0]], n_steps=n))
+    with pytest.raises(sg.ScanError, match="leave until out"):
+        unroll(sg.scan(lambda h: (h * 2, sg.until(h > 1)), [], [sg.constant(0.5)], n_steps=3))
+
+
+# --- check_scan ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"go_backwards": True},
+        {"n_steps": 2},
+        {"truncate_gradient": 2},
+        {"checkpoint_every": 2, "name": "loop"},
+    ],
+)
+def test_a_right_loop_passes(options: dict[str, Any]) -> None:
+    (found,) = check_scan(recurrence, ROWS, FIRST, orders=2, **options)
+    past, expected = FIRST, []
+    rows = ROWS[::-1] if "go_backwards" in options else ROWS
+    for row in rows[: options.get("n_steps", 4)]:
+        past = np.tanh(row + past * 0.5)
+        expected.append(past)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_taps_others_and_counts() -> None:
+    def step(row: Any, after: Any, oldest: Any, count: Any, w: Any) -> list[Any]:
+        return [sg.tanh(oldest @ w + row * after), count + 1]
+
+    first = {"initial": numbers((2, 2), seed=5), "taps": [-2]}
+    sequence = {"input": ROWS, "taps": [0, 1]}
+    states, counts = check_scan(
+        step, [sequence], [first, np.array(7)], numbers((2, 2), seed=6), orders=3
+    )
+    assert states.shape == (3, 2)
+    assert counts.tolist() == [8, 9, 10]
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(0.0, 1), (2.5, 3), (99.0, 4)])
+def test_until(limit: float, steps: int) -> None:
+    def step(row: Any, total: Any) -> Any:
+        return total + row, sg.until(total + row > limit)
+
+    (found,) = check_scan(step, np.ones(4), np.array(0.0), orders=2)
+    assert found.tolist() == [1.0, 2.0, 3.0, 4.0][:steps]
+
+
+def test_no_steps() -> None:
+    (found,) = check_scan(recurrence, numbers((0, 2)), FIRST, orders=2)
+    assert found.shape == (0, 2)
+
+
+@pytest.mark.parametrize("what", ["outputs", "gradients of order 1", "direction"])
+def test_a_wrong_loop_fails(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop whose values, whose gradient, or whose gradient and twin's are wrong."""
+    if what == "outputs":
+        wrong: Callable[..., Any] = lambda *a, **o: sg.scan(*a, **o) * 1.001  # noqa: E731
+        monkeypatch.setattr("symgraph.testing.scans.scan", wrong)
+    else:
+        right = sg.grad
+        factors = iter([1.01, 1.0] if what.startswith("gradients") else [1.01, 1.01])
+
+        def grad(*arguments: Any, **options: Any) -> list[Any]:
+            factor = next(factors)
+            return [g * factor for g in right(*arguments, **options)]
+
+        monkeypatch.setattr("symgraph.testing.scans.grad", grad)
+    with pytest.raises(AssertionError, match=what):
+        check_scan(recurrence, ROWS, FIRST, orders=1)
