@@ -113,6 +113,7 @@ from .ops.elementwise import (
     where,
 )
 from .ops.gradient import clip_gradient, stop_gradient
+from .ops.in_range import in_range
 from .ops.index import flatnonzero, nonzero, take, take_along_axis
 from .ops.join import concatenate, hstack, split, stack, vstack
 from .ops.linalg import (
@@ -291,6 +292,7 @@ __all__ = [
     "hypot",
     "ifelse",
     "In",
+    "in_range",
     "IndexRangeError",
     "inner",
     "InputError",

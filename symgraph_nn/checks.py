@@ -20,6 +20,7 @@ from symgraph.errors import (
 )
 
 __all__ = [
+    "as_mask",
     "as_variable",
     "check_activation",
     "check_axes",
@@ -41,6 +42,20 @@ def as_variable(value: Any, owner: object) -> sg.Variable:
             explain(f"{owner}: a variable or an array is expected, not {value!r}", line=user_line())
         )
     return sg.constant(value)
+
+
+def as_mask(value: Any, owner: object) -> sg.Variable:
+    """A mask as a variable; a plain bool, which a comparison by ``==`` is, is an error."""
+    if isinstance(value, (bool, np.bool_)):
+        raise SymgraphTypeError(
+            explain(
+                f"{owner}: a mask is a variable or an array, not {value!r}",
+                line=user_line(),
+                remedy="== and != between variables are identity; compare elements with sg.eq "
+                "and sg.ne.",
+            )
+        )
+    return as_variable(value, owner)
 
 
 def check_activation(owner: str, activation: Any) -> None:

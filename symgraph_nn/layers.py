@@ -77,25 +77,35 @@ class Dense(Module):
 class Embedding(Module):
     """A vector for each symbol: integers [...] become [..., n_units].
 
-    ``W`` is [n_symbols, n_units].
+    ``W`` is [n_symbols, n_units]. The symbol ``padding_index`` stands for nothing: its vector is
+    zeros and gets no gradient; its row of ``W``, if it has one, starts as zeros.
     """
 
     def __init__(
         self,
         n_symbols: int,
         n_units: int,
+        padding_index: int | None = None,
         *,
         weights: Initialiser | Any = _SMALL,
         rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
         check_positive("Embedding", n_symbols=n_symbols, n_units=n_units)
-        self.n_symbols, self.n_units = n_symbols, n_units
-        shape = (n_symbols, n_units)
-        self.W = sg.shared(initial_value(weights, generator(rng), shape, dtype), "W")
+        _check_padding(padding_index)
+        self.n_symbols, self.n_units, self.padding_index = n_symbols, n_units, padding_index
+        table = initial_value(weights, generator(rng), (n_symbols, n_units), dtype)
+        if padding_index is not None and 0 <= padding_index < n_symbols:
+            table = table.copy()
+            table[padding_index] = 0
+        self.W = sg.shared(table, "W")
 
     def __call__(self, symbols: Any) -> sg.Variable:
-        """The vectors [..., n_units]; a symbol out of range is an error at the call."""
+        """The vectors [..., n_units].
+
+        A symbol that is not from 0 to below ``n_symbols``, -1 too, is an `IndexRangeError` at the
+        call, unless it is ``padding_index``.
+        """
         symbols = as_variable(symbols, self)
         if symbols.dtype.kind not in "iu":
             raise DtypeError(
@@ -105,10 +115,24 @@ class Embedding(Module):
                     remedy="Convert them with .astype('int64').",
                 )
             )
-        return self.W[symbols]
+        limits = np.iinfo(symbols.dtype)
+        padding = self.padding_index
+        if padding is None or not limits.min <= padding <= limits.max:
+            return self.W[sg.in_range(symbols, self.n_symbols, f"{self}: symbol")]
+        is_padding = sg.eq(symbols, padding)
+        found = sg.where(is_padding, 0, symbols)
+        vectors = self.W[sg.in_range(found, self.n_symbols, f"{self}: symbol")]
+        return sg.where(sg.expand_dims(is_padding, -1), 0, vectors)
 
     def __repr__(self) -> str:
         return f"Embedding({self.n_symbols}, {self.n_units})"
+
+
+def _check_padding(index: Any) -> None:
+    if index is not None and (isinstance(index, bool) or not isinstance(index, (int, np.integer))):
+        raise SymgraphTypeError(
+            explain(f"Embedding: padding_index is an int, not {index!r}", line=user_line())
+        )
 
 
 class Dropout(Module):

@@ -23,8 +23,8 @@ from symgraph.errors import (
 )
 
 from .cells import GRUCell, LSTMCell, RNNCell, State
-from .checks import as_variable, check_axes, check_features, check_sizes
-from .module import Module
+from .checks import as_mask, as_variable, check_axes, check_features, check_sizes
+from .module import Module, params_of
 
 __all__ = ["Bidirectional", "GRU", "LSTM", "RNN", "Recurrent"]
 
@@ -87,6 +87,7 @@ class Recurrent(Module):
         """The outputs in input order and, where it is wanted, the state of the last step."""
         states = _as_list(initial)
         first = self._step(sg.zeros(x.shape[1:], dtype=x.dtype), initial, len(states))
+        self._check_width(x, states, first[0])
         # An output that is no part of the state is a further result of the loop; with a mask it is
         # carried over masked steps as states are.
         place = _position(first[0], first[1:])
@@ -152,6 +153,26 @@ class Recurrent(Module):
                 )
             )
 
+    def _check_width(
+        self, x: sg.Variable, states: Sequence[sg.Variable], output: sg.Variable
+    ) -> None:
+        """Raise where it is the initial state alone that makes the outputs wider."""
+        narrow = [v.dtype for v in (x, *params_of(self.cell)) if v.dtype.kind == "f"]
+        wide = [s for s in states if s.dtype.kind == "f"]
+        if not narrow or output.dtype.kind != "f":
+            return
+        dtype = np.result_type(*narrow)
+        wider = [s for s in wide if np.result_type(dtype, s.dtype) != dtype]
+        if wider and np.result_type(dtype, output.dtype) != dtype:
+            raise DtypeError(
+                explain(
+                    f"{self}: the cell's initial state is {wider[0].dtype}, its inputs and "
+                    f"parameters are {dtype}: the outputs would be {output.dtype}",
+                    line=user_line(),
+                    remedy=f"Make the initial state with dtype='{dtype}', or .astype('{dtype}').",
+                )
+            )
+
     def _given_state(self, state: State, initial: State) -> State:
         """The state that the user gave, in the form that the cell has it."""
         given, expected = _as_list(state), _as_list(initial)
@@ -167,13 +188,22 @@ class Recurrent(Module):
         for part, like in zip(given, expected, strict=True):
             check_axes(part, like.ndim, self, f"a state like {describe(like)}")
             check_sizes(str(self), part, like, range(like.ndim))
+            if part.dtype != like.dtype:
+                raise DtypeError(
+                    explain(
+                        f"{self}: a state of {like.dtype} is expected; found {describe(part)} of "
+                        f"{part.dtype}",
+                        line=user_line(),
+                        remedy=f"Convert it with .astype('{like.dtype}').",
+                    )
+                )
         return _like(initial, given)
 
     def _prepared_mask(self, mask: Any, x: sg.Variable) -> sg.Variable | None:
         """The mask as bools [time, batch]."""
         if mask is None:
             return None
-        mask = as_variable(mask, self)
+        mask = as_mask(mask, self)
         check_axes(mask, 2, self, "a mask [time, batch]")
         check_sizes(str(self), mask, x, (0, 1))
         return mask if mask.dtype == np.bool_ else sg.ne(mask, 0)

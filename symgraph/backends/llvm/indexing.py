@@ -12,7 +12,7 @@ from .emit import I64, Function, Value
 from .engine import Kernel
 from .maths import VectorMaths
 
-__all__ = ["extreme_kernel", "flat_index_kernel", "iota_kernel", "rows_kernel"]
+__all__ = ["extreme_kernel", "flat_index_kernel", "iota_kernel", "range_kernel", "rows_kernel"]
 
 
 def _maths(f: Function, cpu: Cpu, lanes: int) -> VectorMaths:
@@ -132,12 +132,41 @@ def flat_index_kernel(cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> Kernel:
     return f.kernel()
 
 
+@cache
+def range_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
+    """A copy of indices that count from 0 alone.
+
+    Operands: how many, result, indices, size, the offset of a slot for an index out of range, the
+    status then.
+    """
+    f = begin_kernel()
+    count, out, indices, size = number(f, 0), pointer(f, 1), pointer(f, 2), number(f, 3)
+    bad, status = number(f, 4), number(f, 5)
+    m = _maths(f, cpu, 1)
+    loop = f.begin_loop(count)
+    given = f.load(f.pointer(indices, loop.index.text, dtype), dtype)
+    wide = m.cast(given, I64)
+    _fail_unless_below(f, wide.text, wide, size, bad, status)
+    f.store(given, f.pointer(out, loop.index.text, dtype))
+    f.end_loop(loop)
+    end_kernel(f)
+    return f.kernel()
+
+
 def _counted_from_start(f: Function, given: Value, size: str, bad: str, status: str) -> str:
     """An index as a number from 0 on; one that is outside goes to the slot ``bad``, and ends the
     kernel with the status."""
     moved = f.emit(f"add i64 {given}, {size}")
     negative = f.emit(f"icmp slt i64 {given}, 0")
     place = f.emit(f"select i1 {negative}, i64 {moved}, i64 {given}")
+    _fail_unless_below(f, place, given, size, bad, status)
+    return place
+
+
+def _fail_unless_below(
+    f: Function, place: str, given: Value, size: str, bad: str, status: str
+) -> None:
+    """End the kernel with the status, and the index given in the slot ``bad``, unless it fits."""
     fits, fails = f.new_label("fits"), f.new_label("fails")
     # As an unsigned number a negative one is large.
     f.branch(f.emit(f"icmp ult i64 {place}, {size}"), fits, fails)
@@ -145,4 +174,3 @@ def _counted_from_start(f: Function, given: Value, size: str, bad: str, status: 
     f.do(f"store i64 {given}, ptr {f.emit(f'getelementptr i8, ptr %frame, i64 {bad}')}")
     f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
     f.start_block(fits)
-    return place

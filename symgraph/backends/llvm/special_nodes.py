@@ -11,8 +11,16 @@ import numpy as np
 from ...core.dims import Dim, Size, maximum_zero, product
 from ...core.errors import IndexRangeError
 from ...core.variable import Variable
+from ...ops.in_range import range_fault
+from ...ops.sizes import size_of
 from ...ops.slices import SLICE, At
-from .indexing import extreme_kernel, flat_index_kernel, iota_kernel, rows_kernel
+from .indexing import (
+    extreme_kernel,
+    flat_index_kernel,
+    iota_kernel,
+    range_kernel,
+    rows_kernel,
+)
 from .layout import contiguous_strides, is_contiguous
 from .lower import Scope
 from .lowering import Place
@@ -52,6 +60,29 @@ def lower_extreme(scope: Scope, v: Variable) -> bool:
     sizes = [product(shape[:axis]), shape[axis], product(shape[axis + 1 :])]
     kernel = extreme_kernel(scope.lowering.cpu, x.dtype, v.op.name)
     a.main.emit(kernel, scope.contiguous(x), scope.base(v), *[a.size(s) for s in sizes])
+    return True
+
+
+@rule("in_range")
+def lower_in_range(scope: Scope, v: Variable) -> bool:
+    """A copy of indices, none of which is outside the range."""
+    indices, count = v.inputs
+    (what,) = v.params
+    a, size = scope.assembler, size_of(count)
+    if not a.is_bound(size):
+        return False
+    bad, limit, unsigned = a.slot(), a.size(size), v.dtype.kind == "u"
+    status = scope.lowering.check(
+        v,
+        bad,
+        limit,
+        text=lambda wrong, n: range_fault(wrong % 2**64 if unsigned else wrong, n, what),
+        error=IndexRangeError,
+    )
+    kernel = range_kernel(scope.lowering.cpu, v.dtype)
+    places = scope.base(v), scope.contiguous(indices)
+    failure = a.literal(bad), a.literal(status)
+    a.main.emit(kernel, a.size(product(v.type.shape)), *places, limit, *failure)
     return True
 
 
