@@ -236,15 +236,23 @@ INDEXING = [
             lambda i, n, dtype=dtype: i.astype(dtype),
             [(np.array([[0, 2], [1, 2]]), np.int64(3)), (np.zeros((0, 2), int), np.int64(0))],
             differentiable=False,
-            errors=[
-                ((np.array([0, 5, -1]), np.int64(5)), sg.IndexRangeError),
-                ((np.array([4, -1]), np.int64(5)), sg.IndexRangeError),
-                ((np.array(0), np.int64(0)), sg.IndexRangeError),
-                ((np.array([0]), np.array([3])), sg.ShapeError),
-            ],
             label=dtype,
         )
-        for dtype in ("int64", "int8", "uint64", "uint16")
+        for dtype in ("int8", "uint64", "uint16")
+    ),
+    Row(
+        "in_range",
+        sg.in_range,
+        lambda i, n: i,
+        [(np.array([4, 0]), np.int64(5))],
+        differentiable=False,
+        errors=[
+            ((np.array([0, 5, -1]), np.int64(5)), sg.IndexRangeError),
+            ((np.array([4, -1]), np.int64(5)), sg.IndexRangeError),
+            ((np.array(0), np.int64(0)), sg.IndexRangeError),
+            ((np.array([0]), np.array([3])), sg.ShapeError),
+            ((VECTOR, np.int64(5)), sg.DtypeError),
+        ],
     ),
     Row(
         "flat_nonzero",
