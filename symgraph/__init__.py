@@ -30,6 +30,7 @@ from .core.errors import (
     SymgraphError,
     SymgraphTypeError,
     SymgraphValueError,
+    TooLargeError,
     UpdateError,
     VerifyError,
 )
@@ -394,6 +395,7 @@ __all__ = [
     "SymgraphError",
     "SymgraphTypeError",
     "SymgraphValueError",
+    "TooLargeError",
     "take",
     "take_along_axis",
     "tan",

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core import provenance
+from ..core.errors import TooLargeError, explain
 from ..core.graph import Graph
 from ..core.op import Op
 from ..core.processes import give_lock
@@ -17,6 +19,7 @@ from .numpy_rounding import Rounding
 from .numpy_scan import NumpyLoop
 from .plan import Call, Plan, ProfiledPlan, call_of
 from .profile import Profile
+from .too_large import array_text
 
 __all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable", "Planner", "reference_call"]
 
@@ -95,6 +98,7 @@ class NumpyExecutable:
         self.seconds: Mapping[str, float] = {"plan": time.perf_counter() - started}
         self.kernels = len(planner.kernels)
         self.distinct_kernels = len(set(planner.kernels))
+        self._outputs = graph.outputs
         self._constants = {id(v.params[0].array) for v in graph.nodes if v.op is CONSTANT}
         if self.profile is not None:
             give_lock(self)
@@ -116,15 +120,23 @@ class NumpyExecutable:
             plan.run(values)
         taken = self._constants.union(map(id, arrays))
         results = []
-        for slot in plan.outputs:
+        for v, slot in zip(self._outputs, plan.outputs, strict=True):
             value = values[slot]
             if not isinstance(value, np.ndarray):
                 value = np.asarray(value)  # of no dimensions: ufuncs give NumPy scalars
             elif value.base is not None or id(value) in taken or not value.flags.c_contiguous:
-                value = np.array(value, order="C")
+                value = _copied(value, v)
             taken.add(id(value))
             results.append(value)
         return results
+
+
+def _copied(result: np.ndarray, v: Variable) -> np.ndarray:
+    try:
+        return np.array(result, order="C")
+    except MemoryError as error:
+        text = f"no memory is left for a result: {array_text(result.shape, result.dtype)}"
+        raise TooLargeError(explain(text, line=provenance.nearest_line(v))) from error
 
 
 BACKEND = NumpyBackend()

@@ -10,19 +10,34 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ..core import provenance
-from ..core.errors import BackendError, CallError, IndexRangeError, SymgraphError, explain
+from ..core.binding import bind_sizes, shape_numbers
+from ..core.errors import (
+    BackendError,
+    CallError,
+    IndexRangeError,
+    SymgraphError,
+    TooLargeError,
+    explain,
+)
 from ..core.graph import Graph
 from ..core.op import Op
+from ..core.types import TensorType, is_integer
 from ..core.variable import CONSTANT, ITEM, Variable
 from ..ops.formula import numpy_maths
+from ..ops.sizes import known_size
 from ..scan.op import SCAN
+from .exact_sizes import exact_call, size_arithmetic
 from .profile import Profile, ProfileRow
+from .too_large import array_text, is_too_large
 
-__all__ = ["Call", "Plan", "ProfiledPlan", "call_of"]
+__all__ = ["Call", "Operand", "Plan", "ProfiledPlan", "call_of", "explained"]
 
 Call = Callable[..., Any]
 """From the values of a node's inputs to its own; a tuple for ops with several results."""
@@ -46,6 +61,7 @@ class Plan:
         last_use = {x: v for v in computed for x in v.inputs}
         for v in (*graph.inputs, *graph.outputs):
             last_use.pop(v, None)
+        sizes = size_arithmetic(graph)
         free: list[int] = []
         self.steps: list[Step] = []
         for v in computed:
@@ -55,7 +71,8 @@ class Plan:
                 free.append(len(self._template))
                 self._template.append(None)
             slot[v] = free.pop()
-            self.steps.append((make_call(v), pick, slot[v], v))
+            call = make_call(v)
+            self.steps.append((exact_call(v) if v in sizes else call, pick, slot[v], v))
         self.outputs = [slot[v] for v in graph.outputs]
 
     def slots(self, inputs: Sequence[Any] = ()) -> list[Any]:
@@ -171,23 +188,49 @@ def _formula_call(op: Op, arity: int) -> Call:
 # --- what went wrong ----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Operand:
+    """What is known of an operand without its elements."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
 def _is_complete(error: Exception, v: Variable) -> bool:
     """Whether the error is raised as it is: a loop's errors have been explained inside."""
-    return isinstance(error, MemoryError) or (v.op is SCAN and isinstance(error, SymgraphError))
+    return v.op is SCAN and isinstance(error, SymgraphError)
 
 
 def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:
     """The error of one step as symgraph's own: op, operands, the user's line, the first message."""
+    message = str(error) or type(error).__name__
     if isinstance(error, SymgraphError):
         kind: type[Exception] = type(error)
+    elif is_too_large(error):
+        kind, message = TooLargeError, _result_text(v, values) or message
     else:
         kind = IndexRangeError if isinstance(error, IndexError) else CallError
     operands = ", ".join(_operand(x, value) for x, value in zip(v.inputs, values, strict=True))
-    message = str(error) or type(error).__name__
     # A check speaks for the op that asked for it.
     title = "" if "check" in v.op.traits else f"{v.op.name} failed: "
     what = f"{title}{message}" + (f"\n  on {operands}" if operands else "")
     return kind(explain(what, line=provenance.nearest_line(v)))
+
+
+def _result_text(v: Variable, values: Sequence[Any]) -> str | None:
+    """What the node's result takes, as far as its operands tell its shape."""
+    if not isinstance(v.type, TensorType):
+        return None
+    given = [pair for pair in zip(v.inputs, values, strict=True) if hasattr(pair[1], "shape")]
+    sizes = bind_sizes([x.type for x, _ in given], [value.shape for _, value in given])
+    scalars = {
+        known_size(x): int(value)
+        for x, value in given
+        if isinstance(value, np.generic | np.ndarray) and not x.ndim and is_integer(x.dtype)
+    }
+    pairs = zip(v.type.shape, shape_numbers(v.type.shape, sizes), strict=True)
+    shape = [n for n in (scalars.get(size, n) for size, n in pairs) if n is not None]
+    return array_text(shape, v.dtype) if len(shape) == v.ndim else None
 
 
 def _operand(x: Variable, value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .dims import PRIMITIVE, Atom, Dim, Size
 from .types import TensorType
@@ -43,6 +43,6 @@ def solved_for(size: Size) -> tuple[Atom, int, int] | None:
     return None if atom is None else (atom, factor, constant)
 
 
-def shape_numbers(shape: Sequence[Size], values: dict[Atom, int]) -> tuple[int | None, ...]:
+def shape_numbers(shape: Sequence[Size], values: Mapping[Atom, int]) -> tuple[int | None, ...]:
     """The shape as numbers, with None where a size depends on what has no value."""
     return tuple(size if isinstance(size, int) else size.evaluate(values) for size in shape)

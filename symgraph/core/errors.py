@@ -18,12 +18,14 @@ __all__ = [
     "IndexRangeError",
     "InputError",
     "InternalError",
+    "MemoryGuardError",
     "ScanError",
     "ShapeError",
     "SymbolicValueError",
     "SymgraphError",
     "SymgraphTypeError",
     "SymgraphValueError",
+    "TooLargeError",
     "UpdateError",
     "VerifyError",
     "explain",
@@ -86,6 +88,10 @@ class CallError(SymgraphValueError):
     """An operation of a compiled function failed on the values it was called with."""
 
 
+class TooLargeError(CallError, MemoryError):
+    """An array that no memory holds, or a size that cannot be counted."""
+
+
 class BackendError(SymgraphValueError):
     """A backend that does not exist or cannot run an operation."""
 
@@ -130,6 +136,10 @@ class VerifyError(SymgraphError, ArithmeticError):
         super().__init__(message)
         self.op, self.loop, self.step, self.line = op, loop, step, line
         self.got, self.expected = got, expected
+
+
+class MemoryGuardError(BackendError):
+    """Native code wrote outside the memory that it was given: a fault of symgraph's own."""
 
 
 def explain(what: str, *, line: str | None = None, remedy: str | None = None) -> str:

@@ -144,6 +144,10 @@ def size_from(entry: Any) -> Size:
             raise ShapeError(
                 explain(f"a size is at least 0, not {entry}", line=provenance.user_line())
             )
+        if entry >> 63:
+            raise ShapeError(
+                explain(f"no array has a size of {entry}", line=provenance.user_line())
+            )
         return int(entry)
     raise SymgraphTypeError(
         explain(

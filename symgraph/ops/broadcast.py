@@ -233,6 +233,13 @@ def broadcast_to(x: Any, shape: Any) -> Variable:
     template, symbols, sizes = shape_operands(shape, "broadcast_to")
     if x.type.shape == sizes:
         return x
+    if any(isinstance(size, int) and size < 0 for size in sizes):
+        raise ShapeError(
+            explain(
+                f"broadcast_to: a size is at least 0; found {format_shape(sizes)}",
+                line=provenance.user_line(),
+            )
+        )
     extra = len(sizes) - x.ndim
     if extra >= 0 and any(
         ours not in (1, theirs) for ours, theirs in zip(x.type.shape, sizes[extra:], strict=True)

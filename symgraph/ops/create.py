@@ -14,6 +14,7 @@ from ..core.errors import (
     ShapeError,
     SymgraphTypeError,
     SymgraphValueError,
+    TooLargeError,
     explain,
 )
 from ..core.op import Op
@@ -28,7 +29,17 @@ from ..core.variable import (
 )
 from .broadcast import broadcast_to, rearrange, template_numbers, template_sizes
 from .comparison import eq, greater_equal
-from .elementwise import add, divide, floor_divide, maximum, multiply, negative, subtract, where
+from .elementwise import (
+    add,
+    divide,
+    floor_divide,
+    maximum,
+    multiply,
+    negative,
+    subtract,
+    to_int64,
+    where,
+)
 from .promotion import as_int, as_variable, cast_to, is_weak, promote_arguments, to_float
 from .sizes import shape_of, shape_operands
 
@@ -207,6 +218,8 @@ def _evaluate_iota(
     (length,) = template_numbers(template, arrays)
     if length < 0:
         raise CallError(f"arange: the length is negative: {length}")
+    if length * dtype.itemsize >> 62:
+        raise MemoryError  # NumPy takes some such lengths for 0
     return np.arange(length, dtype=dtype)
 
 
@@ -217,6 +230,7 @@ IOTA = Op("iota", _infer_iota, _evaluate_iota, params=("template", "dtype"))
 def iota(length: Any, dtype: np.dtype = _INT64) -> Variable:
     """The numbers 0, 1, … below a length."""
     template, symbols, _ = shape_operands((length,), "arange")
+    _check_sizes((length,), "arange")
     return node(IOTA, symbols, (template, dtype))
 
 
@@ -250,7 +264,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
     wanted = _INT64 if dtype is None else as_dtype(dtype)
     # Differences of small or unsigned integers would wrap.
     start, stop, step = (
-        cast_to(value, _INT64) if isinstance(value, Variable) else as_int(value, "arange: a bound")
+        to_int64(value) if isinstance(value, Variable) else as_int(value, "arange: a bound")
         for value in given
     )
     length = cast_to(as_variable(_range_length(start, stop, step)), _INT64)
@@ -289,10 +303,13 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
                 )
             )
     _check_step(step)
+    if start == 0 and step == 1 and isinstance(stop, (int, np.integer)):
+        return iota(max(int(stop), 0), _INT64 if dtype is None else as_dtype(dtype))
     try:
         numbers = np.arange(start, stop, step)
-    except ValueError as error:
-        raise SymgraphValueError(
+    except (ValueError, MemoryError) as error:
+        kind = TooLargeError if isinstance(error, MemoryError) else SymgraphValueError
+        raise kind(
             explain(
                 f"arange: there is no range from {start} to {stop} by {step}: {error}",
                 line=provenance.user_line(),
@@ -326,7 +343,15 @@ def linspace(
     if not isinstance(start, Variable) and not isinstance(stop, Variable):
         ends = [np.float32(v) if is_weak(v) else v for v in (start, stop)]
         wanted = as_dtype(np.result_type(*ends, np.float32) if dtype is None else dtype)
-        return make_constant(np.linspace(start, stop, num, endpoint).astype(wanted))
+        try:
+            return make_constant(np.linspace(start, stop, num, endpoint).astype(wanted))
+        except (ValueError, MemoryError):
+            raise TooLargeError(
+                explain(
+                    f"linspace: no memory holds {num} samples as a constant",
+                    line=provenance.user_line(),
+                )
+            ) from None
     first, last = (to_float(v) for v in promote_arguments("linspace", (start, stop)))
     share = divide(iota(num, first.dtype), max(num - 1 if endpoint else num, 1))
     numbers = add(multiply(first, subtract(1.0, share)), multiply(last, share))

@@ -57,6 +57,7 @@ __all__ = [
     "sign",
     "square",
     "subtract",
+    "to_int64",
     "true_divide",
     "unscale",
     "where",
@@ -367,6 +368,13 @@ def maximum(x: Any, y: Any) -> Variable:
 def minimum(x: Any, y: Any) -> Variable:
     """The smaller of two elements, NaN if one is NaN; equal ones share the gradient equally."""
     return MINIMUM(x, y)
+
+
+def to_int64(x: Variable) -> Variable:
+    """Integers as int64; numbers of uint64 that it does not hold become its largest."""
+    if x.dtype == np.uint64:
+        x = minimum(x, make_constant(np.uint64(np.iinfo(np.int64).max)))
+    return cast_to(x, np.dtype("int64"))
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Variable:

@@ -23,7 +23,7 @@ from ..core.types import TensorType, format_shape, is_integer
 from ..core.variable import Variable, constant_value, make_constant, node
 from .broadcast import broadcast_to
 from .comparison import less
-from .elementwise import add, maximum, minimum, where
+from .elementwise import add, maximum, minimum, to_int64, where
 from .promotion import cast_to
 from .reshape import fit
 from .sizes import SIZE, as_scalar, carry_size, shape_of, size_of, take_for_size
@@ -45,7 +45,7 @@ __all__ = [
     "zeros_like_type",
 ]
 
-_INT64 = np.dtype("int64")
+_FAR = 1 << 62
 # Stands in an entry for the next symbolic input.
 SYMBOL = "symbol"
 Bound = int | str
@@ -349,7 +349,7 @@ def bound(edge: Any, x: Variable, axis: int, *, after: bool = False) -> Any:
         meaning = -distance  # x[:T - 1] is x[:-1], for an empty axis too
     if isinstance(meaning, int):
         return _after(meaning, x, axis) if after else meaning
-    edge = cast_to(edge, _INT64)
+    edge = to_int64(edge)
     if _is_size(edge):
         return add(edge, 1) if after else edge
     return _clipped(edge, x, axis, after=after)
@@ -362,7 +362,8 @@ _first_clipped: weakref.WeakValueDictionary[tuple, Variable] = weakref.WeakValue
 def _clipped(edge: Variable, x: Variable, axis: int, *, after: bool) -> Variable:
     """NumPy's meaning of a bound that may turn out negative, or too large."""
     length = axis_size(x, axis)
-    moved = add(edge, 1) if after else edge
+    # The largest number plus one would be the least.
+    moved = add(minimum(edge, length), 1) if after else edge
     made = where(less(edge, 0), maximum(add(moved, length), 0), minimum(moved, length))
     first = _first_clipped.setdefault((x.type.shape[axis], edge, after), made)
     take_for_size(first)
@@ -377,7 +378,8 @@ def _after(edge: int, x: Variable, axis: int) -> Any:
 def _number(edge: Any) -> int:
     if isinstance(edge, (bool, np.bool_)):
         raise TypeError
-    return operator.index(edge)
+    # Beyond these no axis has elements, and sums of two still fit 64 bits.
+    return min(max(operator.index(edge), -_FAR), _FAR)
 
 
 def _bad_bound(edge: Any) -> SymgraphTypeError:

@@ -14,8 +14,8 @@ from ..core.errors import ScanError, explain
 from ..core.types import is_integer
 from ..core.variable import CONSTANT, Variable
 from ..ops.broadcast import rearrange
-from ..ops.elementwise import maximum, minimum, subtract
-from ..ops.promotion import as_variable, cast_to, is_weak
+from ..ops.elementwise import maximum, minimum, subtract, to_int64
+from ..ops.promotion import as_variable, is_weak
 from ..ops.sizes import as_scalar, check_size, shape_of
 from .sizes import of_length
 
@@ -195,7 +195,7 @@ def _check_steps(n_steps: Any, sequences: Sequence[SequenceArgument]) -> Variabl
                     f"n_steps is {number}, but {provenance.describe(sequence.variable)} "
                     f"allows {max(length - sequence.reach, 0)} steps"
                 )
-    return cast_to(steps, _INT64)
+    return to_int64(steps)
 
 
 def _error(what: str, remedy: str | None = None) -> ScanError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,11 +20,16 @@ from .parallel import part_kernel, together_kernel
 from .pieces import Pieces, pieces_kernel
 from .runtime import runtime_kernels
 
-__all__ = ["Assembler", "Stream", "UnboundSizeError"]
+__all__ = ["Assembler", "Room", "Stream", "TooLarge", "UnboundSizeError"]
+
+TooLarge = Callable[[Size, np.dtype | None], int]
+"""The status of a call in which 64 bits do not hold a size, or no memory so many elements."""
 
 # Slots that nobody uses: what two threads write lies on different lines of their caches, and on
 # different pairs of lines, which are fetched together.
 _GAP = (0,) * 16
+# What 64 bits hold.
+_LARGEST = (1 << 63) - 1
 
 
 class UnboundSizeError(Exception):
@@ -92,16 +98,29 @@ class Known:
         return Known(dict(self.atoms), dict(self.sizes), dict(self.addresses))
 
 
+class Room(NamedTuple):
+    """A buffer in a call's arena."""
+
+    slot: int
+    """Of its address."""
+    elements: int
+    """The slot of its number of elements."""
+    itemsize: int
+    status: int
+    """Of a call in which it is too large."""
+
+
 class Assembler:
     """A program that is being made."""
 
-    def __init__(self) -> None:
+    def __init__(self, too_large: TooLarge) -> None:
+        self._too_large = too_large
         self.runtime = runtime_kernels()
         self.template: list[int] = [0] * Slot.FIRST
         self.prologue = Stream()
         self.main = Stream()
-        self.arena: list[tuple[int, int, int]] = []
-        """Buffers of known sizes: their slot, the slot of their number of elements, its bytes."""
+        self.arena: list[Room] = []
+        """Buffers of known sizes."""
         self._known = Known()
         """What is known where the program has got to."""
         self._entry_atoms: set[Atom] = set()
@@ -173,29 +192,56 @@ class Assembler:
     def size(self, size: Size) -> int:
         """The slot that holds the size."""
         if isinstance(size, int):
-            return self.literal(size)
+            return self._number(size)
         if self.is_known_at_entry(size):
             return self._size(size, self.prologue, self._entry_sizes)
         if not self.is_bound(size):
             raise UnboundSizeError(str(size))
         return self._size(size, self.main, self._known.sizes)
 
+    def work(self, work: Size) -> int:
+        """The slot that holds how much there is to do: the largest number where it is larger."""
+        if isinstance(work, int):
+            return self.literal(min(work, _LARGEST))
+        slot, at_entry = self.slot(), self.is_known_at_entry(work)
+        stream = self.prologue if at_entry else self.main
+        known = self._entry_sizes if at_entry else self._known.sizes
+        self._polynomial(slot, work, 0, stream, known)
+        return slot
+
+    def _number(self, number: int) -> int:
+        if abs(number) > _LARGEST:
+            # Every call fails, as it does where sizes come with the arguments.
+            ends = (self.literal(0), self.literal(1), self._too_large(number, None))
+            self.prologue.emit_raw(self.runtime["check"], *ends)
+            return self.literal(0)
+        return self.literal(number)
+
     def _size(self, size: Size, stream: Stream, known: dict[Dim, int]) -> int:
         if isinstance(size, int):
-            return self.literal(size)
+            return self._number(size)
         found = known.get(size)
         if found is not None:
             return found
-        terms: list[int] = []
-        for monomial, factor in size.terms:
-            terms += (factor, len(monomial), *(self._atom(a, stream, known) for a in monomial))
         if size.atom is not None:
-            slot = terms[2]
+            slot = self._atom(size.atom, stream, known)
         else:
             slot = self.slot()
-            stream.emit_raw(self.runtime["polynomial"], slot, len(size.terms), *terms)
+            self._polynomial(slot, size, self._too_large(size, None), stream, known)
         known[size] = slot
         return slot
+
+    def _polynomial(
+        self, slot: int, size: Dim, status: int, stream: Stream, known: dict[Dim, int]
+    ) -> None:
+        terms: list[int] = []
+        for monomial, factor in size.terms:
+            atoms = [self._atom(a, stream, known) for a in monomial]
+            if abs(factor) > _LARGEST:
+                # More than 64 bits hold, unless an atom is 0.
+                atoms, factor = [*atoms, self.literal(2)], _LARGEST if factor > 0 else -_LARGEST
+            terms += (factor, len(atoms), *atoms)
+        stream.emit_raw(self.runtime["polynomial"], slot, status, len(size.terms), *terms)
 
     def _atom(self, atom: Atom, stream: Stream, known: dict[Dim, int]) -> int:
         if atom[0] in PRIMITIVE:
@@ -227,7 +273,7 @@ class Assembler:
     def together(self, threads: int, parts: Sequence[tuple[Size, Callable[[], object]]]) -> int:
         """Parts of a program, each with its work, that so many threads may run at once: where in
         the main stream the number of threads stands."""
-        works = [self.size(work) for work, _ in parts]
+        works = [self.work(work) for work, _ in parts]
         found: dict[Atom, int] = {}
         self.main.open(together_kernel(), threads)
         position = len(self.main.words) - 1
@@ -256,10 +302,16 @@ class Assembler:
         """A slot with the address of room for so many elements."""
         slot = self.slot()
         if self.is_known_at_entry(elements):
-            self.arena.append((slot, self.size(elements), dtype.itemsize))
+            status = self._too_large(elements, dtype)
+            self.arena.append(Room(slot, self.size(elements), dtype.itemsize, status))
         else:
-            self.run("allocate", slot, self.size(elements), dtype.itemsize)
+            self.allocate(slot, elements, dtype)
         return slot
+
+    def allocate(self, slot: int, elements: Size, dtype: np.dtype) -> None:
+        """Let a slot hold the address of fresh room for so many elements."""
+        status = self._too_large(elements, dtype)
+        self.run("allocate", slot, self.size(elements), dtype.itemsize, status)
 
     def address(self, base: int, elements: Size, dtype: np.dtype) -> int:
         """A slot with the address so many elements after another."""

@@ -249,7 +249,7 @@ def _make_results(f: Function) -> None:
         "ptr null, i32 0, i32 0, ptr null)"
     )
     f.do(f"store ptr {made}, ptr {f.emit(f'getelementptr ptr, ptr %objects, i64 {loop.index}')}")
-    # Without memory for a result the call fails with NumPy's own error.
+    # Without memory for a result the Python function says so.
     _require(f, f.emit(f"icmp ne ptr {made}, null"), "no_result")
     place = _in_frame(f, _field(f, at, 16, "i64"))
     f.do(f"store ptr {_field(f, made, _DATA, 'ptr')}, ptr {place}")
@@ -257,9 +257,21 @@ def _make_results(f: Function) -> None:
     f.end_loop(loop, [Value(f.pointer(at, length, I64), POINTER, 1)])
     f.jump("results")
     f.start_block("no_result")
+    f.declare("PyErr_Clear", "void ()")
+    f.do("call void @PyErr_Clear()")
     f.do("call void @free(ptr %taken)")
-    f.do("ret ptr null")
+    _drop_results(f, loop.index.text)
+    f.jump("slow")
     f.start_block("results")
+
+
+def _drop_results(f: Function, count: str) -> None:
+    """Give back the first so many results."""
+    f.declare("Py_DecRef", "void (ptr)")
+    loop = f.begin_loop(count)
+    made = f.emit(f"load ptr, ptr {f.emit(f'getelementptr ptr, ptr %objects, i64 {loop.index}')}")
+    f.do(f"call void @Py_DecRef(ptr {made})")
+    f.end_loop(loop)
 
 
 def _run_main(f: Function, run: str) -> None:
@@ -289,17 +301,13 @@ def _give_back(f: Function) -> None:
 
 def _hand_over(f: Function) -> None:
     """The one result, or a list; after a failure the results are dropped."""
-    f.declare("Py_DecRef", "void (ptr)")
     f.declare("PyList_New", "ptr (i64)")
     f.declare("PyList_SetItem", "i32 (ptr, i64, ptr)")
     count = _word(f, _Word.N_RESULTS)
     f.branch(f.emit("icmp eq i32 %status, 0"), "good", "bad")
     f.start_block("bad")
     is_raised = f.emit(f"icmp eq i32 %status, {Status.RAISED}")
-    loop = f.begin_loop(count)
-    made = f.emit(f"load ptr, ptr {f.emit(f'getelementptr ptr, ptr %objects, i64 {loop.index}')}")
-    f.do(f"call void @Py_DecRef(ptr {made})")
-    f.end_loop(loop)
+    _drop_results(f, count)
     f.branch(is_raised, "raised", "slow")
     f.start_block("raised")
     f.do("ret ptr null")

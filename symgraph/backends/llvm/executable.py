@@ -19,7 +19,7 @@ from ..profile import Profile
 from .callpath import Argument, Description, Result, entry_kernel, make_entry
 from .cpu import host
 from .engine import Loaded, engine
-from .failures import error_of_status
+from .failures import error_of_status, no_room_for_arena, no_room_for_result
 from .frame import Slot, Status
 from .gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
 from .image import Image, Lowered
@@ -35,6 +35,7 @@ __all__ = ["NativeExecutable"]
 # With the interpreter locked: the program releases it, and exceptions that it leaves are raised.
 _RUN = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
 _RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_NO_ARENA = np.empty(0, np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -188,12 +189,12 @@ class NativeExecutable:
             self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
             if self.image.arena is not None:
                 size, base = (slot >> 3 for slot in self.image.arena)
-                arena = self._take_arena(int(frame[size]) + 128)
+                arena = self._take_arena(int(frame[size]) + 128, frame, arrays)
                 frame[base] = (arena.__array_interface__["data"][0] + 63) & -64
                 self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
-            results = self._make_results(frame)
+            results = self._make_results(frame, arrays)
             self._check(self._run(address, self._main.ctypes.data), frame, arrays)
-            return self._read_results(frame, results)
+            return self._read_results(frame, results, arrays)
         finally:
             if self._steps is not None:
                 self._steps.end(address)
@@ -214,34 +215,56 @@ class NativeExecutable:
                 frame[slot >> 3] = found[atom]
         return frame
 
-    def _take_arena(self, size: int) -> np.ndarray:
+    def _take_arena(self, size: int, frame: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """Memory that no other call uses; what an earlier call had is used again."""
         try:
             arena = self._arenas.pop()
         except IndexError:
-            return np.empty(size, np.uint8)
-        return arena if arena.size >= size else np.empty(size, np.uint8)
+            arena = _NO_ARENA
+        if arena.size < size:
+            try:
+                arena = np.empty(size, np.uint8)
+            except MemoryError:
+                raise self._told(no_room_for_arena, arrays, frame) from None
+        return arena
 
-    def _make_results(self, frame: np.ndarray) -> list[np.ndarray | None]:
+    def _make_results(
+        self, frame: np.ndarray, arrays: Sequence[np.ndarray]
+    ) -> list[np.ndarray | None]:
         """Room for the results whose sizes are known."""
         results: list[np.ndarray | None] = []
-        for dtype, sizes, slot, is_static in self.image.outputs:
-            made = np.empty([int(frame[s >> 3]) for s in sizes], dtype) if is_static else None
-            if made is not None:
-                frame[slot >> 3] = made.__array_interface__["data"][0]
+        for number, output in enumerate(self.image.outputs):
+            made = None
+            if output.is_static:
+                made = self._make_result(number, frame, arrays)
+                frame[output.slot >> 3] = made.__array_interface__["data"][0]
             results.append(made)
         return results
 
+    def _make_result(
+        self, number: int, frame: np.ndarray, arrays: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        output = self.image.outputs[number]
+        shape = [int(frame[s >> 3]) for s in output.sizes]
+        try:
+            return np.empty(shape, output.dtype)
+        except (MemoryError, ValueError):  # or more than NumPy can count
+            raise self._told(no_room_for_result, arrays, number, shape, output.dtype) from None
+
     def _read_results(
-        self, frame: np.ndarray, results: Sequence[np.ndarray | None]
+        self,
+        frame: np.ndarray,
+        results: Sequence[np.ndarray | None],
+        arrays: Sequence[np.ndarray],
     ) -> list[np.ndarray]:
         """The results, those whose sizes came out copied from where they lie."""
         read = []
-        for made, (dtype, sizes, slot, _) in zip(results, self.image.outputs, strict=True):
+        for number, (made, output) in enumerate(zip(results, self.image.outputs, strict=True)):
             if made is None:
-                numbers = [int(frame[s >> 3]) for s in sizes]
-                strides: Any = contiguous_strides(numbers)
-                made = array_at(int(frame[slot >> 3]), numbers, strides, dtype).copy()
+                made = self._make_result(number, frame, arrays)
+                strides: Any = contiguous_strides(made.shape)
+                address = int(frame[output.slot >> 3])
+                made[...] = array_at(address, made.shape, strides, made.dtype)
             read.append(made)
         return read
 
@@ -251,10 +274,14 @@ class NativeExecutable:
         if status == Status.PYTHON:
             assert self._steps is not None
             raise self._steps.error(frame.__array_interface__["data"][0])
-        if status == Status.MEMORY:
-            raise MemoryError("a compiled function found no memory for its values")
+        raise self._told(error_of_status, arrays, status, self._types, frame, arrays)
+
+    def _told(
+        self, error: Callable[..., Exception], arrays: Sequence[np.ndarray], *arguments: Any
+    ) -> Exception:
+        """The error that says what happened, which what the image came from knows."""
         if self._lowered is not None:
-            raise error_of_status(status, self._lowered, self._types, frame, arrays)
+            return error(self._lowered, *arguments)
         assert self._prepare_again is not None
-        self._prepare_again()(*arrays)  # which knows what to say
-        raise CallError("a compiled function failed once, and not when it was called again")
+        self._prepare_again()(*arrays)  # which knows it
+        return CallError("a compiled function failed once, and not when it was called again")

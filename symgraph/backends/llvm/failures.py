@@ -10,17 +10,18 @@ import numpy as np
 from ...core import provenance
 from ...core.binding import bind_sizes, shape_numbers
 from ...core.dims import Atom
-from ...core.errors import CallError, explain
+from ...core.errors import CallError, TooLargeError, explain
 from ...scan.op import SCAN
+from ..too_large import array_text
 from .image import Lowered
 from .lowering import Check
 from .python_steps import error_of, error_on_shapes, in_steps
 
-__all__ = ["error_of_status"]
+__all__ = ["error_of_status", "no_room_for_arena", "no_room_for_result"]
 
 
 def error_of_status(
-    status: int, lowered: Lowered, types: Sequence[Any], frame: np.ndarray,
+    lowered: Lowered, status: int, types: Sequence[Any], frame: np.ndarray,
     arrays: Sequence[np.ndarray],
 ) -> Exception:  # fmt: skip
     """The error that one of the program's own checks stands for, in a call on these arrays."""
@@ -40,6 +41,25 @@ def error_of_status(
 
 def _sizes(check: Check, frame: np.ndarray) -> dict[Atom, int]:
     return {atom: int(frame[slot >> 3]) for atom, slot in check.sizes.items()}
+
+
+def no_room_for_arena(lowered: Lowered, frame: np.ndarray) -> Exception:
+    """The error of a call for whose values there is no memory: it names the largest."""
+    sizes = [int(frame[room.elements >> 3]) * room.itemsize for room in lowered.rooms]
+    check = lowered.checks[lowered.rooms[sizes.index(max(sizes))].status - 1]
+    assert check.text is not None
+    largest = check.text(*(int(frame[slot >> 3]) for slot in check.slots))
+    text = f"no memory is left for the {len(sizes)} values that this call keeps at once"
+    return error_of(check.node, TooLargeError, f"{text}: {largest}", _sizes(check, frame))
+
+
+def no_room_for_result(
+    lowered: Lowered, number: int, shape: Sequence[int], dtype: np.dtype
+) -> Exception:
+    """The error of a call for one of whose results there is no memory."""
+    v = lowered.outputs[number]
+    text = f"no memory is left for a result: {array_text(shape, dtype)}"
+    return TooLargeError(explain(text, line=provenance.nearest_line(v) if v is not None else None))
 
 
 def _misfit(lowered: Lowered, types: Sequence[Any], arrays: Sequence[np.ndarray]) -> Exception:

@@ -51,7 +51,6 @@ class Status:
     """A step in Python raised."""
     RAISED = -2
     """A signal handler of Python's raised: its exception is set."""
-    MEMORY = -3
 
 
 def operand(f: Function, position: int) -> str:

@@ -16,7 +16,7 @@ from ...core.dims import PRIMITIVE, Atom, Dim, Size, atom_size, size_atoms
 from ...core.graph import Graph
 from ...core.variable import Variable
 from . import loops, products, special_nodes, structural_nodes  # noqa: F401 (they register lowerings)
-from .assemble import Stream
+from .assemble import Room, Stream
 from .cpu import host
 from .engine import Kernel
 from .layout import contiguous_strides
@@ -92,6 +92,10 @@ class Lowered(NamedTuple):
     """The statuses that speak of arguments which do not fit together."""
     taken_for_granted: tuple[Variable, ...]
     """Checks of sizes that the entry makes."""
+    rooms: tuple[Room, ...]
+    """What shares the arena."""
+    outputs: tuple[Variable | None, ...]
+    """What is computed for each output; None for constants, which nothing here keeps alive."""
 
 
 def lower(graph: Graph, *, threads: int = 1, timing: Timing | None = None) -> Lowered:
@@ -140,6 +144,8 @@ class _Writer:
             tuple(lowering.checks),
             frozenset(self._input_checks),
             tuple(taken_for_granted),
+            tuple(a.arena),
+            tuple(v if v.inputs else None for v in self._graph.outputs),
         )
 
     def _read_inputs(self) -> dict[Variable, Place]:
@@ -148,6 +154,7 @@ class _Writer:
         given: dict[Variable, Place] = {}
         pending: list[tuple[int, int, Size]] = []
         for i, v in enumerate(self._graph.inputs):
+            self._lowering.node = v
             base = a.slot()
             self._bases.append(base)
             given[v] = Place(base, contiguous_strides(v.type.shape))
@@ -174,6 +181,7 @@ class _Writer:
         """Sizes of inputs that are formulas: they tell a name, or are checked."""
         a = self._lowering.assembler
         for i, axis, size in pending:
+            self._lowering.node = self._graph.inputs[i]
             if a.is_known_at_entry(size):
                 slot = a.slot()
                 self._axes.append((i, axis, slot))
@@ -189,6 +197,7 @@ class _Writer:
         """The instructions of the graph; where its outputs are found."""
         a = self._lowering.assembler
         scope = Scope(self._lowering, self._graph, given)
+        self._lowering.node = next(iter(self._graph.outputs), None)
         destinations: dict[Variable, list[Place]] = {}
         slots: list[tuple[Variable, int, bool]] = []
         for v in self._graph.outputs:
@@ -200,6 +209,7 @@ class _Writer:
         scope.emit(destinations)
         outputs = []
         for v, slot, is_static in slots:
+            self._lowering.node = v
             if not is_static:
                 slot = scope.contiguous(v)
             outputs.append(Output(v.dtype, tuple(map(a.size, v.type.shape)), slot, is_static))
@@ -210,6 +220,6 @@ class _Writer:
         if not a.arena:
             return None
         size, base = a.slot(), a.slot()
-        words = [slot for entry in a.arena for slot in entry]
+        words = [word for room in a.arena for word in room]
         a.prologue.emit_raw(a.runtime["arena"], size, base, len(a.arena), *words)
         return size, base

@@ -17,6 +17,10 @@ from ...ops.slices import SLICE, SYMBOL, At, Span
 __all__ = ["View", "contiguous_strides", "elements_needed", "is_contiguous", "view_of"]
 
 
+# No axis has more elements; 64 bits hold it.
+_MOST = (1 << 63) - 1
+
+
 class View(NamedTuple):
     """A value as a part of what another variable's buffer holds; units are elements.
 
@@ -119,7 +123,7 @@ def _sliced(v: Variable, source: View) -> tuple[Size, tuple[Size, ...]] | None:
 def elements_needed(v: Variable) -> list[tuple[Size, int]]:
     """For a slice: sizes of axes, and the least that they must be for its elements to exist."""
     return [
-        (size, max(int(entry.index) + 1, -int(entry.index)))
+        (size, min(max(int(entry.index) + 1, -int(entry.index)), _MOST))
         for size, entry in zip(v.inputs[0].type.shape, v.params[0], strict=True)
         if isinstance(entry, At) and entry.index != SYMBOL and not isinstance(size, int)
     ]

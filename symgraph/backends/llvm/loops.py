@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core import provenance
 from ...core.dims import Atom, Dim, Size, maximum_zero, product
+from ...core.errors import TooLargeError
 from ...core.graph import Graph
 from ...core.variable import ITEM, Variable
 from ...ops.linalg import MATMUL
@@ -106,7 +107,7 @@ class _LoopWriter:
                     slot for entry in (*self.growing, *self.growing_addresses) for slot in entry
                 ]
                 counts = (len(self.growing), len(self.growing_addresses))
-                a.run("grow", turn, capacity, *counts, *words)
+                a.run("grow", turn, capacity, self._no_room(turn), *counts, *words)
             for each in ahead:
                 each.write(body, turn, self.n)
             body.emit(self.destinations)
@@ -150,6 +151,15 @@ class _LoopWriter:
                 "at_least", n, 0, lambda n, least: f"the number of steps is {n}; it is at least 0"
             )
         return n
+
+    def _no_room(self, turn: int) -> int:
+        """The status of a call that finds no memory for the rows of a loop of unknown length."""
+        return self.scope.lowering.check(
+            self.node,
+            turn,
+            text=lambda steps: f"scan: no memory is left for the results of {steps} steps",
+            error=TooLargeError,
+        )
 
     def _check(self, rule: str, a: Size, b: Size, text: Callable[[int, int], str]) -> None:
         assembler = self.scope.assembler
@@ -270,7 +280,7 @@ class _LoopWriter:
         """A buffer whose room is doubled when it is full: slots of its address and its movement."""
         a = self.scope.assembler
         buffer, moved = a.slot(), a.slot()
-        a.run("allocate", buffer, a.size((ahead + _FIRST_ROWS) * row), dtype.itemsize)
+        a.allocate(buffer, (ahead + _FIRST_ROWS) * row, dtype)
         self.growing.append((buffer, a.literal(ahead), a.size(row * dtype.itemsize), moved))
         return buffer, moved
 

@@ -162,6 +162,7 @@ class Scope(Values):
             if not all(a.is_bound(s) for s in sizes):
                 later.append(check)
                 continue
+            self.lowering.node = v
             stream = a.prologue if all(a.is_known_at_entry(s) for s in sizes) else a.main
             slots = [a.size(s) for s in sizes]
             stream.emit_raw(a.runtime[name], *slots, self.lowering.check(v, *slots))

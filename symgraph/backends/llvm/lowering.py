@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.dims import Atom, Size
-from ...core.errors import CallError, SymgraphError
+from ...core.binding import shape_numbers
+from ...core.dims import Atom, Size, product, size_atoms
+from ...core.errors import CallError, SymgraphError, TooLargeError
 from ...core.graph import Graph
+from ...core.types import TensorType
 from ...core.variable import Variable
+from ...scan.op import SCAN
+from ..too_large import array_text, room_text
 from .assemble import Assembler
 from .buffers import Buffers
 from .cpu import Cpu
@@ -99,7 +103,9 @@ class Lowering:
         """How many threads the program has work for."""
         self.works: dict[Graph, Size] = {}
         """What a step of a loop takes, by its body: interned, with the types of all its values."""
-        self.assembler = Assembler()
+        self.node: Variable | None = None
+        """What is being written, or else the input or output whose sizes are."""
+        self.assembler = Assembler(self._too_large)
         self.buffers = Buffers(self.assembler)
         self.checks: list[Check] = []
         self.steps: list[PythonStep] = []
@@ -124,10 +130,31 @@ class Lowering:
 
     def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:
         """Append the part of the program that computes these nodes; its time may be counted."""
+        before, self.node = self.node, nodes[-1]
         if self.timing is None:
             write()
         else:
             self.timing.measure(self.assembler, nodes, len(self.loops), write)
+        self.node = before
+
+    def _too_large(self, size: Size, dtype: np.dtype | None) -> int:
+        """The status of a size that cannot be counted, or of so many elements without room."""
+        node, atoms = self.node, self.assembler.sizes_known()
+        assert node is not None
+        shape = node.type.shape if isinstance(node.type, TensorType) else ()
+        needed = dict.fromkeys(atom for each in (size, *shape) for atom in size_atoms(each))
+        known = [atom for atom in needed if atom in atoms]
+
+        def text(*numbers: int) -> str:
+            sizes = dict(zip(known, numbers, strict=True))
+            said = _too_large_text(size, dtype, node, sizes)
+            return f"scan: {said}" if node.op is SCAN else said
+
+        slots = tuple(atoms[atom] for atom in known)
+        # Sizes that the arguments tell are computed before any loop.
+        loops = () if self.assembler.is_known_at_entry(size) else tuple(self.loops)
+        self.checks.append(Check(node, slots, text, TooLargeError, loops, atoms))
+        return len(self.checks)
 
     def constant(self, v: Variable) -> int:
         """A slot with the address of a constant's elements."""
@@ -140,6 +167,8 @@ class Lowering:
 
     def nest(self, nest: Nest) -> None:
         """Append a loop nest to the program."""
+        if any(size == 0 for i, size in enumerate(nest.space) if i not in nest.reduced):
+            return  # there is nothing to store, however long the other axes are
         nest = nest.collapsed()
         kernel, operands, pieces = nest_kernel(nest, self.cpu)
         a = self.assembler
@@ -158,6 +187,21 @@ class Lowering:
                 [Output(Access(target.base, target.strides, dtype), ("step", 0))],
             )
         )
+
+
+def _too_large_text(
+    size: Size, dtype: np.dtype | None, node: Variable, sizes: Mapping[Atom, int]
+) -> str:
+    """What is said of a size, or of room for so many elements, in the making of a node."""
+    (number,) = shape_numbers([size], sizes)
+    if isinstance(node.type, TensorType) and product(node.type.shape) == size:
+        shape = [n for n in shape_numbers(node.type.shape, sizes) if n is not None]
+        if len(shape) == node.ndim:
+            return array_text(shape, dtype or node.dtype)
+    if dtype is not None and number is not None:
+        return room_text(number, dtype)
+    found = size if number is None or number == size else f"{size} = {number}"
+    return f"the size {found} is more than can be counted"
 
 
 def _identity(maths: Any, x: Any) -> Any:

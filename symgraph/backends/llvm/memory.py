@@ -7,33 +7,48 @@ from functools import lru_cache
 from .abi import begin_kernel, end_kernel
 from .emit import I64, Function, Value
 from .engine import Kernel
-from .frame import Slot, Status, advance, number, operand, set_slot, slot_at, slot_number
+from .frame import Slot, advance, number, operand, set_slot, slot_at, slot_number
 
 # How many bytes before a block's first element hold the list of blocks; a cache line.
 _BLOCK_HEADER = 64
+# No memory has so many bytes, and sums of some hundred such numbers fit 64 bits.
+MOST_BYTES = 1 << 56
+
+
+def _bytes_of(f: Function, count: str, each: str) -> str:
+    """The bytes of so many elements: 0 of a negative number, and never more than ``MOST_BYTES``."""
+    for name in ("smax", "smin"):
+        f.declare(f"llvm.{name}.i64", "i64 (i64, i64)")
+    f.declare("llvm.smul.with.overflow.i64", "{i64, i1} (i64, i64)")
+    count = f.emit(f"call i64 @llvm.smax.i64(i64 {count}, i64 0)")
+    both = f.emit(f"call {{i64, i1}} @llvm.smul.with.overflow.i64(i64 {count}, i64 {each})")
+    size = f.emit(f"extractvalue {{i64, i1}} {both}, 0")
+    size = f.emit(f"call i64 @llvm.smin.i64(i64 {size}, i64 {MOST_BYTES})")
+    wraps = f.emit(f"extractvalue {{i64, i1}} {both}, 1")
+    return f.emit(f"select i1 {wraps}, i64 {MOST_BYTES}, i64 {size}")
 
 
 @lru_cache(maxsize=1)
 def allocate_kernel() -> Kernel:
-    """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one."""
+    """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one,
+    the status where there is no memory."""
     f = begin_kernel()
-    f.declare("llvm.smax.i64", "i64 (i64, i64)")
-    size = f.emit(f"mul i64 {number(f, 1)}, {operand(f, 2)}")
-    size = f.emit(f"call i64 @llvm.smax.i64(i64 {size}, i64 0)")
-    set_slot(f, 0, _block(f, size))
+    size = _bytes_of(f, number(f, 1), operand(f, 2))
+    set_slot(f, 0, _block(f, size, operand(f, 3)))
     end_kernel(f)
     return f.kernel()
 
 
-def _block(f: Function, size: str) -> str:
-    """The address of fresh memory, which is on the frame's list; the function returns without."""
+def _block(f: Function, size: str, status: str) -> str:
+    """The address of fresh memory, which is on the frame's list; without, the function returns the
+    status."""
     f.declare("malloc", "ptr (i64)")
     # Room for the list, and for alignment.
     block = f.emit(f"call ptr @malloc(i64 {f.emit(f'add i64 {size}, {3 * _BLOCK_HEADER}')})")
     none, some = f.new_label("none"), f.new_label("some")
     f.branch(f.emit(f"icmp eq ptr {block}, null"), none, some)
     f.start_block(none)
-    f.do(f"ret i32 {Status.MEMORY}")
+    f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
     f.start_block(some)
     address = f.emit(f"ptrtoint ptr {block} to i64")
     # Several threads may allocate at once; nobody reads the list before they are done.
@@ -47,9 +62,9 @@ def _block(f: Function, size: str) -> str:
 @lru_cache(maxsize=1)
 def grow_kernel() -> Kernel:
     """Twice the room, where a loop of unknown length has filled it. Operands: the turn, the number
-    of turns that there is room for, raw: how many buffers and how many addresses into them; for
-    each buffer the slots of its address, of the rows ahead, of a row's bytes and of how far it
-    moved; for each address its slot and that of how far it moves."""
+    of turns that there is room for, raw: the status where there is no memory, how many buffers and
+    how many addresses into them; for each buffer the slots of its address, of the rows ahead, of a
+    row's bytes and of how far it moved; for each address its slot and that of how far it moves."""
     f = begin_kernel()
     capacity = number(f, 1)
     full = f.emit(f"icmp sge i64 {number(f, 0)}, {capacity}")
@@ -59,8 +74,8 @@ def grow_kernel() -> Kernel:
     f.start_block("grow")
     double = f.emit(f"shl i64 {capacity}, 1")
     f.do(f"store i64 {double}, ptr {slot_at(f, operand(f, 1))}")
-    buffers, addresses = operand(f, 2), operand(f, 3)
-    first = f.pointer("%operands", "4", I64)
+    status, buffers, addresses = (operand(f, i) for i in range(2, 5))
+    first = f.pointer("%operands", "5", I64)
     loop = f.begin_loop(buffers)
     entry = f.pointer(first, f.emit(f"shl i64 {loop.index}, 2"), I64)
     base, ahead, row, moved = (
@@ -68,8 +83,8 @@ def grow_kernel() -> Kernel:
     )
     ahead, row = f.emit(f"load i64, ptr {ahead}"), f.emit(f"load i64, ptr {row}")
     used = f.emit(f"mul i64 {f.emit(f'add i64 {ahead}, {capacity}')}, {row}")
-    size = f.emit(f"mul i64 {f.emit(f'add i64 {ahead}, {double}')}, {row}")
-    new = _block(f, size)
+    size = _bytes_of(f, f.emit(f"add i64 {ahead}, {double}"), row)
+    new = _block(f, size, status)
     old = f.emit(f"load i64, ptr {base}")
     f.declare("memcpy", "ptr (ptr, ptr, i64)")
     source = f.emit(f"inttoptr i64 {old} to ptr")
@@ -87,22 +102,29 @@ def grow_kernel() -> Kernel:
 @lru_cache(maxsize=1)
 def arena_kernel() -> Kernel:
     """One piece of memory for many buffers. Operands: a slot for its size, a slot for its address,
-    raw: how many buffers, and for each its slot, the slot of its number of elements and its bytes.
+    raw: how many buffers, and for each its slot, the slot of its number of elements, the bytes of
+    one, and the status where there cannot be so much memory.
     With an address of 0 the size is computed, else the buffers get their addresses."""
     f = begin_kernel()
     base = number(f, 1)
     first = f.pointer("%operands", "3", I64)
     loop = f.begin_loop(operand(f, 2), carried=[Value(base, I64, 1)])
     at = loop.carried[0]
-    entry = f.pointer(first, f.emit(f"mul i64 {loop.index}, 3"), I64)
-    count = slot_number(f, f.emit(f"load i64, ptr {f.pointer(entry, '1', I64)}"))
-    bytes_each = f.emit(f"load i64, ptr {f.pointer(entry, '2', I64)}")
-    f.do(f"store i64 {at}, ptr {slot_at(f, f.emit(f'load i64, ptr {entry}'))}")
-    f.declare("llvm.smax.i64", "i64 (i64, i64)")
-    size = f.emit(f"mul i64 {count}, {bytes_each}")
-    size = f.emit(f"call i64 @llvm.smax.i64(i64 {size}, i64 0)")
+    entry = f.pointer(first, f.emit(f"shl i64 {loop.index}, 2"), I64)
+    slot, count_slot, bytes_each, status = (
+        f.emit(f"load i64, ptr {f.pointer(entry, str(i), I64)}") for i in range(4)
+    )
+    f.do(f"store i64 {at}, ptr {slot_at(f, slot)}")
+    size = _bytes_of(f, slot_number(f, count_slot), bytes_each)
     size = f.emit(f"and i64 {f.emit(f'add i64 {size}, 127')}, -64")
-    f.end_loop(loop, [Value(f.emit(f"add i64 {at}, {size}"), I64, 1)])
+    following = f.emit(f"add i64 {at}, {size}")
+    used = f.emit(f"sub i64 {following}, {base}")
+    fits, none = f.new_label("fits"), f.new_label("none")
+    f.branch(f.emit(f"icmp slt i64 {used}, {MOST_BYTES}"), fits, none)
+    f.start_block(none)
+    f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
+    f.start_block(fits)
+    f.end_loop(loop, [Value(following, I64, 1)])
     set_slot(f, 0, f.emit(f"sub i64 {at}, {base}"))
     end_kernel(f)
     return f.kernel()

@@ -142,7 +142,13 @@ def _is_a_piece(f: Function) -> str:
     count = _word(f, "%operands", _Word.N_FACTORS)
     loop = f.begin_loop(count, carried=[Value("1", I64, 1)])
     factor = _word(f, first, loop.index.text)
-    f.end_loop(loop, [f.value(f"mul i64 {loop.carried[0]}, {factor}", I64)])
+    f.declare("llvm.smul.with.overflow.i64", "{i64, i1} (i64, i64)")
+    both = f.emit(
+        f"call {{i64, i1}} @llvm.smul.with.overflow.i64(i64 {loop.carried[0]}, i64 {factor})"
+    )
+    work = f.emit(f"extractvalue {{i64, i1}} {both}, 0")
+    wraps = f.emit(f"extractvalue {{i64, i1}} {both}, 1")
+    f.end_loop(loop, [f.value(f"select i1 {wraps}, i64 {1 << 62}, i64 {work}", I64)])
     return f.emit(f"icmp sle i64 {loop.carried[0]}, {_word(f, '%operands', _Word.LIMIT)}")
 
 

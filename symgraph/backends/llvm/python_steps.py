@@ -15,7 +15,7 @@ from ...core.errors import CallError, SymgraphError
 from ...core.variable import Variable
 from ...ops.sizes import size_of
 from ..numpy import reference_call
-from ..plan import call_of
+from ..plan import Operand, call_of
 from ..plan import explained as explained_error
 from .frame import Status
 from .layout import contiguous_strides
@@ -38,15 +38,14 @@ class PythonSteps:
         def run(address: int, number: int) -> int:
             step = steps[number]
             frame = array_at(address, [n_slots], (1,), np.dtype(np.int64))
-            arrays = _inputs(step, frame)
             try:
                 with np.errstate(all="ignore"):
-                    made = calls[number](*arrays)
+                    made = calls[number](*_inputs(step, frame))
                 made = made if isinstance(made, tuple) else (made,)
                 for result in step.results:
                     _store(result, frame, np.asarray(made[result.number]), kept[address])
             except BaseException as error:
-                errors[address] = _told(error, step, arrays, frame)
+                errors[address] = _told(error, step, frame)
                 return Status.PYTHON
             return 0
 
@@ -100,13 +99,12 @@ def _store(target: PythonResult, frame: np.ndarray, made: np.ndarray, kept: list
             frame[slot >> 3] = size
 
 
-def _told(
-    error: BaseException, step: PythonStep, arrays: Sequence[np.ndarray], frame: np.ndarray
-) -> BaseException:
+def _told(error: BaseException, step: PythonStep, frame: np.ndarray) -> BaseException:
     """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
-    if isinstance(error, MemoryError) or not isinstance(error, Exception):
+    if not isinstance(error, Exception):
         return error
-    told = explained_error(error, step.node, arrays)
+    operands = [Operand(x.dtype, tuple(int(frame[s >> 3]) for s in x.shape)) for x in step.inputs]
+    told = explained_error(error, step.node, operands)
     told.__cause__ = error
     return in_steps(told, step.loops, frame)
 
@@ -128,11 +126,10 @@ def in_steps(
 
 def error_on_shapes(node: Variable, sizes: Mapping[Atom, int]) -> Exception:
     """What the op says of operands with the shapes that it was given; elements do not matter."""
-    stand_ins = _stand_ins(node, sizes)
     try:
-        call_of(node)(*stand_ins)
+        call_of(node)(*_stand_ins(node, sizes))
     except Exception as error:
-        return explained_error(error, node, stand_ins)
+        return explained_error(error, node, _operands(node, sizes))
     return CallError(f"{node.op.name}: sizes do not fit")
 
 
@@ -140,18 +137,24 @@ def error_of(
     node: Variable, error: type[SymgraphError], text: str, sizes: Mapping[Atom, int]
 ) -> Exception:
     """An error of the node with this text, its operands and the user's line."""
-    return explained_error(error(text), node, _stand_ins(node, sizes))
+    return explained_error(error(text), node, _operands(node, sizes))
+
+
+def _operands(node: Variable, sizes: Mapping[Atom, int]) -> list[Operand]:
+    return [
+        Operand(x.dtype, tuple(n or 0 for n in shape_numbers(x.type.shape, sizes)))
+        for x in node.inputs
+    ]
 
 
 def _stand_ins(node: Variable, sizes: Mapping[Atom, int]) -> list[np.ndarray]:
     """Arrays of the operands' shapes, whose elements do not matter."""
     stand_ins = []
-    for x in node.inputs:
-        shape = shape_numbers(x.type.shape, dict(sizes))
-        number = size_of(x) if not shape and x.dtype.kind in "iu" else 0
+    for x, operand in zip(node.inputs, _operands(node, sizes), strict=True):
+        number = size_of(x) if not x.ndim and x.dtype.kind in "iu" else 0
         if isinstance(number, Dim):
             number = number.evaluate(sizes) or 0
-        stand_ins.append(np.broadcast_to(np.asarray(number, x.dtype), [n or 0 for n in shape]))
+        stand_ins.append(np.broadcast_to(np.asarray(number, x.dtype), operand.shape))
     return stand_ins
 
 

@@ -337,9 +337,7 @@ def _run_along(scope: Scope, v: Variable, formula: Callable[..., Any]) -> bool:
     arguments = tuple(("input", i) for i in range(len(inputs)))
     output = Output(Access(following, without_axis(strides), v.dtype), ("step", 0))
     nest = Nest(rest, frozenset(), inputs, [Step(formula, (), arguments)], [output])
-    turns = a.slot()
-    a.run("polynomial", turns, 2, 1, 1, a.size(size), -1, 0)
-    a.loop(turns, a.slot(), own, lambda: lowering.nest(nest))
+    a.loop(a.size(size - 1), a.slot(), own, lambda: lowering.nest(nest))
     return True
 
 
