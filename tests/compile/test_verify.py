@@ -16,7 +16,7 @@ import symgraph as sg
 import symgraph_nn as nn
 from symgraph.backends.llvm.cache import DiskCache
 from symgraph.backends.llvm.engine import engine
-from symgraph.compile import pipeline
+from symgraph.compile import locate, pipeline
 from symgraph.core.variable import ITEM
 from symgraph.rewrite.engine import RuleSet, rule
 
@@ -165,6 +165,21 @@ def is_slope(v, graph):
 )
 def test_the_operation_of_a_fault(monkeypatch, inner, is_wrong, expected):
     assert place(fault_of(plant(monkeypatch, Faulty(inner, is_wrong, larger)))) == expected
+
+
+@pytest.mark.parametrize("op", ["tanh", "matmul"])
+def test_values_that_take_much_memory_are_looked_at_a_few_at_a_time(monkeypatch, op):
+    looked_at = []
+
+    def note(place, nodes, look=locate._try):
+        looked_at.append(len(nodes))
+        return look(place, nodes)
+
+    monkeypatch.setattr(locate, "_BYTES", 400)
+    monkeypatch.setattr(locate, "_try", note)
+    assert place(fault_of(plant(monkeypatch, Miscounting(op, 4)))) == (op, "rnn", 4)
+    assert len(looked_at) > 5
+    assert max(looked_at) < 10 < sum(looked_at)
 
 
 @pytest.mark.parametrize("inner", BACKENDS)
