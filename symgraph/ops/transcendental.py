@@ -195,13 +195,13 @@ LOG = elementwise(
 LOG2 = elementwise(
     "log2",
     lambda m, x: m.log2(x),
-    [lambda ct, z, x: unscale(ct, multiply(x, _LN2))],
+    [lambda ct, z, x: multiply(unscale(ct, x), 1.0 / _LN2)],
     operands="float",
 )
 LOG10 = elementwise(
     "log10",
     lambda m, x: m.log10(x),
-    [lambda ct, z, x: unscale(ct, multiply(x, _LN10))],
+    [lambda ct, z, x: multiply(unscale(ct, x), 1.0 / _LN10)],
     operands="float",
 )
 LOG1P = elementwise(
@@ -284,22 +284,29 @@ TAN = elementwise(
     [lambda ct, z, x: scale(ct, add(square(z), 1.0))],
     operands="float",
 )
+# 1 - x² without cancellation near 1. One op, for the derivatives of its factors cancel near 0.
+ONE_MINUS_SQUARE = elementwise(
+    "one_minus_square",
+    lambda m, x: m.multiply(m.subtract(1.0, x), m.add(x, 1.0)),
+    [lambda ct, z, x: scale(ct, multiply(x, -2.0))],
+    operands="float",
+)
 ARCSIN = elementwise(
     "arcsin",
     lambda m, x: m.arcsin(x),
-    [lambda ct, z, x: scale(ct, reciprocal(sqrt(_one_minus_square(x))))],
+    [lambda ct, z, x: scale(ct, reciprocal(sqrt(ONE_MINUS_SQUARE(x))))],
     operands="float",
 )
 ARCCOS = elementwise(
     "arccos",
     lambda m, x: m.arccos(x),
-    [lambda ct, z, x: scale(ct, divide(-1.0, sqrt(_one_minus_square(x))))],
+    [lambda ct, z, x: scale(ct, divide(-1.0, sqrt(ONE_MINUS_SQUARE(x))))],
     operands="float",
 )
 ARCTAN = elementwise(
     "arctan",
     lambda m, x: m.arctan(x),
-    [lambda ct, z, x: scale(ct, reciprocal(add(square(x), 1.0)))],
+    [lambda ct, z, x: scale(ct, square(_inverse_length(x)))],
     operands="float",
 )
 ARCTAN2 = elementwise(
@@ -326,7 +333,7 @@ TANH = elementwise(
 ARCSINH = elementwise(
     "arcsinh",
     lambda m, x: m.arcsinh(x),
-    [lambda ct, z, x: scale(ct, reciprocal(sqrt(add(square(x), 1.0))))],
+    [lambda ct, z, x: scale(ct, _inverse_length(x))],
     operands="float",
 )
 ARCCOSH = elementwise(
@@ -338,14 +345,14 @@ ARCCOSH = elementwise(
 ARCTANH = elementwise(
     "arctanh",
     lambda m, x: m.arctanh(x),
-    [lambda ct, z, x: scale(ct, reciprocal(_one_minus_square(x)))],
+    [lambda ct, z, x: scale(ct, reciprocal(ONE_MINUS_SQUARE(x)))],
     operands="float",
 )
 
 
-def _one_minus_square(x: Variable) -> Variable:
-    """``1 - x²`` without cancellation near 1."""
-    return multiply(subtract(1.0, x), add(x, 1.0))
+def _inverse_length(x: Variable) -> Variable:
+    """``1 / sqrt(1 + x²)``, also where the square overflows."""
+    return reciprocal(hypot(x, 1.0))
 
 
 def sin(x: Any) -> Variable:
