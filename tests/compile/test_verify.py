@@ -17,6 +17,7 @@ import symgraph_nn as nn
 from symgraph.backends.llvm.cache import DiskCache
 from symgraph.backends.llvm.engine import engine
 from symgraph.compile import locate, pipeline
+from symgraph.compile.verify import Verified
 from symgraph.core.variable import ITEM
 from symgraph.rewrite.engine import RuleSet, rule
 
@@ -382,6 +383,25 @@ def test_a_sum_that_cancels():
     np.random.default_rng(0).shuffle(values)
     native, reference = results_of([x], (x * np.float32(0.1)).sum(), [values])
     assert abs(native - reference) > 1e-4 * abs(reference)
+
+
+def test_a_difference_that_was_rounding_is_not_examined_again(monkeypatch):
+    examined, factor = [], [1 + 100 * np.finfo("float32").eps]
+
+    def note(verified, *arguments, examine=Verified._examine):
+        examined.append(verified)
+        examine(verified, *arguments)
+
+    monkeypatch.setattr(Verified, "_examine", note)
+    wrapped = Wrapped(lambda run, x: [a * np.float32(factor[0]) for a in run(x)])
+    x = sg.vector("x")
+    f = sg.compile([x], x.sum(), backend=plant(monkeypatch, wrapped), verify=True)
+    for seed in range(3):
+        f(abs(numbers(20_000, seed=seed)))
+    assert len(examined) == 1
+    factor[0] = 1.001
+    with pytest.raises(sg.VerifyError, match="makes sum wrong"):
+        f(abs(numbers(20_000)))
 
 
 def chaotic():
