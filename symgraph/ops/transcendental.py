@@ -15,6 +15,7 @@ import numpy as np
 from ..core import provenance
 from ..core.errors import SymgraphValueError, explain
 from ..core.variable import Variable, constant_value, make_constant
+from .cancel import by_terms, without_factor
 from .comparison import equal, greater_equal, logical_and
 from .elementwise import (
     add,
@@ -73,7 +74,7 @@ _LN2, _LN10 = math.log(2.0), math.log(10.0)
 # --- roots and powers ---------------------------------------------------------------------------
 
 SQRT = elementwise(
-    "sqrt", lambda m, x: m.sqrt(x), [lambda ct, z, x: scale(ct, divide(0.5, z))], operands="float"
+    "sqrt", lambda m, x: m.sqrt(x), [lambda ct, z, x: _by_radicand(ct, z)], operands="float"
 )
 RECIPROCAL = elementwise(
     "reciprocal",
@@ -81,6 +82,16 @@ RECIPROCAL = elementwise(
     [lambda ct, z, x: scale(ct, negative(square(z)))],
     operands="float",
 )
+
+
+def _by_radicand(ct: Variable, z: Variable) -> Variable:
+    """``ct / (2 * z)``; where the root is a factor of the cotangent, finite at 0 too."""
+
+    def cancelled(term: Variable) -> Variable | None:
+        rest = without_factor(term, z)
+        return None if rest is None else multiply(rest, 0.5)
+
+    return by_terms(ct, cancelled, lambda terms: scale(terms, divide(0.5, z)))
 
 
 def sqrt(x: Any) -> Variable:
@@ -103,10 +114,35 @@ def _power_by_base(ct: Variable, z: Variable, x: Variable, y: Variable) -> Varia
         if number == 1.0:
             return ct
         lower = x if number == 2.0 else power(x, number - 1.0)
-        return scale(ct, multiply(lower, number))
+        if not 0.0 < number < 1.0:
+            return scale(ct, multiply(lower, number))
+        return by_terms(
+            ct,
+            lambda term: _by_base_of_root(term, z, x, number),
+            lambda terms: scale(terms, multiply(lower, number)),
+        )
     is_zero = equal(y, 0)
     factor = multiply(y, power(x, subtract(where(is_zero, 1, y), 1)))
     return scale(ct, where(is_zero, 0, factor))
+
+
+def _by_base_of_root(ct: Variable, z: Variable, x: Variable, number: float) -> Variable | None:
+    """``ct * number * x ** (number - 1)`` where ``z = x ** number`` is a factor often enough.
+
+    Each time that it is taken out of the cotangent the exponent of ``x`` rises by ``number``.
+    """
+    exponent = number - 1.0
+    while exponent < -_ROUNDING:
+        rest = without_factor(ct, z)
+        if rest is None:
+            return None
+        ct, exponent = rest, exponent + number
+    if exponent < _ROUNDING:
+        return multiply(ct, number)
+    return scale(ct, multiply(power(x, exponent), number))
+
+
+_ROUNDING = 1e-6  # of exponents such as 1/3 in float32, added up
 
 
 def _power_by_exponent(ct: Variable, z: Variable, x: Variable, y: Variable) -> Variable:
