@@ -36,6 +36,7 @@ from .core.errors import (
 )
 from .core.graph import Graph, substitute
 from .core.provenance import record_lines
+from .core.tracing import LoopTrace, current_loop
 from .core.variable import SharedVariable, Variable
 from .ops import numpy_dispatch, operators, random  # noqa: F401  (the first two attach methods)
 from .ops.activation import elu, gelu, leaky_relu, log_sigmoid, relu, sigmoid, silu, softplus
@@ -246,6 +247,7 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
+    "current_loop",
     "deg2rad",
     "diag",
     "diagonal",
@@ -322,6 +324,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "LoopTrace",
     "map",
     "matmul",
     "matrix",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import datasets, init, schedules
+from .buffers import Buffer, buffer_updates
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .files import FileError
@@ -10,7 +11,7 @@ from .gradients import clip_norm, clip_value, weight_decay
 from .history import History
 from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
 from .losses import accuracy, binary_cross_entropy, cross_entropy, squared_error
-from .module import Buffer, Module, buffer_updates
+from .module import Module
 from .recurrent import GRU, LSTM, RNN, Bidirectional, Recurrent
 from .rules import (
     adadelta,

@@ -18,7 +18,9 @@ from symgraph.errors import (
     user_line,
 )
 
-__all__ = ["Batches", "batches_of"]
+__all__ = ["Axis", "Batches", "batches_of"]
+
+Axis = int | str  # a number, or the name of a size
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ def batches_of(
     inputs: Sequence[sg.Variable],
     data: Sequence[Any] | Mapping[str, Any],
     size: int,
-    axis: int | str | Sequence[int],
+    axis: Axis | Sequence[Axis] | None,
     label: str,
 ) -> Batches:
     """The batches of the data for these inputs; data that do not fit them are an error."""
     inputs = list(inputs)
     given = _in_order(inputs, data, label)
     arrays = [_as_array(x, array, label) for x, array in zip(inputs, given, strict=True)]
-    axes = [_axis(x, axis, i) for i, x in enumerate(inputs)]
+    axes = _axes(inputs, axis)
     for x, array in zip(inputs, arrays, strict=True):
         if array.ndim != x.ndim:
             raise ShapeError(
@@ -140,8 +142,23 @@ def _in_order(
     return listed
 
 
-def _axis(x: sg.Variable, axis: int | str | Sequence[int], position: int) -> int:
-    """The batch axis of one input."""
+def _axes(inputs: Sequence[sg.Variable], axis: Axis | Sequence[Axis] | None) -> list[int]:
+    """The batch axis of each input."""
+    if axis is None:
+        _refuse_open(inputs)
+        return [0] * len(inputs)
+    if isinstance(axis, (str, int, np.integer)):
+        return [_axis(x, axis) for x in inputs]
+    if not isinstance(axis, Sequence) or len(axis) != len(inputs):
+        what = f"names {len(axis)} axes" if isinstance(axis, Sequence) else f"is {axis!r}"
+        raise SymgraphValueError(
+            explain(f"fit: batch_axis {what}, one for each input is needed", line=user_line())
+        )
+    return [_axis(x, its) for x, its in zip(inputs, axis, strict=True)]
+
+
+def _axis(x: sg.Variable, axis: Any) -> int:
+    """The batch axis of one input, a number or the name of its size."""
     if isinstance(axis, str):
         named = [i for i, size in enumerate(x.type.shape) if str(size) == axis]
         if len(named) != 1:
@@ -149,13 +166,52 @@ def _axis(x: sg.Variable, axis: int | str | Sequence[int], position: int) -> int
                 explain(f"fit: {describe(x)} has no axis of size {axis!r}", line=user_line())
             )
         return named[0]
-    if isinstance(axis, int):
-        return axis
-    if position >= len(axis):
-        raise SymgraphValueError(
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise SymgraphTypeError(
             explain(
-                f"fit: batch_axis names {len(axis)} axes, one for each input is needed",
+                f"fit: batch_axis is an axis, or the name of a size, not {axis!r}",
                 line=user_line(),
             )
         )
-    return axis[position]
+    return int(axis)
+
+
+def _refuse_open(inputs: Sequence[sg.Variable]) -> None:
+    """Raise unless the first axis of each input can hold nothing but the rows.
+
+    A sequence is [time, batch, features]: its first axis would be shuffled without a word.
+    """
+    names = {str(x.type.shape[0]) for x in inputs if x.ndim and _is_named(x.type.shape[0])}
+    unclear = [x for x in inputs if _leaves_open(x)]
+    if not unclear and len(names) < 2:
+        return
+    sizes = [{str(s) for s in x.type.shape if _is_named(s)} for x in inputs]
+    common = sorted(set.intersection(*sizes)) if sizes else []
+    example = repr(common[-1]) if common else "1"
+    why = (
+        f"{describe(unclear[0])} leaves open which axis holds the rows"
+        if unclear
+        else f"the first axes have different names: {', '.join(sorted(names))}"
+    )
+    raise SymgraphValueError(
+        explain(
+            f"fit: batch_axis is not given, and {why}",
+            line=user_line(),
+            remedy=f"Say which axis of each input holds the rows: batch_axis={example}, or another "
+            "axis, name of a size, or list with one for each input.",
+        )
+    )
+
+
+def _leaves_open(x: sg.Variable) -> bool:
+    """Whether the rows may lie along another axis than the first."""
+    free = [i for i, size in enumerate(x.type.shape) if not isinstance(size, int)]
+    if len(free) < 2:
+        return free != [0] and x.ndim > 1 + (not free)
+    # A matrix of floats without names is [rows, features], one of integers [time, batch].
+    is_plain = x.ndim == 2 and x.dtype.kind == "f"
+    return not is_plain or any(_is_named(size) for size in x.type.shape)
+
+
+def _is_named(size: Any) -> bool:
+    return not isinstance(size, int) and size.is_name

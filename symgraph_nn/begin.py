@@ -16,7 +16,8 @@ from symgraph.errors import (
     user_line,
 )
 
-from .module import buffer_updates, is_buffer
+from .buffers import buffer_updates, is_buffer
+from .calls import check_kept, check_trained
 from .updates import Updates, check_memory
 
 __all__ = ["begin", "continue_with"]
@@ -30,6 +31,9 @@ def begin(
     The updates of buffers that follow the loss are in them.
     """
     listed = check_params(rule, params)
+    outputs = loss_or_grads if isinstance(loss_or_grads, (list, tuple)) else [loss_or_grads]
+    check_trained(rule, listed, outputs)
+    check_kept(rule, outputs, listed)
     if isinstance(loss_or_grads, sg.Variable):
         grads = sg.grad(loss_or_grads, listed)
     elif isinstance(loss_or_grads, (list, tuple)):

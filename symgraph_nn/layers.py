@@ -17,6 +17,7 @@ from symgraph.errors import (
     user_line,
 )
 
+from .buffers import Buffer
 from .checks import (
     as_variable,
     check_activation,
@@ -26,7 +27,7 @@ from .checks import (
     check_share,
 )
 from .init import Initialiser, default_bias, default_weights, generator, initial_value, normal
-from .module import Buffer, Module
+from .module import Module
 
 __all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm", "Sequential"]
 

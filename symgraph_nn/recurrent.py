@@ -22,9 +22,11 @@ from symgraph.errors import (
     user_line,
 )
 
+from .buffers import moving_where
 from .cells import GRUCell, LSTMCell, RNNCell, State
 from .checks import as_mask, as_variable, check_axes, check_features, check_sizes
-from .module import Module, params_of
+from .module import Module
+from .walk import params_of
 
 __all__ = ["Bidirectional", "GRU", "LSTM", "RNN", "Recurrent"]
 
@@ -86,7 +88,8 @@ class Recurrent(Module):
     ) -> tuple[sg.Variable, State | None]:
         """The outputs in input order and, where it is wanted, the state of the last step."""
         states = _as_list(initial)
-        first = self._step(sg.zeros(x.shape[1:], dtype=x.dtype), initial, len(states))
+        with moving_where(False):
+            first = self._step(sg.zeros(x.shape[1:], dtype=x.dtype), initial, len(states))
         self._check_width(x, states, first[0])
         # An output that is no part of the state is a further result of the loop; with a mask it is
         # carried over masked steps as states are.
@@ -97,7 +100,8 @@ class Recurrent(Module):
         def step(x_t: sg.Variable, *others: sg.Variable) -> list[sg.Variable]:
             m_t, old = (None, others) if mask is None else (others[0], others[1:])
             state = _like(initial, old[: len(states)])
-            output, *new = self._step(x_t, state, len(states))
+            with moving_where(None if m_t is None else sg.any(m_t)):
+                output, *new = self._step(x_t, state, len(states))
             if extra:
                 new.append(output)
             return (

@@ -15,9 +15,9 @@ from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user
 from .extras import load_package
 from .files import as_path, check_target, write_whole
 from .graphs import shared_variables
-from .module import variables_of
 from .tensors import StoredArray, read_arrays
 from .updates import Updates, is_slot
+from .walk import variables_of
 
 __all__ = ["LoadReport", "fitting_arrays", "load", "optimiser_variables", "save", "write_arrays"]
 

@@ -16,9 +16,9 @@ from symgraph.errors import SymgraphValueError, describe, explain, user_line
 
 from .graphs import shared_variables
 from .history import History
-from .module import variables_of
 from .serialise import fitting_arrays, optimiser_variables, write_arrays
 from .tensors import read_arrays
+from .walk import variables_of
 
 __all__ = ["Session", "streams_of"]
 

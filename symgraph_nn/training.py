@@ -22,7 +22,8 @@ from symgraph.errors import (
     user_line,
 )
 
-from .batches import Batches, batches_of
+from .batches import Axis, Batches, batches_of
+from .calls import check_kept, check_trained, trainable
 from .files import check_target
 from .graphs import ancestors
 from .history import History
@@ -30,6 +31,7 @@ from .init import generator
 from .progress import Progress, show_progress
 from .serialise import save
 from .session import Session, streams_of
+from .walk import variables_of
 
 __all__ = ["TrainingError", "fit"]
 
@@ -50,7 +52,7 @@ def fit(
     *,
     epochs: int = 10,
     batch_size: int = 32,
-    batch_axis: int | str | Sequence[int] = 0,
+    batch_axis: Axis | Sequence[Axis] | None = None,
     metrics: Mapping[str, sg.Variable] | None = None,
     validation: Sequence[Any] | Mapping[str, Any] | None = None,
     evaluation: Mapping[str, sg.Variable] | None = None,
@@ -70,9 +72,10 @@ def fit(
         ``nn.nesterov(loss, module.params, 0.1)``.
     data
         An array for each input, in their order, or by their names. All have as many rows along
-        ``batch_axis``: an axis (0), one for each input, or the name of a size ("B") that each
-        input has on some axis. Each epoch takes the rows in a new order; the last batch may be
-        smaller.
+        ``batch_axis``: an axis, the name of a size ("B") that each input has on some axis, or a
+        list with one of these for each input. It may be left out, for 0, where an input can have
+        its rows nowhere else: not in a sequence [time, batch, …]. Each epoch takes the rows in a
+        new order; the last batch may be smaller.
     metrics
         Further expressions to report, by name, such as an accuracy.
     validation, evaluation
@@ -103,6 +106,7 @@ def fit(
         if path is not None:
             check_target(path)
     wanted = _with_metrics(loss, metrics)
+    _check_updates(module, loss, updates)
     rows = batches_of(inputs, data, batch_size, batch_axis, "data")
     train = sg.compile(list(inputs), wanted, updates=updates, name="train", backend=backend)
     validate = None
@@ -134,6 +138,25 @@ def _check_counts(**counts: int | None) -> None:
                     f"fit: {name} is a whole number of at least 1, not {count!r}", line=user_line()
                 )
             )
+
+
+def _check_updates(module: Any, loss: sg.Variable, updates: Any) -> None:
+    """Raise where the updates train nothing of the module, or leave out what it does not keep."""
+    if not isinstance(updates, Mapping):
+        raise SymgraphTypeError(
+            explain(f"fit: updates are the dict of a rule, not {updates!r}", line=user_line())
+        )
+    moved = [v for v in trainable(updates) if updates[v] is not v]
+    check_trained("fit", moved, [loss])
+    if not set(moved) & set(variables_of(module).values()):
+        raise SymgraphValueError(
+            explain(
+                f"fit: the updates move {describe(moved[0])}, but nothing of {module!r}",
+                line=user_line(),
+                remedy="Give the module whose params the rule trains, to be kept and restored.",
+            )
+        )
+    check_kept("fit", [loss], updates, module)
 
 
 def _with_metrics(

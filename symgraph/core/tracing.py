@@ -1,30 +1,59 @@
-"""Where a step function is being traced: what draws of random numbers are folded with."""
+"""Where a step function is being traced: what draws of random numbers are folded with, and how
+what is called there hands out values of its own."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .variable import Variable
 
-__all__ = ["current_steps", "within_loop"]
+__all__ = ["LoopTrace", "current_loop", "current_steps", "within_loop"]
 
-_loops: ContextVar[tuple[Callable[[], Variable], ...]] = ContextVar("loops", default=())
+
+class LoopTrace:
+    """A loop whose step is being traced. A step may be traced several times before it fits."""
+
+    notes: dict[Any, Any]
+    """For those who are called in the step, under keys of their own: what to know until its end."""
+
+    def __init__(self, step: Callable[[], Variable]) -> None:
+        self.notes = {}
+        self.step = step
+        self.kept: list[tuple[Callable[[], Sequence[Variable]], Callable[..., None]]] = []
+
+    def keep(self, make: Callable[[], Sequence[Variable]], receive: Callable[..., None]) -> None:
+        """Let the values that ``make`` gives at the end of the step be outputs of the loop too.
+
+        Once the loop is built, ``receive`` is called with them, outside of it: each with the
+        values of all steps, in the order of execution, along a new first axis.
+        """
+        self.kept.append((make, receive))
+
+
+_loops: ContextVar[tuple[LoopTrace, ...]] = ContextVar("loops", default=())
+
+
+def current_loop() -> LoopTrace | None:
+    """The innermost loop whose step is being traced; None outside of all loops."""
+    loops = _loops.get()
+    return loops[-1] if loops else None
 
 
 def current_steps() -> list[Variable]:
     """The step numbers (int64 scalars) of the loops being traced, the outermost first."""
-    return [step() for step in _loops.get()]
+    return [loop.step() for loop in _loops.get()]
 
 
 @contextlib.contextmanager
-def within_loop(step: Callable[[], Variable]) -> Iterator[None]:
+def within_loop(step: Callable[[], Variable]) -> Iterator[LoopTrace]:
     """A context for the tracing of one loop's step; ``step`` makes its step number on demand."""
-    token = _loops.set((*_loops.get(), step))
+    loop = LoopTrace(step)
+    token = _loops.set((*_loops.get(), loop))
     try:
-        yield
+        yield loop
     finally:
         _loops.reset(token)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ class _Traced:
     outputs: list[Variable]
     condition: Variable | None
     several: bool
+    # What was handed out in the step, and who gets it.
+    kept: list[tuple[Sequence[Variable], Callable[..., None]]]
 
 
 @dataclass
@@ -83,6 +86,10 @@ class LoopBuilder:
         traced = self.trace_to_fixed_types()
         if strict:
             self._refuse_strays(traced)
+        n_outputs = len(traced.outputs)
+        for values, _ in traced.kept:
+            traced.outputs += values
+            self.states += [StateArgument(None, ()) for _ in values]
         loop = self.make(traced)
         if self.name:
             provenance.set_name(loop, self.name)
@@ -90,7 +97,10 @@ class LoopBuilder:
         # The body has the states first, the step has its own order.
         numbered = sorted(zip(self._order(), traces, strict=True), key=_first)
         ordered = [trace for _, trace in numbered]
-        return ordered if traced.several else ordered[0]
+        rest = iter(ordered[n_outputs:])
+        for values, receive in traced.kept:
+            receive(*islice(rest, len(values)))
+        return ordered[:n_outputs] if traced.several else ordered[0]
 
     def _in_chunks(self, loop: Variable, every: int) -> list[Variable]:
         if loop.params[1].until or self.truncate is not None:
@@ -126,14 +136,15 @@ class LoopBuilder:
         del self.sequences[n_given:]
         slices = [_slice_input(s, k) for s in self.sequences for k in range(len(s.offsets))]
         taps = [_tap_input(s, tap) for s in self.states for tap in s.taps]
-        with within_loop(lambda: self._step_number(slices)):
+        with within_loop(lambda: self._step_number(slices)) as loop:
             try:
                 returned = self.step(*slices, *taps, *self.others)
             except TypeError:
                 self._refuse_arguments(len(slices), len(taps))
                 raise
+            kept = [(make(), receive) for make, receive in loop.kept]
         outputs, condition, several = self._parse_returned(returned)
-        return _Traced(slices, taps, outputs, condition, several)
+        return _Traced(slices, taps, outputs, condition, several, kept)
 
     def _refuse_arguments(self, n_rows: int, n_past: int) -> None:
         """An error where the step does not take as many arguments as it is called with."""

@@ -114,8 +114,9 @@ class _LoopWriter:
             for ring in self.rings:
                 a.run("rotate", len(ring), *reversed(ring))
 
-        with scope.lowering.inside(turn, self.node, self.n):
-            a.loop(a.size(self.n), turn, self.advances, write_body, until=until)
+        scope.lowering.loops.append((turn, self.node))
+        a.loop(a.size(self.n), turn, self.advances, write_body, until=until)
+        scope.lowering.loops.pop()
         for key in packed:
             scope.lowering.buffers.give_back(scope.lowering.packed.pop(key))
         for each in ahead:

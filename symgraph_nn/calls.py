@@ -1,0 +1,117 @@
+"""Calls of modules within modules, to find layers that are called but kept nowhere.
+
+A layer that is made in ``__call__``, or that a function reaches from elsewhere, is in no
+``.params`` of the module that calls it: nothing would train or save it, without a word.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import symgraph as sg
+from symgraph.errors import SymgraphValueError, describe, explain, user_line
+
+from .buffers import is_buffer
+from .graphs import shared_variables
+from .updates import is_slot
+from .walk import params_of, walk
+
+__all__ = ["check_kept", "check_trained", "tracked", "trainable"]
+
+# The modules that are being called, the outermost first.
+_active: ContextVar[tuple[Any, ...]] = ContextVar("active", default=())
+# For each variable the modules that called the one it belongs to.
+_callers: weakref.WeakKeyDictionary[sg.SharedVariable, list[weakref.ref]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def tracked(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A module's ``__call__`` that notes within which other modules' calls it is."""
+
+    @functools.wraps(call)
+    def tracked_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = _active.get()
+        if outer and outer[-1] is not self:
+            _note(self, outer)
+        token = _active.set((*outer, self))
+        try:
+            return call(self, *args, **kwargs)
+        finally:
+            _active.reset(token)
+
+    return tracked_call
+
+
+def _note(module: Any, outer: Sequence[Any]) -> None:
+    for found in walk(module):
+        known = _callers.setdefault(found.variable, [])
+        held = {id(reference()) for reference in known}
+        known.extend(weakref.ref(caller) for caller in outer if id(caller) not in held)
+
+
+def trainable(outputs: Iterable[Any]) -> list[sg.SharedVariable]:
+    """What could be trained of what the outputs depend on: float, no buffer, no rule's own."""
+    return [
+        v
+        for v in shared_variables(outputs)
+        if v.dtype.kind == "f" and not is_buffer(v) and not is_slot(v)
+    ]
+
+
+def check_trained(owner: str, params: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Raise where there is nothing to train; the error says what there could be."""
+    if params:
+        return
+    found = [f"\n    {describe(v)}" for v in trainable(outputs)]
+    depends = "; the loss depends on these, which were not given:" if found else ""
+    raise SymgraphValueError(
+        explain(
+            f"{owner}: there is no parameter to train{depends}{''.join(found)}",
+            line=user_line(),
+            remedy="Give module.params. Layers are found there if the module keeps them in "
+            "attributes, made once, and not in its __call__ or a function.",
+        )
+    )
+
+
+def check_kept(
+    owner: str, outputs: Sequence[Any], trained: Iterable[Any], module: Any = None
+) -> None:
+    """Raise where a module called a layer that it does not keep, and that nobody trains.
+
+    ``module``: the one that is to be trained; where it is not known, each of which all parameters
+    are among the trained. A variable that some caller keeps is kept: to leave it out is a choice.
+    """
+    given = set(trained)
+    for variable in trainable(outputs):
+        if variable in given:
+            continue
+        callers = [c for c in (r() for r in _callers.get(variable, ())) if c is not None]
+        if any(variable in {found.variable for found in walk(c)} for c in callers):
+            continue
+        for caller in callers:
+            if caller is module or (module is None and _is_given(caller, given)):
+                raise _stray(owner, variable, caller)
+
+
+def _is_given(module: Any, given: set[Any]) -> bool:
+    params = params_of(module)
+    return bool(params) and given.issuperset(params)
+
+
+def _stray(owner: str, variable: sg.SharedVariable, caller: Any) -> SymgraphValueError:
+    return SymgraphValueError(
+        explain(
+            f"{owner}: {describe(variable)} is in no .params: {caller!r} calls its layer, but does "
+            "not keep it",
+            line=user_line(),
+            remedy="Make layers once and keep them in attributes of the module (lists, tuples and "
+            "dicts of them too); to leave one untrained, give the rule the params that it is to "
+            "train.",
+        )
+    )
