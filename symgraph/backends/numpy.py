@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,22 @@ class NumpyBackend:
     def prepare_rounding(self, graph: Graph, seed: int = 0) -> NumpyExecutable:
         """The graph as an executable whose every call rounds otherwise; for one thread."""
         return NumpyExecutable(Planner(around=Rounding(seed).around), graph)
+
+    def prepare_measuring(self, graph: Graph, found: Counter[Variable]) -> NumpyExecutable:
+        """The graph as an executable that adds up how many bytes each node computes.
+
+        Those of bodies too, over all steps; loops themselves and what is given are not counted.
+        """
+
+        def measured(v: Variable, call: Call) -> Call:
+            def call_and_count(*operands: Any) -> Any:
+                result = call(*operands)
+                found[v] += getattr(result, "nbytes", 0)
+                return result
+
+            return call_and_count
+
+        return NumpyExecutable(Planner(around=measured), graph)
 
 
 class Planner:

@@ -9,7 +9,7 @@ loop, and so on inwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,9 +20,13 @@ from ..core.graph import Graph
 from ..core.types import TensorType
 from ..core.variable import ITEM, PARAMETER, Variable, item
 from ..scan.op import Loop, is_scan, is_told, keep_sizes, make_scan, sizes_told
-from .rounding import RUNS_TO_SEARCH, Difference, Suspect, compare, reference
+from .rounding import RUNS_TO_SEARCH, Difference, Suspect, compare, measure, reference
 
 __all__ = ["Fault", "is_value", "locate"]
+
+# How much the values may take that are looked at together; to compare them takes several times as
+# much.
+_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class _Candidate:
     node: Variable
     difference: Difference
 
-    def is_before(self, other: _Candidate) -> bool:
-        return (self.row, self.order) < (other.row, other.order)
+    def when(self) -> tuple[int, int]:
+        """When it is computed, to be compared with others."""
+        return self.row, self.order
 
 
 class _Place(Protocol):
@@ -54,6 +59,8 @@ class _Place(Protocol):
 
     nodes: list[Variable]
     """What is computed there, in the order of execution."""
+    sizes: Mapping[Variable, int]
+    """How many bytes the nodes compute."""
 
     def wrong_among(self, nodes: Sequence[Variable]) -> list[_Candidate]:
         """The wrong values of these nodes, and of the results, when the nodes are outputs too."""
@@ -68,9 +75,11 @@ def locate(graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect) -> Faul
         scan, number = found.node.inputs[0], found.node.params[0]
         place = _Inside(graph, arrays, suspect, scan)
         found = _first_wrong(place) or place.by_rows(number, found)
-        if found.node.op is PARAMETER:  # what a step reads is not what it should
-            found = replace(found, node=scan)
         loops.append((scan, found.row))
+        if found.node.op is PARAMETER:  # what a step reads is not what it should be
+            found = replace(found, node=scan)
+        if found.node is scan:
+            break
         graph, arrays = place.step(found.row)
         if place.has_ragged:  # the step by itself shows what has no trace
             found = _first_wrong(_Whole(graph, arrays, suspect)) or found
@@ -79,19 +88,32 @@ def locate(graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect) -> Faul
 
 def _first_wrong(place: _Place) -> _Candidate | None:
     """The first wrong value, with all nodes as outputs or else by a walk down from a result."""
-    found = _try(place, place.nodes)
+    by_part = [_try(place, nodes) for nodes in _in_parts(place.nodes, place.sizes)]
+    found = min(filter(None, by_part), key=_Candidate.when, default=None)
     if found is not None:
         return found
+    below = _try(place, [])
     known = set(place.nodes)
-    found = _try(place, [])
-    below = found
     while below is not None:
         found = below
         inputs = [x for x in found.node.inputs if x in known]
         below = _try(place, inputs) if inputs else None
-        if below is not None and (below.node not in inputs or not below.is_before(found)):
+        if below is not None and (below.node not in inputs or below.when() > found.when()):
             below = None
     return found
+
+
+def _in_parts(nodes: Sequence[Variable], sizes: Mapping[Variable, int]) -> list[list[Variable]]:
+    """The nodes in parts whose values together take no more memory than is reasonable."""
+    parts: list[list[Variable]] = [[]]
+    total = 0
+    for v in nodes:
+        total += sizes[v]
+        if total > _BYTES and parts[-1]:
+            parts.append([])
+            total = sizes[v]
+        parts[-1].append(v)
+    return parts
 
 
 def _try(place: _Place, nodes: Sequence[Variable]) -> _Candidate | None:
@@ -100,7 +122,7 @@ def _try(place: _Place, nodes: Sequence[Variable]) -> _Candidate | None:
         candidates = place.wrong_among(nodes)
     except Exception:  # a program that only this search makes; what was found so far stands
         return None
-    return min(candidates, key=lambda c: (c.row, c.order), default=None)
+    return min(candidates, key=_Candidate.when, default=None)
 
 
 def is_value(v: Variable) -> bool:
@@ -114,6 +136,7 @@ class _Whole:
     def __init__(self, graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect) -> None:
         self._graph, self._arrays, self._suspect = graph, arrays, suspect
         self.nodes = [v for v in graph.nodes if is_value(v)]
+        self.sizes = measure(graph, arrays)
 
     def wrong_among(self, nodes: Sequence[Variable]) -> list[_Candidate]:
         """The wrong values of these nodes and of the outputs."""
@@ -144,6 +167,7 @@ class _Inside:
         traced = [v for v in values if is_told(v.type.shape, told)]
         self.has_ragged = len(traced) < len(values)
         self.nodes = [*changing, *traced]
+        self.sizes = measure(graph, arrays)
 
     def wrong_among(self, nodes: Sequence[Variable]) -> list[_Candidate]:
         """The wrong values of these nodes of the body, and of the loop's results."""

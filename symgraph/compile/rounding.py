@@ -1,6 +1,6 @@
 """Two programs' results compared: which elements differ by more than rounding explains.
 
-A first look allows a few units in the last place of the largest element. What is beyond is looked
+A first look allows some units in the last place of the largest element. What is beyond is looked
 at again: the reference runs several times, each time rounding otherwise, and a difference is
 rounding if it is not far beyond those among these runs. So a sum of many terms, a loop of many
 steps and a comparison on the edge raise no alarm, and nobody has to choose a tolerance.
@@ -8,7 +8,8 @@ steps and a comparison on the edge raise no alarm, and nobody has to choose a to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,18 +17,32 @@ import numpy as np
 
 from ..backends.base import load_backend
 from ..core.graph import Graph
+from ..core.variable import Variable
 from .pipeline import Hits, expand
 
 if TYPE_CHECKING:
     from ..backends.numpy import NumpyBackend
 
-__all__ = ["RUNS_TO_SEARCH", "Difference", "Run", "Suspect", "compare", "differs", "reference"]
+__all__ = [
+    "RUNS_TO_SEARCH",
+    "ULPS",
+    "Difference",
+    "Run",
+    "Suspect",
+    "compare",
+    "differs",
+    "measure",
+    "reference",
+    "ulps_between",
+]
 
 # A function from arrays to results.
 Run = Callable[..., Sequence[np.ndarray]]
 
-# How many units in the last place of the largest element are no difference at first sight.
-_ULPS = 32.0
+# How many units in the last place of the largest element are no difference at first sight; and how
+# many at most where larger ones have been found to be rounding before.
+ULPS = 32.0
+_MOST_ULPS = 1024.0
 # How often the reference is rounded otherwise before a difference is one. Where rounding decides a
 # comparison each run has about an even chance of showing it. That there is a difference has to be
 # certain; where it comes from is found with fewer.
@@ -50,6 +65,13 @@ def expanded(graph: Graph) -> Graph:
 def reference(graph: Graph) -> Run:
     """The graph as the reference runs it: as it is, node by node."""
     return _backend().prepare(expanded(graph))
+
+
+def measure(graph: Graph, arrays: Sequence[np.ndarray]) -> Mapping[Variable, int]:
+    """How many bytes the nodes of the graph and of its loop bodies compute, over all steps."""
+    found: Counter[Variable] = Counter()
+    _backend().prepare_measuring(expanded(graph), found)(*arrays)
+    return found
 
 
 @dataclass(frozen=True)
@@ -90,9 +112,22 @@ class Difference:
         return Difference(self.got[index], self.expected[index], np.asarray(self.wrong[index]))
 
 
-def differs(got: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether the two differ at first sight."""
-    return bool(_wrong(got, expected, None, by_row=False).any())
+def differs(got: np.ndarray, expected: np.ndarray, ulps: float) -> bool:
+    """Whether the two differ at first sight: by more units in the last place than these."""
+    return bool(_wrong(got, expected, None, by_row=False, ulps=ulps).any())
+
+
+def ulps_between(got: np.ndarray, expected: np.ndarray) -> float:
+    """How many units in the last place are to be passed over from now on, as these were rounding.
+
+    Twice those between the two, within bounds.
+    """
+    if got.shape != expected.shape or expected.dtype.kind != "f" or not expected.size:
+        return ULPS
+    with np.errstate(all="ignore"):
+        distance = np.abs(got.astype(np.float64) - expected.astype(np.float64))
+        found = np.nanmax(distance / _unit(expected, None), initial=0.0)
+    return float(min(max(ULPS, 2.0 * found), _MOST_ULPS))
 
 
 def compare(
@@ -203,7 +238,12 @@ def _distance(a: np.ndarray, b: np.ndarray, *, by_row: bool) -> np.ndarray:
 
 
 def _wrong(
-    got: np.ndarray, expected: np.ndarray, spread: np.ndarray | None, *, by_row: bool
+    got: np.ndarray,
+    expected: np.ndarray,
+    spread: np.ndarray | None,
+    *,
+    by_row: bool,
+    ulps: float = ULPS,
 ) -> np.ndarray:
     """Which elements differ by more than rounding; one truth where shapes or dtypes differ.
 
@@ -222,19 +262,27 @@ def _wrong(
         return np.asarray(wrong & ~(spread > 0))
     axes = tuple(range(1, got.ndim)) if by_row else None
     with np.errstate(all="ignore"):
-        allowed = _allowed(expected, spread, axes)
+        allowed = ulps * _unit(expected, axes) + _FACTOR * _near(spread)
         distance = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     return np.asarray(wrong & ~((distance <= allowed) | np.isinf(spread)))
 
 
-def _allowed(expected: np.ndarray, spread: np.ndarray, axes: tuple[int, ...] | None) -> Any:
-    """How far each element may be off; magnitudes are those of the whole array, or of the row."""
+def _unit(expected: np.ndarray, axes: tuple[int, ...] | None) -> Any:
+    """For each element a unit in the last place: its own, and that of the largest.
+
+    ``axes``: along which the largest is looked for; None for all.
+    """
     limits = np.finfo(expected.dtype)
     size = np.where(np.isfinite(expected), np.abs(expected), 0.0).astype(np.float64)
     largest = np.max(size, axis=axes, keepdims=True)
-    allowed = _ULPS * (float(limits.eps) * (size + largest) + float(limits.smallest_normal))
-    # An element may have been moved by little through luck: the others of its row tell, too.
+    return float(limits.eps) * (size + largest) + float(limits.smallest_normal)
+
+
+def _near(spread: np.ndarray) -> Any:
+    """How far rounding moves each element, and those beside it.
+
+    An element may have been moved by little through luck: the others of its row tell, too.
+    """
     finite = np.where(np.isinf(spread), 0.0, spread)
-    row = tuple(range(1, spread.ndim))
-    usual = np.sqrt(np.mean(finite**2, axis=row, keepdims=True))
-    return allowed + _FACTOR * (finite + usual)
+    usual = np.mean(finite**2, axis=tuple(range(1, spread.ndim)), keepdims=True)
+    return finite + np.sqrt(usual)

@@ -21,7 +21,7 @@ from ..core.graph import Graph
 from ..core.variable import Variable, item
 from .locate import Fault, is_value, locate
 from .pipeline import Hits, Pass, all_passes, rewrite
-from .rounding import Difference, Run, Suspect, compare, differs, reference
+from .rounding import ULPS, Difference, Run, Suspect, compare, differs, reference, ulps_between
 
 __all__ = ["Verified"]
 
@@ -66,6 +66,7 @@ class Verified:
         self._prefix = f"{name}: " if name else ""
         self._labels = labels
         self._reference = reference(built)
+        self._ulps = [ULPS] * len(built.outputs)
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """The program's results; a `VerifyError` where one differs from the reference's."""
@@ -79,9 +80,7 @@ class Verified:
         for before, after, v in zip(given, arguments, self._built.inputs, strict=True):
             if before.tobytes() != after.tobytes():
                 raise self._changed_argument(v, before, after)
-        pairs = zip(found.results, right.results, strict=True)
-        if any(differs(got, expected) for got, expected in pairs):
-            self._examine(given, found.results)
+        self._compare(given, found.results, right.results)
         return found.results
 
     @cached_property
@@ -89,6 +88,17 @@ class Verified:
         return rewrite(self._built, self._backend)[0]
 
     # --- what differs ---------------------------------------------------------------------------
+
+    def _compare(
+        self,
+        given: Sequence[np.ndarray],
+        got: Sequence[np.ndarray],
+        expected: Sequence[np.ndarray],
+    ) -> None:
+        """Raise where results differ; remember how far apart they are if that was rounding."""
+        if any(map(differs, got, expected, self._ulps)):
+            self._examine(given, got)
+            self._ulps = list(map(max, self._ulps, map(ulps_between, got, expected)))
 
     def _examine(self, given: Sequence[np.ndarray], got: Sequence[np.ndarray]) -> None:
         """Raise where a difference is more than rounding."""

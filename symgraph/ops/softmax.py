@@ -97,7 +97,8 @@ def _vjp_logsumexp(total: Variable, cotangent: Variable) -> list[Variable | None
     if not keepdims:
         total = restore_axes(total, axes, x.ndim)
         cotangent = restore_axes(cotangent, axes, x.ndim)
-    shares = exp(subtract(x, where(equal(total, -math.inf), 0.0, total)))
+    # Not exp(x - total): that has only the digits that a large total leaves to its logarithm.
+    shares = where(equal(total, -math.inf), 0.0, node(SOFTMAX, (x,), (axes,)))
     return [scale(cotangent, shares)]
 
 

@@ -17,7 +17,7 @@ from ..core.graph import Graph
 from ..core.provenance import Line, lines_of
 from ..core.types import is_float
 from ..core.variable import SharedVariable, Variable, ancestors
-from .op import Loop, is_scan
+from .op import Layout, Loop, is_scan
 
 __all__ = ["Census", "RepeatedBody", "count_loops"]
 
@@ -74,23 +74,24 @@ def _all_bodies(scans: Iterable[Variable]) -> Iterable[Graph]:
 
 
 def _find_repeated(scans: Sequence[Variable]) -> Iterable[RepeatedBody]:
-    by_body: dict[Graph, list[list[Variable]]] = {}
+    # One body may be looped over in several ways: what is a row here may be fixed there.
+    alike: dict[tuple[Graph, Layout], list[list[Variable]]] = {}
     for scan in scans:
-        groups = by_body.setdefault(scan.params[0], [])
+        groups = alike.setdefault(scan.params, [])
         for group in groups:
             if _repeats(group[0], scan):
                 group.append(scan)
                 break
         else:
             groups.append([scan])
-    for groups in by_body.values():
+    for groups in alike.values():
         for group in groups:
             if len(group) > 1:
                 yield RepeatedBody(tuple(group), _telling_lines(group))
 
 
 def _repeats(a: Variable, b: Variable) -> bool:
-    """Whether two loops of one body run it at different values of the same parameters."""
+    """Whether two loops that are alike run their body at different values of one's parameters."""
     different = False
     for x, y in zip(Loop(a).others, Loop(b).others, strict=True):
         if x is y:

@@ -75,7 +75,7 @@ def _wrong_along(
 def derivative(at: Callable[[float], float]) -> tuple[float, float]:
     """The derivative of a function at 0 by finite differences, and how much it may be off.
 
-    Where the function has a kink, by what its two sides differ.
+    Where the function has a kink, by what its two sides differ; NaN where it jumps.
     """
     centre = at(0.0)
     right, left = (at(_STEP) - centre) / _STEP, (centre - at(-_STEP)) / _STEP
@@ -87,5 +87,7 @@ def derivative(at: Callable[[float], float]) -> tuple[float, float]:
     # for all steps where it has a kink.
     kink = abs(2.0 * (right - left) - further)
     scale = max(1.0, abs(right), abs(left))
+    if abs(far - near) > 0.1 * max(1.0, abs(near), abs(far)):
+        return np.nan, np.inf  # a jump
     room = _TOLERANCE * scale + 2.0 * kink + 10.0 * noise + abs(far - near) / 10.0
     return (4.0 * near - far) / 3.0, room

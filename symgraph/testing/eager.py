@@ -283,3 +283,11 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Eager:
 
 def hessian_vector_product(cost: Any, x: Any, v: Any) -> Eager:
     return grad(None, [x])[0]
+
+
+def jacobian(y: Any, x: Any) -> Eager:
+    return as_eager(np.full((*np.shape(y), *np.shape(x)), 0.5, np.asarray(y).dtype))
+
+
+def hessian(cost: Any, x: Any) -> Eager:
+    return jacobian(x, x)

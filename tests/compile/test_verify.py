@@ -16,7 +16,8 @@ import symgraph as sg
 import symgraph_nn as nn
 from symgraph.backends.llvm.cache import DiskCache
 from symgraph.backends.llvm.engine import engine
-from symgraph.compile import pipeline
+from symgraph.compile import locate, pipeline
+from symgraph.compile.verify import Verified
 from symgraph.core.variable import ITEM
 from symgraph.rewrite.engine import RuleSet, rule
 
@@ -165,6 +166,21 @@ def is_slope(v, graph):
 )
 def test_the_operation_of_a_fault(monkeypatch, inner, is_wrong, expected):
     assert place(fault_of(plant(monkeypatch, Faulty(inner, is_wrong, larger)))) == expected
+
+
+@pytest.mark.parametrize("op", ["tanh", "matmul"])
+def test_values_that_take_much_memory_are_looked_at_a_few_at_a_time(monkeypatch, op):
+    looked_at = []
+
+    def note(place, nodes, look=locate._try):
+        looked_at.append(len(nodes))
+        return look(place, nodes)
+
+    monkeypatch.setattr(locate, "_BYTES", 400)
+    monkeypatch.setattr(locate, "_try", note)
+    assert place(fault_of(plant(monkeypatch, Miscounting(op, 4)))) == (op, "rnn", 4)
+    assert len(looked_at) > 5
+    assert max(looked_at) < 10 < sum(looked_at)
 
 
 @pytest.mark.parametrize("inner", BACKENDS)
@@ -367,6 +383,25 @@ def test_a_sum_that_cancels():
     np.random.default_rng(0).shuffle(values)
     native, reference = results_of([x], (x * np.float32(0.1)).sum(), [values])
     assert abs(native - reference) > 1e-4 * abs(reference)
+
+
+def test_a_difference_that_was_rounding_is_not_examined_again(monkeypatch):
+    examined, factor = [], [1 + 100 * np.finfo("float32").eps]
+
+    def note(verified, *arguments, examine=Verified._examine):
+        examined.append(verified)
+        examine(verified, *arguments)
+
+    monkeypatch.setattr(Verified, "_examine", note)
+    wrapped = Wrapped(lambda run, x: [a * np.float32(factor[0]) for a in run(x)])
+    x = sg.vector("x")
+    f = sg.compile([x], x.sum(), backend=plant(monkeypatch, wrapped), verify=True)
+    for seed in range(3):
+        f(abs(numbers(20_000, seed=seed)))
+    assert len(examined) == 1
+    factor[0] = 1.001
+    with pytest.raises(sg.VerifyError, match="makes sum wrong"):
+        f(abs(numbers(20_000)))
 
 
 def chaotic():

@@ -220,6 +220,13 @@ TRANSCENDENTAL = [
     unary("sin", [AWKWARD], SMOOTH),
     unary("cos", [AWKWARD], SMOOTH),
     unary("tan", [AWKWARD], SMOOTH),
+    Row(
+        "one_minus_square",
+        OPS["one_minus_square"],
+        lambda x: (1 - x) * (1 + x),
+        [(UNIT,), (AWKWARD,)],
+        smooth=[(SMOOTH,)],
+    ),
     unary("arcsin", [UNIT, AWKWARD], BELOW_1),
     unary("arccos", [UNIT, AWKWARD], BELOW_1),
     unary("arctan", [AWKWARD], SMOOTH),

@@ -235,6 +235,8 @@ def nodes_of_gradient(step, n: int) -> int:
         lambda y, x: sg.where(x > 0, sg.log(y), 0.0) + y,
         lambda y, x: sg.where(x > 0, 0.5, sg.where(x < -1, y * x, 2.0)),
         lambda y, x: sg.tanh(y),
+        lambda y, x: sg.sqrt(y * x + y) * y,
+        lambda y, x: sg.sqrt(y[::-1]) ** 2 + y,
     ],
 )
 def test_the_gradient_of_a_chain_grows_linearly(step) -> None:

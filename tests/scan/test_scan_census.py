@@ -248,3 +248,12 @@ def test_other_draws_and_other_rows_of_shared_data_are_no_repeats() -> None:
     data = sg.shared(np.zeros((4, 6, 3), "float32"))
     parts = [layer(data), layer(data[::-1]), layer(data[:2]), layer(data[2:])]
     assert sg.compile([], parts, backend="numpy").report.repeated_bodies == ()
+
+
+def test_one_body_may_be_looped_over_in_several_ways():
+    """A row in one loop, fixed in the other: the same body, and no repetition."""
+    x = sg.tensor("x", ("T", 3))
+    rows = sg.scan(lambda row: row, x)
+    fixed = sg.scan(lambda i: sg.max(rows, axis=0), sg.arange(rows.shape[0]))
+    report = sg.compile([x], fixed).report
+    assert not report.repeated_bodies

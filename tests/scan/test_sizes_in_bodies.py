@@ -159,3 +159,17 @@ def test_gradients(name, backend):
     np.testing.assert_allclose(found[0], expected, rtol=1e-6, atol=1e-6)
     expected = differences(lambda value: (f(value)[0] * np.arange(1.0, 8)).sum())
     np.testing.assert_allclose(found[1], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_without_steps_checks_no_sizes(backend):
+    x, n = sg.tensor("x", (None, None), "float64"), sg.scalar("n", "int64")
+    y = sg.tensor("y", (None,), "float64")
+    outer = sg.scan(
+        lambda h: sg.scan(lambda row, s: s * row, x, h, n_steps=n)[-1], (), y, n_steps=n
+    )
+    f = sg.compile([x, y, n], outer, backend=backend)
+    assert f(np.ones((2, 3)), np.ones(2), 0).shape == (0, 2)
+    assert f(np.ones((2, 2)), np.ones(2), 2).shape == (2, 2)
+    with pytest.raises(sg.CallError):
+        f(np.ones((2, 3)), np.ones(2), 1)

@@ -233,3 +233,20 @@ def test_a_net_is_trained_by_its_script() -> None:
     net = next(p for p in random_nets(1, 20) if p.rules and len(p.calls) > 1)
     assert outcome_of(net).failure is None
     exec(net.source(), {})
+
+
+def test_new_values_of_shared_variables_are_held_against_numpy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    w = Input("w", (3,), is_shared=True)
+    program = Program((w,), ("v = sg.sqrt(w * w)",), ("v",), updates=(("w", "v"),), calls=({}, {}))
+    assert outcome_of(program).failure is None
+    right = sg.compile
+
+    def wrong(*arguments: Any, updates: Any, **options: Any) -> Any:
+        return right(*arguments, updates={k: v * 1.01 for k, v in updates.items()}, **options)
+
+    monkeypatch.setattr(sg, "compile", wrong)
+    failure = outcome_of(program).failure
+    assert failure is not None
+    assert failure.kind == "wrong: reference and NumPy differ"

@@ -114,9 +114,8 @@ class _LoopWriter:
             for ring in self.rings:
                 a.run("rotate", len(ring), *reversed(ring))
 
-        scope.lowering.loops.append((turn, self.node))
-        a.loop(a.size(self.n), turn, self.advances, write_body, until=until)
-        scope.lowering.loops.pop()
+        with scope.lowering.inside(turn, self.node, self.n):
+            a.loop(a.size(self.n), turn, self.advances, write_body, until=until)
         for key in packed:
             scope.lowering.buffers.give_back(scope.lowering.packed.pop(key))
         for each in ahead:

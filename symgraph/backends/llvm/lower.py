@@ -163,9 +163,15 @@ class Scope(Values):
                 later.append(check)
                 continue
             self.lowering.node = v
-            stream = a.prologue if all(a.is_known_at_entry(s) for s in sizes) else a.main
             slots = [a.size(s) for s in sizes]
-            stream.emit_raw(a.runtime[name], *slots, self.lowering.check(v, *slots))
+            status = self.lowering.check(v, *slots)
+            # At entry for all steps at once; a loop without steps checks nothing.
+            runs = self.lowering.runs
+            if all(map(a.is_known_at_entry, (*sizes, runs))):
+                compared = [a.size(s * runs) for s in sizes]
+                a.prologue.emit_raw(a.runtime[name], *compared, status)
+            else:
+                a.run(name, *slots, status)
         return later
 
     # --- threads --------------------------------------------------------------------------------

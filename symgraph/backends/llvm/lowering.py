@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core.binding import shape_numbers
-from ...core.dims import Atom, Size, product, size_atoms
+from ...core.dims import Atom, Size, maximum_zero, product, size_atoms
 from ...core.errors import CallError, SymgraphError, TooLargeError
 from ...core.graph import Graph
 from ...core.types import TensorType
@@ -115,6 +116,8 @@ class Lowering:
         """Right operands that were packed ahead of a loop that is being written."""
         self.loops: list[tuple[int, Variable]] = []
         """The loops that are being written: the slot of the turn, and the loop."""
+        self.runs: Size = 1
+        """1, or 0 where a loop that is being written takes no step."""
 
     def check(
         self,
@@ -127,6 +130,16 @@ class Lowering:
         known = self.assembler.sizes_known()
         self.checks.append(Check(node, slots, text, error, tuple(self.loops), known))
         return len(self.checks)
+
+    @contextmanager
+    def inside(self, turn: int, loop: Variable, steps: Size) -> Iterator[None]:
+        """What is written meanwhile is the body of a loop."""
+        outer = self.runs
+        self.runs = outer * (steps - maximum_zero(steps - 1))
+        self.loops.append((turn, loop))
+        yield
+        self.loops.pop()
+        self.runs = outer
 
     def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:
         """Append the part of the program that computes these nodes; its time may be counted."""

@@ -66,7 +66,7 @@ def add_derivatives(d: Drawer) -> list[tuple[str, str]]:
 
 
 def _forward(d: Drawer, cost: str, names: list[str]) -> None:
-    """A tangent or a product with the Hessian."""
+    """A tangent, a product with the Hessian, or the Jacobian or Hessian as a whole."""
     x = names[0]
     target = d.float_name() or cost
     text = d.one_of(
@@ -76,5 +76,8 @@ def _forward(d: Drawer, cost: str, names: list[str]) -> None:
             f"sg.vjp([{target}], [{x}], [{target} * 0.5])[0]",
         )
     )
+    small = d.values[target].size * d.values[x].size < 40
+    if small and d.chance(0.3):
+        text = d.one_of((f"sg.jacobian({target}, {x})", f"sg.hessian({cost}, {x})"))
     name = d.fresh("g")
     d.add_instruction(f"{name} = {text}", [name], untold=True)

@@ -112,6 +112,26 @@ def _window(d: Drawer, index: str) -> str | None:
 
 
 _NOT_IN_LOOPS = (arrangements.older_view, products.several, products.layer)
+
+
+def _ragged(d: Drawer, index: str) -> str | None:
+    """A loop in the step that runs as often as the step's number says."""
+    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= _MOST_STEPS)
+    if x is None or d.depth > 1:
+        return None
+    value = d.values[x]
+    h = d.pick(lambda v: v.shape == value.shape[1:] and v.dtype == value.dtype)
+    forms = [f"sg.sum(sg.map(lambda r: sg.sum(r * r), [{x}[:{index} + 1]]))"]
+    if h is not None:
+        forms += [
+            f"sg.reduce(lambda r, h: sg.tanh(r + h), [{x}[:{index}]], {h})",
+            f"sg.sum(sg.scan(lambda r, h: sg.sin(r + h), [{x}[{index}:]], [{h}]), axis=0)",
+            f"sg.sum(sg.scan(lambda h: sg.tanh(h) * 0.5, [], [{h}], n_steps={index}))",
+            f"sg.sum(sg.scan(lambda h: (h * 0.5, sg.until(h.sum() < 0.2)), [], [{h}], n_steps=4))",
+        ]
+    return d.one_of(forms)
+
+
 _BODY = (
     *(
         k
@@ -129,6 +149,8 @@ def _draw_body(d: Drawer, loop: _Loop) -> None:
     if loop.index is not None:
         for _ in range(d.integer(0, 2)):
             d.add(_window(d, loop.index))
+        if d.chance(0.25):
+            d.add(_ragged(d, loop.index))
     for _ in range(d.integer(0, 3)):
         d.add(d.one_of(kinds, weights)(d))
     if d.depth < _MOST_DEEP and d.chance(0.2):
