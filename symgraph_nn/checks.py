@@ -21,6 +21,7 @@ from symgraph.errors import (
 
 __all__ = [
     "as_mask",
+    "as_partner",
     "as_variable",
     "check_activation",
     "check_axes",
@@ -42,6 +43,13 @@ def as_variable(value: Any, owner: object) -> sg.Variable:
             explain(f"{owner}: a variable or an array is expected, not {value!r}", line=user_line())
         )
     return sg.constant(value)
+
+
+def as_partner(value: Any, partner: sg.Variable, owner: object) -> sg.Variable:
+    """The argument as a variable; Python numbers in the dtype of the floats that they meet."""
+    numbers = isinstance(value, (int, float, list, tuple)) and not isinstance(value, np.generic)
+    weak = numbers and partner.dtype.kind == "f"
+    return sg.constant(value, partner.dtype) if weak else as_variable(value, owner)
 
 
 def as_mask(value: Any, owner: object) -> sg.Variable:

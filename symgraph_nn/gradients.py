@@ -25,7 +25,7 @@ def clip_norm(grads: Sequence[sg.Variable], max_norm: Any) -> list[sg.Variable]:
     same; where one is infinite or no number, there is no such norm, and all stay as they are.
     """
     listed = _check("clip_norm", grads, max_norm)
-    filled = [g for g in listed if 0 not in g.shape]
+    filled = [g for g in listed if 0 not in g.type.shape]
     if not filled:
         return listed
     dtype = np.result_type(*(g.dtype for g in filled))

@@ -22,7 +22,7 @@ from symgraph.errors import (
     user_line,
 )
 
-from .checks import as_mask, as_variable, check_axes, check_float, check_sizes
+from .checks import as_mask, as_partner, as_variable, check_axes, check_float, check_sizes
 
 __all__ = ["accuracy", "binary_cross_entropy", "cross_entropy", "squared_error"]
 
@@ -141,7 +141,8 @@ def _check_labels(owner: str, logits: sg.Variable, labels: sg.Variable) -> None:
 
 def _pair(owner: str, prediction: Any, target: Any) -> tuple[sg.Variable, sg.Variable]:
     """Both as variables; different numbers of axes or known sizes are an error."""
-    a, b = as_variable(prediction, owner), as_variable(target, owner)
+    a = as_variable(prediction, owner)
+    b = as_partner(target, a, owner)
     if a.ndim != b.ndim:
         raise ShapeError(
             explain(

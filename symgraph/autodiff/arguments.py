@@ -14,7 +14,7 @@ from ..core.errors import (
 )
 from ..core.types import TupleType, is_float
 from ..core.variable import Variable
-from ..ops.promotion import as_variable, cast_to
+from ..ops.promotion import fill_with
 from ..ops.shape import reshape
 from ..ops.sizes import check_size, shape_of
 
@@ -70,7 +70,7 @@ def fit_all(values: Any, models: list[Variable], function: str, role: str) -> li
 
 def fit(value: Any, model: Variable, function: str, role: str) -> Variable:
     """The user's value as a variable of exactly the type of the model, which is a float's."""
-    given = as_variable(value, function)
+    given = fill_with(value, model.dtype, function)
     what = f"{function}: the {role} of {provenance.describe(model)}"
     if given.ndim != model.ndim:
         raise ShapeError(
@@ -79,7 +79,7 @@ def fit(value: Any, model: Variable, function: str, role: str) -> Variable:
                 line=provenance.user_line(),
             )
         )
-    return fit_sizes(cast_to(given, model.dtype), model, what)
+    return fit_sizes(given, model, what)
 
 
 def fit_sizes(x: Variable, model: Variable, context: str) -> Variable:

@@ -241,7 +241,9 @@ def _parameter(argument: In, position: int) -> Parameter:
         try:
             default = np.array(as_argument(default, variable.type, label))
         except (SymgraphTypeError, SymgraphValueError) as error:
-            text = explain(f"the default value: {error}", line=provenance.user_line())
+            line = provenance.user_line()
+            told = line is not None and line in str(error)
+            text = explain(f"the default value: {error}", line=None if told else line)
             raise type(error)(text) from None
     return Parameter(name, label, variable.type, default)
 

@@ -24,7 +24,8 @@ from ..core.errors import (
     SymgraphTypeError,
     explain,
 )
-from ..core.types import TensorType
+from ..core.types import TensorType, is_integer
+from ..core.values import as_array, brief, fit_array, refuse_masked, weak_kind
 from ..core.variable import Variable
 
 __all__ = ["Parameter", "Signature", "as_argument"]
@@ -62,7 +63,9 @@ class Signature:
             if self._check_sizes is not None:
                 self._check_sizes(arrays)
         except (DtypeError, ShapeError, SymgraphTypeError) as error:
-            text = explain(f"{self._prefix}{error}", line=provenance.user_line())
+            line = provenance.user_line()
+            told = line is not None and line in str(error)
+            text = explain(f"{self._prefix}{error}", line=None if told else line)
             raise type(error)(text) from None
         return arrays
 
@@ -140,15 +143,14 @@ def as_argument(value: Any, type: TensorType, label: str) -> np.ndarray:
     """The value as a C-contiguous, aligned array of this dtype and number of axes.
 
     Conversions follow NumPy's ``same_kind`` rule; Python numbers, and lists of them, may take any
-    dtype in which they fit.
+    dtype in which they fit. A value that does not fit is a `NumberRangeError`.
     """
     array = _as_array(value, type, label)
     if array.ndim != type.ndim:
         raise ShapeError(
             f"{label} is {type}, of {type.ndim} axes; found an array of shape {array.shape}"
         )
-    with np.errstate(all="ignore"):
-        array = np.asarray(array, dtype=type.dtype, order="C")
+    array = np.asarray(fit_array(array, type.dtype, f"{label} takes {type.dtype}"), order="C")
     return array if array.flags.aligned else array.copy()
 
 
@@ -159,19 +161,24 @@ def _as_array(value: Any, type: TensorType, label: str) -> np.ndarray:
             f"{label} takes an array; found the symbol {provenance.describe(value)}\n"
             "  Compiled functions run on values; sg.substitute puts symbols into expressions."
         )
+    refuse_masked(value, label)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise SymgraphTypeError(
-            f"{label} takes {type}; {_brief(value)} cannot be made an array: {error}"
+            f"{label} takes {type}; {brief(value)} cannot be made an array: {error}"
         ) from None
-    if array.dtype.kind not in "biufc":
+    if array.dtype.kind not in "biufc" and weak_kind(value) is not int:
         raise SymgraphTypeError(
-            f"{label} takes {type}; found {_brief(value)}, an array of dtype {array.dtype}"
+            f"{label} takes {type}; found {brief(value)}, an array of dtype {array.dtype}"
         )
     if isinstance(value, (int, float, list, tuple)) and not isinstance(value, np.generic):
-        if array.size == 0 or _fits(array, type.dtype):
+        if array.size == 0 or _takes(type.dtype, array.dtype):
             return array
+        if (
+            is_integer(type.dtype) and weak_kind(value) is int
+        ):  # of which NumPy makes floats where no integer holds them all
+            return as_array(value, type.dtype, f"{label} takes {type.dtype}")
     elif np.can_cast(array.dtype, type.dtype, "same_kind"):
         return array
     raise DtypeError(
@@ -180,17 +187,10 @@ def _as_array(value: Any, type: TensorType, label: str) -> np.ndarray:
     )
 
 
-def _fits(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether numbers that Python wrote may become the dtype: same kind, and in its range."""
-    if array.dtype.kind in "iu" and dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return limits.min <= int(array.min()) and int(array.max()) <= limits.max
-    return np.can_cast(array.dtype, dtype, "same_kind")
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _takes(dtype: np.dtype, found: np.dtype) -> bool:
+    """Whether numbers that Python wrote, which NumPy gave a dtype, may become another one."""
+    whole = is_integer(found) and is_integer(dtype)
+    return whole or np.can_cast(found, dtype, "same_kind")
 
 
 # --- sizes --------------------------------------------------------------------------------------

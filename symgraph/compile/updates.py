@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..core import provenance
 from ..core.dims import known_different
 from ..core.errors import SymgraphTypeError, SymgraphValueError, UpdateError, explain
 from ..core.graph import substitute
+from ..core.values import takes_kind, weak_kind
 from ..core.variable import SharedVariable, Variable, ancestors, make_constant
 from ..ops.sizes import check_size
 
@@ -109,10 +108,10 @@ def checked_updates(pairs: Any) -> dict[SharedVariable, Variable]:
 
 def _as_update(shared: SharedVariable, expression: Any) -> Variable:
     """The new value of a shared variable; sizes that are not known are checked at the call."""
-    weak = isinstance(expression, (bool, int, float)) and not isinstance(expression, np.generic)
-    fits = weak and np.can_cast(np.asarray(expression).dtype, shared.dtype, "same_kind")
     if not isinstance(expression, Variable):
-        expression = make_constant(expression, shared.dtype if fits else None)
+        kind, what = weak_kind(expression), f"update of {provenance.describe(shared)}"
+        taken = shared.dtype if kind is not None and takes_kind(shared.dtype, kind) else None
+        expression = make_constant(expression, taken, what=what)
     dtype = getattr(expression.type, "dtype", None)
     if dtype != shared.dtype:
         raise _misfit(shared, expression, f"Convert the new value with .astype('{shared.dtype}').")

@@ -19,6 +19,7 @@ __all__ = [
     "InputError",
     "InternalError",
     "MemoryGuardError",
+    "NumberRangeError",
     "ScanError",
     "ShapeError",
     "SymbolicValueError",
@@ -46,6 +47,10 @@ class SymgraphValueError(SymgraphError, ValueError):
 
 class DtypeError(SymgraphTypeError):
     """A dtype that does not fit, or a conversion that would lose too much."""
+
+
+class NumberRangeError(DtypeError, OverflowError):
+    """A value that does not fit the dtype that it is to take."""
 
 
 class ShapeError(SymgraphValueError):

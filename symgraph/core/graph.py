@@ -8,6 +8,7 @@ from typing import Any
 
 from . import provenance
 from .errors import DtypeError, GraphError, ShapeError, SymgraphTypeError, explain
+from .values import array_for
 from .variable import (
     Variable,
     dump,
@@ -189,7 +190,7 @@ def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
                 )
             )
         if not isinstance(new, Variable):
-            new = make_constant(new, old.dtype)
+            new = make_constant(array_for(new, old.dtype, provenance.describe(old)))
         _check_replacement(old, new)
         checked[old] = new
     results = replace(list(outputs) if several else [outputs], checked)

@@ -26,7 +26,8 @@ from .errors import (
 from .leaf import Constant, Leaf
 from .op import Op
 from .processes import give_lock
-from .types import TensorType, Type, as_dtype, tensor_type
+from .types import TensorType, Type, tensor_type
+from .values import array_for, as_array, brief, weak_kind
 
 __all__ = [
     "CONSTANT",
@@ -118,6 +119,25 @@ class Variable:
         round = set = sort = squeeze = std = sum = swapaxes = take = trace = transpose = _method
         var = _method
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are one variable; elements are compared by ``sg.eq`` alone."""
+        if isinstance(other, Variable):
+            return self is other
+        if isinstance(other, (int, float, complex, np.generic, np.ndarray, list)) or (
+            other and weak_kind(other) is not None
+        ):
+            raise SymbolicValueError(
+                explain(
+                    f"== and != tell whether two variables are one, and do not compare "
+                    f"{provenance.describe(self)} with a value: {brief(other)}",
+                    line=provenance.user_line(),
+                    remedy="sg.eq(x, value) and sg.ne(x, value) compare elements.",
+                )
+            )
+        return NotImplemented
+
+    __hash__ = object.__hash__
+
     def __bool__(self) -> bool:
         raise SymbolicValueError(
             explain(
@@ -207,25 +227,11 @@ class SharedVariable(Variable):
         """A copy of a value that can be stored here; an `UpdateError` where it does not fit."""
         label = f"shared variable {self.name!r}" if self.name else "the shared variable"
         try:
-            given = np.asarray(value)
-        except ValueError as error:
-            raise UpdateError(
-                explain(
-                    f"{label} holds {self.type}; {value!r} cannot be made an array: {error}",
-                    line=provenance.user_line(),
-                )
-            ) from None
-        weak = isinstance(value, (int, float, list, tuple)) and not isinstance(value, np.generic)
-        if not np.can_cast(given.dtype, self.dtype, "same_kind") or not (
-            weak or given.dtype.newbyteorder("=") == self.dtype
-        ):
-            raise UpdateError(
-                explain(
-                    f"{label} holds {self.dtype}; the new value is {given.dtype}",
-                    line=provenance.user_line(),
-                    remedy=f"Convert it with .astype('{self.dtype}').",
-                )
-            )
+            if weak_kind(value) is None:
+                _refuse_other_dtype(label, as_array(value, what=label).dtype, self.dtype)
+            given = array_for(value, self.dtype, label)
+        except SymgraphTypeError as error:
+            raise UpdateError(str(error)) from None
         if given.shape != self._value.shape:
             raise UpdateError(
                 explain(
@@ -234,7 +240,7 @@ class SharedVariable(Variable):
                     remedy="Make a new shared variable for another shape.",
                 )
             )
-        return np.array(given, dtype=self.dtype, order="C")
+        return np.array(given, order="C")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The update comes after the variable, for it is made of it.
@@ -250,6 +256,17 @@ class SharedVariable(Variable):
         if update is not None:
             copy.default_update = _copy_deeply(update, memo)
         return copy
+
+
+def _refuse_other_dtype(label: str, found: np.dtype, expected: np.dtype) -> None:
+    if found != expected:
+        raise UpdateError(
+            explain(
+                f"{label} holds {expected}; the new value is {found}",
+                line=provenance.user_line(),
+                remedy=f"Convert it with .astype('{expected}').",
+            )
+        )
 
 
 _serials = itertools.count()
@@ -372,43 +389,9 @@ def existing_node(op: Op, inputs: Sequence[Variable], params: tuple) -> Variable
     return _interning.nodes.get((op, tuple(inputs), params))
 
 
-def make_constant(value: Any, dtype: Any = None) -> Variable:
+def make_constant(value: Any, dtype: Any = None, *, what: str = "a constant") -> Variable:
     """The variable with this fixed value, copied. Python floats (in lists too) become float32."""
-    return node(CONSTANT, (), (Constant(_as_value(value, dtype)),))
-
-
-def _as_value(value: Any, dtype: Any = None) -> np.ndarray:
-    """The value as an array of one of our dtypes; perhaps the given array itself."""
-    if dtype is not None:
-        wanted = as_dtype(dtype)
-    else:
-        wanted = np.dtype("float32") if _is_python_float(value) else None
-    try:
-        array = np.asarray(value, dtype=wanted)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SymgraphTypeError(
-            explain(
-                f"{value!r} cannot be made an array"
-                + (f" of {wanted}" if wanted is not None else "")
-                + f": {error}",
-                line=provenance.user_line(),
-            )
-        ) from None
-    return array.astype(as_dtype(array.dtype), copy=False)
-
-
-def _is_python_float(value: Any) -> bool:
-    """Whether the value is a Python float, or a nested list of Python numbers with floats."""
-    stack, found = [value], False
-    while stack:
-        entry = stack.pop()
-        if isinstance(entry, (list, tuple)):
-            stack.extend(entry)
-        elif isinstance(entry, (np.generic, np.ndarray)) or not isinstance(entry, (int, float)):
-            return False
-        else:
-            found = found or isinstance(entry, float)
-    return found
+    return node(CONSTANT, (), (Constant(as_array(value, dtype, what)),))
 
 
 def constant_value(variable: Variable) -> np.ndarray | None:
@@ -426,7 +409,7 @@ def make_shared(value: Any, name: str | None = None) -> SharedVariable:
                 remedy="Evaluate it first, with variable.eval().",
             )
         )
-    return _load_shared(_as_value(value), name)
+    return _load_shared(as_array(value, what="a shared variable"), name)
 
 
 def item(variable: Variable, index: int) -> Variable:

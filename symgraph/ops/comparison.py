@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..core import provenance
+from ..core.errors import SymgraphTypeError, explain
+from ..core.op import Op
+from ..core.types import is_integer
 from ..core.variable import Variable
 from .entry import BOOL, elementwise
 from .promotion import as_variable, cast_to
@@ -52,14 +58,30 @@ ISINF = elementwise("isinf", lambda m, x: m.isinf(x), operands="float", result="
 ISFINITE = elementwise("isfinite", lambda m, x: m.isfinite(x), operands="float", result="bool")
 
 
+_SWAPPED = {LESS: GREATER, LESS_EQUAL: GREATER_EQUAL, GREATER: LESS, GREATER_EQUAL: LESS_EQUAL}
+
+
+def _compare(op: Op, x: Any, y: Any) -> Variable:
+    """The comparison; with an int that the integers of the other side do not reach, as in NumPy."""
+    if type(x) is int and isinstance(y, Variable):
+        return _compare(_SWAPPED.get(op, op), y, x)
+    if type(y) is int and isinstance(x, Variable) and is_integer(x.dtype):
+        limits = np.iinfo(x.dtype)
+        if not limits.min <= y <= limits.max:
+            below = (LESS, LESS_EQUAL) if y > limits.max else (GREATER, GREATER_EQUAL)
+            holds = op is NOT_EQUAL or op in below
+            return (GREATER_EQUAL if holds else LESS)(x, limits.min)
+    return op(x, y)
+
+
 def equal(x: Any, y: Any) -> Variable:
     """Whether elements are equal (``==`` on variables is identity)."""
-    return EQUAL(x, y)
+    return _compare(EQUAL, x, y)
 
 
 def not_equal(x: Any, y: Any) -> Variable:
     """Whether elements differ; NaN differs from everything (``!=`` on variables is identity)."""
-    return NOT_EQUAL(x, y)
+    return _compare(NOT_EQUAL, x, y)
 
 
 eq = equal
@@ -68,22 +90,22 @@ ne = not_equal
 
 def less(x: Any, y: Any) -> Variable:
     """``x < y``."""
-    return LESS(x, y)
+    return _compare(LESS, x, y)
 
 
 def less_equal(x: Any, y: Any) -> Variable:
     """``x <= y``."""
-    return LESS_EQUAL(x, y)
+    return _compare(LESS_EQUAL, x, y)
 
 
 def greater(x: Any, y: Any) -> Variable:
     """``x > y``."""
-    return GREATER(x, y)
+    return _compare(GREATER, x, y)
 
 
 def greater_equal(x: Any, y: Any) -> Variable:
     """``x >= y``."""
-    return GREATER_EQUAL(x, y)
+    return _compare(GREATER_EQUAL, x, y)
 
 
 def isnan(x: Any) -> Variable:
@@ -99,6 +121,21 @@ def isinf(x: Any) -> Variable:
 def isfinite(x: Any) -> Variable:
     """Whether elements are neither infinite nor NaN."""
     return ISFINITE(x)
+
+
+def as_condition(value: Any, function: str) -> Variable:
+    """The truth of each element of what has to be symbolic, or an array: no plain bool."""
+    if isinstance(value, (bool, np.bool_)):
+        raise SymgraphTypeError(
+            explain(
+                f"{function}: the condition is the plain bool {value}, known before anything is "
+                "computed: == and != between variables tell whether they are one",
+                line=provenance.user_line(),
+                remedy="sg.eq and sg.ne compare elements; a choice that is known now is Python's "
+                "if.",
+            )
+        )
+    return as_bool(value, function)
 
 
 # --- logic and bits -----------------------------------------------------------------------------

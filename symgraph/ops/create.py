@@ -11,6 +11,7 @@ from ..core import provenance
 from ..core.errors import (
     CallError,
     DtypeError,
+    NumberRangeError,
     ShapeError,
     SymgraphTypeError,
     SymgraphValueError,
@@ -40,7 +41,15 @@ from .elementwise import (
     to_int64,
     where,
 )
-from .promotion import as_int, as_variable, cast_to, is_weak, promote_arguments, to_float
+from .promotion import (
+    as_int,
+    as_variable,
+    cast_to,
+    fill_with,
+    is_weak,
+    promote_arguments,
+    to_float,
+)
 from .sizes import shape_of, shape_operands
 
 __all__ = [
@@ -158,10 +167,7 @@ def shared(value: Any, name: str | None = None) -> SharedVariable:
 def full(shape: Any, value: Any, dtype: Any = "float32") -> Variable:
     """The value, which may be a variable, repeated to the shape."""
     dtype = as_dtype(dtype)
-    if isinstance(value, Variable):
-        filler = cast_to(value, dtype)
-    else:
-        filler = cast_to(constant(value), dtype)
+    filler = fill_with(value, dtype, "full")
     _check_sizes(shape, "full")
     return broadcast_to(filler, shape)
 
@@ -293,6 +299,9 @@ def _check_step(step: Any) -> None:
         raise SymgraphTypeError(explain("arange: the step is 0", line=provenance.user_line()))
 
 
+_RANGE_ERRORS = {MemoryError: TooLargeError, OverflowError: NumberRangeError}
+
+
 def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
     for value in (start, stop, step):
         if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
@@ -306,9 +315,12 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
     if start == 0 and step == 1 and isinstance(stop, (int, np.integer)):
         return iota(max(int(stop), 0), _INT64 if dtype is None else as_dtype(dtype))
     try:
-        numbers = np.arange(start, stop, step)
-    except (ValueError, MemoryError) as error:
-        kind = TooLargeError if isinstance(error, MemoryError) else SymgraphValueError
+        # Python ints need not fit into int64, if the dtype is uint64.
+        whole = dtype is not None and isinstance(start, int) and isinstance(stop, int)
+        large = whole and max(abs(start), abs(stop)) >= 2**63
+        numbers = np.arange(start, stop, step, dtype=as_dtype(dtype) if large else None)
+    except (ValueError, MemoryError, OverflowError) as error:
+        kind = _RANGE_ERRORS.get(type(error), SymgraphValueError)
         raise kind(
             explain(
                 f"arange: there is no range from {start} to {stop} by {step}: {error}",
@@ -323,7 +335,7 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
         wanted = np.result_type(*(np.float32(v) if is_weak(v) else v for v in (start, stop, step)))
     if start == 0 and step == 1 and is_integer(numbers.dtype):
         return iota(len(numbers), wanted)
-    return make_constant(numbers.astype(wanted))
+    return make_constant(numbers, wanted, what="arange")
 
 
 def linspace(
@@ -344,7 +356,7 @@ def linspace(
         ends = [np.float32(v) if is_weak(v) else v for v in (start, stop)]
         wanted = as_dtype(np.result_type(*ends, np.float32) if dtype is None else dtype)
         try:
-            return make_constant(np.linspace(start, stop, num, endpoint).astype(wanted))
+            numbers = np.linspace(start, stop, num, endpoint)
         except (ValueError, MemoryError):
             raise TooLargeError(
                 explain(
@@ -352,6 +364,7 @@ def linspace(
                     line=provenance.user_line(),
                 )
             ) from None
+        return make_constant(numbers, wanted, what="linspace")
     first, last = (to_float(v) for v in promote_arguments("linspace", (start, stop)))
     share = divide(iota(num, first.dtype), max(num - 1 if endpoint else num, 1))
     numbers = add(multiply(first, subtract(1.0, share)), multiply(last, share))

@@ -17,10 +17,12 @@ from ..core import provenance
 from ..core.errors import DtypeError, ShapeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
+from ..core.values import weak_kind
 from ..core.variable import CONSTANT, Variable, make_constant, node
 from .broadcast import BROADCAST_TO, broadcast_shapes, unify_shapes
 from .comparison import (
     as_bool,
+    as_condition,
     equal,
     greater,
     greater_equal,
@@ -99,7 +101,7 @@ WHERE = Op(
 
 def where(condition: Any, x: Any, y: Any) -> Variable:
     """``x`` where the condition holds, elsewhere ``y``; gradients reach the branch taken only."""
-    return _build_where((condition, x, y))
+    return _build_where((as_condition(condition, "where"), x, y))
 
 
 def ifelse(condition: Any, x: Any, y: Any) -> Variable:
@@ -107,7 +109,7 @@ def ifelse(condition: Any, x: Any, y: Any) -> Variable:
 
     Both are computed.
     """
-    condition = as_variable(condition, "ifelse")
+    condition = as_condition(condition, "ifelse")
     if condition.ndim != 0:
         raise ShapeError(
             explain(
@@ -223,7 +225,7 @@ ABSOLUTE = elementwise(
     [lambda ct, z, x: scale(ct, sign(x))],
     bools=lambda x: x,
 )
-_INT8 = np.dtype("int8")
+_INT8, _FLOAT64 = np.dtype("int8"), np.dtype("float64")
 
 
 def add(x: Any, y: Any) -> Variable:
@@ -244,15 +246,11 @@ def multiply(x: Any, y: Any) -> Variable:
 def divide(x: Any, y: Any) -> Variable:
     """``x / y``; integers are divided as float64."""
     # A Python int need not fit into the integer dtype beside it, for that is not the result's.
-    if type(y) is int and isinstance(x, Variable) and -_EXACT < y < _EXACT:
-        y = float(y)
-    elif type(x) is int and isinstance(y, Variable) and -_EXACT < x < _EXACT:
-        x = float(x)
+    if type(y) is int and isinstance(x, Variable) and x.dtype.kind != "f":
+        x = cast_to(x, _FLOAT64)
+    elif type(x) is int and isinstance(y, Variable) and y.dtype.kind != "f":
+        y = cast_to(y, _FLOAT64)
     return DIVIDE(x, y)
-
-
-# Integers between this and its negative are floats, exactly.
-_EXACT = 2**53
 
 
 true_divide = divide
@@ -384,12 +382,22 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Variable:
     result is ``max``.
     """
     x = as_variable(x, "clip")
+    min, max = _bounds_within(x.dtype, min, max)
     if min is None and max is None:
         return x
     bounds = [bound for bound in (min, max) if bound is not None]
     dtype = promote_arguments("clip", [x, *bounds])[0].dtype
     lowest, highest = _extremes(dtype)
     return CLIP(x, lowest if min is None else min, highest if max is None else max)
+
+
+def _bounds_within(dtype: np.dtype, low: Any, high: Any) -> tuple[Any, Any]:
+    """The bounds, but for Python ints beyond which an integer dtype has no values."""
+    if dtype.kind in "iu":
+        least, greatest = np.iinfo(dtype).min, np.iinfo(dtype).max
+        low = None if type(low) is int and low < least else low
+        high = None if type(high) is int and high > greatest else high
+    return low, high
 
 
 def _extremes(dtype: np.dtype) -> tuple[Any, Any]:
@@ -409,8 +417,8 @@ def cast(x: Any, dtype: Any) -> Variable:
     The gradient passes between floats and is cut by an integer or bool result.
     """
     wanted = as_dtype(dtype)
-    if is_weak(x):
-        return make_constant(x, wanted)
+    if not isinstance(x, Variable) and weak_kind(x) is not None:
+        return make_constant(x, wanted, what="cast")
     return cast_to(as_variable(x, "cast"), wanted)
 
 

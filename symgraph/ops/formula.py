@@ -89,7 +89,21 @@ class Maths(Protocol):
     def shift_right(self, x: Value, y: Value, /) -> Value: ...
 
     def select(self, condition: Value, x: Value, y: Value, /) -> Value: ...
+    # Of floats to integers: without the fraction, by way of int32 (int64 for itself, uint32 and
+    # uint64) of which the lowest bits are kept, as NumPy has it on x86-64. Where C leaves it open,
+    # for NaN and what those cannot hold, they take their least value; uint64 counts on from 2**63.
     def cast(self, x: Value, dtype: np.dtype, /) -> Value: ...
+
+
+# Half of what uint64 counts.
+_HALF = 2.0**63
+_BY_INT64 = (np.dtype("int64"), np.dtype("uint32"))
+
+
+def _whole(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats as a signed integer dtype, which takes its least value for what it does not hold."""
+    limit = x.dtype.type(2.0 ** (8 * dtype.itemsize - 1))
+    return np.where((x >= -limit) & (x < limit), x, -limit).astype(dtype)
 
 
 class NumpyMaths:
@@ -101,7 +115,6 @@ class NumpyMaths:
     divide = staticmethod(np.divide)
     floor_divide = staticmethod(np.floor_divide)
     remainder = staticmethod(np.remainder)
-    power = staticmethod(np.power)
     arctan2 = staticmethod(np.arctan2)
     maximum = staticmethod(np.maximum)
     minimum = staticmethod(np.minimum)
@@ -133,6 +146,14 @@ class NumpyMaths:
     arcsinh = staticmethod(np.arcsinh)
     arccosh = staticmethod(np.arccosh)
     arctanh = staticmethod(np.arctanh)
+
+    @staticmethod
+    def power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """C's ``pow``, by a scalar too, where NumPy takes the square root for 0.5."""
+        result = np.power(x, y)
+        if np.ndim(y) == 0 and y == 0.5:
+            return np.where(np.isneginf(x) | (x == 0), np.absolute(x), result)
+        return result
 
     @staticmethod
     def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -185,8 +206,15 @@ class NumpyMaths:
 
     @staticmethod
     def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """The array converted as C converts."""
-        return np.asarray(x).astype(dtype)
+        """The array converted as `Maths.cast` says."""
+        x = np.asarray(x)
+        if x.dtype.kind != "f" or dtype.kind not in "iu":
+            return x.astype(dtype)
+        if dtype == np.uint64:
+            high = x >= _HALF
+            low = _whole(np.where(high, x - x.dtype.type(_HALF), x), np.dtype("int64"))
+            return low.astype(dtype) ^ (high.astype(dtype) << np.uint64(63))
+        return _whole(x, np.dtype("int64" if dtype in _BY_INT64 else "int32")).astype(dtype)
 
 
 numpy_maths: Maths = NumpyMaths()

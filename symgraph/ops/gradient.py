@@ -11,7 +11,7 @@ from ..core.op import Op
 from ..core.types import TensorType
 from ..core.variable import Variable, node
 from .elementwise import maximum, minimum
-from .promotion import as_variable, cast_to
+from .promotion import as_variable, fill_with
 
 __all__ = ["CLIP_GRADIENT", "STOP_GRADIENT", "clip_gradient", "stop_gradient"]
 
@@ -57,7 +57,7 @@ def clip_gradient(x: Any, low: Any, high: Any) -> Variable:
     The bounds are numbers or scalars; no gradient flows to them.
     """
     x = as_variable(x, "clip_gradient")
-    bounds = [cast_to(as_variable(bound, "clip_gradient"), x.dtype) for bound in (low, high)]
+    bounds = [fill_with(bound, x.dtype, "clip_gradient") for bound in (low, high)]
     for bound in bounds:
         if bound.ndim:
             raise ShapeError(

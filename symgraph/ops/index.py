@@ -21,7 +21,7 @@ from .create import iota
 from .elementwise import floor_divide, maximum, minimum, remainder
 from .gather import SCATTER_ADD, SCATTER_SET, flat_nonzero, gather, merge_axes, place_of, scatter
 from .join import stack
-from .promotion import as_variable, cast_to, is_weak
+from .promotion import as_variable, store_in
 from .reshape import fit, reshape
 from .shape import normalise_axis, ravel
 from .sizes import as_scalar, shape_of, size_of
@@ -237,10 +237,11 @@ def _span(item: slice, x: Variable, axis: int, symbols: list[Variable]) -> Entry
         start, stop = stop, start
     if isinstance(stop, Variable) and size_of(stop) == x.type.shape[axis]:
         stop = None
-    if start in (None, 0) and stop is None and step == 1:
+    start = 0 if start is None else start
+    if isinstance(start, int) and start == 0 and stop is None and step == 1:
         return None
     edges = []
-    for edge in (0 if start is None else start, stop):
+    for edge in (start, stop):
         if isinstance(edge, Variable):
             symbols.append(edge)
             edge = SYMBOL
@@ -259,30 +260,13 @@ def get(x: Variable, index: Any) -> Variable:
 def set_at(x: Any, index: Any, value: Any) -> Variable:
     """``x`` with ``x[index] = value``: the last value stays where an index is repeated."""
     x = as_variable(x, "set")
-    return part_of(x, index).write(_storable(value, x, "set"), adding=False)
+    return part_of(x, index).write(store_in(x.dtype, value, "set"), adding=False)
 
 
 def add_at(x: Any, index: Any, value: Any) -> Variable:
     """``x`` with the value added to ``x[index]``: all values where an index is repeated."""
     x = as_variable(x, "add_at")
-    return part_of(x, index).write(_storable(value, x, "add_at"), adding=True)
-
-
-def _storable(value: Any, x: Variable, function: str) -> Variable:
-    """The value in the dtype of ``x``."""
-    variable = as_variable(value, function)
-    if is_weak(value) and (x.dtype.kind == "f" or not isinstance(value, float)):
-        return cast_to(variable, x.dtype)
-    if not np.can_cast(variable.dtype, x.dtype, "same_kind"):
-        raise DtypeError(
-            explain(
-                f"{function}: {provenance.describe(variable)} cannot be stored in "
-                f"{provenance.describe(x)}",
-                line=provenance.user_line(),
-                remedy=f"Convert it with .astype('{x.dtype}').",
-            )
-        )
-    return cast_to(variable, x.dtype)
+    return part_of(x, index).write(store_in(x.dtype, value, "add_at"), adding=True)
 
 
 # --- functions ----------------------------------------------------------------------------------

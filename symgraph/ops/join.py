@@ -75,7 +75,7 @@ CONCATENATE = Op(
 
 def concatenate(parts: Sequence[Any], axis: int | None = 0) -> Variable:
     """The parts one after the other along an axis; flattened first where the axis is None."""
-    operands = [as_variable(x, "concatenate") for x in _several(parts, "concatenate")]
+    operands = _operands(parts, "concatenate")
     if axis is None:
         return _build_concatenate([ravel(x) for x in operands], 0)
     ndim = operands[0].ndim
@@ -94,7 +94,7 @@ def concatenate(parts: Sequence[Any], axis: int | None = 0) -> Variable:
 
 def stack(parts: Sequence[Any], axis: int = 0) -> Variable:
     """The parts, of one shape, along a new axis."""
-    operands = [as_variable(x, "stack") for x in _several(parts, "stack")]
+    operands = _operands(parts, "stack")
     ndim = operands[0].ndim
     if any(x.ndim != ndim for x in operands):
         raise ShapeError(
@@ -110,17 +110,17 @@ def stack(parts: Sequence[Any], axis: int = 0) -> Variable:
 
 def vstack(parts: Sequence[Any]) -> Variable:
     """The parts on top of each other; a vector counts as a row."""
-    return concatenate([atleast_2d(x) for x in _several(parts, "vstack")], 0)
+    return concatenate([atleast_2d(x) for x in _operands(parts, "vstack")], 0)
 
 
 def hstack(parts: Sequence[Any]) -> Variable:
     """The parts side by side: along the second axis, vectors along their only one."""
-    operands = [atleast_1d(x) for x in _several(parts, "hstack")]
+    operands = [atleast_1d(x) for x in _operands(parts, "hstack")]
     return concatenate(operands, 0 if operands[0].ndim == 1 else 1)
 
 
-def _several(parts: Any, function: str) -> list[Any]:
-    """The parts as a list of at least one."""
+def _operands(parts: Any, function: str) -> list[Variable]:
+    """The parts, at least one, as variables of one dtype."""
     if isinstance(parts, Variable) and parts.ndim and isinstance(parts.type.shape[0], int):
         parts = list(parts)
     if isinstance(parts, (Variable, str)) or not hasattr(parts, "__iter__"):
@@ -135,7 +135,7 @@ def _several(parts: Any, function: str) -> list[Any]:
         raise ShapeError(
             explain(f"{function}: there is nothing to join", line=provenance.user_line())
         )
-    return found
+    return promote_arguments(function, found)
 
 
 def split(x: Any, sections: Any, axis: int = 0) -> list[Variable]:

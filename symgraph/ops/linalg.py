@@ -15,6 +15,7 @@ from ..core.types import TensorType, tensor_type
 from ..core.variable import Variable, constant_value, node
 from .broadcast import broadcast_shapes, rearrange, reduce_sum, unbroadcast
 from .create import iota, zeros
+from .cumulative import accumulated
 from .elementwise import add, maximum, minimum, multiply
 from .gather import SCATTER_SET, gather, scatter
 from .promotion import as_int, as_variable, promote_arguments
@@ -104,7 +105,7 @@ MATMUL = Op(
 
 def matmul(x: Any, y: Any) -> Variable:
     """The product of matrices, or stacks of them; vectors count as a row or a column."""
-    x, y = as_variable(x, "matmul"), as_variable(y, "matmul")
+    x, y = promote_arguments("matmul", (x, y))
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(
             explain(
@@ -127,7 +128,7 @@ def matmul(x: Any, y: Any) -> Variable:
 
 def dot(x: Any, y: Any) -> Variable:
     """NumPy's dot: products summed over the last axis of ``x`` and the last but one of ``y``."""
-    x, y = as_variable(x, "dot"), as_variable(y, "dot")
+    x, y = promote_arguments("dot", (x, y))
     if x.ndim == 0 or y.ndim == 0:
         return multiply(x, y)
     if y.ndim <= 2:
@@ -137,13 +138,13 @@ def dot(x: Any, y: Any) -> Variable:
 
 def vdot(x: Any, y: Any) -> Variable:
     """The sum of the products of all elements."""
-    x, y = (reshape(as_variable(v, "vdot"), (-1,)) for v in (x, y))
+    x, y = (reshape(v, (-1,)) for v in promote_arguments("vdot", (x, y)))
     return matmul(x, y)
 
 
 def inner(x: Any, y: Any) -> Variable:
     """The sums of products over the last axes."""
-    x, y = as_variable(x, "inner"), as_variable(y, "inner")
+    x, y = promote_arguments("inner", (x, y))
     if x.ndim == 0 or y.ndim == 0:
         return multiply(x, y)
     return tensordot(x, y, ([x.ndim - 1], [y.ndim - 1]))
@@ -151,7 +152,7 @@ def inner(x: Any, y: Any) -> Variable:
 
 def outer(x: Any, y: Any) -> Variable:
     """The products of every element of ``x`` (rows) with every element of ``y`` (columns)."""
-    x, y = (reshape(as_variable(v, "outer"), (-1,)) for v in (x, y))
+    x, y = (reshape(v, (-1,)) for v in promote_arguments("outer", (x, y)))
     return multiply(rearrange(x, [0, None]), rearrange(y, [None, 0]))
 
 
@@ -160,7 +161,7 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
 
     ``axes`` is how many, or a pair of axes (or of lists of axes).
     """
-    x, y = as_variable(x, "tensordot"), as_variable(y, "tensordot")
+    x, y = promote_arguments("tensordot", (x, y))
     if isinstance(axes, (int, np.integer)) and not isinstance(axes, bool):
         if not 0 <= axes <= min(x.ndim, y.ndim):
             raise ShapeError(
@@ -190,7 +191,6 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
     letters = iter(string.ascii_letters)
     x_labels = [next(letters) for _ in range(x.ndim)]
     y_labels = [next(letters) for _ in range(y.ndim)]
-    x, y = promote_arguments("tensordot", (x, y))
     for a, b in zip(ours, theirs, strict=True):
         y_labels[b] = x_labels[a]
         x, y = unify_axis([x, y], [a, b], "tensordot")
@@ -242,9 +242,9 @@ def diag(x: Any, k: int = 0) -> Variable:
     return scatter(SCATTER_SET, blank, x, [rows, columns], (0, 1))
 
 
-def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Variable:
-    """The sum of the diagonal of two axes."""
-    found = diagonal(x, offset, axis1, axis2)
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Variable:
+    """The sum of the diagonal of two axes; integers and bools add up as 64-bit integers."""
+    found = accumulated(diagonal(x, offset, axis1, axis2), dtype)
     return reduce_sum(found, (found.ndim - 1,))
 
 

@@ -9,12 +9,23 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import DtypeError, SymgraphTypeError, explain
+from ..core.errors import DtypeError, NumberRangeError, SymgraphTypeError, explain
 from ..core.op import Op
+from ..core.values import array_for, takes_kind, weak_kind
 from ..core.variable import Variable, constant_value, make_constant, node
 from .formula import numpy_maths
 
-__all__ = ["CAST", "as_int", "as_variable", "cast_to", "is_weak", "promote_arguments", "to_float"]
+__all__ = [
+    "CAST",
+    "as_int",
+    "as_variable",
+    "cast_to",
+    "fill_with",
+    "is_weak",
+    "promote_arguments",
+    "store_in",
+    "to_float",
+]
 
 
 def _vjp_cast(cast: Variable, cotangent: Variable) -> list[Variable | None]:
@@ -33,7 +44,7 @@ CAST = Op(
 )
 
 
-_FLOAT32 = np.dtype("float32")
+_FLOAT32, _FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
 def is_weak(value: Any) -> bool:
@@ -42,11 +53,20 @@ def is_weak(value: Any) -> bool:
 
 
 def as_variable(value: Any, function: str = "symgraph") -> Variable:
-    """The variable for an argument: itself, or a constant. A Python float becomes float32."""
+    """The variable for an argument that meets no other: itself, or a constant.
+
+    A Python float becomes float32. Where there are partners, whose dtype a Python number has to
+    take before it is rounded to any other, it is `promote_arguments`, `store_in` or `fill_with`.
+    """
     if isinstance(value, Variable):
         if not hasattr(value.type, "dtype"):
             raise SymgraphTypeError(f"{function}: {value!r} has several results; take one of them")
         return value
+    return make_constant(_checked(value, function), what=function)
+
+
+def _checked(value: Any, function: str) -> Any:
+    """The value, which is one that can be made a constant."""
     if value is None or isinstance(value, (str, bytes, dict, set)) or callable(value):
         raise SymgraphTypeError(
             explain(
@@ -55,7 +75,30 @@ def as_variable(value: Any, function: str = "symgraph") -> Variable:
                 line=provenance.user_line(),
             )
         )
-    return make_constant(value)
+    return value
+
+
+def store_in(dtype: np.dtype, value: Any, function: str) -> Variable:
+    """The value in the dtype of what stores it, by NumPy's ``same_kind`` rule; it has to fit."""
+    if not isinstance(value, Variable):
+        return make_constant(array_for(_checked(value, function), dtype, function))
+    variable = as_variable(value, function)
+    if not np.can_cast(variable.dtype, dtype, "same_kind"):
+        raise DtypeError(
+            explain(
+                f"{function}: {provenance.describe(variable)} cannot be stored as {dtype}",
+                line=provenance.user_line(),
+                remedy=f"Convert it with .astype('{dtype}').",
+            )
+        )
+    return cast_to(variable, dtype)
+
+
+def fill_with(value: Any, dtype: np.dtype, function: str) -> Variable:
+    """The value converted to a dtype that the user asked for: fractions may be cut off."""
+    if isinstance(value, Variable):
+        return cast_to(as_variable(value, function), dtype)
+    return make_constant(_checked(value, function), dtype, what=function)
 
 
 def as_int(value: Any, what: str) -> int:
@@ -68,44 +111,53 @@ def as_int(value: Any, what: str) -> int:
 
 
 def promote_arguments(function: str, values: Sequence[Any]) -> list[Variable]:
-    """The arguments as variables of their common dtype; Python numbers are weak."""
-    given = [v if is_weak(v) else as_variable(v, function) for v in values]
+    """The arguments as variables of their common dtype; Python numbers and lists are weak."""
+    kinds = [None if isinstance(v, Variable) else weak_kind(v) for v in values]
+    given = [
+        as_variable(v, function) if kind is None else v
+        for v, kind in zip(values, kinds, strict=True)
+    ]
     common = None
-    for v in given:
-        if isinstance(v, Variable) and (common is None or v.type.dtype != common):
+    for v, kind in zip(given, kinds, strict=True):
+        if kind is None and (common is None or v.type.dtype != common):
             # None counts as float64 to NumPy, so it has to be asked for first.
             common = v.type.dtype if common is None else np.result_type(common, v.type.dtype)
+    weak = [kind for kind in kinds if kind is not None]
     if common is None:
-        common = np.result_type(*(type(v)(0) for v in given))
+        common = np.result_type(*(kind(0) for kind in weak))
         common = _FLOAT32 if common.kind == "f" else common
-    for v in given:
-        if not isinstance(v, Variable) and not _takes(common, v):
-            common = np.result_type(common, type(v)(0))
+    for kind in weak:
+        if not takes_kind(common, kind):
+            common = np.result_type(common, kind(0))
     return [
-        cast_to(v, common) if isinstance(v, Variable) else _weak_constant(v, common, function)
-        for v in given
+        cast_to(v, common) if kind is None else _weak_constant(v, common, function)
+        for v, kind in zip(given, kinds, strict=True)
     ]
 
 
-def _takes(dtype: np.dtype, value: float) -> bool:
-    """Whether the dtype of arrays stays what it is where they meet this Python number."""
-    kind = dtype.kind
-    return kind == "f" or isinstance(value, bool) or (kind != "b" and isinstance(value, int))
-
-
 def _weak_constant(value: Any, dtype: np.dtype, function: str) -> Variable:
-    # 0.0 == -0.0, so zeros are told apart by their text.
-    key = repr(value) if isinstance(value, float) and not value else value
+    """The constant for a Python number or a list of them beside others of the dtype.
+
+    As in NumPy an integer has to fit, and a float that is too large becomes infinite.
+    """
     try:
+        if isinstance(value, (list, tuple)):
+            with np.errstate(all="ignore"):
+                wide = np.asarray(value, _FLOAT64 if dtype.kind == "f" else dtype)
+                return make_constant(wide.astype(dtype))
+        # 0.0 == -0.0, so zeros are told apart by their text.
+        key = repr(value) if isinstance(value, float) and not value else value
         return _small_constant(key, type(value), dtype)
     except OverflowError:
-        raise DtypeError(
+        raise NumberRangeError(
             explain(
                 f"{function}: the number {value} does not fit into {dtype}",
                 line=provenance.user_line(),
                 remedy="Convert the other operand to a wider dtype with .astype.",
             )
         ) from None
+    except (TypeError, ValueError):
+        return as_variable(value, function)  # a ragged list: the error says so
 
 
 @functools.lru_cache(maxsize=1024)
@@ -122,7 +174,7 @@ def cast_to(x: Variable, dtype: np.dtype) -> Variable:
     value = constant_value(x)
     if value is not None and value.size == 1:
         with np.errstate(all="ignore"):
-            return make_constant(value.astype(dtype))
+            return make_constant(numpy_maths.cast(value, dtype))
     converted = node(CAST, (x,), (dtype,))
     if x.dtype.kind == "f" and dtype.kind != "f":
         provenance.record(converted)  # gradients are cut here

@@ -31,7 +31,7 @@ from .create import iota
 from .elementwise import add, multiply, negative, subtract, where
 from .index import get
 from .join import stack
-from .promotion import as_variable, cast_to, is_weak, to_float
+from .promotion import as_variable, cast_to, fill_with, is_weak, to_float
 from .reduce import argmax
 from .reshape import product_of, reshape
 from .shape import normalise_axis
@@ -52,6 +52,7 @@ __all__ = [
     "uniform",
 ]
 
+_FLOAT32 = np.dtype("float32")
 _UINT32 = np.dtype("uint32")
 _INT64 = np.dtype("int64")
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -282,7 +283,7 @@ def bernoulli(key: Any, shape: Any = (), p: Any = 0.5, dtype: Any = "float32") -
                 line=provenance.user_line(),
             )
         )
-    working = np.dtype("float32") if is_weak(p) else to_float(as_variable(p)).dtype
+    working = to_float(as_variable(p, "random.bernoulli")).dtype if not is_weak(p) else _FLOAT32
     (chance,), shape = _parameters((p,), shape, working, "bernoulli")
     return cast_to(less(_fractions(key, shape, working), chance), dtype)
 
@@ -337,10 +338,7 @@ def _parameters(
     values: Sequence[Any], shape: Any, dtype: np.dtype, function: str
 ) -> tuple[list[Variable], tuple[Any, ...]]:
     """The parameters in the dtype of the draw, and its shape: theirs where none is given."""
-    found = [
-        make_constant(dtype.type(v)) if is_weak(v) else cast_to(as_variable(v, function), dtype)
-        for v in values
-    ]
+    found = [fill_with(v, dtype, f"random.{function}") for v in values]
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if not sizes and any(v.ndim for v in found):
         found = unify_shapes(found, f"random.{function}")

@@ -13,7 +13,7 @@ from ..core.variable import Variable, constant_value
 from .broadcast import broadcast_to, rearrange
 from .elementwise import maximum, negative, remainder
 from .join import concatenate
-from .promotion import as_variable, cast_to
+from .promotion import as_variable, cast_to, fill_with
 from .reshape import reshape
 from .shape import expand_dims, normalise_axes, normalise_axis, ravel
 from .sizes import as_scalar, shape_of
@@ -147,7 +147,7 @@ def pad(x: Any, widths: Any, mode: str = "constant", constant_values: Any = 0) -
             if isinstance(count, int) and count == 0:
                 continue
             if mode == "constant":
-                filler = cast_to(as_variable(constant_values, "pad"), x.dtype)
+                filler = fill_with(constant_values, x.dtype, "pad")
             else:
                 at = [At(edge) if i == axis else None for i in range(x.ndim)]
                 filler = expand_dims(read_slice(x, at, ()), axis)

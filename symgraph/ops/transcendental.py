@@ -161,9 +161,15 @@ _INT8 = np.dtype("int8")
 
 
 def power(x: Any, y: Any) -> Variable:
-    """``x ** y``; integers to negative integer powers are an error, as in NumPy."""
+    """``x ** y``; integers to negative integer powers are an error, as in NumPy.
+
+    By the number 0.5 it is the square root, as in NumPy: NaN of minus infinity, which is infinity
+    by an exponent of 0.5 that is computed.
+    """
     result = POWER(x, y)
     exponent = constant_value(result.inputs[1])
+    if exponent is not None and exponent.shape == () and exponent == 0.5:
+        return sqrt(result.inputs[0])
     if exponent is not None and result.dtype.kind in "iu" and (exponent < 0).any():
         raise SymgraphValueError(
             explain(

@@ -1,7 +1,7 @@
 """The same result by cheaper operations: powers, products and quotients by constants.
 
-Results differ by rounding at most; NaN and infinity stay. ``x ** 0.5`` and ``x ** -0.5`` are left
-out: they differ from square roots at ``-0.0`` and minus infinity.
+Results differ by rounding at most; NaN and infinity stay. ``x ** -0.5`` is left out: it differs
+from a square root at ``-0.0`` and minus infinity, as ``x ** 0.5`` does, which is built as one.
 """
 
 from __future__ import annotations

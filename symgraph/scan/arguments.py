@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import Dim, known_different
+from ..core.dims import Dim, Size, known_different
 from ..core.errors import ScanError, explain
 from ..core.types import is_integer
-from ..core.variable import CONSTANT, Variable
+from ..core.values import weak_kind
+from ..core.variable import CONSTANT, Variable, make_constant
 from ..ops.broadcast import rearrange
 from ..ops.elementwise import maximum, minimum, subtract, to_int64
-from ..ops.promotion import as_variable, is_weak
+from ..ops.promotion import as_variable, cast_to, is_weak
 from ..ops.sizes import as_scalar, check_size, shape_of
 from .sizes import of_length
 
@@ -53,9 +54,15 @@ class StateArgument:
 
     initial: Variable | None
     taps: tuple[int, ...]
-    number: float | None = None
-    """The Python number given as initial value, whose dtype is not settled yet."""
+    weak: Any = None
+    """The initial rows as Python numbers, where those were given: their dtype is not settled."""
     label: str = "output"
+
+    def rows_of(self, dtype: np.dtype) -> Variable | None:
+        """The initial rows in the dtype of the outputs."""
+        if self.weak is not None:
+            return make_constant(self.weak, dtype, what=f"scan: {self.label}")
+        return None if self.initial is None else cast_to(self.initial, dtype)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -122,29 +129,36 @@ def parse_state(position: int, value: Any) -> StateArgument:
     if max(taps) >= 0:
         raise _error(f"taps of {label} are negative, for past values; found {list(taps)}")
     initial = as_variable(value, "scan")
-    # Theano's way: with the tap -1 alone the initial value itself may be given, not a row of it.
-    in_rows &= taps != (-1,) or _may_be_one_row(initial)
+    weak = weak_kind(value) is not None
     if initial.name:
         label = f"output {position} (from {initial.name!r})"
     depth = -min(taps)
+    # What has no axis is no row of anything: with the tap -1 alone, the value itself.
+    in_rows &= taps != (-1,) or initial.ndim > 0
     if not in_rows:
         rows = rearrange(initial, [None, *range(initial.ndim)])
-        return StateArgument(rows, taps, value if is_weak(value) else None, label)
-    if initial.ndim == 0 or known_different(initial.type.shape[0], depth):
+        return StateArgument(rows, taps, [value] if weak else None, label)
+    if initial.ndim == 0 or not _may_be_rows(initial.type.shape[0], depth):
         raise _error(
-            f"taps {list(taps)} of {label} need {depth} initial rows; "
+            f"taps {list(taps)} of {label} need {depth} initial row{'s' * (depth > 1)}; "
             f"{provenance.describe(initial)} has "
             f"{initial.type.shape[0] if initial.ndim else 'no axis'}",
-            "Stack one row for each step back to the oldest tap, the oldest first.",
+            "Stack one row for each step back to the oldest tap, the oldest first."
+            if depth > 1
+            else "Give the value itself without a dict, or with a leading axis of size 1: v[None].",
         )
     if initial.type.shape[0] != depth:
         initial = check_size(initial, 0, of_length(depth), 0, f"scan: initial rows of {label}")
-    return StateArgument(initial, taps, label=label)
+    return StateArgument(initial, taps, value if weak else None, label)
 
 
-def _may_be_one_row(x: Variable) -> bool:
-    size = x.type.shape[0] if x.ndim else 0
-    return not known_different(size, 1) and not (isinstance(size, Dim) and size.is_name)
+def _may_be_rows(size: Size, depth: int) -> bool:
+    """Whether an axis of this size can be the initial rows, and not what a single value has.
+
+    A size with a name is no single row: Theano's users give the value itself for the tap -1.
+    """
+    named = depth == 1 and isinstance(size, Dim) and size.is_name
+    return not named and not known_different(size, depth)
 
 
 def parse_other(value: Any) -> Any:
@@ -163,14 +177,13 @@ def number_of_steps(sequences: Sequence[SequenceArgument], n_steps: Any) -> Vari
                 if isinstance(length, int)
                 else maximum(subtract(length, sequence.reach), 0)
             )
-        if length not in allowed:
-            allowed.append(length)
+        allowed.append(length)
     if n_steps is not None:
         return _check_steps(n_steps, sequences)
     if not allowed:
         raise _error("the number of steps is not known", "Give n_steps, or a sequence.")
     numbers = [length for length in allowed if isinstance(length, int)]
-    symbols = [length for length in allowed if not isinstance(length, int)]
+    symbols = list(dict.fromkeys(v for v in allowed if isinstance(v, Variable)))
     shortest: Any = min(numbers) if numbers else symbols.pop(0)
     for length in symbols:
         shortest = minimum(shortest, length)

@@ -10,7 +10,6 @@ from ..core.errors import ScanError, explain
 from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
 from ..ops.join import concatenate
-from ..ops.promotion import cast_to
 from ..ops.sizes import shape_of
 from ..ops.slices import SLICE
 from .arguments import (
@@ -50,7 +49,8 @@ def scan(
     outputs_info
         For each output the initial value that the first step gets as past output; None where
         past values are not read; ``{"initial": v, "taps": [-3, -1]}`` with one row of ``v`` for
-        each step back to the oldest tap, the oldest first.
+        each step back to the oldest tap, the oldest first: for the tap -1 alone a leading axis of
+        size 1.
     non_sequences
         Further arguments. Whatever else the step uses is found by itself; with ``strict`` all but
         shared variables and constants must be listed.
@@ -126,10 +126,10 @@ def last_value(trace: Variable, initial: Any) -> Variable:
 
     ``initial`` is the output's entry of outputs_info. ``trace[-1]`` is an error without a step.
     """
-    rows = parse_state(0, initial).initial
+    rows = parse_state(0, initial).rows_of(trace.dtype)
     if rows is None:
         return trace[-1]
     if trace.op is SLICE and trace.inputs[0].op is ITEM:
         return trace.inputs[0][-1]  # of the loop's buffer, which begins with the initial rows
-    first = broadcast_to(cast_to(rows[-1:], trace.dtype), (1, *shape_of(trace)[1:]))
+    first = broadcast_to(rows[-1:], (1, *shape_of(trace)[1:]))
     return concatenate([first, trace], axis=0)[-1]

@@ -19,10 +19,12 @@ from ..core.dims import Size, known_different
 from ..core.errors import ScanError, explain
 from ..core.graph import Graph
 from ..core.tracing import within_loop
+from ..core.values import takes_kind, weak_kind
 from ..core.variable import INPUT, SharedVariable, Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
+from ..ops.comparison import as_condition
 from ..ops.create import arange
-from ..ops.promotion import as_variable, cast_to, is_weak
+from ..ops.promotion import as_variable, cast_to
 from ..ops.sizes import check_size, preferred_size, shape_of
 from .arguments import (
     SequenceArgument,
@@ -40,7 +42,7 @@ class Until:
     """The condition that ends a loop after the step in which it holds; made by `until`."""
 
     def __init__(self, condition: Any) -> None:
-        self.condition = as_variable(condition, "until")
+        self.condition = as_condition(condition, "until")
         if self.condition.ndim != 0:
             raise ScanError(
                 explain(
@@ -217,9 +219,9 @@ class LoopBuilder:
         if old is new.type:
             return False
         if old.dtype != new.dtype:
-            needed = _dtype_needed(old.dtype, new.dtype) if state.number is not None else None
+            needed = _dtype_needed(old.dtype, new.dtype) if state.weak is not None else None
             if needed is not None:
-                state.initial = make_constant([state.number], needed)
+                state.initial = state.rows_of(needed)
                 return True
             raise self._type_error(
                 state,
@@ -317,10 +319,10 @@ class LoopBuilder:
 
 def _as_output(value: Any, state: StateArgument) -> Variable:
     """What a step returned as a variable; a Python number takes the dtype of its state."""
-    if is_weak(value) and state.initial is not None and state.number is None:
-        dtype = state.initial.dtype
-        if np.can_cast(np.asarray(value).dtype, dtype, "same_kind"):
-            return make_constant(value, dtype)
+    if state.initial is not None and state.weak is None:
+        kind = weak_kind(value)
+        if kind is not None and takes_kind(state.initial.dtype, kind):
+            return make_constant(value, state.initial.dtype, what="scan")
     return as_variable(value, "scan")
 
 

@@ -54,7 +54,7 @@ def test_numbers_of_python_are_weak_and_those_of_numpy_strong(dtype: str, number
 
 def test_python_numbers_among_themselves_are_float32_or_integers() -> None:
     assert sg.add(1.0, 2).dtype == np.float32
-    assert sg.where(True, 1.0, 0.0).dtype == np.float32
+    assert sg.where([True], 1.0, 0.0).dtype == np.float32
     assert sg.add(1, 2).dtype == np.int64
     assert sg.logical_and(True, False).dtype == np.bool_
 

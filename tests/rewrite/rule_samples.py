@@ -145,8 +145,13 @@ def pattern(rule: Rule, letters: Mapping[str, Any], number: Callable[[Any], Any]
     return eval(_code(rule), {**vars(sg), **_INNER, **letters, "number": number})
 
 
-# Ops that only derivatives use.
-_INNER = {name: OPS[name] for name in ("scale", "unscale")}
+def _where(condition: Any, x: Any, y: Any) -> Variable:
+    """As `sg.where`, which takes no plain bool."""
+    return sg.where(sg.constant(condition) if isinstance(condition, bool) else condition, x, y)
+
+
+# Ops that only derivatives use, and what patterns alone may say.
+_INNER = {**{name: OPS[name] for name in ("scale", "unscale")}, "where": _where}
 
 
 def names_in(rule: Rule) -> set[str]:

@@ -331,10 +331,19 @@ class VectorMaths:
 
     def _float_to_integer(self, x: Value, dtype: np.dtype) -> Value:
         if dtype.kind == "u" and dtype.itemsize == 8:
-            return self.convert("fptoui", x, dtype)
-        # C converts to the narrow types by way of a wider one, and wraps.
+            half = 2.0**63
+            high = self.ge(x, half)
+            low = self._whole(self.select(high, self.subtract(x, half), x), I64)
+            top = self.select(high, self.constant(-(2**63), I64), self.constant(0, I64))
+            return self.cast(self.bit_xor(low, top), dtype)
         wide = I64 if dtype.itemsize == 8 or dtype == np.dtype("uint32") else np.dtype("int32")
-        return self.cast(self.convert("fptosi", x, wide), dtype)
+        return self.cast(self._whole(x, wide), dtype)
+
+    def _whole(self, x: Value, dtype: np.dtype) -> Value:
+        """A float as a signed integer, which takes its least value for what it does not hold."""
+        limit = 2.0 ** (8 * dtype.itemsize - 1)
+        fits = self.bit_and(self.ge(x, -limit), self.lt(x, limit))
+        return self.convert("fptosi", self.select(fits, x, -limit), dtype)
 
     # --- functions ------------------------------------------------------------------------------
 
