@@ -225,7 +225,7 @@ class _Run:
         if text and not self.is_explained(f, e, i, name):
             other = "" if told is None else f", by NumPy {np.asarray(told)!r}"
             return Failure(
-                "wrong: backend and reference differ",
+                f"wrong: backend and reference differ{_in_type(text)}",
                 f"call {i}, {name}: {text} by the reference{other}",
             )
         if told is None:
@@ -233,7 +233,8 @@ class _Run:
         text = difference(e, told, magnitude=magnitude, only_finite=True)
         if text and not self.is_explained(e, told, i, name):
             return Failure(
-                "wrong: reference and NumPy differ", f"call {i}, {name}: {text} by NumPy"
+                f"wrong: reference and NumPy differ{_in_type(text)}",
+                f"call {i}, {name}: {text} by NumPy",
             )
         return None
 
@@ -270,6 +271,11 @@ class _Run:
             return np.asarray(results[i][1][self.program.outputs.index(name)])
         shared = next(shared for shared, new in self.program.updates if new == name)
         return np.asarray(results[i + 1][0][shared])
+
+
+def _in_type(text: str) -> str:
+    """What a difference is in, where it is not in values."""
+    return next((f" in {what}" for what in ("dtype", "shape") if text.startswith(what)), "")
 
 
 def explains(moved: np.ndarray, plain: np.ndarray, found: Any, expected: Any) -> bool:

@@ -27,8 +27,8 @@ def view(d: Drawer) -> str | None:
         parts[other] = slice_of(d, value.shape[other])
     if value.shape[axis] and d.chance(0.25):
         parts[axis] = str(d.integer(-1, 0))
-    if d.chance(0.1):
-        parts.append("None")
+    if d.chance(0.15):
+        parts.insert(d.integer(0, len(parts)), "None")
     while parts[-1] == ":" and len(parts) > 1:
         parts.pop()
     return f"{x}[{', '.join(parts)}]"
@@ -155,6 +155,11 @@ def written(d: Drawer) -> str | None:
     if d.chance(0.4):
         y = d.pick(lambda v: v.dtype == value.dtype and v.shape == value.shape)
         index = d.one_of((":", "::-1"))
+        if d.chance(0.4):
+            y, index = None, slice_of(d, value.shape[0])
+        elif value.ndim > 1 and d.chance(0.4):
+            y = d.pick(lambda v: v.dtype == value.dtype and v.shape == value.shape[:1])
+            index = ":, 0"
     elif d.chance(0.3):
         k = d.pick(lambda v: v.dtype.kind == "i" and v.ndim <= 1)
         index = f"sg.cast({k}, 'int64') % {x}.shape[0]" if k else index

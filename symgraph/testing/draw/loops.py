@@ -69,11 +69,17 @@ def _add_state(d: Drawer, loop: _Loop) -> None:
         loop.infos.append("None")
         loop.states.append(("", None))
         return
-    x = d.pick(lambda v: v.ndim < 3 and v.dtype.kind in "fi")
+    x = d.pick(lambda v: v.ndim < 3)
     if x is None:
         return
     value = d.values[x]
     name = d.fresh("h")
+    if value.ndim and d.chance(0.2):  # as users begin
+        dtype = value.dtype.name if value.dtype.kind == "f" else "float64"
+        loop.infos.append(d.one_of(("sg.zeros", "sg.ones")) + f"({x}.shape[1:], dtype={dtype!r})")
+        loop.arguments[name] = first = np.zeros(value.shape[1:], dtype)
+        loop.states.append((name, first))
+        return
     if value.ndim and len(value) in (2, 3) and d.chance(0.5):
         deepest = -len(value)
         taps = [deepest, -1] if d.chance(0.7) else [-1, deepest]
@@ -167,7 +173,9 @@ def _result(d: Drawer, loop: _Loop, own: list[str], name: str, value: Any) -> st
         part = d.one_of(own)
         return d.one_of((f"{part} * 1", part)) if d.values[part].dtype.kind != "b" else part
     value = np.asarray(value)
-    if value.dtype.kind == "i":
+    if value.dtype.kind == "b":
+        return d.one_of((f"~{name}", f"{name} | (sg.sum({d.one_of(own)}) > 0)"))
+    if value.dtype.kind in "iu":
         return d.one_of((f"{name} + 1", f"{name} * 2 % 7", f"sg.maximum({name} - 1, 0)"))
     same = [n for n in own if d.values[n].dtype == value.dtype and d.values[n].shape == value.shape]
     others = [n for n in own if n not in same and d.values[n].dtype.kind in "fiub"]

@@ -92,7 +92,7 @@ def _declare_whole(d: Drawer, kinds: dict[str, str]) -> None:
     """An argument of whole numbers, from which sizes and positions may come."""
     dtype = d.one_of(("int64", "int64", "int32", *INTEGERS))
     axes = [_axis(d, d.one_of(_NAMES), kinds)] if d.chance(0.8) else []
-    d.declare(axes, dtype, low=d.one_of((-3, 0, 1)), high=d.one_of((3, 5)))
+    d.declare(axes, dtype, low=d.one_of((-3, 0, 1)), high=d.one_of((3, 5, 5, 100)))
 
 
 def _axis(d: Drawer, name: str, kinds: dict[str, str]) -> int | str:

@@ -54,6 +54,17 @@ def binary(d: Drawer) -> str | None:
     return f"{pair[0]} {d.one_of(_BINARY)} {pair[1]}"
 
 
+def outer(d: Drawer) -> str | None:
+    """Two vectors meet on axes of their own."""
+    x, y = d.float_name(1, 1), d.float_name(1, 1)
+    if x is None or y is None:
+        return None
+    pair = f"{x}[:, None] {d.one_of(('*', '+', '-'))} {y}"
+    return d.one_of(
+        (pair, f"{pair}[None, :]", f"sg.exp(-({pair}) ** 2)", f"sg.maximum({x}[:, None], {y})")
+    )
+
+
 def mixed(d: Drawer) -> str | None:
     """Two dtypes meet, of any kind."""
     x = d.pick(lambda v: v.dtype.kind != "b")
@@ -171,6 +182,7 @@ def normalised(d: Drawer) -> str | None:
 KINDS = (
     (unary, 6),
     (binary, 8),
+    (outer, 2),
     (mixed, 3),
     (bent, 4),
     (whole, 3),
