@@ -133,6 +133,8 @@ DERIVATIVES = RuleSet(
     template("scale(x, c)", "x * c", of=FLOATS, when=_is_plain),
     template("scale(-x, -y)", "scale(x, y)", of=FLOATS),
     template("scale(-x, y)", "-scale(x, y)", of=FLOATS, when=_is_as_large),
+    template("x + scale(-y, z)", "x - scale(y, z)", of=FLOATS),
+    template("x - scale(-y, z)", "x + scale(y, z)", of=FLOATS),
     template("unscale(0, x)", "0", of=FLOATS),
     template("unscale(x, c)", "x / c", of=FLOATS, when=_is_plain),
     template("unscale(c, x)", "c / x", of=FLOATS, when=_is_plain),

@@ -47,6 +47,8 @@ ZEROS = {
     "-(x - y) → y - x",
     "scale(x, c) → x * c",
     "scale(-x, y) → -scale(x, y)",
+    "x + scale(-y, z) → x - scale(y, z)",
+    "x - scale(-y, z) → x + scale(y, z)",
     "unscale(x, c) → x / c",
     "unscale(c, x) → c / x",
     "unscale(-x, y) → -unscale(x, y)",
