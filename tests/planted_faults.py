@@ -167,6 +167,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__"))
+        if _fails(tree, ["tests"], given.workers):
+            sys.exit("a test fails without any fault")
         for fault in faults:
             noticed = is_noticed(fault, tree, given.workers)
             missed += not noticed

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..core.dims import Size, product
+from ..core.dims import Size, maximum_zero, product
 from ..core.types import TensorType
 from ..core.variable import Variable, make_constant, node
 from ..ops.broadcast import BROADCAST_TO, SUM, broadcast_shapes, rearrange, reduce_sum
@@ -32,10 +32,14 @@ def find_size(v: Variable) -> Variable | None:
     size = x.type.shape[axis]
     if isinstance(size, int):
         return make_constant(np.int64(size))
+    # Of a scalar that may be negative, the op that makes the axis is asked, which refuses it.
+    is_size = maximum_zero(size) is size
     for source in _nearest_sources(x):
         if size in source.type.shape:
             return node(SIZE, (source,), (source.type.shape.index(size),))
-        if source.type.ndim == 0 and source.dtype.kind in "iu" and known_size(source) == size:
+        if not is_size or source.type.ndim or source.dtype.kind not in "iu":
+            continue
+        if known_size(source) == size:
             return cast_to(source, v.dtype)
     return None
 

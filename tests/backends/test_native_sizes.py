@@ -39,6 +39,18 @@ def test_a_size_is_known_where_only_it_is_read(case, length):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "native"])
+@pytest.mark.parametrize("size", [-1, -2, -9])
+def test_a_negative_size_is_refused_where_only_the_size_is_read(backend, size):
+    x, k = sg.tensor("x", (8, None), "float64"), sg.scalar("k", "int64")
+    value = np.zeros((8, 2))
+    for made, fits in ((x.reshape(sg.stack([k])), 16), (sg.zeros((k,)), 3)):
+        f = sg.compile([x, k], [made.shape[0], x[: made.shape[0]]], backend=backend)
+        assert f(value, fits)[0] == fits
+        with pytest.raises(sg.CallError, match=str(size)):
+            f(value, size)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
 @pytest.mark.parametrize("size", [-1, -9])
 def test_a_negative_size_that_is_computed_is_no_placeholder(backend, size):
     x, k = sg.vector("x"), sg.scalar("k", "int64")

@@ -184,10 +184,10 @@ class Values:
             if before == after:
                 return []
             return [*self._no_less(v), SizeCheck("check", v, before, after)]
-        if v not in self.needed:
-            return []
         if v.op is BROADCAST_TO:
             return self._no_less(v)
+        if v not in self.needed:
+            return []
         if v.op is SLICE:
             return [SizeCheck("at_least", v, size, least) for size, least in elements_needed(v)]
         if v.op.name == "windows":
