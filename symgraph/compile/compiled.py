@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..backends.base import Backend, Executable, Kept, Programs
 from ..core.graph import Graph
-from ..core.processes import without_collection
+from ..core.interrupts import call_without_collection
 from ..scan.census import count_loops
 from .key import program_key
 from .notes import as_plain, from_plain
@@ -54,20 +54,19 @@ def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool
     start = time.perf_counter()
 
     def prepare() -> tuple[Executable, Graph, Summary]:
-        with without_collection():
-            graph, passes = rewrite(built, backend)
-            executable = backend.prepare(graph, threads=threads, profile=profile)
+        graph, passes = rewrite(built, backend)
+        executable = backend.prepare(graph, threads=threads, profile=profile)
         return executable, graph, _summarise(graph, passes)
 
     programs = backend.programs
     key, reason = _key(built, programs, threads=threads, profile=profile)
     if programs is None or key is None:
-        executable, graph, summary = prepare()
+        executable, graph, summary = call_without_collection(prepare)
         return Compiled(executable, summary, graph, reason)
-    found = programs.recall(key, built, lambda: prepare()[0])
+    found = programs.recall(key, built, lambda: call_without_collection(prepare)[0])
     if not isinstance(found, str):
         return _recalled(found, built, start)
-    executable, graph, summary = prepare()
+    executable, graph, summary = call_without_collection(prepare)
     reason = programs.keep(key, executable, summary.as_plain()) or found
     return Compiled(executable, summary, graph, reason)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.errors import UpdateError, explain
+from ..core.interrupts import call_holding
 from ..core.variable import SharedVariable
 
 __all__ = ["SharedState", "set_values"]
@@ -40,20 +41,15 @@ class SharedState:
         """
         if not self.updated:
             return run(*arguments, *map(_read, self.read))
-        held = []
-        try:
-            for shared in self._in_order:
-                lock = shared._lock
-                lock.acquire()
-                held.append(lock)
+
+        def run_and_store() -> Sequence[np.ndarray]:
             results = run(*arguments, *map(_read, self.read))
             n_outputs = len(results) - len(self.updated)
             # One call into C: neither another thread nor Ctrl-C comes between the variables.
             deque(map(_write, self.updated, results[n_outputs:]), maxlen=0)
-        finally:
-            for lock in reversed(held):
-                lock.release()
-        return results[:n_outputs]
+            return results[:n_outputs]
+
+        return call_holding([shared._lock for shared in self._in_order], run_and_store)
 
 
 def set_values(values: Mapping[SharedVariable, Any]) -> None:

@@ -1,16 +1,13 @@
-"""What belongs to one process: its name, processors, garbage, and locks that a fork leaves open."""
+"""What belongs to one process: its name, processors, and locks that a fork leaves open."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["give_lock", "n_processors", "n_threads", "origin", "without_collection"]
+__all__ = ["give_lock", "n_processors", "n_threads", "origin"]
 
 _owners: weakref.WeakSet[Any] = weakref.WeakSet()
 _origin = [os.urandom(6).hex()]
@@ -42,22 +39,6 @@ def give_lock(owner: Any) -> None:
     """
     owner._lock = threading.RLock()
     _owners.add(owner)
-
-
-@contextlib.contextmanager
-def without_collection() -> Iterator[None]:
-    """A context in which no garbage is looked for.
-
-    Compiling makes some ten thousand objects, few of them garbage and none of it in cycles: the
-    collector would look at the whole heap several times, an eighth of the time, and find nothing.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _renew() -> None:

@@ -1,14 +1,15 @@
-"""Sorting, and searching in what is sorted. The order is always stable; NaN comes last."""
+"""Sorting, and searching in what is sorted. Indices are those of a stable order; NaN comes last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core import provenance
 from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.interrupts import call_apart
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
 from ..core.variable import Variable, node
@@ -19,6 +20,8 @@ from .shape import normalise_axis, ravel
 __all__ = ["ARGSORT", "SEARCHSORTED", "SORT", "argsort", "searchsorted", "sort"]
 
 _INT64 = np.dtype("int64")
+# From how many elements on a thread of its own is worth while: they take some ten milliseconds.
+_LONG = 1 << 20
 
 
 def _vjp_sort(ordered: Variable, cotangent: Variable) -> list[Variable | None]:
@@ -29,11 +32,21 @@ def _vjp_sort(ordered: Variable, cotangent: Variable) -> list[Variable | None]:
     return [take_along_axis(cotangent, places, axis)]
 
 
-# The elements in ascending order along an axis.
+def _interruptible(call: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+    """What NumPy returns for the arrays; Ctrl-C, which it does not look for, ends the waiting."""
+    if sum(x.size for x in arrays) < _LONG:
+        return call(*arrays)
+    # What is waited for no more may be freed.
+    copies = [x.copy() for x in arrays]
+    return call_apart(lambda: call(*copies))
+
+
+# The elements in ascending order along an axis. Values tell no order of equal ones, so NumPy may
+# choose how to sort: a stable way takes up to twenty times as long.
 SORT = Op(
     "sort",
     lambda inputs, axis: inputs[0].type,
-    evaluate=lambda arrays, axis: np.sort(arrays[0], axis, kind="stable"),
+    evaluate=lambda arrays, axis: _interruptible(lambda x: np.sort(x, axis), *arrays),
     vjp=_vjp_sort,
     params=("axis",),
 )
@@ -41,7 +54,9 @@ SORT = Op(
 ARGSORT = Op(
     "argsort",
     lambda inputs, axis: inputs[0].type.with_dtype(_INT64),
-    evaluate=lambda arrays, axis: np.argsort(arrays[0], axis, kind="stable"),
+    evaluate=lambda arrays, axis: _interruptible(
+        lambda x: np.argsort(x, axis, kind="stable"), *arrays
+    ),
     params=("axis",),
 )
 
@@ -76,7 +91,9 @@ def _infer_searchsorted(inputs: Sequence[Variable], side: str) -> TensorType:
 SEARCHSORTED = Op(
     "searchsorted",
     _infer_searchsorted,
-    evaluate=lambda arrays, side: np.asarray(np.searchsorted(*arrays, side=side), np.int64),
+    evaluate=lambda arrays, side: np.asarray(
+        _interruptible(lambda x, values: np.searchsorted(x, values, side=side), *arrays), np.int64
+    ),
     params=("side",),
 )
 

@@ -17,7 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import llvmlite
@@ -25,6 +25,7 @@ import llvmlite.binding as llvm
 
 from ..._version import __version__
 from ...core.errors import InternalError, explain
+from ...core.interrupts import call_undisturbed
 from .cache import DiskCache, open_cache
 from .cpu import Cpu, host
 from .libraries import SCIPY, address_of
@@ -139,7 +140,9 @@ class Engine:
             if missing:
                 called = {name for kernel in missing for name, _ in kernel.parts}
                 others = {id(p): p for p in packs.values() if called & p.addresses.keys()}
-                pack = self._load_pack(missing, tuple(others.values()), result)
+                pack = call_undisturbed(
+                    partial(self._load_pack, missing, tuple(others.values()), result)
+                )
                 packs[id(pack)] = pack
                 addresses.update(pack.addresses)
                 self._recent.append(pack)

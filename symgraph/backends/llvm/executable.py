@@ -196,9 +196,9 @@ class NativeExecutable:
             self._check(self._run(address, self._main.ctypes.data), frame, arrays)
             return self._read_results(frame, results, arrays)
         finally:
+            self._release(address)  # at once, before another Ctrl-C can come
             if self._steps is not None:
                 self._steps.end(address)
-            self._release(address)
             if arena is not None:
                 self._arenas.append(arena)
 

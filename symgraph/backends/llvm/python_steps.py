@@ -23,8 +23,6 @@ from .lowering import PythonResult, PythonStep
 
 __all__ = ["PythonSteps", "array_at", "error_of", "error_on_shapes", "in_steps"]
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64)
-
 
 class PythonSteps:
     """The steps of one program; what they make lives until the call ends."""
@@ -32,9 +30,9 @@ class PythonSteps:
     def __init__(self, steps: Sequence[PythonStep], n_slots: int) -> None:
         calls = [reference_call(step.node) for step in steps]
         kept: dict[int, list] = {}
-        errors: dict[int, BaseException] = {}
+        errors: dict[int, Exception] = {}
 
-        # A closure and no method: nothing that the callback holds may hold the callback.
+        # A closure and no method: nothing that it holds may hold it.
         def run(address: int, number: int) -> int:
             step = steps[number]
             frame = array_at(address, [n_slots], (1,), np.dtype(np.int64))
@@ -44,18 +42,16 @@ class PythonSteps:
                 made = made if isinstance(made, tuple) else (made,)
                 for result in step.results:
                     _store(result, frame, np.asarray(made[result.number]), kept[address])
-            except BaseException as error:
+            except Exception as error:
                 errors[address] = _told(error, step, frame)
                 return Status.PYTHON
             return 0
 
-        self._callback = _CALLBACK(run)
+        self._run = run
         self._kept = kept
         self._errors = errors
-        address = ctypes.cast(self._callback, ctypes.c_void_p).value
-        assert address is not None
-        self.address = address
-        """Of the function that programs call."""
+        self.address = id(run)
+        """Of the function that programs call; it lives as long as this."""
 
     def begin(self, address: int) -> None:
         """A call with the frame at this address begins."""
@@ -66,7 +62,7 @@ class PythonSteps:
         del self._kept[address]
         self._errors.pop(address, None)
 
-    def error(self, address: int) -> BaseException:
+    def error(self, address: int) -> Exception:
         """What a step of the call raised."""
         return self._errors[address]
 
@@ -99,10 +95,8 @@ def _store(target: PythonResult, frame: np.ndarray, made: np.ndarray, kept: list
             frame[slot >> 3] = size
 
 
-def _told(error: BaseException, step: PythonStep, frame: np.ndarray) -> BaseException:
+def _told(error: Exception, step: PythonStep, frame: np.ndarray) -> Exception:
     """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
-    if not isinstance(error, Exception):
-        return error
     operands = [Operand(x.dtype, tuple(int(frame[s >> 3]) for s in x.shape)) for x in step.inputs]
     told = explained_error(error, step.node, operands)
     told.__cause__ = error

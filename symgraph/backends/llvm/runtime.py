@@ -292,10 +292,42 @@ def cycles_kernel() -> Kernel:
 
 @lru_cache(maxsize=1)
 def python_kernel() -> Kernel:
-    """A step in Python. Operand, raw: its number."""
+    """A step in Python. Operand, raw: its number.
+
+    Called as Python calls, so that what a signal handler raises before the step begins is still
+    there when the program has ended.
+    """
     f = begin_kernel()
+    f.declare("PyGILState_Ensure", "i32 ()")
+    f.declare("PyGILState_Release", "void (i32)")
+    f.declare("PyLong_FromVoidPtr", "ptr (ptr)")
+    f.declare("PyLong_FromLongLong", "ptr (i64)")
+    f.declare("PyLong_AsLongLong", "i64 (ptr)")
+    f.declare("PyObject_Vectorcall", "ptr (ptr, ptr, i64, ptr)")
+    f.declare("Py_DecRef", "void (ptr)")
+    f.do("%arguments = alloca [2 x ptr]")
+    state = f.emit("call i32 @PyGILState_Ensure()")
+    arguments = [
+        f.emit("call ptr @PyLong_FromVoidPtr(ptr %frame)"),
+        f.emit(f"call ptr @PyLong_FromLongLong(i64 {operand(f, 0)})"),
+    ]
+    for i, argument in enumerate(arguments):
+        f.do(f"store ptr {argument}, ptr {f.pointer('%arguments', str(i), I64)}")
     callback = f.emit(f"load ptr, ptr {slot_at(f, str(8 * Slot.CALLBACK))}")
-    f.do(f"ret i32 {f.emit(f'call i32 {callback}(ptr %frame, i64 {operand(f, 0)})')}")
+    returned = f.emit(
+        f"call ptr @PyObject_Vectorcall(ptr {callback}, ptr %arguments, i64 2, ptr null)"
+    )
+    for argument in arguments:
+        f.do(f"call void @Py_DecRef(ptr {argument})")
+    f.branch(f.emit(f"icmp eq ptr {returned}, null"), "raised", "returned")
+    f.start_block("returned")
+    status = f.emit(f"call i64 @PyLong_AsLongLong(ptr {returned})")
+    f.do(f"call void @Py_DecRef(ptr {returned})")
+    f.do(f"call void @PyGILState_Release(i32 {state})")
+    f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
+    f.start_block("raised")
+    f.do(f"call void @PyGILState_Release(i32 {state})")
+    f.do(f"ret i32 {Status.RAISED}")
     return f.kernel()
 
 
