@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..backends.guarded import guarded
 from .compare import check_backends
 from .draw.programs import random_programs
 from .gradients import check_gradient
@@ -28,6 +29,7 @@ __all__ = [
     "check_op",
     "check_scan",
     "evaluate",
+    "guarded",
     "numbers",
     "random_graphs",
     "random_programs",

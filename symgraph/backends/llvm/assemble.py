@@ -18,7 +18,7 @@ from .engine import Kernel
 from .frame import HEADER_WORDS, MAX_OPERANDS, Slot
 from .parallel import part_kernel, together_kernel
 from .pieces import Pieces, pieces_kernel
-from .runtime import runtime_kernels
+from .runtime import guard_kernels, runtime_kernels
 
 __all__ = ["Assembler", "Room", "Stream", "TooLarge", "UnboundSizeError"]
 
@@ -113,9 +113,11 @@ class Room(NamedTuple):
 class Assembler:
     """A program that is being made."""
 
-    def __init__(self, too_large: TooLarge) -> None:
+    def __init__(self, too_large: TooLarge, *, guarded: bool) -> None:
         self._too_large = too_large
-        self.runtime = runtime_kernels()
+        self.guarded = guarded
+        """Whether memory is filled and looked at, for tests."""
+        self.runtime = {**runtime_kernels(), **(guard_kernels() if guarded else {})}
         self.template: list[int] = [0] * Slot.FIRST
         self.prologue = Stream()
         self.main = Stream()

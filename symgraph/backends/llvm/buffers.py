@@ -44,6 +44,9 @@ class Buffers:
         kind = self._kinds.get(slot)
         if kind is not None:
             self._free[-1][kind].append(slot)
+            if self._assembler.guarded:
+                elements, itemsize = kind
+                self._assembler.run("fill", slot, self._assembler.size(elements), itemsize)
 
     @contextmanager
     def part(self, given_back: list[int]) -> Iterator[None]:

@@ -16,17 +16,19 @@ from ...core.binding import bind_sizes
 from ...core.errors import CallError
 from ...core.types import TensorType
 from ..profile import Profile
+from .call_memory import CallMemory, array_at
 from .callpath import Argument, Description, Result, entry_kernel, make_entry
 from .cpu import host
 from .engine import Loaded, engine
 from .failures import error_of_status, no_room_for_arena, no_room_for_result
 from .frame import Slot, Status
 from .gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
+from .guard import GUARDED, Guard
 from .image import Image, Lowered
 from .layout import contiguous_strides
 from .parallel import part_kernel, together_kernel
 from .pieces import pieces_kernel
-from .python_steps import PythonSteps, array_at
+from .python_steps import PythonSteps
 from .runtime import runtime_kernels
 from .timing import Timing
 
@@ -35,7 +37,6 @@ __all__ = ["NativeExecutable"]
 # With the interpreter locked: the program releases it, and exceptions that it leaves are raised.
 _RUN = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
 _RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_NO_ARENA = np.empty(0, np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +93,11 @@ class NativeExecutable:
         self.seconds: dict[str, float] = {}
         self._load()
         self._template = image.template.copy()
-        for slot, array in image.constants:
+        self._guard = None
+        if lowered is not None and lowered.guarded:
+            self._guard = Guard(lowered, image.constants)
+        constants = self._guard.constants if self._guard is not None else image.constants
+        for slot, array in constants:
             self._template[slot >> 3] = array.__array_interface__["data"][0]
         self._arenas: list[np.ndarray] = []
         steps = lowered.steps if lowered is not None else ()
@@ -129,6 +134,8 @@ class NativeExecutable:
     @property
     def obstacle(self) -> str:
         """Why the image does not say all that is needed to run it; nothing if it does."""
+        if self._guard is not None:
+            return GUARDED
         if self._timing is not None:
             return "a profile is of this process"
         if self._steps is not None:
@@ -180,27 +187,32 @@ class NativeExecutable:
             return self._timing.call(self._call, arrays)
 
     def _call(self, *arrays: np.ndarray) -> list[np.ndarray]:
-        frame = self._begin(arrays)
+        memory = CallMemory(self._arenas) if self._guard is None else self._guard.memory()
+        frame = self._begin(memory.arguments(arrays))
         address = frame.__array_interface__["data"][0]
-        arena = None
         if self._steps is not None:
             self._steps.begin(address)
         try:
             self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
             if self.image.arena is not None:
                 size, base = (slot >> 3 for slot in self.image.arena)
-                arena = self._take_arena(int(frame[size]) + 128, frame, arrays)
-                frame[base] = (arena.__array_interface__["data"][0] + 63) & -64
+                try:
+                    frame[base] = memory.arena(int(frame[size]))
+                except MemoryError:
+                    raise self._told(no_room_for_arena, arrays, frame) from None
                 self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
-            results = self._make_results(frame, arrays)
-            self._check(self._run(address, self._main.ctypes.data), frame, arrays)
-            return self._read_results(frame, results, arrays)
+            make_result = partial(self._make_result, memory, frame, arrays)
+            results = self._make_results(frame, make_result)
+            status = self._run(address, self._main.ctypes.data)
+            memory.look(frame)
+            self._check(status, frame, arrays)
+            results = self._read_results(frame, results, make_result)
+            return [memory.handed_over(result) for result in results]
         finally:
             self._release(address)  # at once, before another Ctrl-C can come
             if self._steps is not None:
                 self._steps.end(address)
-            if arena is not None:
-                self._arenas.append(arena)
+            memory.end()
 
     def _begin(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """A frame that knows the arguments and their sizes."""
@@ -215,53 +227,40 @@ class NativeExecutable:
                 frame[slot >> 3] = found[atom]
         return frame
 
-    def _take_arena(self, size: int, frame: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Memory that no other call uses; what an earlier call had is used again."""
+    def _make_result(
+        self, memory: CallMemory, frame: np.ndarray, arrays: Sequence[np.ndarray], number: int
+    ) -> np.ndarray:
+        """Room for a result."""
+        output = self.image.outputs[number]
+        shape = [int(frame[s >> 3]) for s in output.sizes]
         try:
-            arena = self._arenas.pop()
-        except IndexError:
-            arena = _NO_ARENA
-        if arena.size < size:
-            try:
-                arena = np.empty(size, np.uint8)
-            except MemoryError:
-                raise self._told(no_room_for_arena, arrays, frame) from None
-        return arena
+            return memory.result(number, shape, output.dtype)
+        except (MemoryError, ValueError):  # or more than NumPy can count
+            raise self._told(no_room_for_result, arrays, number, shape, output.dtype) from None
 
     def _make_results(
-        self, frame: np.ndarray, arrays: Sequence[np.ndarray]
+        self, frame: np.ndarray, make: Callable[[int], np.ndarray]
     ) -> list[np.ndarray | None]:
         """Room for the results whose sizes are known."""
         results: list[np.ndarray | None] = []
         for number, output in enumerate(self.image.outputs):
-            made = None
-            if output.is_static:
-                made = self._make_result(number, frame, arrays)
+            made = make(number) if output.is_static else None
+            if made is not None:
                 frame[output.slot >> 3] = made.__array_interface__["data"][0]
             results.append(made)
         return results
-
-    def _make_result(
-        self, number: int, frame: np.ndarray, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
-        output = self.image.outputs[number]
-        shape = [int(frame[s >> 3]) for s in output.sizes]
-        try:
-            return np.empty(shape, output.dtype)
-        except (MemoryError, ValueError):  # or more than NumPy can count
-            raise self._told(no_room_for_result, arrays, number, shape, output.dtype) from None
 
     def _read_results(
         self,
         frame: np.ndarray,
         results: Sequence[np.ndarray | None],
-        arrays: Sequence[np.ndarray],
+        make: Callable[[int], np.ndarray],
     ) -> list[np.ndarray]:
         """The results, those whose sizes came out copied from where they lie."""
         read = []
         for number, (made, output) in enumerate(zip(results, self.image.outputs, strict=True)):
             if made is None:
-                made = self._make_result(number, frame, arrays)
+                made = make(number)
                 strides: Any = contiguous_strides(made.shape)
                 address = int(frame[output.slot >> 3])
                 made[...] = array_at(address, made.shape, strides, made.dtype)

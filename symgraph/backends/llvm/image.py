@@ -24,7 +24,6 @@ from .lower import Scope
 from .lowering import Check, Lowering, Place, PythonStep
 from .parallel import part_kernel, together_kernel
 from .pieces import pieces_kernel
-from .runtime import runtime_kernels
 from .sink import sink_slices
 from .timing import Timing
 from .unify import unify_sizes
@@ -74,10 +73,10 @@ class Image:
         return {k.name: k for stream in (self.prologue, self.main) for _, k in stream.kernels}
 
 
-def kernels_used(stream: Stream) -> list[Kernel]:
+def kernels_used(stream: Stream, runtime: Mapping[str, Kernel]) -> list[Kernel]:
     """What a program runs besides the instructions that every program is made of, use by use."""
-    common = (*runtime_kernels().values(), part_kernel(), together_kernel(), pieces_kernel())
-    names = {kernel.name for kernel in common}
+    common = (part_kernel(), together_kernel(), pieces_kernel())
+    names = {kernel.name for kernel in (*runtime.values(), *common)}
     return [kernel for _, kernel in stream.kernels if kernel.name not in names]
 
 
@@ -92,6 +91,8 @@ class Lowered(NamedTuple):
     """The statuses that speak of arguments which do not fit together."""
     taken_for_granted: tuple[Variable, ...]
     """Checks of sizes that the entry makes."""
+    guarded: bool
+    """Whether the program wants guarded memory."""
     rooms: tuple[Room, ...]
     """What shares the arena."""
     outputs: tuple[Variable | None, ...]
@@ -122,7 +123,7 @@ class _Writer:
         lowering, a = self._lowering, self._lowering.assembler
         outputs = self._write_body(self._read_inputs())
         arena = self._place_arena()
-        emitted = [kernel.name for kernel in kernels_used(a.main)]
+        emitted = [kernel.name for kernel in kernels_used(a.main, a.runtime)]
         steps = [(step.node.op, step.node.params) for step in lowering.steps]
         image = Image(
             np.array(a.template, np.int64),
@@ -144,6 +145,7 @@ class _Writer:
             tuple(lowering.checks),
             frozenset(self._input_checks),
             tuple(taken_for_granted),
+            a.guarded,
             tuple(a.arena),
             tuple(v if v.inputs else None for v in self._graph.outputs),
         )

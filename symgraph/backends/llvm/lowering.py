@@ -15,6 +15,7 @@ from ...core.graph import Graph
 from ...core.types import TensorType
 from ...core.variable import Variable
 from ...scan.op import SCAN
+from ..guarded import is_guarded
 from ..too_large import array_text, room_text
 from .assemble import Assembler
 from .buffers import Buffers
@@ -106,7 +107,7 @@ class Lowering:
         """What a step of a loop takes, by its body: interned, with the types of all its values."""
         self.node: Variable | None = None
         """What is being written, or else the input or output whose sizes are."""
-        self.assembler = Assembler(self._too_large)
+        self.assembler = Assembler(self._too_large, guarded=is_guarded())
         self.buffers = Buffers(self.assembler)
         self.checks: list[Check] = []
         self.steps: list[PythonStep] = []

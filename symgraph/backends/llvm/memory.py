@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from .abi import begin_kernel, end_kernel
-from .emit import I64, Function, Value
+from .emit import I32, I64, Function, Value
 from .engine import Kernel
-from .frame import Slot, advance, number, operand, set_slot, slot_at, slot_number
+from .frame import Slot, advance, number, operand, pointer, set_slot, slot_at, slot_number
 
 # How many bytes before a block's first element hold the list of blocks; a cache line.
 _BLOCK_HEADER = 64
+# And how many bytes a block has besides its elements.
+BLOCK_EXTRA = 3 * _BLOCK_HEADER
+# What guarded memory is filled with, four bytes at a time: NaN as a float of any width, and as an
+# integer of 32 or 64 bits a number that is no index. The lower half tells the address, so that what
+# is copied from one place to another is noticed too.
+PATTERN, PATTERN_FACTOR = 0xFFFB0000, 0x9E3779B1
 # No memory has so many bytes, and sums of some hundred such numbers fit 64 bits.
 MOST_BYTES = 1 << 56
 
@@ -28,23 +34,24 @@ def _bytes_of(f: Function, count: str, each: str) -> str:
     return f.emit(f"select i1 {wraps}, i64 {MOST_BYTES}, i64 {size}")
 
 
-@lru_cache(maxsize=1)
-def allocate_kernel() -> Kernel:
+@cache
+def allocate_kernel(*, guarded: bool = False) -> Kernel:
     """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one,
     the status where there is no memory."""
     f = begin_kernel()
     size = _bytes_of(f, number(f, 1), operand(f, 2))
-    set_slot(f, 0, _block(f, size, operand(f, 3)))
+    set_slot(f, 0, _block(f, size, operand(f, 3), guarded=guarded))
     end_kernel(f)
     return f.kernel()
 
 
-def _block(f: Function, size: str, status: str) -> str:
+def _block(f: Function, size: str, status: str, *, guarded: bool) -> str:
     """The address of fresh memory, which is on the frame's list; without, the function returns the
-    status."""
+    status. A guarded block tells its size and this status, and the pattern is all around it."""
     f.declare("malloc", "ptr (i64)")
     # Room for the list, and for alignment.
-    block = f.emit(f"call ptr @malloc(i64 {f.emit(f'add i64 {size}, {3 * _BLOCK_HEADER}')})")
+    whole = f.emit(f"add i64 {size}, {BLOCK_EXTRA}")
+    block = f.emit(f"call ptr @malloc(i64 {whole})")
     none, some = f.new_label("none"), f.new_label("some")
     f.branch(f.emit(f"icmp eq ptr {block}, null"), none, some)
     f.start_block(none)
@@ -54,13 +61,38 @@ def _block(f: Function, size: str, status: str) -> str:
     # Several threads may allocate at once; nobody reads the list before they are done.
     head = slot_at(f, str(8 * Slot.BLOCKS))
     before = f.emit(f"atomicrmw xchg ptr {head}, i64 {address} seq_cst")
+    if guarded:
+        _fill(f, block, whole)
+        f.do(f"store i64 {size}, ptr {f.pointer(block, '1', I64)}")
+        f.do(f"store i64 {status}, ptr {f.pointer(block, '2', I64)}")
     f.do(f"store i64 {before}, ptr {block}")
     aligned = f.emit(f"add i64 {address}, {2 * _BLOCK_HEADER - 1}")
     return f.emit(f"and i64 {aligned}, -{_BLOCK_HEADER}")
 
 
+def _fill(f: Function, place: str, size: str) -> None:
+    """Write the pattern into so many bytes, or up to three less."""
+    loop = f.begin_loop(f.emit(f"lshr i64 {size}, 2"))
+    word = f.pointer(place, loop.index.text, I32)
+    address = f.emit(f"lshr i64 {f.emit(f'ptrtoint ptr {word} to i64')}, 2")
+    mixed = f.emit(f"mul i32 {f.emit(f'trunc i64 {address} to i32')}, {PATTERN_FACTOR}")
+    told = f.emit(f"or i32 {f.emit(f'lshr i32 {mixed}, 16')}, {PATTERN}")
+    f.do(f"store i32 {told}, ptr {word}")
+    f.end_loop(loop)
+
+
 @lru_cache(maxsize=1)
-def grow_kernel() -> Kernel:
+def fill_kernel() -> Kernel:
+    """The pattern in place of elements that nobody reads any more. Operands: their address, their
+    number, raw: the bytes of one."""
+    f = begin_kernel()
+    _fill(f, pointer(f, 0), _bytes_of(f, number(f, 1), operand(f, 2)))
+    end_kernel(f)
+    return f.kernel()
+
+
+@cache
+def grow_kernel(*, guarded: bool = False) -> Kernel:
     """Twice the room, where a loop of unknown length has filled it. Operands: the turn, the number
     of turns that there is room for, raw: the status where there is no memory, how many buffers and
     how many addresses into them; for each buffer the slots of its address, of the rows ahead, of a
@@ -84,7 +116,7 @@ def grow_kernel() -> Kernel:
     ahead, row = f.emit(f"load i64, ptr {ahead}"), f.emit(f"load i64, ptr {row}")
     used = f.emit(f"mul i64 {f.emit(f'add i64 {ahead}, {capacity}')}, {row}")
     size = _bytes_of(f, f.emit(f"add i64 {ahead}, {double}"), row)
-    new = _block(f, size, status)
+    new = _block(f, size, status, guarded=guarded)
     old = f.emit(f"load i64, ptr {base}")
     f.declare("memcpy", "ptr (ptr, ptr, i64)")
     source = f.emit(f"inttoptr i64 {old} to ptr")

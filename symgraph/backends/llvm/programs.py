@@ -14,9 +14,11 @@ from typing import Any
 
 from ...core.graph import Graph
 from ..base import Kept
+from ..guarded import is_guarded
 from ..numpy import NumpyExecutable
 from .engine import engine
 from .executable import NativeExecutable
+from .guard import GUARDED
 from .stored import decode, encode
 
 __all__ = ["NativePrograms"]
@@ -31,6 +33,8 @@ class NativePrograms:
 
     def recall(self, key: str, graph: Graph, prepare: Callable[[], NativeExecutable]) -> Kept | str:
         """What was kept under the key, or why there is nothing."""
+        if is_guarded():
+            return GUARDED
         disk = engine().cache
         started = time.perf_counter()
         content, reason = disk.read(_entry(key)) if disk else (None, "switched off")

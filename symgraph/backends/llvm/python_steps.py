@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,11 +16,12 @@ from ...ops.sizes import size_of
 from ..numpy import reference_call
 from ..plan import Operand, call_of
 from ..plan import explained as explained_error
+from .call_memory import array_at
 from .frame import Status
 from .layout import contiguous_strides
 from .lowering import PythonResult, PythonStep
 
-__all__ = ["PythonSteps", "array_at", "error_of", "error_on_shapes", "in_steps"]
+__all__ = ["PythonSteps", "error_of", "error_on_shapes", "in_steps"]
 
 
 class PythonSteps:
@@ -150,22 +150,3 @@ def _stand_ins(node: Variable, sizes: Mapping[Atom, int]) -> list[np.ndarray]:
             number = number.evaluate(sizes) or 0
         stand_ins.append(np.broadcast_to(np.asarray(number, x.dtype), operand.shape))
     return stand_ins
-
-
-def array_at(
-    address: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype
-) -> np.ndarray:
-    """An array over memory that is not ours; strides in elements."""
-    if 0 in shape or not address:
-        return np.zeros(shape, dtype)
-    low = sum(min(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
-    high = sum(max(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
-    start = address + low * dtype.itemsize
-    memory = (ctypes.c_char * ((high - low + 1) * dtype.itemsize)).from_address(start)
-    return np.ndarray(
-        shape,
-        dtype,
-        buffer=memoryview(memory),
-        offset=-low * dtype.itemsize,
-        strides=[s * dtype.itemsize for s in strides],
-    )

@@ -102,6 +102,7 @@ class RowsAhead:
         a.run("address", self.place, self.buffer, a.size(last), v.dtype.itemsize)
         rows = self._rows(body, count)
         multiply_packed(body, v, (rows.base, self.buffer), count * batch, rows.strides)
+        body.lowering.buffers.give_back(rows.base)  # if it is a copy
 
     def _rows(self, body: Scope, count: Size) -> Place:
         """The rows of the steps ahead as one matrix, copied where they do not lie as one."""
@@ -116,7 +117,6 @@ class RowsAhead:
         shape = (count, batch, depth)
         source = Place(self.rows.base, (self.stride, *self.rows.strides))
         body.lowering.copy(source, Place(room, contiguous_strides(shape)), shape, x.dtype)
-        body.lowering.buffers.give_back(room)
         return Place(room, (depth, 1))
 
 

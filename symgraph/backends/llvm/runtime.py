@@ -28,7 +28,7 @@ from .frame import (
     slot_at,
     slot_number,
 )
-from .memory import allocate_kernel, arena_kernel, grow_kernel, release_kernel
+from .memory import allocate_kernel, arena_kernel, fill_kernel, grow_kernel, release_kernel
 from .size_instructions import (
     address_kernel,
     at_least_kernel,
@@ -40,7 +40,7 @@ from .size_instructions import (
     write_kernel,
 )
 
-__all__ = ["RUN", "THREAD", "runtime_kernels"]
+__all__ = ["RUN", "THREAD", "guard_kernels", "runtime_kernels"]
 
 # A tenth of a second, more or less.
 _POLL_CYCLES = 200_000_000
@@ -354,4 +354,13 @@ def runtime_kernels() -> dict[str, Kernel]:
         "python": python_kernel(),
         "timed": timed_kernel(),
         "cycles": cycles_kernel(),
+    }
+
+
+def guard_kernels() -> dict[str, Kernel]:
+    """What takes their place, and what is added, in programs whose memory is guarded."""
+    return {
+        "allocate": allocate_kernel(guarded=True),
+        "grow": grow_kernel(guarded=True),
+        "fill": fill_kernel(),
     }
