@@ -2,8 +2,8 @@
 
 The derivative of a root divides by the root. Where what comes after multiplied by it, as in
 ``sqrt(x) ** 2``, the quotient has a finite limit at 0, which neither factor knows of. So the
-factor is taken out before: out of products, powers, sums and choices, and of what is the
-transposed of a view.
+factor is taken out before: out of products, powers, sums and choices, and of what came back
+through views, parts and joins. Only what is near is looked at.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ from .sizes import shape_of
 
 __all__ = ["by_terms", "without_factor"]
 
-_DEPTH = 8
-# By name, since some of them are made above: the position of what each of these lays out anew.
-_TRANSPOSED = {
-    "rearrange": 0,
-    "reshape": 0,
-    "cast": 0,
-    "slice": 0,
-    "add_slice": 1,
-    "scatter_add": 1,
-}
+_DEPTH = 12
+_NEARBY = 32
+# Ops that lay elements out anew. By name, since some of them are made above.
+_LAYOUTS = frozenset(
+    {
+        *("rearrange", "reshape", "cast", "check_size", "concatenate"),
+        *("slice", "gather", "set_slice", "scatter_set"),
+    }
+)
 
 
 def by_terms(
@@ -98,7 +97,7 @@ def without_factor(x: Variable, factor: Variable, depth: int = _DEPTH) -> Variab
         return _in_terms(x, inputs[:1], inputs[1:], factor, depth)
     if op is SUM or op is BROADCAST_TO:
         return _in_copies(x, factor, depth)
-    return _in_view(x, factor, depth) if op.name in _TRANSPOSED else None
+    return _in_layout(x, factor, depth)
 
 
 def _lower_power(power: Variable) -> Variable | None:
@@ -151,22 +150,31 @@ def _size_of(factor: Variable, model: Variable, axis: int) -> Size:
     return 1 if axis < 0 else factor.type.shape[axis]
 
 
-def _in_view(x: Variable, factor: Variable, depth: int) -> Variable | None:
-    """The factor out of what is laid out anew: there it is what the transposed op makes of it."""
-    position = _TRANSPOSED[x.op.name]
-    if factor.type is not x.type or (position == 1 and not _is_zero(x.inputs[0])):
-        return None
-    assert x.op.vjp is not None
-    view = x.op.vjp(x, factor)[position]
-    inner = x.inputs[position]
-    if view is None or view.type is not inner.type:
-        return None
-    rest = without_factor(inner, view, depth - 1)
-    return (
-        None
-        if rest is None
-        else rebuild(x, [*x.inputs[:position], rest, *x.inputs[position + 1 :]])
-    )
+def _in_layout(x: Variable, factor: Variable, depth: int) -> Variable | None:
+    """The factor out of what came back through a view, a part or a join of it.
+
+    There ``x`` is what that op makes of a cotangent of its result, which has the result as factor.
+    """
+    for inner in x.inputs:
+        for laid in _nearby(inner, factor):
+            if laid.type is not inner.type or laid.op.name not in _LAYOUTS:
+                continue
+            assert laid.op.vjp is not None
+            for position, part in enumerate(laid.inputs):
+                if part is factor and laid.op.vjp(laid, inner)[position] is x:
+                    rest = without_factor(inner, laid, depth - 1)
+                    return None if rest is None else laid.op.vjp(laid, rest)[position]
+    return None
+
+
+def _nearby(x: Variable, factor: Variable) -> list[Variable]:
+    """What ``x`` is made of, nearest first, as far as it is younger than the factor."""
+    found = [x]
+    for v in found:
+        if len(found) > _NEARBY:
+            break
+        found += [y for y in v.inputs if y.serial > factor.serial and y not in found]
+    return found
 
 
 def _is_zero(x: Variable) -> bool:

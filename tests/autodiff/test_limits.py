@@ -64,6 +64,11 @@ LIMITS = {
     "column of roots": Limit(lambda x: (sg.sqrt(x)[:, None] * np.ones(2)) ** 2, ORIGIN, 2, 0),
     "row of roots": Limit(lambda x: (sg.sqrt(x) * np.ones((2, 1))) ** 2, ORIGIN, 2, 0),
     "repeated root": Limit(lambda x: sg.broadcast_to(sg.sqrt(x), (2, *x.shape)) ** 2, ORIGIN, 2, 0),
+    "joined roots": Limit(lambda x: sg.concatenate([sg.sqrt(x), sg.sqrt(x)]) ** 2, ORIGIN, 2, 0),
+    "stacked roots": Limit(lambda x: sg.stack([x, sg.sqrt(x)], axis=1) ** 2, ORIGIN, 1, 2 * EYE),
+    "changed root": Limit(lambda x: sg.sqrt(x).set(0, 5.0) ** 2, ORIGIN, [0, 1, 1], 0),
+    "changed roots": Limit(lambda x: sg.sqrt(x).set([0, 2], x[:2]) ** 2, ORIGIN, [0, 1, 0]),
+    "moved root": Limit(lambda x: sg.roll(sg.sqrt(x)[:, None].T, 1) ** 2, ORIGIN, 1, 0),
     "masked root": Limit(lambda x: sg.where(x >= 0, sg.sqrt(x) ** 2, 0.0), ORIGIN, 1, 0),
     "squares of norms": Limit(lambda x: norms(x) ** 2, np.zeros((2, 2)), 0),
     # Kinks in the middle, and functions that are flat there.
