@@ -138,7 +138,9 @@ BETWEEN: dict[str, Callable[[sg.Variable, sg.Variable, Callable[..., Any]], sg.V
     "repeat": lambda y, x, f: kept(sg.repeat(y, 2), READ.repeat(2)).reshape((6, 2)).mean(axis=1),
     "cast": lambda y, x, f: kept(y.astype("float64").astype("float32").astype("float64")),
     "maximum": lambda y, x, f: kept(sg.maximum(y, -1e30)),
-    "ifelse": lambda y, x, f: sg.stack([sg.ifelse(READ[i], y[i], 0.0) for i in range(6)]),
+    "ifelse": lambda y, x, f: sg.stack(
+        [sg.ifelse(sg.constant(READ)[i], y[i], 0.0) for i in range(6)]
+    ),
     "function in a loop": lambda y, x, f: kept(sg.scan(f, [x])),
     "mask in a loop": lambda y, x, f: sg.scan(lambda y, holds: kept(y, holds), [y, READ]),
     "both in a loop": lambda y, x, f: sg.scan(lambda x, holds: kept(f(x), holds), [x, READ]),
