@@ -154,7 +154,10 @@ CONVOLUTIONS = [
     ),
     Row(
         "overlap_add",
-        lambda x: windows_of("overlap_add", x, params=((8,), 0, 3, 1)),
+        # Windows are of a known size.
+        lambda x: windows_of(
+            "overlap_add", sg.reshape(x, (x.shape[0], 2, x.shape[2])), params=((8,), 0, 3, 1)
+        ),
         lambda x: np.stack(
             [x[0, 0], x[0, 1], 0 * x[0, 0], x[1, 0], x[1, 1], 0 * x[0, 0], x[2, 0], x[2, 1]]
         ),
