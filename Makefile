@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Only tells of newer releases.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test lint bench fuzz docs clean
+.PHONY: demo test lint versions versions-fast bench fuzz docs clean
 .NOTPARALLEL:
 
 demo: $(VENV)/installed-cli,plot
@@ -23,6 +23,13 @@ lint: $(VENV)/installed-all
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# The suite on the oldest Python with the lowest versions, and on the newest with the newest.
+versions: $(VENV)/installed-all
+	$(BIN)/nox
+
+versions-fast: $(VENV)/installed-all
+	$(BIN)/nox -- -n 2 -m fast
 
 bench: $(VENV)/installed-bench
 	$(BIN)/symgraph bench compile
@@ -43,5 +50,5 @@ $(VENV)/installed-%: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist site symgraph-demo symgraph-bench .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site symgraph-demo symgraph-bench .hypothesis .import_linter_cache .pytest_cache .ruff_cache .nox
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

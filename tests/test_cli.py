@@ -116,6 +116,19 @@ def test_draw_says_what_it_takes(folder: Path, target: str, message: str) -> Non
     assert message in failure("draw", target, folder=folder)
 
 
+def test_demo_goes_on_where_dot_writes_no_svg(folder: Path, monkeypatch) -> None:
+    pytest.importorskip("typer")
+    program = folder / "bin" / "dot"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'Format: svg not recognized' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    done = run("demo", "motions", "--epochs", "1", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^no \w+\.svg: dot says Format: svg not recognized$", done.stdout, re.M)
+    assert not list(folder.rglob("*.svg"))
+
+
 def test_draw_says_why_a_file_cannot_be_written(folder: Path) -> None:
     pytest.importorskip("typer")
     message = failure("draw", "net.py:f", "--output", "f.picture", folder=folder)

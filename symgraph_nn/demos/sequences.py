@@ -148,6 +148,11 @@ def _write_trace(step: sg.Function, data: Sequences, path: Path) -> None:
 
 def _draw(dot: Path) -> None:
     """Write the picture of a graph beside its text, where Graphviz is installed."""
-    if shutil.which("dot"):
-        target = dot.with_suffix(".svg")
-        subprocess.run(["dot", "-Tsvg", "-o", str(target), str(dot)], check=True)
+    if shutil.which("dot") is None:
+        return
+    target = dot.with_suffix(".svg")
+    command = ["dot", "-Tsvg", "-o", str(target), str(dot)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:  # Graphviz may be there without the part that writes SVG
+        said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        print(f"no {target.name}: dot says {said[0]}")

@@ -380,9 +380,12 @@ def test_a_sum_that_cancels():
     x = sg.vector("x")
     values = numbers(40_000) * np.float32(1e6)
     values[1::2] = -values[::2]
-    np.random.default_rng(0).shuffle(values)
-    native, reference = results_of([x], (x * np.float32(0.1)).sum(), [values])
-    assert abs(native - reference) > 1e-4 * abs(reference)
+    rng, differences = np.random.default_rng(0), []
+    for _ in range(5):  # how much is left depends on the order, and on NumPy's and LLVM's sums
+        rng.shuffle(values)
+        native, reference = results_of([x], (x * np.float32(0.1)).sum(), [values])
+        differences.append(abs(native - reference) > 1e-4 * abs(reference))
+    assert any(differences)
 
 
 def test_a_difference_that_was_rounding_is_not_examined_again(monkeypatch):

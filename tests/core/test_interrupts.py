@@ -21,7 +21,11 @@ from symgraph.core.interrupts import (
     call_without_collection,
 )
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that signal")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that signal"),
+    # Python drops what comes while a callback of its collector runs, and says so.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 # Sets the flag that Ctrl-C sets, and runs no Python: what follows comes at the next moment at
 # which the traced function can be interrupted, and again at each one after it.
