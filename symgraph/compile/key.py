@@ -22,7 +22,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from functools import cache, lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from .._version import __version__
 from ..core.dims import PRIMITIVE, Atom, Dim
 from ..core.graph import Graph
 from ..core.leaf import Constant
-from ..core.op import Op
 from ..core.provenance import lines_of
 from ..core.types import TensorType
 from ..core.variable import Variable
@@ -112,7 +111,7 @@ class _Encoder:
         inputs = tuple(self._type(v.type) for v in graph.inputs)
         nodes = []
         for v in _order(graph.outputs, position):
-            if not _is_own(v.op):
+            if not v.op.is_own:
                 raise _NoKeyError
             operands = tuple([position[x] for x in v.inputs])
             shown = (v.name, *map(tuple, lines_of(v))) if is_scan(v) else ()
@@ -171,19 +170,6 @@ class _Encoder:
 def _kind(value: Any) -> str:
     kind = type(value)
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-@cache
-def _is_own(op: Op) -> bool:
-    """Whether the op is one of symgraph's, whose rules go with its version."""
-    rules = (op.infer, op.evaluate, op.formula, op.expand, op.build)
-    return all(_package_of(rule) == _PACKAGE for rule in rules if rule is not None)
-
-
-def _package_of(rule: Any) -> str:
-    while isinstance(rule, partial):
-        rule = rule.func
-    return getattr(rule, "__module__", "").partition(".")[0]
 
 
 def _order(outputs: Sequence[Variable], given: dict[Variable, int]) -> list[Variable]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+
+from . import provenance
+from .errors import SymgraphValueError, explain
 
 if TYPE_CHECKING:
     from .variable import Variable
 
 __all__ = ["OPS", "Op"]
+
+_PACKAGE = __name__.partition(".")[0]
 
 # Every operation by name: the op table that tests walk, and what pickle refers to.
 OPS: dict[str, Op] = {}
@@ -60,9 +66,24 @@ class Op:
     traits: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        if self.name in OPS:
-            raise ValueError(f"there are two ops named {self.name!r}")
+        known = OPS.get(self.name)
+        if known is not None and known.is_own:
+            raise SymgraphValueError(
+                explain(
+                    f"symgraph has an op named {self.name!r} already",
+                    line=_line_of_definition(),
+                    remedy="Give the new op another name: backends know ops by theirs.",
+                )
+            )
+        # A user's op takes the place of an earlier one, as where a notebook's cell is run again;
+        # nodes made before keep theirs.
         OPS[self.name] = self
+
+    @cached_property
+    def is_own(self) -> bool:
+        """Whether the op is one of symgraph's, whose rules go with its version."""
+        rules = (self.infer, self.evaluate, self.formula, self.expand, self.build)
+        return all(_package_of(rule) == _PACKAGE for rule in rules if rule is not None)
 
     def __call__(self, *arguments: Any) -> Variable:
         """The node for arguments that may be arrays and numbers, by the rule ``build``."""
@@ -73,7 +94,13 @@ class Op:
         """Add rules that are stated by a higher layer, or that need ops defined after this one."""
         for name, rule in rules.items():
             if getattr(self, name) is not None:
-                raise ValueError(f"op {self.name!r} has a rule {name!r} already")
+                raise SymgraphValueError(
+                    explain(
+                        f"op {self.name!r} has a rule {name!r} already",
+                        line=provenance.user_line(),
+                        remedy="Define the op anew with the rule in it.",
+                    )
+                )
             object.__setattr__(self, name, rule)
 
     def __repr__(self) -> str:
@@ -87,6 +114,18 @@ class Op:
 
     def __deepcopy__(self, memo: dict) -> Op:
         return self
+
+
+def _line_of_definition() -> str | None:
+    """The user's line that makes an op; the initialiser of the record is no file of ours."""
+    lines = (line for line in provenance.user_lines() if line.function != "__init__")
+    return next(map(str, lines), None)
+
+
+def _package_of(rule: Any) -> str:
+    while isinstance(rule, partial):
+        rule = rule.func
+    return getattr(rule, "__module__", "").partition(".")[0]
 
 
 def _find(name: str) -> Op:

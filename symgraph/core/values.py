@@ -21,10 +21,12 @@ __all__ = [
     "array_for",
     "as_array",
     "brief",
+    "entries_of",
     "fit_array",
     "refuse_masked",
     "takes_kind",
     "weak_kind",
+    "whole_number",
 ]
 
 _FLOAT32, _FLOAT64 = np.dtype("float32"), np.dtype("float64")
@@ -185,6 +187,25 @@ def refuse_masked(value: Any, what: str) -> None:
                 "sg.where(mask, …) leaves out what it hides.",
             )
         )
+
+
+def whole_number(value: Any) -> int | None:
+    """The int for an int of Python's or NumPy's, an array of no dimensions included; or None."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    return None
+
+
+def entries_of(value: Any) -> list[Any] | None:
+    """The entries of what names several axes, sizes or numbers of repeats; None for a single one.
+
+    A list, a tuple, a range, or a vector of NumPy's.
+    """
+    if isinstance(value, np.ndarray):
+        return list(value) if value.ndim == 1 else None
+    return list(value) if isinstance(value, (list, tuple, range)) else None
 
 
 def brief(value: Any) -> str:

@@ -20,6 +20,7 @@ from ..core.errors import (
 )
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, is_integer, size_from, tensor_type
+from ..core.values import whole_number
 from ..core.variable import (
     SharedVariable,
     Variable,
@@ -94,9 +95,9 @@ def tensor(name: str | None = None, shape: Any = (), dtype: Any = "float32") -> 
                 remedy='Write sg.tensor("x", shape).',
             )
         )
-    if isinstance(shape, (int, str, np.integer)):
+    if isinstance(shape, str) or whole_number(shape) is not None:
         shape = (shape,)
-    elif isinstance(shape, Variable) or not hasattr(shape, "__iter__"):
+    elif isinstance(shape, Variable) or not np.iterable(shape):
         raise SymgraphTypeError(
             explain(
                 f"a shape is a tuple of ints, names and None; found {shape!r}",
@@ -248,7 +249,10 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
     """
     if stop is None:
         start, stop = 0, start
-    given = (start, stop, step)
+    # An array of no dimensions is the number in it.
+    start, stop, step = given = [
+        v[()] if isinstance(v, np.ndarray) and v.ndim == 0 else v for v in (start, stop, step)
+    ]
     for value in given:
         if isinstance(value, Variable) and (value.ndim or not is_integer(value.dtype)):
             raise SymgraphTypeError(
@@ -345,13 +349,15 @@ def linspace(
 
     The ends may be scalar variables. float32 where nothing asks for another dtype.
     """
-    if isinstance(num, bool) or not isinstance(num, (int, np.integer)) or num < 0:
+    count = whole_number(num)
+    if count is None or count < 0:
         raise SymgraphTypeError(
             explain(
                 f"linspace: the number of samples is an int of at least 0, not {num!r}",
                 line=provenance.user_line(),
             )
         )
+    num = count
     if not isinstance(start, Variable) and not isinstance(stop, Variable):
         ends = [np.float32(v) if is_weak(v) else v for v in (start, stop)]
         wanted = as_dtype(np.result_type(*ends, np.float32) if dtype is None else dtype)

@@ -13,6 +13,7 @@ from ..core.dims import Size
 from ..core.errors import DtypeError, ShapeError, SymgraphTypeError, explain
 from ..core.op import Op
 from ..core.types import TensorType
+from ..core.values import entries_of, whole_number
 from ..core.variable import Variable, node
 from .broadcast import rearrange
 from .promotion import as_variable, promote_arguments
@@ -146,17 +147,19 @@ def split(x: Any, sections: Any, axis: int = 0) -> list[Variable]:
     """
     x = as_variable(x, "split")
     axis = normalise_axis(axis, x.ndim, "split")
-    if isinstance(sections, (list, tuple, np.ndarray)):
-        edges = [0, *sections, None]
+    positions = entries_of(sections)
+    if positions is not None:
+        edges = [0, *positions, None]
         return [slice_axis(x, axis, *pair) for pair in itertools.pairwise(edges)]
-    if isinstance(sections, bool) or not isinstance(sections, (int, np.integer)) or sections < 1:
+    number = whole_number(sections)
+    if number is None or number < 1:
         raise SymgraphTypeError(
             explain(
                 f"split: sections are a number of parts or a list of positions, not {sections!r}",
                 line=provenance.user_line(),
             )
         )
-    length = x.type.shape[axis]
+    sections, length = number, x.type.shape[axis]
     if isinstance(length, int):
         if length % sections:
             raise ShapeError(
@@ -169,7 +172,7 @@ def split(x: Any, sections: Any, axis: int = 0) -> list[Variable]:
         step = length // sections
         return [slice_axis(x, axis, i * step, (i + 1) * step) for i in range(sections)]
     sizes = shape_of(x)
-    parts = reshape(x, (*sizes[:axis], int(sections), -1, *sizes[axis + 1 :]))
+    parts = reshape(x, (*sizes[:axis], sections, -1, *sizes[axis + 1 :]))
     return [
         rearrange(slice_axis(parts, axis, i, i + 1), [j for j in range(parts.ndim) if j != axis])
         for i in range(sections)

@@ -12,6 +12,7 @@ from ..core import provenance
 from ..core.errors import DtypeError, ShapeError, SymgraphTypeError, SymgraphValueError, explain
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
+from ..core.values import whole_number
 from ..core.variable import Variable, constant_value, node
 from .broadcast import broadcast_shapes, rearrange, reduce_sum, unbroadcast
 from .create import iota, zeros
@@ -162,16 +163,17 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
     ``axes`` is how many, or a pair of axes (or of lists of axes).
     """
     x, y = promote_arguments("tensordot", (x, y))
-    if isinstance(axes, (int, np.integer)) and not isinstance(axes, bool):
-        if not 0 <= axes <= min(x.ndim, y.ndim):
+    count = whole_number(axes)
+    if count is not None:
+        if not 0 <= count <= min(x.ndim, y.ndim):
             raise ShapeError(
                 explain(
-                    f"tensordot: {axes} axes of {provenance.describe(x)} and "
+                    f"tensordot: {count} axes of {provenance.describe(x)} and "
                     f"{provenance.describe(y)}",
                     line=provenance.user_line(),
                 )
             )
-        ours, theirs = list(range(x.ndim - axes, x.ndim)), list(range(axes))
+        ours, theirs = list(range(x.ndim - count, x.ndim)), list(range(count))
     else:
         try:
             first, second = axes  # type: ignore[misc]

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import provenance
 from ..core.errors import DtypeError, NumberRangeError, SymgraphTypeError, explain
 from ..core.op import Op
-from ..core.values import array_for, takes_kind, weak_kind
+from ..core.values import array_for, takes_kind, weak_kind, whole_number
 from ..core.variable import Variable, constant_value, make_constant, node
 from .formula import numpy_maths
 
@@ -103,7 +103,10 @@ def fill_with(value: Any, dtype: np.dtype, function: str) -> Variable:
 
 def as_int(value: Any, what: str) -> int:
     """The number for an argument that has to be a Python or NumPy int; ``what`` names it."""
-    if isinstance(value, (int, np.integer)):
+    number = whole_number(value)
+    if number is not None:
+        return number
+    if isinstance(value, bool):
         return int(value)
     raise SymgraphTypeError(
         explain(f"{what} is an int, not {value!r}", line=provenance.user_line())

@@ -24,6 +24,7 @@ from ..core.errors import (
 )
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, is_integer, tensor_type
+from ..core.values import entries_of
 from ..core.variable import Variable, make_constant, make_shared, node
 from .broadcast import broadcast_to, template_numbers, template_sizes, unify_shapes
 from .comparison import bitwise_and, equal, less, right_shift
@@ -339,7 +340,8 @@ def _parameters(
 ) -> tuple[list[Variable], tuple[Any, ...]]:
     """The parameters in the dtype of the draw, and its shape: theirs where none is given."""
     found = [fill_with(v, dtype, f"random.{function}") for v in values]
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    several = entries_of(shape)
+    sizes = (shape,) if several is None else tuple(several)
     if not sizes and any(v.ndim for v in found):
         found = unify_shapes(found, f"random.{function}")
         sizes = shape_of(add(found[0], found[-1]))

@@ -9,6 +9,7 @@ import numpy as np
 from ..core import provenance
 from ..core.errors import ShapeError, SymgraphTypeError, explain
 from ..core.types import is_integer
+from ..core.values import entries_of, whole_number
 from ..core.variable import Variable, constant_value
 from .broadcast import broadcast_to, rearrange
 from .elementwise import maximum, negative, remainder
@@ -37,8 +38,8 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
 def tile(x: Any, repeats: Any) -> Variable:
     """``x`` laid side by side so many times along each axis."""
     x = as_variable(x, "tile")
-    counts = list(repeats) if isinstance(repeats, (list, tuple)) else [repeats]
-    counts = [_count(n, "tile") for n in counts]
+    several = entries_of(repeats)
+    counts = [_count(n, "tile") for n in ([repeats] if several is None else several)]
     counts = [1] * (x.ndim - len(counts)) + counts
     x = rearrange(x, [*([None] * (len(counts) - x.ndim)), *range(x.ndim)])
     sizes = shape_of(x)
@@ -58,7 +59,9 @@ def _count(n: Any, function: str) -> Any:
     if isinstance(n, Variable) and n.ndim == 0 and is_integer(n.dtype):
         value = constant_value(n)
         n = n if value is None else int(value)
-    elif isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+    elif (number := whole_number(n)) is not None:
+        n = number
+    else:
         found = provenance.describe(n) if isinstance(n, Variable) else repr(n)
         raise SymgraphTypeError(
             explain(
@@ -90,7 +93,9 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Variable:
     if axis is None:
         return reshape(roll(ravel(x), shift, 0), shape_of(x))
     axes = normalise_axes(axis, x.ndim, "roll")
-    shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift] * len(axes)
+    several = entries_of(shift)
+    shifts = [shift] * len(axes) if several is None else several
+    shifts = [by if (number := whole_number(by)) is None else number for by in shifts]
     if len(shifts) != len(axes):
         raise ShapeError(
             explain(f"roll: {len(shifts)} shifts for {len(axes)} axes", line=provenance.user_line())

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..core import provenance
 from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.values import entries_of, whole_number
 from ..core.variable import Variable
 from .broadcast import broadcast_to, rearrange
 from .promotion import as_variable
@@ -52,23 +51,25 @@ def size(x: Any, axis: int | None = None) -> Any:
 
 def normalise_axis(axis: Any, ndim: int, function: str) -> int:
     """The axis counted from the front; a `ShapeError` where there is none."""
-    if isinstance(axis, (bool, np.bool_)) or not isinstance(axis, (int, np.integer)):
+    number = whole_number(axis)
+    if number is None:
         raise SymgraphTypeError(
             explain(f"{function}: an axis is an int, not {axis!r}", line=provenance.user_line())
         )
-    if not -ndim <= axis < ndim:
+    if not -ndim <= number < ndim:
         raise ShapeError(
             explain(
                 f"{function}: there is no axis {axis}; there are {ndim} axes",
                 line=provenance.user_line(),
             )
         )
-    return int(axis) % ndim
+    return number % ndim
 
 
 def normalise_axes(axes: Any, ndim: int, function: str) -> list[int]:
     """The axes (one, or several different ones) counted from the front, in the order given."""
-    given = list(axes) if isinstance(axes, (tuple, list)) else [axes]
+    several = entries_of(axes)
+    given = [axes] if several is None else several
     found = [normalise_axis(axis, ndim, function) for axis in given]
     if len(set(found)) != len(found):
         raise ShapeError(
@@ -89,14 +90,15 @@ def ravel(x: Any) -> Variable:
 def flatten(x: Any, ndim: int = 1) -> Variable:
     """``x`` with its last axes joined into one, so that ``ndim`` axes are left."""
     x = as_variable(x, "flatten")
-    if isinstance(ndim, bool) or not isinstance(ndim, int) or not 1 <= ndim <= max(x.ndim, 1):
+    number = whole_number(ndim)
+    if number is None or not 1 <= number <= max(x.ndim, 1):
         raise ShapeError(
             explain(
                 f"flatten: {ndim!r} axes cannot be left of {provenance.describe(x)}",
                 line=provenance.user_line(),
             )
         )
-    return x if x.ndim == ndim else reshape(x, (*shape_of(x)[: ndim - 1], -1))
+    return x if x.ndim == number else reshape(x, (*shape_of(x)[: number - 1], -1))
 
 
 # --- axes ---------------------------------------------------------------------------------------
@@ -149,7 +151,8 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Variable:
 def expand_dims(x: Any, axis: Any) -> Variable:
     """``x`` with new axes of size 1 at these places of the result."""
     x = as_variable(x, "expand_dims")
-    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    several = entries_of(axis)
+    count = 1 if several is None else len(several)
     places = normalise_axes(axis, x.ndim + count, "expand_dims")
     kept = iter(range(x.ndim))
     return rearrange(x, [None if i in places else next(kept) for i in range(x.ndim + count)])

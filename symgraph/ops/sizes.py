@@ -27,6 +27,7 @@ from ..core.dims import (
 from ..core.errors import CallError, ShapeError, SymgraphTypeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, is_integer, tensor_type
+from ..core.values import whole_number
 from ..core.variable import Variable, constant_value, make_constant, node
 from .promotion import CAST, cast_to
 
@@ -205,7 +206,7 @@ def _shape_entries(shape: Any, function: str) -> list[Any]:
     """The sizes in a shape: one size, a sequence of sizes, or a vector of known length."""
     if isinstance(shape, Variable) and shape.ndim == 1 and isinstance(shape.type.shape[0], int):
         return [shape[i] for i in range(shape.type.shape[0])]
-    if isinstance(shape, (int, np.integer, Variable)):
+    if isinstance(shape, Variable) or whole_number(shape) is not None:
         return [shape]
     try:
         return list(shape)
@@ -214,9 +215,7 @@ def _shape_entries(shape: Any, function: str) -> list[Any]:
 
 
 def _is_number(entry: Any) -> bool:
-    if isinstance(entry, np.ndarray):
-        return entry.ndim == 0 and entry.dtype.kind in "iu"
-    return isinstance(entry, (int, np.integer)) and not isinstance(entry, bool)
+    return whole_number(entry) is not None
 
 
 def _bad_shape(function: str, entry: Any) -> SymgraphTypeError:

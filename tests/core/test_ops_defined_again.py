@@ -1,0 +1,45 @@
+"""An op of a user's defined twice, as where a notebook's cell is run again."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.core.op import OPS, Op
+from symgraph.ops.entry import elementwise
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_the_later_definition_counts(backend: str) -> None:
+    x = sg.tensor("x", (2,))
+    try:
+        results = []
+        for factor in (2.0, 3.0):
+            op = elementwise("test_twice", lambda m, v, factor=factor: m.multiply(v, factor))
+            results.append(op(x))
+            assert OPS["test_twice"] is op
+        # What was built before keeps its meaning, and nothing compiled is mistaken for another.
+        for y, factor in zip((*results, results[0]), (2, 3, 2), strict=True):
+            np.testing.assert_array_equal(
+                sg.compile([x], y, backend=backend)([1, 2]), [factor, 2 * factor]
+            )
+        assert pickle.loads(pickle.dumps(op)) is op
+        assert copy.deepcopy(results[1]) is results[1]
+    finally:
+        del OPS["test_twice"]
+
+
+def test_names_of_symgraphs_own_ops_are_taken() -> None:
+    exp = OPS["exp"]
+    with pytest.raises(sg.SymgraphValueError, match=r"op named 'exp'[\s\S]*another name") as caught:
+        elementwise("exp", lambda m, x: x)
+    assert "test_ops_defined_again.py" in str(caught.value)
+    with pytest.raises(sg.SymgraphValueError, match="another name"):
+        Op("sum", lambda inputs: inputs[0].type)
+    assert OPS["exp"] is exp
+    with pytest.raises(sg.SymgraphValueError, match="has a rule 'infer' already"):
+        exp.attach(infer=lambda inputs: inputs[0].type)
