@@ -90,7 +90,8 @@ from .ops.create import (
     zeros,
     zeros_like,
 )
-from .ops.cumulative import cumprod, cumsum
+from .ops.cumulative import cumprod, cumsum, cumulative_prod, cumulative_sum
+from .ops.differences import allclose, array_equal, average, diff, isclose, ptp
 from .ops.elementwise import (
     abs,
     absolute,
@@ -99,6 +100,7 @@ from .ops.elementwise import (
     cast,
     clip,
     divide,
+    divmod,
     floor_divide,
     ifelse,
     maximum,
@@ -118,7 +120,7 @@ from .ops.elementwise import (
 from .ops.gradient import clip_gradient, stop_gradient
 from .ops.in_range import in_range
 from .ops.index import flatnonzero, nonzero, take, take_along_axis
-from .ops.join import concatenate, hstack, split, stack, vstack
+from .ops.join import column_stack, concatenate, dstack, hstack, split, stack, vstack
 from .ops.linalg import (
     diag,
     diagonal,
@@ -131,6 +133,7 @@ from .ops.linalg import (
     trace,
     vdot,
 )
+from .ops.padding import pad
 from .ops.reduce import (
     all,
     amax,
@@ -147,11 +150,12 @@ from .ops.reduce import (
     sum,
     var,
 )
-from .ops.repeat import flip, pad, repeat, roll, tile
-from .ops.rounding import ceil, floor, rint, round, trunc
+from .ops.repeat import flip, repeat, roll, tile
+from .ops.rounding import around, ceil, floor, rint, round, trunc
 from .ops.shape import (
     atleast_1d,
     atleast_2d,
+    atleast_3d,
     expand_dims,
     flatten,
     moveaxis,
@@ -177,6 +181,7 @@ from .ops.transcendental import (
     cos,
     cosh,
     deg2rad,
+    degrees,
     exp,
     exp2,
     expm1,
@@ -187,6 +192,7 @@ from .ops.transcendental import (
     log10,
     power,
     rad2deg,
+    radians,
     reciprocal,
     sin,
     sinh,
@@ -208,6 +214,7 @@ __all__ = [
     "absolute",
     "add",
     "all",
+    "allclose",
     "amax",
     "amin",
     "any",
@@ -222,10 +229,14 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "around",
+    "array_equal",
     "assert_compiled",
     "astype",
     "atleast_1d",
     "atleast_2d",
+    "atleast_3d",
+    "average",
     "average_pool",
     "BackendError",
     "bitwise_and",
@@ -238,6 +249,7 @@ __all__ = [
     "ceil",
     "clip",
     "clip_gradient",
+    "column_stack",
     "compile",
     "concatenate",
     "constant",
@@ -248,15 +260,21 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
     "current_loop",
     "deg2rad",
+    "degrees",
     "diag",
     "diagonal",
+    "diff",
     "digamma",
     "DisconnectedError",
     "divide",
+    "divmod",
     "dot",
     "dprint",
+    "dstack",
     "DtypeError",
     "einsum",
     "elu",
@@ -301,6 +319,7 @@ __all__ = [
     "inner",
     "InputError",
     "invert",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
@@ -353,7 +372,9 @@ __all__ = [
     "positive",
     "power",
     "prod",
+    "ptp",
     "rad2deg",
+    "radians",
     "random",
     "ravel",
     "reciprocal",
@@ -400,7 +421,6 @@ __all__ = [
     "SymgraphError",
     "SymgraphTypeError",
     "SymgraphValueError",
-    "TooLargeError",
     "take",
     "take_along_axis",
     "tan",
@@ -412,6 +432,7 @@ __all__ = [
     "testing",
     "tile",
     "to_dot",
+    "TooLargeError",
     "trace",
     "transpose",
     "tri",
@@ -421,11 +442,11 @@ __all__ = [
     "trunc",
     "until",
     "UpdateError",
-    "VerifyError",
     "var",
     "Variable",
     "vdot",
     "vector",
+    "VerifyError",
     "vjp",
     "vstack",
     "where",

@@ -24,8 +24,8 @@ from .broadcast import rearrange, template_numbers, template_sizes
 from .create import ones_like
 from .elementwise import divide
 from .linalg import matmul
+from .padding import pad
 from .promotion import as_variable, promote_arguments
-from .repeat import pad
 from .reshape import product_of, reshape
 from .sizes import shape_of, shape_operands, unify_axis
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core import provenance
+from ..core.errors import ShapeError, explain
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype
 from ..core.variable import Variable, make_constant, node
@@ -19,7 +21,7 @@ from .shape import normalise_axis, ravel
 from .sizes import shape_of
 from .slices import slice_axis
 
-__all__ = ["cumprod", "cumsum", "products_of_others"]
+__all__ = ["cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "products_of_others"]
 
 
 def _infer_same(inputs: Sequence[Variable], axis: int) -> TensorType:
@@ -115,6 +117,39 @@ def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Variable:
 def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Variable:
     """The running products along the axis (None: of ``x`` flattened); integers become int64."""
     return _running(CUMPROD, x, axis, dtype)
+
+
+def cumulative_sum(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Variable:
+    """The running sums along the axis, which a vector need not name; from 0 if so wanted."""
+    return _from_first(CUMSUM, x, axis, dtype, 0 if include_initial else None)
+
+
+def cumulative_prod(
+    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Variable:
+    """The running products along the axis, which a vector need not name; from 1 if so wanted."""
+    return _from_first(CUMPROD, x, axis, dtype, 1 if include_initial else None)
+
+
+def _from_first(op: Op, x: Any, axis: int | None, dtype: Any, first: int | None) -> Variable:
+    x = as_variable(x, op.name)
+    if axis is None and x.ndim != 1:
+        raise ShapeError(
+            explain(
+                f"{op.name}: {provenance.describe(x)} has {x.ndim} axes; which one is meant?",
+                line=provenance.user_line(),
+                remedy="Give axis=.",
+            )
+        )
+    axis = 0 if axis is None else normalise_axis(axis, x.ndim, op.name)
+    found = _running(op, x, axis, dtype)
+    if first is None:
+        return found
+    sizes = [1 if i == axis else size for i, size in enumerate(shape_of(found))]
+    start = broadcast_to(make_constant(np.asarray(first, found.dtype)), sizes)
+    return concatenate([start, found], axis)
 
 
 def _running(op: Op, x: Any, axis: int | None, dtype: Any) -> Variable:

@@ -44,6 +44,7 @@ __all__ = [
     "cast",
     "clip",
     "divide",
+    "divmod",
     "floor_divide",
     "ifelse",
     "masked",
@@ -312,6 +313,12 @@ def remainder(x: Any, y: Any) -> Variable:
 
 
 mod = remainder
+
+
+def divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
+    """``x // y`` and ``x % y``."""
+    return floor_divide(x, y), remainder(x, y)
+
 
 # --- the larger, the smaller, the bounded -------------------------------------------------------
 

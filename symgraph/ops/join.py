@@ -18,11 +18,20 @@ from ..core.variable import Variable, node
 from .broadcast import rearrange
 from .promotion import as_variable, promote_arguments
 from .reshape import reshape
-from .shape import atleast_1d, atleast_2d, expand_dims, normalise_axis, ravel
+from .shape import atleast_1d, atleast_2d, atleast_3d, expand_dims, normalise_axis, ravel
 from .sizes import shape_of, unify_axis
 from .slices import slice_axis
 
-__all__ = ["CONCATENATE", "concatenate", "hstack", "split", "stack", "vstack"]
+__all__ = [
+    "CONCATENATE",
+    "column_stack",
+    "concatenate",
+    "dstack",
+    "hstack",
+    "split",
+    "stack",
+    "vstack",
+]
 
 
 def _infer_concatenate(inputs: Sequence[Variable], axis: int) -> TensorType:
@@ -118,6 +127,17 @@ def hstack(parts: Sequence[Any]) -> Variable:
     """The parts side by side: along the second axis, vectors along their only one."""
     operands = [atleast_1d(x) for x in _operands(parts, "hstack")]
     return concatenate(operands, 0 if operands[0].ndim == 1 else 1)
+
+
+def column_stack(parts: Sequence[Any]) -> Variable:
+    """The parts side by side; a vector counts as a column."""
+    operands = _operands(parts, "column_stack")
+    return concatenate([rearrange(atleast_2d(x), (1, 0)) if x.ndim < 2 else x for x in operands], 1)
+
+
+def dstack(parts: Sequence[Any]) -> Variable:
+    """The parts one behind the other, along a third axis that they have or are given."""
+    return concatenate([atleast_3d(x) for x in _operands(parts, "dstack")], 2)
 
 
 def _operands(parts: Any, function: str) -> list[Variable]:

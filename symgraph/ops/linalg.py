@@ -176,7 +176,7 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
         ours, theirs = list(range(x.ndim - count, x.ndim)), list(range(count))
     else:
         try:
-            first, second = axes  # type: ignore[misc]
+            first, second = axes
         except (TypeError, ValueError):
             raise SymgraphTypeError(
                 explain(

@@ -20,10 +20,13 @@ from . import (
     comparison,
     create,
     cumulative,
+    differences,
     elementwise,
     index,
     join,
     linalg,
+    norms,
+    padding,
     reduce,
     repeat,
     rounding,
@@ -32,8 +35,9 @@ from . import (
     sort,
     transcendental,
 )
+from .promotion import promote_arguments
 
-__all__ = ["NUMPY_FUNCTIONS"]
+__all__ = ["LINALG_FUNCTIONS", "NUMPY_FUNCTIONS"]
 
 _MODULES = (
     create,
@@ -43,9 +47,11 @@ _MODULES = (
     comparison,
     reduce,
     cumulative,
+    differences,
     softmax,
     join,
     repeat,
+    padding,
     shape,
     index,
     linalg,
@@ -73,8 +79,58 @@ NUMPY_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "ndim": _ndim,
     "where": _where,
 }
+# Those of `numpy.linalg`.
+LINALG_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "norm": norms.norm,
+    "matmul": linalg.matmul,
+    "tensordot": linalg.tensordot,
+}
+# What ``np.add.reduce`` and ``np.add.accumulate`` are under their own names.
+_REDUCTIONS: Mapping[str, Callable[..., Any]] = {
+    "add": reduce.sum,
+    "multiply": reduce.prod,
+    "maximum": reduce.max,
+    "minimum": reduce.min,
+    "logical_and": reduce.all,
+    "logical_or": reduce.any,
+}
+_RUNNING: Mapping[str, Callable[..., Any]] = {
+    "add": cumulative.cumsum,
+    "multiply": cumulative.cumprod,
+}
+
+
+def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function along the first axis where no other is given."""
+
+    @functools.wraps(function)
+    def reduced(x: Any, axis: Any = 0, **options: Any) -> Any:
+        return function(x, axis, **options)
+
+    return reduced
+
+
+def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of every element of ``x`` with every element of ``y``."""
+
+    def outer(x: Any, y: Any) -> Any:
+        x, y = promote_arguments("outer", (x, y))
+        return function(shape.expand_dims(x, range(x.ndim, x.ndim + y.ndim)), y)
+
+    return outer
+
+
+def _method_of(name: str, method: str) -> Callable[..., Any] | None:
+    """What ``np.NAME.METHOD`` is on variables; None where there is nothing."""
+    if method == "outer" and name in NUMPY_FUNCTIONS:
+        return _outer(NUMPY_FUNCTIONS[name])
+    found = {"reduce": _REDUCTIONS, "accumulate": _RUNNING}.get(method, {}).get(name)
+    return None if found is None else _reduced(found)
+
+
 # NumPy's names of arguments that have another name here.
 _RENAMED = {"a_min": "min", "a_max": "max", "fill_value": "value", "newshape": "shape"}
+_RENAMED |= {"pad_width": "widths", "a": "x", "b": "y"}
 # What NumPy passes, or users write, to say that they want nothing special.
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "out": (None,),
@@ -86,21 +142,24 @@ _DEFAULTS: Mapping[str, tuple[Any, ...]] = {
     "kind": (None, "stable", "mergesort"),
     "stable": (None, True),
     "optimize": (True, False, "greedy", "optimal"),
+    "initial": (np._NoValue,),
+    "reflect_type": ("even",),
 }
 
 
 def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """``ufunc(*inputs)`` for inputs of which one is a variable."""
     name = ufunc.__name__
+    function = _method_of(name, method) if method != "__call__" else NUMPY_FUNCTIONS.get(name)
     if method != "__call__":
-        raise _unsupported(f"np.{name}.{method}", "Use a function such as sg.sum or sg.cumsum.")
+        name = f"{name}.{method}"
     out = options.get("out")
     if isinstance(out, tuple) and any(isinstance(target, np.ndarray) for target in out):
         raise _unsupported(
             f"np.{name} into an array (out=, or += on an array)",
             "Write the result as a new variable: y = y + x.",
         )
-    return _call(name, inputs, options)
+    return _call(f"np.{name}", function, inputs, options)
 
 
 def _array_function(
@@ -108,18 +167,18 @@ def _array_function(
 ) -> Any:
     """``function(*args)`` for arguments of which one is a variable."""
     module, name = function.__module__, function.__name__
-    if module != "numpy":
-        raise _unsupported(f"{module}.{name}", _REMEDY)
-    return _call(name, args, options)
+    table = {"numpy": NUMPY_FUNCTIONS, "numpy.linalg": LINALG_FUNCTIONS}.get(module, {})
+    return _call(f"{module.replace('numpy', 'np')}.{name}", table.get(name), args, options)
 
 
 _REMEDY = "Write it with symgraph's functions, or get a value first: variable.eval({input: value})."
 
 
-def _call(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
-    function = NUMPY_FUNCTIONS.get(name)
+def _call(
+    name: str, function: Callable[..., Any] | None, args: Sequence[Any], options: Mapping[str, Any]
+) -> Any:
     if function is None:
-        raise _unsupported(f"np.{name}", _REMEDY)
+        raise _unsupported(name, _REMEDY)
     kept = {
         _RENAMED.get(key, key): value
         for key, value in options.items()
@@ -129,8 +188,8 @@ def _call(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
         _signature(function).bind(*args, **kept)
     except TypeError as error:
         raise _unsupported(
-            f"np.{name} with these arguments ({error})",
-            f"On variables it takes {name}{_signature(function)}.",
+            f"{name} with these arguments ({error})",
+            f"On variables it takes {name.removeprefix('np.')}{_signature(function)}.",
         ) from None
     return function(*args, **kept)
 

@@ -46,10 +46,6 @@ _BINARY = {
 }
 
 
-def _divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
-    return elementwise.floor_divide(x, y), elementwise.remainder(x, y)
-
-
 def _reshape(x: Variable, *sizes: Any) -> Variable:
     """``x`` in another shape, given as sizes or as one sequence of them."""
     return shape.reshape(x, sizes[0] if len(sizes) == 1 else sizes)
@@ -122,11 +118,11 @@ _OTHERS = {
     "__gt__": comparison.greater,
     "__ge__": comparison.greater_equal,
     "__contains__": _contains,
-    "__divmod__": _divmod,
+    "__divmod__": elementwise.divmod,
     "__getitem__": index.get,
     "__iter__": _iterate,
     "__len__": _length,
-    "__rdivmod__": lambda x, y: _divmod(y, x),
+    "__rdivmod__": lambda x, y: elementwise.divmod(y, x),
     "__round__": _rounded,
     "__setitem__": _setitem,
 }

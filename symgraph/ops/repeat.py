@@ -1,4 +1,4 @@
-"""Elements repeated, moved, and added at the edges."""
+"""Elements repeated and moved."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..core.variable import Variable, constant_value
 from .broadcast import broadcast_to, rearrange
 from .elementwise import maximum, negative, remainder
 from .join import concatenate
-from .promotion import as_variable, cast_to, fill_with
+from .promotion import as_variable, cast_to
 from .reshape import reshape
 from .shape import expand_dims, normalise_axes, normalise_axis, ravel
 from .sizes import as_scalar, shape_of
-from .slices import At, Span, read_slice, slice_axis
+from .slices import Span, read_slice, slice_axis
 
-__all__ = ["flip", "pad", "repeat", "roll", "tile"]
+__all__ = ["count_of", "flip", "repeat", "roll", "tile"]
 
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
@@ -29,7 +29,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Variable:
     if axis is None:
         x, axis = ravel(x), 0
     axis = normalise_axis(axis, x.ndim, "repeat")
-    repeats = _count(repeats, "repeat")
+    repeats = count_of(repeats, "repeat")
     sizes = shape_of(x)
     wide = broadcast_to(expand_dims(x, axis + 1), (*sizes[: axis + 1], repeats, *sizes[axis + 1 :]))
     return reshape(wide, (*sizes[:axis], sizes[axis] * repeats, *sizes[axis + 1 :]))
@@ -39,7 +39,7 @@ def tile(x: Any, repeats: Any) -> Variable:
     """``x`` laid side by side so many times along each axis."""
     x = as_variable(x, "tile")
     several = entries_of(repeats)
-    counts = [_count(n, "tile") for n in ([repeats] if several is None else several)]
+    counts = [count_of(n, "tile") for n in ([repeats] if several is None else several)]
     counts = [1] * (x.ndim - len(counts)) + counts
     x = rearrange(x, [*([None] * (len(counts) - x.ndim)), *range(x.ndim)])
     sizes = shape_of(x)
@@ -54,7 +54,7 @@ def tile(x: Any, repeats: Any) -> Variable:
     )
 
 
-def _count(n: Any, function: str) -> Any:
+def count_of(n: Any, function: str) -> Any:
     """A number of repeats: an int of at least 0, or an integer scalar."""
     if isinstance(n, Variable) and n.ndim == 0 and is_integer(n.dtype):
         value = constant_value(n)
@@ -128,58 +128,3 @@ def _shift(shift: Any) -> Variable:
             )
         )
     return cast_to(shift, np.dtype("int64"))
-
-
-def pad(x: Any, widths: Any, mode: str = "constant", constant_values: Any = 0) -> Variable:
-    """``x`` with so many elements before and after on each axis.
-
-    ``widths`` is one int for all, a pair for all, or a pair for each axis, of ints or integer
-    scalars. ``mode`` is ``constant`` (filled with ``constant_values``) or ``edge`` (the first and
-    last elements repeated).
-    """
-    x = as_variable(x, "pad")
-    if mode not in ("constant", "edge"):
-        raise SymgraphTypeError(
-            explain(
-                f"pad: mode {mode!r} is not supported",
-                line=provenance.user_line(),
-                remedy="Modes are 'constant' and 'edge'; others are made of concatenate and flip.",
-            )
-        )
-    for axis, (before, after) in enumerate(_pad_widths(widths, x.ndim)):
-        fillers = []
-        for count, edge in ((before, 0), (after, -1)):
-            if isinstance(count, int) and count == 0:
-                continue
-            if mode == "constant":
-                filler = fill_with(constant_values, x.dtype, "pad")
-            else:
-                at = [At(edge) if i == axis else None for i in range(x.ndim)]
-                filler = expand_dims(read_slice(x, at, ()), axis)
-            sizes = shape_of(x)
-            fillers.append((edge, broadcast_to(filler, (*sizes[:axis], count, *sizes[axis + 1 :]))))
-        front = [filler for edge, filler in fillers if edge == 0]
-        back = [filler for edge, filler in fillers if edge == -1]
-        x = concatenate([*front, x, *back], axis)
-    return x
-
-
-def _pad_widths(widths: Any, ndim: int) -> list[tuple[Any, Any]]:
-    """The widths before and after for each axis."""
-    entries = widths.tolist() if isinstance(widths, np.ndarray) else widths
-    if not isinstance(entries, (list, tuple)):
-        pairs = [(entries, entries)] * ndim
-    elif not any(isinstance(e, (list, tuple)) for e in entries) and len(entries) == 2:
-        pairs = [tuple(entries)] * ndim
-    else:
-        pairs = [tuple(e) if isinstance(e, (list, tuple)) else (e, e) for e in entries]
-        pairs = pairs * ndim if len(pairs) == 1 else pairs
-    if len(pairs) != ndim or any(len(pair) != 2 for pair in pairs):
-        raise ShapeError(
-            explain(
-                f"pad: widths {widths} do not fit {ndim} axes",
-                line=provenance.user_line(),
-                remedy="Give a pair (before, after) for each axis.",
-            )
-        )
-    return [(_count(a, "pad"), _count(b, "pad")) for a, b in pairs]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..core.op import Op
 from ..core.variable import Variable
 from .elementwise import divide, multiply
 from .entry import elementwise
-from .promotion import as_int, as_variable
+from .promotion import as_int, as_variable, cast_to
 
-__all__ = ["ceil", "floor", "rint", "round", "trunc"]
+__all__ = ["around", "ceil", "floor", "rint", "round", "trunc"]
 
 FLOOR = elementwise("floor", lambda m, x: m.floor(x), operands="float", traits=["step"])
 CEIL = elementwise("ceil", lambda m, x: m.ceil(x), operands="float", traits=["step"])
@@ -45,11 +47,19 @@ def rint(x: Any) -> Variable:
 
 
 def round(x: Any, decimals: int = 0) -> Variable:
-    """Each element rounded to so many decimals, halves to even; integers as they are."""
+    """Each element rounded to so many decimals, halves to even; in the dtype that it has.
+
+    Negative ``decimals`` are places before the point, and round integers too.
+    """
     x, decimals = as_variable(x, "round"), as_int(decimals, "round: the number of decimals")
+    if x.dtype.kind in "iu" and decimals < 0:
+        return cast_to(round(cast_to(x, np.dtype("float64")), decimals), x.dtype)
     if x.dtype.kind != "f" or decimals == 0:
         return _step(RINT, x)
     power = 10.0 ** (decimals if decimals > 0 else -decimals)
     if decimals > 0:
         return divide(rint(multiply(x, power)), power)
     return multiply(rint(divide(x, power)), power)
+
+
+around = round

@@ -20,6 +20,7 @@ __all__ = [
     "RESHAPE",
     "atleast_1d",
     "atleast_2d",
+    "atleast_3d",
     "broadcast_to",
     "expand_dims",
     "flatten",
@@ -188,3 +189,10 @@ def atleast_2d(x: Any) -> Variable:
     """``x``, with leading axes of size 1 where it has fewer than two axes."""
     x = as_variable(x, "atleast_2d")
     return rearrange(x, [*([None] * (2 - x.ndim)), *range(x.ndim)])
+
+
+def atleast_3d(x: Any) -> Variable:
+    """``x`` with axes of size 1 where it has fewer than three: a vector lies on the second one."""
+    x = as_variable(x, "atleast_3d")
+    orders: list[list[int | None]] = [[None, None, None], [None, 0, None], [0, 1, None]]
+    return x if x.ndim > 2 else rearrange(x, orders[x.ndim])

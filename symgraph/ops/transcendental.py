@@ -49,6 +49,7 @@ __all__ = [
     "cos",
     "cosh",
     "deg2rad",
+    "degrees",
     "exp",
     "exp2",
     "expm1",
@@ -61,6 +62,7 @@ __all__ = [
     "pow",
     "power",
     "rad2deg",
+    "radians",
     "reciprocal",
     "sin",
     "sinh",
@@ -474,3 +476,6 @@ def rad2deg(x: Any) -> Variable:
 
 asin, acos, atan, atan2 = arcsin, arccos, arctan, arctan2
 asinh, acosh, atanh = arcsinh, arccosh, arctanh
+
+
+radians, degrees = deg2rad, rad2deg

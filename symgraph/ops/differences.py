@@ -1,0 +1,120 @@
+"""Differences of neighbours, averages with weights, and how far values lie apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import provenance
+from ..core.errors import ShapeError, SymgraphValueError, explain
+from ..core.variable import Variable
+from .broadcast import broadcast_to, rearrange
+from .comparison import equal, isfinite, isnan, less_equal, logical_and, logical_or, not_equal
+from .elementwise import absolute, add, divide, multiply, subtract
+from .join import concatenate
+from .promotion import as_int, as_variable, cast_to, promote_arguments
+from .reduce import all as all_of
+from .reduce import max as max_of
+from .reduce import mean
+from .reduce import min as min_of
+from .reduce import sum as sum_of
+from .shape import normalise_axis
+from .sizes import shape_of
+from .slices import slice_axis
+
+__all__ = ["allclose", "array_equal", "average", "diff", "isclose", "ptp"]
+
+
+def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Variable:
+    """The differences of neighbours along an axis, ``n`` times; of bools, whether they differ.
+
+    ``prepend`` and ``append`` are joined to ``x`` first; a scalar counts as one element.
+    """
+    x, times = as_variable(x, "diff"), as_int(n, "diff: the number of times")
+    if times < 0:
+        raise SymgraphValueError(
+            explain(f"diff: {times} times are less than none", line=provenance.user_line())
+        )
+    axis = normalise_axis(axis, x.ndim, "diff")
+    ends = [(i, end) for i, end in ((0, prepend), (2, append)) if end is not None]
+    if times and ends:
+        x, *others = promote_arguments("diff", [x, *(end for _, end in ends)])
+        parts = [(1, x)]
+        for (place, _), end in zip(ends, others, strict=True):
+            size = [1 if i == axis else s for i, s in enumerate(shape_of(x))]
+            parts.append((place, end if end.ndim else broadcast_to(end, size)))
+        x = concatenate([part for _, part in sorted(parts, key=lambda part: part[0])], axis)
+    for _ in range(times):
+        later, earlier = slice_axis(x, axis, 1), slice_axis(x, axis, 0, -1)
+        x = not_equal(later, earlier) if x.dtype.kind == "b" else subtract(later, earlier)
+    return x
+
+
+def average(
+    x: Any, axis: Any = None, weights: Any = None, *, returned: bool = False, keepdims: bool = False
+) -> Any:
+    """The mean over the axes, weighted if there are weights; with ``returned`` their sum, too.
+
+    Weights have the shape of ``x``, or are a vector along the one axis. Integers are averaged as
+    float64. Weights that add up to 0 give NaN or infinity.
+    """
+    if weights is None:
+        result = mean(x, axis, keepdims=keepdims)
+        count = divide(sum_of(broadcast_to(1.0, shape_of(as_variable(x, "average"))), axis), 1.0)
+        total = broadcast_to(cast_to(count, result.dtype), shape_of(result)) if returned else None
+    else:
+        x, weights = promote_arguments("average", (x, weights))
+        if x.dtype.kind != "f":
+            x, weights = (cast_to(v, np.dtype("float64")) for v in (x, weights))
+        weights = _along(x, weights, axis)
+        total = sum_of(weights, axis, keepdims=keepdims)
+        result = divide(sum_of(multiply(x, weights), axis, keepdims=keepdims), total)
+    return (result, total) if returned else result
+
+
+def _along(x: Variable, weights: Variable, axis: Any) -> Variable:
+    """The weights in the shape of ``x``."""
+    if weights.ndim == x.ndim:
+        return broadcast_to(weights, shape_of(x))
+    if weights.ndim != 1 or axis is None or isinstance(axis, (list, tuple)):
+        raise ShapeError(
+            explain(
+                f"average: weights have the shape of {provenance.describe(x)}, or are a vector "
+                f"along one axis; found {provenance.describe(weights)}",
+                line=provenance.user_line(),
+            )
+        )
+    place = normalise_axis(axis, x.ndim, "average")
+    order = [0 if i == place else None for i in range(x.ndim)]
+    return broadcast_to(rearrange(weights, order), shape_of(x))
+
+
+def ptp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Variable:
+    """The largest element less the smallest, over the axes."""
+    x = as_variable(x, "ptp")
+    return subtract(max_of(x, axis, keepdims=keepdims), min_of(x, axis, keepdims=keepdims))
+
+
+def isclose(
+    x: Any, y: Any, rtol: Any = 1e-5, atol: Any = 1e-8, *, equal_nan: bool = False
+) -> Variable:
+    """Whether elements differ by no more than ``atol + rtol * abs(y)``; infinities if equal."""
+    x, y = promote_arguments("isclose", (x, y))
+    if x.dtype.kind != "f":
+        x, y = (cast_to(v, np.dtype("float64")) for v in (x, y))
+    near = less_equal(absolute(subtract(x, y)), add(atol, multiply(rtol, absolute(y))))
+    close = logical_or(logical_and(near, isfinite(y)), equal(x, y))
+    return logical_or(close, logical_and(isnan(x), isnan(y))) if equal_nan else close
+
+
+def allclose(
+    x: Any, y: Any, rtol: Any = 1e-5, atol: Any = 1e-8, *, equal_nan: bool = False
+) -> Variable:
+    """Whether all elements are close, as `isclose` has it."""
+    return all_of(isclose(x, y, rtol, atol, equal_nan=equal_nan))
+
+
+def array_equal(x: Any, y: Any) -> Variable:
+    """Whether all elements are equal, of arrays of one shape."""
+    return all_of(equal(x, y))
