@@ -35,7 +35,6 @@ from . import (
     sort,
     transcendental,
 )
-from .promotion import promote_arguments
 
 __all__ = ["LINALG_FUNCTIONS", "NUMPY_FUNCTIONS"]
 
@@ -110,20 +109,8 @@ def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
     return reduced
 
 
-def _outer(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of every element of ``x`` with every element of ``y``."""
-
-    def outer(x: Any, y: Any) -> Any:
-        x, y = promote_arguments("outer", (x, y))
-        return function(shape.expand_dims(x, range(x.ndim, x.ndim + y.ndim)), y)
-
-    return outer
-
-
 def _method_of(name: str, method: str) -> Callable[..., Any] | None:
     """What ``np.NAME.METHOD`` is on variables; None where there is nothing."""
-    if method == "outer" and name in NUMPY_FUNCTIONS:
-        return _outer(NUMPY_FUNCTIONS[name])
     found = {"reduce": _REDUCTIONS, "accumulate": _RUNNING}.get(method, {}).get(name)
     return None if found is None else _reduced(found)
 
@@ -153,6 +140,8 @@ def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **o
     function = _method_of(name, method) if method != "__call__" else NUMPY_FUNCTIONS.get(name)
     if method != "__call__":
         name = f"{name}.{method}"
+        if function is None:
+            raise _unsupported(f"np.{name}", _METHOD_REMEDY)
     out = options.get("out")
     if isinstance(out, tuple) and any(isinstance(target, np.ndarray) for target in out):
         raise _unsupported(
@@ -171,6 +160,11 @@ def _array_function(
     return _call(f"{module.replace('numpy', 'np')}.{name}", table.get(name), args, options)
 
 
+_METHOD_REMEDY = (
+    "np.add has reduce and accumulate, as multiply has; maximum, minimum, logical_and and "
+    "logical_or have reduce. x[:, None] with x is every element with every other; x.add_at adds at "
+    "indices."
+)
 _REMEDY = "Write it with symgraph's functions, or get a value first: variable.eval({input: value})."
 
 

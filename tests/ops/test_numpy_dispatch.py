@@ -112,14 +112,14 @@ def test_what_is_known_of_a_variable() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: np.linalg.norm(x),
+        lambda x: np.linalg.svd(x),
         lambda x: np.median(x),
         lambda x: np.add(x, ARRAY, out=ARRAY.copy()),
         lambda x: np.add(x, ARRAY, where=ARRAY > 0),
         lambda x: np.sum(x, where=ARRAY > 0),
-        lambda x: np.add.reduce(x),
+        lambda x: np.subtract.reduce(x),
         lambda x: np.multiply.outer(x, ARRAY),
-        lambda x: np.allclose(x, ARRAY),
+        lambda x: np.array_equiv(x, ARRAY),
         lambda x: np.concatenate([x, x], out=ARRAY.copy()),
         lambda x: np.sort(x, order="field"),
         lambda x: np.reshape(x, (3, 2), order="F"),
