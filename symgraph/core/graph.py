@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import provenance
-from .errors import DtypeError, GraphError, ShapeError, SymgraphTypeError, explain
+from .errors import (
+    DtypeError,
+    GraphError,
+    ShapeError,
+    SymgraphError,
+    SymgraphTypeError,
+    explain,
+)
 from .values import array_for
 from .variable import (
     Variable,
@@ -144,8 +152,12 @@ def _between(outputs: Sequence[Variable], stops: Sequence[Variable]) -> list[Var
 def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     """The variable's op on other inputs, whose types may differ."""
     op = variable.op
-    if op.build is None or [x.type for x in inputs] == [x.type for x in variable.inputs]:
+    if op.build is None:
         return node(op, inputs, variable.params)
+    if [x.type for x in inputs] == [x.type for x in variable.inputs]:
+        # Of scalars that are sizes the values count, too, and no type tells these.
+        with contextlib.suppress(SymgraphError):
+            return node(op, inputs, variable.params)
     return op.build(inputs, *variable.params)
 
 

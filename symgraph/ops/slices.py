@@ -39,6 +39,7 @@ __all__ = [
     "add_slice",
     "axis_size",
     "bound",
+    "bounds_of",
     "read_slice",
     "set_slice",
     "slice_axis",
@@ -97,6 +98,18 @@ def _slice_shape(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variab
             stop = size_of(next(rest)) if isinstance(entry.stop, str) else entry.stop
             shape.append(_length(size, start, stop, entry.step))
     return shape
+
+
+def bounds_of(v: Variable) -> list[Variable]:
+    """The scalars that bound the spans of a slice, or of a copy with one changed."""
+    symbols = iter(v.inputs[1 if v.op is SLICE else 2 :])
+    found: list[Variable] = []
+    for entry in v.params[0]:
+        if isinstance(entry, At) and entry.index == SYMBOL:
+            next(symbols)
+        elif isinstance(entry, Span):
+            found += [next(symbols) for edge in (entry.start, entry.stop) if edge == SYMBOL]
+    return found
 
 
 def _length(size: Size, start: Size, stop: Size | None, step: int) -> Size:

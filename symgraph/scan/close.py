@@ -9,6 +9,7 @@ from ..core.variable import Variable, make_input, node
 from ..ops.broadcast import BROADCAST_TO
 from ..ops.promotion import cast_to
 from ..ops.sizes import SIZE, is_size
+from ..ops.slices import ADD_SLICE, SET_SLICE, SLICE, bounds_of
 from .sizes import of_length
 
 __all__ = ["close_body", "find_outer", "find_varying"]
@@ -31,13 +32,27 @@ def close_body(
     """
     inside, found = find_outer(inputs, outputs)
     lengths = {v: of_length(v) for v in _find_lengths(inside) if v in found}
-    symbols = {v: make_input(array.type) for v, array in lengths.items()}
-    if lengths:
-        sizes = {v: cast_to(node(SIZE, (x,), (0,)), v.dtype) for v, x in symbols.items()}
-        outputs = replace(outputs, sizes)
-    graph = Graph([*inputs, *(symbols.get(v, v) for v in found)], outputs)
     others = [lengths.get(v, v) for v in found]
-    return graph.canonical(), replace(others, outer) if outer else others
+    if outer:
+        others = replace(others, outer)
+    # What is given may be of sizes that are known by other scalars outside.
+    given = dict(zip(found, others, strict=True))
+    symbols = {
+        v: make_input(x.type) for v, x in given.items() if v in lengths or x.type is not v.type
+    }
+    if symbols:
+        values = {
+            v: cast_to(node(SIZE, (x,), (0,)), v.dtype) if v in lengths else x
+            for v, x in symbols.items()
+        }
+        outputs = replace(outputs, values)
+        # Sizes that have to be checked now may bring in what they are read from.
+        _, met = find_outer([*inputs, *symbols.values()], outputs)
+        more = [v for v in met if v not in found]
+        found.update(dict.fromkeys(more))
+        others += replace(more, outer) if outer else more
+    graph = Graph([*inputs, *(symbols.get(v, v) for v in found)], outputs)
+    return graph.canonical(), others
 
 
 def find_outer(
@@ -70,6 +85,8 @@ def _find_lengths(variables: Iterable[Variable]) -> set[Variable]:
         if "template" in v.op.params:
             template = v.params[v.op.params.index("template")]
             found.update(v.inputs[len(v.inputs) - template.count(None) :])
+        elif v.op in (SLICE, SET_SLICE, ADD_SLICE):
+            found.update(bounds_of(v))
         elif v in found and is_size(v) and v.op is not SIZE:
             found.update(v.inputs)
     return found

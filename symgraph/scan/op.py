@@ -33,7 +33,7 @@ from ..core.graph import Graph, rebuild
 from ..core.op import Op
 from ..core.types import TensorType, TupleType, tensor_type
 from ..core.variable import Variable, existing_node, node
-from ..ops.sizes import size_of
+from ..ops.sizes import carry_size, size_of
 
 __all__ = [
     "SCAN",
@@ -198,7 +198,9 @@ def rebuild_alike(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     """The variable's op on other inputs that have the same values."""
     if variable.op is SCAN:
         keep_sizes(variable, inputs, *variable.params)
-    return rebuild(variable, inputs)
+    made = rebuild(variable, inputs)
+    carry_size(variable, made)  # where it cannot, the types that speak of the size differ
+    return made
 
 
 def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> TupleType:

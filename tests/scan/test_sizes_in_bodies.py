@@ -173,3 +173,37 @@ def test_a_loop_without_steps_checks_no_sizes(backend):
     assert f(np.ones((2, 2)), np.ones(2), 2).shape == (2, 2)
     with pytest.raises(sg.CallError):
         f(np.ones((2, 3)), np.ones(2), 1)
+
+
+LOOPS: dict[str, dict[str, Any]] = {
+    "until": {},
+    "checkpoints": {"checkpoint_every": 2},
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("length", [5, "n", None])
+@pytest.mark.parametrize("name", LOOPS)
+def test_hessians_of_loops_whose_gradients_slice_by_computed_sizes(name, length, backend):
+    x = sg.tensor("x", (length,), "float64")
+
+    def step(a, h):
+        new = sg.tanh(a * h) + a
+        return (new, sg.until(new > 5)) if name == "until" else new
+
+    y = sg.scan(step, x, sg.ones((), dtype="float64"), **LOOPS[name])
+    cost = (y**2).sum()
+    f = sg.compile([x], [sg.grad(cost, x), sg.hessian(cost, x)], backend=backend)
+    value = np.linspace(0.1, 0.9, 5)
+    gradient, found = f(value)
+    # By the chain rule, all of x moved at once.
+    h, slope, total = 1.0, 0.0, 0.0
+    for a in value:
+        new = np.tanh(a * h)
+        slope = (1 - new**2) * (h + a * slope) + 1
+        h = new + a
+        total += 2 * h * slope
+    np.testing.assert_allclose(gradient.sum(), total, rtol=1e-10)
+    for i, move in enumerate(1e-6 * np.eye(5)):
+        difference = (f(value + move)[0] - f(value - move)[0]) / 2e-6
+        np.testing.assert_allclose(found[i], difference, rtol=1e-6, atol=1e-7)
