@@ -129,10 +129,11 @@ def _count(x: Variable, axes: Sequence[int]) -> Any:
 
 
 def infer_extreme(inputs: Sequence[Variable], axes: tuple[int, ...], keepdims: bool) -> TensorType:
-    """The type of an extreme over the axes; among nothing there is none."""
+    """The type of an extreme over the axes; among nothing there is none, as for NumPy even where
+    the result would have no elements."""
     result = infer_reduction(inputs, axes, keepdims)
     (x,) = inputs
-    if _is_empty([x.type.shape[axis] for axis in axes]) and not _is_empty(result.shape):
+    if _is_empty([x.type.shape[axis] for axis in axes]):
         raise ShapeError(
             explain(
                 f"there is no largest or smallest element among none: {provenance.describe(x)} "

@@ -103,3 +103,24 @@ def test_an_extreme_of_no_bools_is_an_error_too(function) -> None:
     np.testing.assert_array_equal(run([[True, False, False]]), [True, False, False])
     with pytest.raises(sg.SymgraphError):
         run(np.zeros((0, 3), bool))
+
+
+@pytest.mark.parametrize("function", ["max", "min", "argmax", "logsumexp", "softmax"])
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_extreme_over_an_axis_of_nothing_is_an_error(function, shape, axis):
+    of = getattr(sg, function)
+    unknown = sg.tensor("x", (None, None))
+    known = sg.tensor("x", shape)
+    if shape[axis] == 0:
+        with pytest.raises(ValueError, match=r"zero-size|empty sequence"):
+            (np.argmax if function == "argmax" else np.max)(np.zeros(shape), axis=axis)
+        with pytest.raises(sg.ShapeError):
+            of(known, axis=axis)
+    for backend in ("numpy", "native"):
+        f = sg.compile([unknown], of(unknown, axis=axis), backend=backend)
+        if shape[axis] == 0:
+            with pytest.raises(sg.CallError):
+                f(np.zeros(shape, "float32"))
+        else:
+            assert f(np.zeros(shape, "float32")).size == 0
