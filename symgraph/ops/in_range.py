@@ -8,14 +8,21 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import DtypeError, IndexRangeError, ShapeError, explain
+from ..core.errors import (
+    CallError,
+    DtypeError,
+    IndexRangeError,
+    ShapeError,
+    SymgraphError,
+    explain,
+)
 from ..core.op import Op
 from ..core.types import TensorType, is_integer
 from ..core.variable import Variable, constant_value, node
 from .promotion import as_variable, cast_to, is_weak
 from .sizes import as_scalar
 
-__all__ = ["IN_RANGE", "in_range", "range_fault"]
+__all__ = ["IN_RANGE", "in_range", "no_negative", "range_error", "range_fault"]
 
 
 def range_fault(wrong: int, size: int, what: str) -> str:
@@ -23,22 +30,30 @@ def range_fault(wrong: int, size: int, what: str) -> str:
     return f"{what} {wrong} is not from 0 to below {size}"
 
 
-def _infer_in_range(inputs: Sequence[Variable], what: str) -> TensorType:
+def range_error(*, is_index: bool) -> type[SymgraphError]:
+    """The type of error for a number outside its range."""
+    return IndexRangeError if is_index else CallError
+
+
+def _infer_in_range(inputs: Sequence[Variable], what: str, is_index: bool) -> TensorType:
     indices, _ = inputs
     if not is_integer(indices.dtype):
         raise DtypeError(f"{what}: indices are integers, not {indices.dtype}")
     return indices.type
 
 
-def _check(indices: np.ndarray, size: int, what: str, line: str | None = None) -> None:
+def _check(
+    indices: np.ndarray, size: int, what: str, *, is_index: bool, line: str | None = None
+) -> None:
     if indices.size and not (int(indices.min()) >= 0 and int(indices.max()) < size):
         wrong = int(indices[(indices < 0) | (indices >= size)].flat[0])
-        raise IndexRangeError(explain(range_fault(wrong, size, what), line=line))
+        error = range_error(is_index=is_index)
+        raise error(explain(range_fault(wrong, size, what), line=line))
 
 
-def _evaluate_in_range(arrays: Sequence[np.ndarray], what: str) -> np.ndarray:
+def _evaluate_in_range(arrays: Sequence[np.ndarray], what: str, is_index: bool) -> np.ndarray:
     indices, size = arrays
-    _check(indices, int(size), what)
+    _check(indices, int(size), what, is_index=is_index)
     return indices
 
 
@@ -47,7 +62,7 @@ IN_RANGE = Op(
     "in_range",
     _infer_in_range,
     _evaluate_in_range,
-    params=("what",),
+    params=("what", "is_index"),
     traits=frozenset({"view", "check", "traced"}),
 )
 
@@ -77,6 +92,11 @@ def in_range(indices: Any, size: Any, what: str = "index") -> Variable:
     count = as_scalar(int(size)) if is_weak(size) else cast_to(count, np.dtype("int64"))
     values, number = constant_value(found), constant_value(count)
     if values is not None and number is not None:
-        _check(values, int(number), what, provenance.user_line())
+        _check(values, int(number), what, is_index=True, line=provenance.user_line())
         return found
-    return node(IN_RANGE, (found, count), (what,))
+    return node(IN_RANGE, (found, count), (what, True))
+
+
+def no_negative(numbers: Variable, what: str) -> Variable:
+    """The integers; a negative one is a `CallError`, in which ``what`` names it."""
+    return node(IN_RANGE, (numbers, as_scalar(np.iinfo(np.int64).max)), (what, False))

@@ -29,6 +29,7 @@ from .elementwise import (
     where,
 )
 from .entry import elementwise
+from .in_range import no_negative
 from .promotion import as_variable, cast_to, to_float
 
 __all__ = [
@@ -181,6 +182,10 @@ def power(x: Any, y: Any) -> Variable:
                 remedy="Convert it to a float with .astype first.",
             )
         )
+    if exponent is None and result.dtype.kind == "i":
+        base, computed = result.inputs
+        refused = "an integer has no negative integer power: the exponent"
+        return POWER(base, no_negative(computed, refused))
     return result
 
 

@@ -259,3 +259,14 @@ def test_division_by_a_number_that_the_dtype_cannot_hold(dtype) -> None:
     for quotient, expected in [(x / 300, value / 300), (-300 / x, -300 / value)]:
         assert quotient.dtype == expected.dtype
         np.testing.assert_array_equal(quotient.eval({x: value}), expected)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64"])
+def test_integers_to_computed_negative_powers_are_refused(dtype, backend):
+    x, k = sg.tensor("x", (None,), dtype), sg.tensor("k", (None,), dtype)
+    f = sg.compile([x, k], [x**k, sg.scan(lambda a, b: a**b, [x, k])], backend=backend)
+    for result in f(np.array([2, -3, 0], dtype), np.array([3, 2, 0], dtype)):
+        np.testing.assert_array_equal(result, np.array([8, 9, 1], dtype))
+    with pytest.raises(sg.SymgraphError, match="exponent -1"):
+        f(np.array([2], dtype), np.array([-1], dtype))

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.dims import Dim, Size, maximum_zero, product
 from ...core.errors import IndexRangeError
 from ...core.variable import Variable
-from ...ops.in_range import range_fault
+from ...ops.in_range import range_error, range_fault
 from ...ops.sizes import size_of
 from ...ops.slices import SLICE, At
 from .indexing import (
@@ -67,7 +67,7 @@ def lower_extreme(scope: Scope, v: Variable) -> bool:
 def lower_in_range(scope: Scope, v: Variable) -> bool:
     """A copy of indices, none of which is outside the range."""
     indices, count = v.inputs
-    (what,) = v.params
+    what, is_index = v.params
     a, size = scope.assembler, size_of(count)
     if not a.is_bound(size):
         return False
@@ -77,7 +77,7 @@ def lower_in_range(scope: Scope, v: Variable) -> bool:
         bad,
         limit,
         text=lambda wrong, n: range_fault(wrong % 2**64 if unsigned else wrong, n, what),
-        error=IndexRangeError,
+        error=range_error(is_index=is_index),
     )
     kernel = range_kernel(scope.lowering.cpu, v.dtype)
     places = scope.base(v), scope.contiguous(indices)
