@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,21 @@ def test_new_values_of_shared_variables_are_held_against_numpy(
     failure = outcome_of(program).failure
     assert failure is not None
     assert failure.kind == "wrong: reference and NumPy differ"
+
+
+@pytest.mark.parametrize(
+    ("cost", "low"),
+    [
+        ("sg.sum(sg.clip(x, -1.0, 1.0))", -2),
+        ("sg.sum(x / (1.0 + sg.abs(x)))", -2),
+        ("sg.sum(sg.sin(1.0 / (x * x)))", 0.01),
+        ("sg.sum(sg.sign(x))", -2),
+        ("sg.sum(sg.max(x, axis=0)) * 1000.0", -2),
+    ],
+)
+def test_kinks_jumps_and_fast_functions_are_no_alarm(cost: str, low: float) -> None:
+    x = Input("x", (17, 17), low=low, high=2)
+    program = Program((x,), (f"c = {cost}", "g, = sg.grad(c, [x])"), ("g",))
+    for seed in range(10):
+        seeded = replace(program, inputs=(replace(x, seed=seed),))
+        assert outcome_of(seeded).failure is None
