@@ -15,6 +15,7 @@ import ast
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -161,6 +162,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
+    # Where this runs in the background SIGINT is ignored, and so it would be in the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     faults = draw(given.count, given.seed)
     print(f"seed {given.seed}", flush=True)
     missed = 0

@@ -261,7 +261,9 @@ class _Run:
         if isinstance(plain, _Raised) or np.asarray(found).dtype != np.asarray(expected).dtype:
             return False
         wide = self.program.in_float64()
-        others = [self.results("numpy", nudge) for nudge in (1, 2, 3)]
+        # Of a comparison that rounding decides few of the moved runs may be on the other side.
+        nudges = range(1, 4 if np.asarray(found).dtype.kind == "f" else 13)
+        others = [self.results("numpy", nudge) for nudge in nudges]
         if wide != self.program:
             others.append(_Run(wide, self.backend).results("numpy"))
         if any(isinstance(other, _Raised) for other in others):
