@@ -101,14 +101,21 @@ BACKENDS: dict[str, str] = {
 }
 
 
+_PROTOCOL = ("name", "steps_are_cheap", "programs", "has_lowering", "prepare")
+
+
 def load_backend(name: Any) -> Backend:
-    """The backend of this name; its module is imported when it is first asked for."""
+    """The backend of this name, whose module is imported when it is first asked for; or the object
+    itself that is given, where it has all that a `Backend` has."""
+    if not isinstance(name, str) and all(hasattr(name, each) for each in _PROTOCOL):
+        return name
     module = BACKENDS.get(name) if isinstance(name, str) else None
     if module is None:
         raise BackendError(
             explain(
                 f"there is no backend {name!r}",
-                remedy=f"The backends are {' and '.join(map(repr, BACKENDS))}.",
+                remedy=f"The backends are {' and '.join(map(repr, BACKENDS))}, and objects with "
+                f"{', '.join(_PROTOCOL)}.",
             )
         )
     return importlib.import_module(module).BACKEND

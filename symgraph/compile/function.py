@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ..backends.base import load_backend
+from ..backends.base import Backend, load_backend
 from ..backends.profile import Profile
 from ..core import provenance
 from ..core.errors import SymgraphTypeError, SymgraphValueError, explain
@@ -40,7 +40,7 @@ def compile(
     *,
     updates: Any = None,
     givens: Any = None,
-    backend: str = "native",
+    backend: str | Backend = "native",
     name: str | None = None,
     profile: bool = False,
     threads: int | None = None,
@@ -59,7 +59,7 @@ def compile(
     ``givens``
         ``{variable: replacement}``: put into outputs and updates before anything else.
     ``backend``
-        ``"native"``, or ``"numpy"``, the reference.
+        ``"native"``, ``"numpy"``, the reference, or an object with the protocol `Backend`.
     ``profile``
         Whether calls note where their time goes, for ``function.profile``.
     ``threads``
@@ -107,7 +107,7 @@ def _check_options(name: Any, threads: Any) -> None:
 class _Options(NamedTuple):
     """What a function was compiled with."""
 
-    backend: str
+    backend: str | Backend
     name: str | None
     profile: bool
     threads: int | None
@@ -135,10 +135,10 @@ class Function:
         start: float,
     ) -> None:
         self.name = options.name
-        self.backend = options.backend
+        backend, threads = load_backend(options.backend), options.threads or n_threads()
+        self.backend = backend.name
         self._program = program
         self._options = options
-        backend, threads = load_backend(options.backend), options.threads or n_threads()
         compiled = compile_graph(program.graph, backend, threads=threads, profile=options.profile)
         self._executable = compiled.executable
         self._run: Run = self._executable
@@ -163,7 +163,7 @@ class Function:
     @cached_property
     def graph(self) -> Graph:
         """The rewritten graph: inputs and shared variables to outputs and updates."""
-        return rewrite(self._program.graph, load_backend(self.backend))[0]
+        return rewrite(self._program.graph, load_backend(self._options.backend))[0]
 
     @property
     def updates(self) -> dict[SharedVariable, Variable]:

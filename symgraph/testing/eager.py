@@ -121,7 +121,7 @@ def ne(x: Any, y: Any) -> Eager:
 
 
 def ifelse(condition: Any, x: Any, y: Any) -> Any:
-    return x if condition else y
+    return as_eager(np.where(np.asarray(condition), x, y))  # whose shapes are unified
 
 
 def one_hot(indices: Any, size: int, dtype: Any = "float32") -> Eager:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import symgraph as sg
+from symgraph.backends.base import load_backend
 
 
 def _affine():
@@ -368,3 +370,30 @@ def test_an_input_may_be_named_like_any_python_argument():
     inputs = [sg.scalar(name) for name in ("self", "arguments", "by_name")]
     f = sg.compile(inputs, inputs[0] + inputs[1] * 10 + inputs[2] * 100)
     assert f(arguments=2, self=1, by_name=3) == 321
+
+
+class Renamed:
+    """A user's own backend: the reference under another name, which counts what it prepares."""
+
+    name = "mine"
+
+    def __init__(self) -> None:
+        self.prepared = 0
+        self._inner: Any = load_backend("numpy")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def prepare(self, graph: Any, **options: Any) -> Any:
+        self.prepared += 1
+        return self._inner.prepare(graph, **options)
+
+
+def test_a_backend_may_be_an_object() -> None:
+    x, mine = sg.vector("x"), Renamed()
+    f = sg.compile([x], sg.exp(x).sum(), backend=mine)
+    assert f([0.0, 0.0]) == 2.0
+    assert (mine.prepared, f.backend, f.report.backend) == (1, "mine", "mine")
+    assert "mine" in repr(f)
+    with pytest.raises(sg.BackendError, match="no backend"):
+        sg.compile([x], x, backend=object())
