@@ -117,9 +117,13 @@ _sizes_found: weakref.WeakKeyDictionary[Graph, dict[tuple, _SizesFound]] = (
 )
 
 
+def _key_of(inputs: Sequence[Variable], layout: Layout) -> tuple:
+    return (layout, *(v.serial for v in inputs))
+
+
 def _found_by(inputs: Sequence[Variable], body: Graph, layout: Layout) -> _SizesFound:
     known = _sizes_found.setdefault(body, {})
-    key = (layout, *(v.serial for v in inputs))
+    key = _key_of(inputs, layout)
     found = known.get(key)
     return found if found is not None else known.setdefault(key, _SizesFound())
 
@@ -185,9 +189,11 @@ def keep_sizes(
 
     ``results``: for results of the new loop which they were of the old one, where they moved.
     """
-    if existing_node(SCAN, inputs, (body, layout)) is not None:
-        return  # which has sizes already
-    before, now = _found_by(old.inputs, *old.params), _found_by(inputs, body, layout)
+    old_body, old_layout = old.params
+    before = _sizes_found.get(old_body, {}).get(_key_of(old.inputs, old_layout))
+    if before is None or existing_node(SCAN, inputs, (body, layout)) is not None:
+        return  # there is nothing to keep, or it has sizes already
+    now = _found_by(inputs, body, layout)
     now.taken = before.taken
     for (result, axis), size in before.rows.items():
         moved = [new for new, was in results.items() if was == result] if results else [result]
