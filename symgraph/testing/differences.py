@@ -20,8 +20,9 @@ _GRADIENT = re.compile(r"^(\w+(?:, \w+)*),? = sg\.grad\((\w+), \[([\w, ]+)\]", r
 _STEPS = (1e-4, 1e-6)
 # Kinks on both sides can look smooth along one direction.
 _DIRECTIONS = 3
-# What is cut on purpose is no derivative, and what is drawn afresh has none.
-_NO_DERIVATIVES = ("truncate_gradient", "stop_gradient", "Dropout")
+# What is cut on purpose is no derivative, what is drawn afresh has none, and of what is rounded to
+# float32 on its way differences tell none.
+_NO_DERIVATIVES = ("truncate_gradient", "stop_gradient", "Dropout", "float32")
 _TOLERANCE = 1e-6
 
 
