@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.backends.llvm.frame import HEADER_WORDS
+from symgraph.backends.llvm.runtime import runtime_kernels
 
 BACKENDS = ["numpy", "native"]
 
@@ -107,3 +109,20 @@ def test_arrays_without_elements_keep_their_shapes(function, shape, backend):
         found = sg.compile([x], y, backend=backend)(value)
         assert found.shape == expected.shape
         np.testing.assert_array_equal(found, expected)
+
+
+def n_buffers(n_layers):
+    """How many buffers a program has for so many layers, each applied to two batches."""
+    a, b = sg.tensor("a", (70, 64)), sg.tensor("b", (70, 64))
+    x, y = a, b
+    for i in range(n_layers):
+        w = sg.shared(np.full((64, 64), i, "float32"))
+        x, y = sg.tanh(x @ w), sg.tanh(y @ w)
+    image = sg.compile([a, b], [x.sum(), y.sum()], threads=1)._executable.image
+    name = runtime_kernels()["arena"].name
+    (at,) = [place for place, kernel in image.prologue.kernels if kernel.name == name]
+    return image.prologue.words[at + HEADER_WORDS + 2]
+
+
+def test_packed_operands_are_given_back():
+    assert n_buffers(3) == n_buffers(9)
