@@ -19,7 +19,7 @@ from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
 from ..core.values import weak_kind
 from ..core.variable import CONSTANT, Variable, make_constant, node
-from .broadcast import BROADCAST_TO, broadcast_shapes, unify_shapes
+from .broadcast import BROADCAST_TO, REARRANGE, broadcast_shapes, unify_shapes
 from .comparison import (
     as_bool,
     as_condition,
@@ -34,7 +34,8 @@ from .comparison import (
 )
 from .entry import BOOL, elementwise, vjp_from
 from .formula import numpy_maths
-from .promotion import as_variable, cast_to, is_weak, promote_arguments
+from .promotion import CAST, as_variable, cast_to, is_weak, promote_arguments
+from .sizes import SIZE
 
 __all__ = [
     "abs",
@@ -141,7 +142,7 @@ def zero_like(x: Variable) -> Variable:
 
 SCALE = elementwise(
     "scale",
-    lambda m, x, y: m.select(m.bit_or(m.eq(x, 0), m.eq(y, 0)), 0, m.multiply(x, y)),
+    lambda m, x, y: m.select(m.bit_and(m.ne(y, 0), m.ne(x, 0)), m.multiply(x, y), 0),
     [lambda ct, z, x, y: scale(ct, y), lambda ct, z, x, y: scale(ct, x)],
     operands="float",
     traits=["commutative"],
@@ -168,14 +169,31 @@ def unscale(x: Any, y: Any) -> Variable:
 
 
 def _is_plain(x: Any) -> bool:
-    """Whether this is one number, neither zero nor infinite: it makes no product undefined."""
+    """Whether this is one number, neither zero nor infinite: it makes no product undefined.
+
+    So is the share of one element in a mean: of none there is no product.
+    """
     if is_weak(x):
         return bool(x) and math.isfinite(x)
-    while x.op is BROADCAST_TO:
+    while x.op in (BROADCAST_TO, REARRANGE):
+        x = x.inputs[0]
+    if x.op is DIVIDE and _is_size(x.inputs[1]):
         x = x.inputs[0]
     if x.op is not CONSTANT or x.params[0].array.size != 1:
         return False
     return bool(np.isfinite(x.params[0].array).all() and x.params[0].array.all())
+
+
+def _is_size(x: Variable) -> bool:
+    """Whether this is the size of an axis, or a product of some, as a float."""
+    stack = list(x.inputs) if x.op is CAST else [x]
+    while stack:
+        v = stack.pop()
+        if v.op is MULTIPLY:
+            stack += v.inputs
+        elif v.op is not SIZE and not (v.op is CONSTANT and v.params[0].array.all()):
+            return False
+    return True
 
 
 def masked(condition: Variable, cotangent: Variable) -> Variable:
