@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -156,8 +155,10 @@ def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
         return node(op, inputs, variable.params)
     if [x.type for x in inputs] == [x.type for x in variable.inputs]:
         # Of scalars that are sizes the values count, too, and no type tells these.
-        with contextlib.suppress(SymgraphError):
+        try:
             return node(op, inputs, variable.params)
+        except SymgraphError:
+            pass
     return op.build(inputs, *variable.params)
 
 

@@ -15,7 +15,7 @@ separate gradients of one cost then share it, and a later pass drops what nobody
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy as np
 from ..autodiff.reverse import pull_back, zeros_for
 from ..core import provenance
 from ..core.graph import Graph, replace
-from ..core.types import is_float
+from ..core.types import TensorType, is_float
 from ..core.variable import Variable, constant_value, item, make_constant, make_input, node
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add, minimum, subtract
@@ -196,7 +196,8 @@ class _GradientLoop:
         """The cotangents of plain outputs, and those of new states that come from outside."""
         self.parts: dict[int, BufferCotangent] = {}
         self.unified: dict[Variable, Variable] = {}
-        """For the symbols of cotangents what they are: rows, as large as what they belong to."""
+        """For symbols of cotangents whose rows are of other sizes outside what they are: those,
+        as large as what they belong to."""
         for k, arriving in enumerate(self.arriving):
             symbol = self.body.cotangents[k]
             if arriving is None or symbol is None:
@@ -205,9 +206,16 @@ class _GradientLoop:
                 self.parts[k] = split_cotangent(arriving, self.loop.layout.depth(k))
                 arriving = self.parts[k].rows
             if arriving is not None:
-                row = make_input(arriving.type.with_shape(arriving.type.shape[1:]))
-                self.unified[symbol] = unified_with(row, self.body.outputs[k], "gradient of scan")
-                self._read(arriving[::-1], (0,), [row])
+                row = arriving.type.with_shape(arriving.type.shape[1:])
+                self._read(arriving[::-1], (0,), [self._row(symbol, row, self.body.outputs[k])])
+
+    def _row(self, symbol: Variable, row: TensorType, output: Variable) -> Variable:
+        """What stands for a row of a cotangent: the symbol, or one of the size known outside."""
+        if row is symbol.type:
+            return symbol
+        other = make_input(row)
+        self.unified[symbol] = unified_with(other, output, "gradient of scan")
+        return other
 
     def _carry(self, initial: Variable, value: Variable) -> int:
         """A state of the gradient loop that starts with ``initial``; its position."""
@@ -277,11 +285,10 @@ class _GradientLoop:
         """The loop itself."""
         symbols = self.body.inputs[len(self.body.inputs) - len(self.loop.others) :]
         constants = dict(zip(symbols, self.loop.others, strict=True))
-        rows = dict(zip(self.unified, replace(list(self.unified.values()), constants), strict=True))
-        pending = dict(
-            zip(self.replacements, replace(list(self.replacements.values()), rows), strict=True)
-        )
-        known = {**rows, **pending, **constants}
+        known = {**self.replacements, **constants}
+        if self.unified:
+            rows = _replaced(self.unified, constants)
+            known = {**rows, **_replaced(self.replacements, rows), **constants}
         outputs = replace([*self.outputs, *slice_cotangents], known)
         body, others = close_body([*self.slices, *self.carried], outputs)
         layout = Layout(tuple(self.offsets), ((-1,),) * len(self.carried))
@@ -343,6 +350,13 @@ class _GradientLoop:
             return parts is not None
         steps = constant_value(self.loop.n_steps)
         return parts.last_may_be_initial and not (steps is not None and int(steps) > 0)
+
+
+def _replaced(
+    values: Mapping[Variable, Variable], replacements: Mapping[Variable, Variable]
+) -> dict[Variable, Variable]:
+    """The table with replacements made in its values."""
+    return dict(zip(values, replace(list(values.values()), replacements), strict=True))
 
 
 SCAN.attach(vjp=vjp_scan)
