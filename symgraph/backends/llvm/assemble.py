@@ -182,6 +182,10 @@ class Assembler:
         if at_entry:
             self._entry_atoms.add(atom)
 
+    def knows(self, atom: Atom) -> bool:
+        """Whether a slot holds this name or unknown size here."""
+        return atom in self._known.atoms
+
     def is_bound(self, size: Size) -> bool:
         """Whether the size can be computed here."""
         atoms = self._known.atoms

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.dims import PRIMITIVE, Atom, Dim, Size, atom_size, size_atoms
+from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from ...core.graph import Graph
 from ...core.variable import Variable
 from . import loops, products, special_nodes, structural_nodes  # noqa: F401 (they register lowerings)
@@ -192,7 +192,7 @@ class _Writer:
                 self._input_checks.add(status)
                 a.prologue.emit_raw(a.runtime["check"], slot, expected, status)
             else:
-                unbound = [atom for atom in size_atoms(size) if not a.is_bound(atom_size(atom))]
+                unbound = [atom for atom in size_atoms(size) if not a.knows(atom)]
                 self._formula_atoms += [(atom, self._bind(atom)) for atom in unbound]
 
     def _write_body(self, given: Mapping[Variable, Place]) -> list[Output]:

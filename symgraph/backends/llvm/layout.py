@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ...core.dims import Size, maximum_zero, product
+from ...core.dims import Size, maximum_zero
 from ...core.variable import Variable
 from ...ops.broadcast import BROADCAST_TO, REARRANGE
 from ...ops.conv import WINDOWS
@@ -44,8 +44,12 @@ def contiguous_strides(shape: Sequence[Size]) -> tuple[Size, ...]:
 
     So a stride of 0 always means that the axis is broadcast.
     """
-    counted = [max(size, 1) if isinstance(size, int) else size for size in shape]
-    return tuple(product(counted[axis + 1 :]) for axis in range(len(shape)))
+    strides: list[Size] = []
+    total: Size = 1
+    for size in reversed(shape):
+        strides.append(total)
+        total = total * (size or 1)
+    return tuple(reversed(strides))
 
 
 def is_contiguous(shape: Sequence[Size], strides: Sequence[Size]) -> bool:

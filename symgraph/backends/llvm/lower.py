@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from ...core.dims import Size, atom_size, product
+from ...core.dims import Size, product
 from ...core.graph import Graph
 from ...core.variable import CONSTANT, ITEM, Variable
 from ...ops.linalg import MATMUL
@@ -50,7 +50,7 @@ class Scope(Values):
         a = self.assembler
         for v in (v for producer in producers for v in self.told_by.get(producer, ())):
             atom = self.sizes_by_value[v]
-            if not a.is_bound(atom_size(atom)):
+            if not a.knows(atom):
                 slot = a.slot()
                 a.run("read", slot, self.place(v).base)
                 a.bind(atom, slot, at_entry=False)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.dims import Atom, Dim, Size, atom_size, maximum_zero, product, size_atoms
+from ...core.dims import Atom, Dim, Size, maximum_zero, product, size_atoms
 from ...core.graph import Graph
 from ...core.types import is_integer
 from ...core.variable import ITEM, Variable
@@ -127,7 +127,7 @@ class Values:
             for v in self.graph.nodes
             for size in _sizes_asked_of(v)
             for atom in size_atoms(size)
-            if not self.assembler.is_bound(atom_size(atom))
+            if not self.assembler.knows(atom)
         }
         found: dict[Variable, Atom] = {}
         if not atoms:
