@@ -73,6 +73,26 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_states_and_ragged_traces_of_a_loop_that_ends(steps, backend):
+    """The state's buffer, one row longer than the trace, tells the steps that were taken."""
+    x, n = sg.tensor("x", (3, 8), "float64"), sg.scalar("n", "int64")
+
+    def step(i, h):
+        rows = sg.scan(lambda s: s * 2, (), h, n_steps=sg.abs(n))
+        return [rows, h * 0.5], sg.until(i >= 1)
+
+    rows, states = sg.scan(step, sg.arange(3), [None, x])
+    f = sg.compile([x, n], [states, rows, states.shape[0]], backend=backend)
+    value = np.arange(24.0).reshape(3, 8)
+    found = f(value, steps)
+    np.testing.assert_array_equal(found[0], [value / 2, value / 4])
+    expected = [[h * 2.0**k for k in range(1, steps + 1)] for h in (value, value / 2)]
+    np.testing.assert_array_equal(found[1], np.reshape(expected, (2, steps, 3, 8)))
+    assert found[2] == 2
+
+
 def doubled(k):
     return sg.scan(lambda s: s + 2, (), sg.constant(0), n_steps=k)
 

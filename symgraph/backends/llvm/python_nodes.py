@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.binding import solved_for
-from ...core.dims import Size
+from ...core.dims import Size, floor_div, fresh_number
 from ...core.variable import ITEM, Variable
 from ...ops.sizes import size_of
 from ...scan.op import SCAN
@@ -85,9 +85,7 @@ def _bind(scope: Scope, size: Size, slot: int) -> None:
     if solved is None or a.is_bound(size):
         return
     atom, factor, constant = solved
-    value = slot
-    if constant or factor != 1:
-        value = a.slot()
-        a.run("polynomial", value, 2, 1, 1, slot, -constant, 0)
-        a.run("floor_div", value, value, a.literal(factor))
-    a.bind(atom, value, at_entry=False)
+    told = fresh_number()
+    assert told.atom is not None
+    a.bind(told.atom, slot, at_entry=False)
+    a.bind(atom, a.size(floor_div(told - constant, factor)), at_entry=False)
