@@ -114,6 +114,15 @@ def _load_graph(n_inputs: int, kind: str, dumped: tuple) -> Graph:
     return graph.canonical() if kind == "canonical" else graph
 
 
+def graph_of(outputs: Sequence[Variable]) -> Graph:
+    """The graph of these outputs whose inputs are all leaves that they need."""
+    return Graph([v for v in _between(outputs, ()) if _is_open_leaf(v)], outputs)
+
+
+def _is_open_leaf(v: Variable) -> bool:
+    return "leaf" in v.op.traits and v.op.name != "constant"
+
+
 def _closed_nodes(
     inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]
 ) -> tuple[Variable, ...]:
@@ -121,7 +130,7 @@ def _closed_nodes(
     order = _between(outputs, inputs)
     given = set(inputs)
     for v in order:
-        if "leaf" in v.op.traits and v.op.name != "constant" and v not in given:
+        if _is_open_leaf(v) and v not in given:
             user = next((u for u in order if v in u.inputs), None)
             used = f", used by {provenance.describe(user)}" if user is not None else ""
             raise GraphError(

@@ -53,7 +53,7 @@ def _reshape(x: Variable, *sizes: Any) -> Variable:
 
 def _transpose(x: Variable, *axes: Any) -> Variable:
     """``x`` with its axes reversed, or in the order given as axes or as one sequence of them."""
-    if not axes or axes == (None,):
+    if not axes:
         return shape.transpose(x)
     return shape.transpose(x, axes[0] if len(axes) == 1 else axes)
 

@@ -24,7 +24,7 @@ from .promotion import as_variable, to_float
 from .reduce import MAX, infer_extreme, reduced_axes
 from .transcendental import exp, log
 
-__all__ = ["log_softmax", "logaddexp", "logsumexp", "softmax"]
+__all__ = ["log_softmax", "logaddexp", "logsumexp", "softmax", "weight_of_first"]
 
 _LN2 = math.log(2.0)
 
@@ -39,8 +39,8 @@ def _logaddexp(m: Any, x: Any, y: Any) -> Any:
     )
 
 
-def _weight(x: Variable, y: Variable) -> Variable:
-    """The derivative by ``x``: a sigmoid; a half for equal infinities."""
+def weight_of_first(x: Variable, y: Variable) -> Variable:
+    """``exp(x) / (exp(x) + exp(y))``: a sigmoid; a half for equal infinities."""
     same = logical_and(equal(x, y), isinf(x))
     return sigmoid(where(same, 0.0, subtract(x, y)))
 
@@ -49,8 +49,8 @@ LOGADDEXP = elementwise(
     "logaddexp",
     _logaddexp,
     [
-        lambda ct, z, x, y: scale(ct, _weight(x, y)),
-        lambda ct, z, x, y: scale(ct, _weight(y, x)),
+        lambda ct, z, x, y: scale(ct, weight_of_first(x, y)),
+        lambda ct, z, x, y: scale(ct, weight_of_first(y, x)),
     ],
     operands="float",
     traits=["commutative"],

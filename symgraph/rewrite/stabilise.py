@@ -20,11 +20,8 @@ from ..ops.broadcast import BROADCAST_TO, REARRANGE, SUM, restore_axes
 from ..ops.elementwise import (
     ADD,
     DIVIDE,
-    MULTIPLY,
     NEGATIVE,
-    SCALE,
     SUBTRACT,
-    UNSCALE,
     WHERE,
     negative,
     subtract,
@@ -37,6 +34,15 @@ from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
 from ..ops.transcendental import EXP, log
 from .engine import FLOATS, RuleSet, rule
 from .pattern import fit, is_full_of, template
+from .quotients import (
+    POSITIVE,
+    PRODUCTS,
+    QUOTIENTS,
+    cancel_across,
+    cancel_divisor,
+    is_complement,
+    share_of_two,
+)
 
 __all__ = ["STABILISE"]
 
@@ -65,6 +71,7 @@ LOGARITHMS = RuleSet(
     template("exp(x) * (y / expm1(x))", "y / -expm1(-x)", of=FLOATS),
     template("scale(exp(x), y / expm1(x))", "unscale(y, -expm1(-x))", of=FLOATS),
     template("scale(exp(x), unscale(y, expm1(x)))", "unscale(y, -expm1(-x))", of=FLOATS),
+    template("unscale(scale(y, exp(x)), expm1(x))", "unscale(y, -expm1(-x))", of=FLOATS),
 )
 
 
@@ -147,10 +154,6 @@ def _summed_axes(total: Variable, op: Op, x: Variable) -> tuple[int, ...] | None
 
 # --- what derivatives multiply and divide by ----------------------------------------------------
 
-# Nothing that these ops give is zero, but for underflow.
-_POSITIVE = frozenset({SOFTMAX, SIGMOID, EXP})
-_PRODUCTS = frozenset({MULTIPLY, SCALE})
-_QUOTIENTS = frozenset({DIVIDE, UNSCALE})
 _DEPTH = 8
 
 
@@ -159,7 +162,7 @@ def cancel_factor(v: Variable) -> Variable | None:
     """(c / z) * z → c, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
         z = x.inputs[0] if x.op is NEGATIVE else x
-        if z.op not in _POSITIVE:
+        if z.op not in POSITIVE:
             continue
         made = _times(y, z, v.op)
         if made is not None:
@@ -189,10 +192,10 @@ def cancel_product(v: Variable) -> Variable | None:
     """(c / z) * (z * w) → c * w, where z is a sigmoid, or 1 - sigmoid; of sums of quotients too."""
     for x, y in (v.inputs, v.inputs[::-1]):
         product = y.inputs[0] if y.op is NEGATIVE else y
-        if product.op not in _PRODUCTS:
+        if product.op not in PRODUCTS:
             continue
         z, w = product.inputs
-        if any(factor.op in _POSITIVE or _is_complement(factor) for factor in (z, w)):
+        if any(factor.op in POSITIVE or is_complement(factor) for factor in (z, w)):
             made = _times_product(x, z, w, v.op)
             if made is not None:
                 return fit(negative(made) if product is not y else made, v, v.inputs)
@@ -208,15 +211,11 @@ def _times_product(x: Variable, z: Variable, w: Variable, product: Op) -> Variab
         found = [part for part in parts if part is not None]
         return rebuild(x, found) if len(found) == 2 else None
     for divisor, other in ((z, w), (w, z)):
-        if divisor.op in _POSITIVE or _is_complement(divisor):
+        if divisor.op in POSITIVE or is_complement(divisor):
             made = _cancelled(x, divisor)
             if made is not None:
                 return product(made, other)
     return None
-
-
-def _is_complement(z: Variable) -> bool:
-    return z.op is SUBTRACT and z.inputs[1].op is SIGMOID and is_full_of(z.inputs[0], 1)
 
 
 @rule("multiply", "scale", of=FLOATS, reads=("divide", "unscale", "negative"))
@@ -224,7 +223,7 @@ def cancel_quotient(v: Variable) -> Variable | None:
     """(c / z) * (z / d) → c / d, where z is a sigmoid, a softmax or an exponential."""
     for x, y in (v.inputs, v.inputs[::-1]):
         quotient = y.inputs[0] if y.op is NEGATIVE else y
-        if quotient.op not in _QUOTIENTS or quotient.inputs[0].op not in _POSITIVE:
+        if quotient.op not in QUOTIENTS or quotient.inputs[0].op not in POSITIVE:
             continue
         made = _cancelled(x, quotient.inputs[0])
         if made is not None:
@@ -245,8 +244,9 @@ def weights_by_shares(v: Variable) -> Variable | None:
         made = _cancelled(y, _along(total, weights))
         if made is None:
             continue
-        if total.op is ADD:
-            return fit(v.op(node(SIGMOID, weights.inputs), made), v, v.inputs)
+        pair = share_of_two(total, weights)
+        if pair is not None:
+            return fit(v.op(pair, made), v, v.inputs)
         if total.op is DIVIDE:
             total, count = total.inputs
             made = v.op(made, count)
@@ -266,7 +266,7 @@ def _is_total(x: Variable, weights: Variable) -> bool:
         x = x.inputs[0]
     if x.op is SUM:
         return x.inputs[0] is weights
-    return x.op is ADD and weights in x.inputs and any(is_full_of(one, 1) for one in x.inputs)
+    return share_of_two(x, weights) is not None
 
 
 def _divisors(y: Variable) -> list[Variable]:
@@ -276,7 +276,7 @@ def _divisors(y: Variable) -> list[Variable]:
     while pending and steps < 4 * _DEPTH:
         steps += 1
         v = pending.pop()
-        if v.op in _QUOTIENTS:
+        if v.op in QUOTIENTS:
             found.append(v.inputs[1])
         if v.op in _LINEAR:
             pending += v.inputs
@@ -297,8 +297,8 @@ _LINEAR = frozenset(
         ADD,
         SUBTRACT,
         NEGATIVE,
-        *_PRODUCTS,
-        *_QUOTIENTS,
+        *PRODUCTS,
+        *QUOTIENTS,
         WHERE,
         SUM,
         REARRANGE,
@@ -323,7 +323,7 @@ def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
     if depth == 0:
         return None
     op, inputs = y.op, y.inputs
-    if op in _QUOTIENTS:
+    if op in QUOTIENTS:
         if inputs[1] is z:
             return inputs[0] if inputs[0].type is y.type else fit(inputs[0], y, inputs)
         above = _without_divisor(inputs[0], z, depth - 1)
@@ -331,7 +331,7 @@ def _without_divisor(y: Variable, z: Variable, depth: int) -> Variable | None:
     if op is NEGATIVE:
         inner = _without_divisor(inputs[0], z, depth - 1)
         return None if inner is None else negative(inner)
-    if op in _PRODUCTS:
+    if op in PRODUCTS:
         for a, b in (inputs, inputs[::-1]):
             inner = _without_divisor(a, z, depth - 1)
             if inner is not None:
@@ -376,17 +376,26 @@ def _in_view(y: Variable, z: Variable, depth: int) -> Variable | None:
     if y.op is SUM:
         axes, keepdims = y.params
         missing = x.ndim - z.ndim
-        if not keepdims or any(i >= missing and z.type.shape[i - missing] != 1 for i in axes):
+        aligned = keepdims or z.ndim == 0 or axes == tuple(range(len(axes)))
+        if not aligned or any(i >= missing and z.type.shape[i - missing] != 1 for i in axes):
             return None  # the divisor has to be one and the same for all that is added up
     elif y.op is BROADCAST_TO:
         if x.ndim != y.ndim:
             return None
     elif z.op is REARRANGE and z.params == y.params:
         (z,) = z.inputs
-    else:
+    elif not _leads(y):
         return None
     inner = _without_divisor(x, z, depth - 1)
     return None if inner is None else node(y.op, (inner, *sizes), y.params)
+
+
+def _leads(view: Variable) -> bool:
+    """Whether the view has only further axes before the old ones, where products align alike."""
+    (x,) = view.inputs
+    (order,) = view.params
+    missing = len(order) - x.ndim
+    return order == (None,) * missing + tuple(range(x.ndim))
 
 
 STABILISE = LOGARITHMS + RuleSet(
@@ -400,4 +409,6 @@ STABILISE = LOGARITHMS + RuleSet(
     cancel_product,
     cancel_quotient,
     weights_by_shares,
+    cancel_divisor,
+    cancel_across,
 )

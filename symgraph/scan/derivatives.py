@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autodiff.arguments import float_variables
 from ..autodiff.reverse import check_policy, grad, pull_back, refuse_disconnected
-from ..core.graph import replace
+from ..core.graph import graph_of, replace
 from ..core.variable import Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.comparison import eq
@@ -16,8 +16,12 @@ from ..ops.create import arange
 from ..ops.promotion import cast_to
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of, total_size
+from ..rewrite.engine import sweep
+from ..rewrite.simplify import SIMPLIFY
+from ..rewrite.stabilise import STABILISE
 from .arguments import as_list
 from .build import scan
+from .op import rebuild_alike
 
 __all__ = ["hessian", "jacobian"]
 
@@ -65,12 +69,21 @@ def _rows(y: Variable, probe: Variable, pulled: list[Variable]) -> list[Variable
     if not pulled:
         return []
     elements = arange(total_size(y))
+    stable = _stabilised(pulled)
 
     def row(element: Variable) -> list[Variable]:
         unit = reshape(cast_to(eq(elements, element), y.dtype), shape_of(y))
-        return replace(pulled, {probe: unit})
+        return replace(stable, {probe: unit})
 
     return as_list(scan(row, [elements]))
+
+
+def _stabilised(pulled: list[Variable]) -> list[Variable]:
+    """The same derivatives without overflow on the way.
+
+    The loop's body reads as constants what lies outside of it, so no rule sees its formulas there.
+    """
+    return list(sweep(graph_of(pulled), SIMPLIFY + STABILISE, rebuild=rebuild_alike).outputs)
 
 
 def _zeros(y: Variable, x: Variable) -> Variable:

@@ -126,6 +126,8 @@ SAMPLES: dict[str, Callable[[Letters], Variable]] = {
     ),
     "cancel_quotient": lambda s: (s.b / sg.sigmoid(s.a)) * (sg.sigmoid(s.a) / 3.0),
     "weights_by_shares": lambda s: sg.exp(s.a) * (s.b / sg.sum(sg.exp(s.a), axis=1, keepdims=True)),
+    "cancel_divisor": lambda s: (s.b * sg.sigmoid(s.a)) / sg.sigmoid(s.a),
+    "cancel_across": lambda s: (s.b / (1.0 + sg.exp(s.a))) * (sg.exp(s.a) * s.b),
     "divide_by_power_of_two": lambda s: s.a / 4.0,
 }
 
