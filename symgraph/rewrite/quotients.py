@@ -54,7 +54,7 @@ _Shares = Mapping[Variable, Variable | None]
     "divide",
     "unscale",
     of=FLOATS,
-    reads=("sigmoid", "softmax", "exp", "add", "subtract", "sum", "slice", "gather"),
+    reads=("sigmoid", "softmax", "exp", "add", "subtract", "sum", "slice", "gather", "divide"),
 )
 def cancel_divisor(v: Variable) -> Variable | None:
     """(c * z) / z → c, where z is a sigmoid, 1 - sigmoid, a softmax or a sum of exponentials."""
@@ -76,7 +76,7 @@ def cancel_across(v: Variable) -> Variable | None:
 
 def _divided(y: Variable, z: Variable) -> Variable | None:
     """``y / z`` without the division, if every term of ``y`` has such a factor."""
-    if y.op is DIVIDE and z.op is DIVIDE and y.inputs[1] is z.inputs[1]:
+    if y.op in QUOTIENTS and z.op is DIVIDE and y.inputs[1] is z.inputs[1]:
         return _divided(y.inputs[0], z.inputs[0])
     if z.op in POSITIVE or is_complement(z):
         return _replaced(y, {z: None}, _DEPTH)
@@ -114,8 +114,9 @@ def _of_part(y: Variable, z: Variable) -> Variable | None:
     if y.op is not z.op or y.params != z.params or y.inputs[1:] != z.inputs[1:]:
         return None
     made = _replaced(y.inputs[0], {z.inputs[0]: None}, _DEPTH)
-    same = made is not None and made.type is y.inputs[0].type
-    return node(y.op, (made, *y.inputs[1:]), y.params) if same else None
+    if made is None or made.type is not y.inputs[0].type:
+        return None
+    return node(y.op, (made, *y.inputs[1:]), y.params)
 
 
 def share_of_two(total: Variable, weights: Variable) -> Variable | None:
@@ -140,7 +141,8 @@ def _replaced(y: Variable, shares: _Shares, depth: int) -> Variable | None:
     if depth == 0:
         return None
     if y in shares:
-        return shares[y]
+        share = shares[y]
+        return fit(1, y, y.inputs) if share is None else share
     if y.op is NEGATIVE:
         inner = _replaced(y.inputs[0], shares, depth - 1)
         return None if inner is None else negative(inner)

@@ -24,6 +24,7 @@ CASES: dict[str, Build] = {
     },
     "sum several": lambda m, x, one, many: m.sum(x, axis=tuple(many(0, -1))),
     "transpose": lambda m, x, one, many: m.transpose(x, many(2, 0, 1)),
+    "transpose method": lambda m, x, one, many: x.transpose(many(2, 0, 1)),
     "swapaxes": lambda m, x, one, many: m.swapaxes(x, one(0), one(2)),
     "moveaxis": lambda m, x, one, many: m.moveaxis(x, one(0), one(2)),
     "tensordot": lambda m, x, one, many: m.tensordot(x, x, many(2, 2)),
