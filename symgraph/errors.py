@@ -1,7 +1,8 @@
 """The exceptions to catch; and, for those who write layers of their own, the means to raise them.
 
 ``explain(what, line=user_line(), remedy=...)`` makes a message as symgraph's own are made, and
-``describe(variable)`` names a variable in it.
+``describe(variable)`` names a variable in it. ``refuse_masked(value, what)`` raises for arrays that
+would lose their mask.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .core.errors import (
     explain,
 )
 from .core.provenance import describe, user_line
+from .core.values import refuse_masked
 
 __all__ = [
     "BackendError",
@@ -54,5 +56,6 @@ __all__ = [
     "VerifyError",
     "describe",
     "explain",
+    "refuse_masked",
     "user_line",
 ]

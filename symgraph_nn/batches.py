@@ -15,6 +15,7 @@ from symgraph.errors import (
     SymgraphValueError,
     describe,
     explain,
+    refuse_masked,
     user_line,
 )
 
@@ -101,6 +102,7 @@ def batches_of(
 
 
 def _as_array(x: sg.Variable, value: Any, label: str) -> np.ndarray:
+    refuse_masked(value, f"fit: {label} for {describe(x)}")
     try:
         return np.asarray(value)
     except ValueError as error:

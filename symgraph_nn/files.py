@@ -92,8 +92,16 @@ def as_path(path: Any) -> Path:
 
 
 def check_target(path: Any) -> Path:
-    """The path of a file to write; an error where it says that it is of another format."""
+    """The path of a file to write; an error where it is of another format, or no file at all.
+
+    Files are put in place by renaming: a device or a pipe would be gone.
+    """
     target = as_path(path)
+    with naming(target, "cannot be written"):
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        if target.exists() and not target.is_file():
+            raise FileExistsError(None, "it is a device, a pipe or a socket, and no regular file")
     if target.suffix.lower() in _FOREIGN:
         raise SymgraphValueError(
             explain(
@@ -107,11 +115,12 @@ def check_target(path: Any) -> Path:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file aside, force it to disk and rename it: it is complete or not there."""
+    """Write a file aside, force it to disk and rename it: it is complete or not there.
+
+    The path is one that `check_target` lets pass.
+    """
     with naming(path, "cannot be written"):
         target = Path(os.path.realpath(path))
-        if target.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
         _clear_stale(target)
         with _aside(target) as (file, aside):
             file.write(content)

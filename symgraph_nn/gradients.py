@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
+from symgraph.errors import (
+    DtypeError,
+    SymgraphTypeError,
+    SymgraphValueError,
+    describe,
+    explain,
+    user_line,
+)
 
 from .checks import check_axes
 
@@ -83,6 +90,15 @@ def _check(owner: str, grads: Any, limit: Any) -> list[sg.Variable]:
                 remedy="Take them with sg.grad(loss, module.params).",
             )
         )
+    for g in grads:
+        if g.dtype.kind != "f":
+            raise DtypeError(
+                explain(
+                    f"{owner}: gradients are floats; found {describe(g)}",
+                    line=user_line(),
+                    remedy="Convert it with .astype('float32').",
+                )
+            )
     if isinstance(limit, sg.Variable):
         check_axes(limit, 0, owner, "a scalar")
     elif isinstance(limit, bool) or not isinstance(limit, (int, float, np.number, np.ndarray)):

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
+from symgraph.errors import (
+    SymgraphTypeError,
+    SymgraphValueError,
+    explain,
+    refuse_masked,
+    user_line,
+)
 
 from .calls import tracked
 from .graphs import ancestors
@@ -64,7 +70,7 @@ def checked_values(
         raise SymgraphTypeError(
             explain(f"the state of {owner} is a dict of arrays, not {values!r}", line=user_line())
         )
-    arrays = {name: _as_array(value) for name, value in values.items()}
+    arrays = {name: _as_array(value, name) for name, value in values.items()}
     faults = [f"{name} is missing" for name in variables if name not in arrays]
     faults += [f"{name} is not known" for name in arrays if name not in variables]
     for name, variable in variables.items():
@@ -87,8 +93,9 @@ def checked_values(
     return arrays
 
 
-def _as_array(value: Any) -> np.ndarray:
+def _as_array(value: Any, name: str) -> np.ndarray:
     """The value as an array; of objects, which fit no variable, where it is none."""
+    refuse_masked(value, name)
     try:
         return np.asarray(value)
     except ValueError:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 
@@ -189,6 +190,23 @@ def test_errors_of_the_system_name_the_file(tmp_path):
             with pytest.raises((TypeError, ValueError)) as caught:
                 call(net, wrong)
             assert isinstance(caught.value, sg.SymgraphError)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_what_is_no_regular_file_stays(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        for call in (
+            lambda path=path: nn.save(Net(), path),
+            lambda path=path: train(1, checkpoint=path),
+        ):
+            with pytest.raises(nn.FileError, match="cannot be written: it is a device, a pipe"):
+                call()
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])

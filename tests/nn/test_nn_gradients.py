@@ -92,3 +92,16 @@ def test_limits_that_are_none():
             assert isinstance(caught.value, sg.SymgraphError)
             assert __file__ in str(caught.value)
     assert nn.clip_norm([], 1.0) == []
+
+
+def test_gradients_of_integers_are_refused():
+    g, whole = sg.vector("g"), sg.vector("whole", "int64")
+    for call in (
+        lambda: nn.clip_norm([g, whole], 1.0),
+        lambda: nn.clip_value([whole], 1.0),
+        lambda: nn.weight_decay([whole], [sg.shared(np.ones(2, "float32"))], 0.1),
+    ):
+        with pytest.raises(sg.SymgraphError, match="gradients are floats; found 'whole'") as caught:
+            call()
+        assert isinstance(caught.value, TypeError)
+        assert __file__ in str(caught.value)

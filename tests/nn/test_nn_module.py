@@ -215,3 +215,13 @@ def test_a_ragged_value_changes_nothing():
         layer.load_state({"W": [[1], [1, 2]], "b": np.ones(3, "float32")})
     for name, value in layer.state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_masked_value_changes_nothing():
+    layer = nn.Dense(2, 3, rng=0)
+    before = layer.state()
+    masked = np.ma.array(np.zeros(3, "float32"), mask=[True, False, False])
+    with pytest.raises(sg.SymgraphTypeError, match="b: a masked array would lose its mask"):
+        layer.load_state({"W": np.zeros((2, 3), "float32"), "b": masked})
+    for name, value in layer.state().items():
+        np.testing.assert_array_equal(value, before[name])

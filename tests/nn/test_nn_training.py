@@ -356,3 +356,17 @@ def test_what_fit_refuses_before_it_trains():
             refused()
     for name, value in net.state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_masked_data_are_refused():
+    x = sg.matrix("x")
+    layer = nn.Dense(3, 1, rng=0)
+    loss = sg.square(layer(x)).mean()
+    updates = nn.sgd(loss, layer.params, 0.1)
+    whole, masked = np.ones((4, 3), "float32"), np.ma.masked_greater(np.ones((4, 3), "float32"), 0)
+    before = layer.state()
+    for data, held_out in ((masked, whole), (whole, masked)):
+        with pytest.raises(sg.SymgraphTypeError, match="would lose its mask"):
+            nn.fit(layer, [x], loss, updates, [data], validation=[held_out], progress=False)
+    for name, value in layer.state().items():
+        np.testing.assert_array_equal(value, before[name])
