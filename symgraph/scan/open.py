@@ -118,7 +118,10 @@ class OpenLoop:
         replaced: dict[Variable, Variable] = {}
         for symbol, (sequence, offset) in self.slices.items():
             if symbol in below:
-                kept = rows.setdefault(sequence, {}).setdefault(offset, symbol)
+                row = sequence.type.with_shape(sequence.type.shape[1:])
+                # The sequence may have moved to one whose rows are of another unknown size.
+                own = symbol if row is symbol.type else make_input(row)
+                kept = rows.setdefault(sequence, {}).setdefault(offset, own)
                 if kept is not symbol:
                     replaced[symbol] = kept
         symbols = [symbol for entry in rows.values() for symbol in entry.values()]

@@ -207,3 +207,37 @@ def test_hessians_of_loops_whose_gradients_slice_by_computed_sizes(name, length,
     for i, move in enumerate(1e-6 * np.eye(5)):
         difference = (f(value + move)[0] - f(value - move)[0]) / 2e-6
         np.testing.assert_allclose(found[i], difference, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradient_of_a_ragged_trace_through_a_loop_that_is_rewritten(backend):
+    """The inner loop's steps are the rows of the outer trace, whose gradient loop reads them."""
+    w, x = sg.tensor("w", (3,), "float64"), sg.tensor("x", (4, None), "float64")
+
+    def step(h):
+        def inner(row, other, s, t):
+            return [sg.tanh(s), sg.sin(t + t)], sg.until(sg.sum(s) > 1.0)
+
+        trace, _ = sg.scan(inner, [h, x], [w, h])
+        return [h, trace]
+
+    _, traces = sg.scan(step, [], [x, None], n_steps=1)
+    cost = sg.mean(traces)
+    f = sg.compile([w, x], [cost, sg.grad(cost, w)], backend=backend)
+
+    def by_numpy(state):
+        rows = []
+        for _ in range(4):
+            ends = state.sum() > 1.0
+            state = np.tanh(state)
+            rows.append(state)
+            if ends:
+                break
+        return np.mean(rows)
+
+    for value in (np.array([0.2, 0.1, 0.3]), np.array([0.9, 0.8, 0.3])):
+        found, gradient = f(value, np.ones((4, 1)))
+        np.testing.assert_allclose(found, by_numpy(value), rtol=1e-12)
+        moves = 1e-6 * np.eye(3)
+        expected = [(by_numpy(value + m) - by_numpy(value - m)) / 2e-6 for m in moves]
+        np.testing.assert_allclose(gradient, expected, rtol=1e-6)
