@@ -58,3 +58,13 @@ def test_a_negative_size_that_is_computed_is_no_placeholder(backend, size):
     assert f(VALUE, 4).shape == (4, 2)
     with pytest.raises(sg.CallError, match="reshape"):
         f(VALUE, size)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_sizes_that_agree_on_empty_axes_alone(backend):
+    """One check makes two sizes one, by which others differ unless they are 0."""
+    x = sg.tensor("x", (None, "n"), "float64")
+    f = sg.compile([x], x[:, 1:] @ x @ x, backend=backend)
+    assert f(np.zeros((0, 0))).shape == (0, 0)
+    with pytest.raises(sg.SymgraphError):
+        f(np.zeros((3, 3)))

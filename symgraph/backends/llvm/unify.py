@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...core import provenance
 from ...core.dims import Atom, Dim, Size, substitute_size
+from ...core.errors import ShapeError
 from ...core.graph import Graph, rebuild
 from ...core.variable import Variable, make_input
 from ...ops.sizes import CHECK_SIZE, preferred_size
@@ -41,12 +42,21 @@ def unify_sizes(graph: Graph) -> tuple[Graph, list[Variable]]:
             used.append(v)
     if not merged:
         return graph, []
+    try:
+        return _merged(graph, merged), used
+    except ShapeError:
+        # As one, sizes differ elsewhere, unless axes are empty: each call looks at them.
+        return graph, []
+
+
+def _merged(graph: Graph, merged: dict[Atom, Size]) -> Graph:
+    """The graph on inputs whose types tell that sizes are the same."""
     inputs = {v: _input_like(v, merged) for v in graph.inputs}
     new: dict[Variable, Variable] = dict(inputs)
     for v in graph.nodes:
         if v not in new:
             new[v] = _with(v, [new[x] for x in v.inputs])
-    return Graph(list(inputs.values()), [new[v] for v in graph.outputs]), used
+    return Graph(list(inputs.values()), [new[v] for v in graph.outputs])
 
 
 def _with(v: Variable, inputs: list[Variable]) -> Variable:
