@@ -14,9 +14,7 @@ from symgraph.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     describe,
-    explain,
     refuse_masked,
-    user_line,
 )
 
 __all__ = ["Axis", "Batches", "batches_of"]
@@ -79,24 +77,19 @@ def batches_of(
     axes = _axes(inputs, axis)
     for x, array in zip(inputs, arrays, strict=True):
         if array.ndim != x.ndim:
-            raise ShapeError(
-                explain(f"fit: {label} for {describe(x)} have {array.ndim} axes", line=user_line())
-            )
+            raise ShapeError.here(f"fit: {label} for {describe(x)} have {array.ndim} axes")
     for x, k in zip(inputs, axes, strict=True):
         if not 0 <= k < x.ndim:
-            raise ShapeError(explain(f"fit: {describe(x)} has no batch axis {k}", line=user_line()))
+            raise ShapeError.here(f"fit: {describe(x)} has no batch axis {k}")
     rows = [array.shape[k] for array, k in zip(arrays, axes, strict=True)]
     if not rows or len(set(rows)) > 1 or rows[0] == 0:
         listed = ", ".join(
             f"{x.name or i}: {n}" for i, (x, n) in enumerate(zip(inputs, rows, strict=True))
         )
-        raise ShapeError(
-            explain(
-                f"fit: {label} have the same number of rows along the batch axis, at least one; "
-                f"found {listed or 'no array'}",
-                line=user_line(),
-                remedy="Say which axis holds the rows with batch_axis (1 in [time, batch, …]).",
-            )
+        raise ShapeError.here(
+            f"fit: {label} have the same number of rows along the batch axis, at least one; "
+            f"found {listed or 'no array'}",
+            remedy="Say which axis holds the rows with batch_axis (1 in [time, batch, …]).",
         )
     return Batches(inputs, arrays, axes, rows[0], size)
 
@@ -106,8 +99,8 @@ def _as_array(x: sg.Variable, value: Any, label: str) -> np.ndarray:
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise SymgraphValueError(
-            explain(f"fit: {label} for {describe(x)} are no array: {error}", line=user_line())
+        raise SymgraphValueError.here(
+            f"fit: {label} for {describe(x)} are no array: {error}"
         ) from None
 
 
@@ -121,25 +114,17 @@ def _in_order(
         if missing or unknown:
             faults = [f"{', '.join(missing)} missing"] if missing else []
             faults += [f"{', '.join(unknown)} not among the inputs"] if unknown else []
-            raise SymgraphValueError(
-                explain(f"fit: {label}: {'; '.join(faults)}", line=user_line())
-            )
+            raise SymgraphValueError.here(f"fit: {label}: {'; '.join(faults)}")
         return [data[name] for name in names if name is not None]
     if not isinstance(data, Sequence):
-        raise SymgraphTypeError(
-            explain(
-                f"fit: {label} are a list of arrays, one for each input, or a dict by their names, "
-                f"not {data!r}",
-                line=user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"fit: {label} are a list of arrays, one for each input, or a dict by their names, "
+            f"not {data!r}"
         )
     listed = list(data)
     if len(listed) != len(inputs):
-        raise SymgraphValueError(
-            explain(
-                f"fit: {len(inputs)} inputs need as many arrays in {label}, not {len(listed)}",
-                line=user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"fit: {len(inputs)} inputs need as many arrays in {label}, not {len(listed)}"
         )
     return listed
 
@@ -153,9 +138,7 @@ def _axes(inputs: Sequence[sg.Variable], axis: Axis | Sequence[Axis] | None) -> 
         return [_axis(x, axis) for x in inputs]
     if not isinstance(axis, Sequence) or len(axis) != len(inputs):
         what = f"names {len(axis)} axes" if isinstance(axis, Sequence) else f"is {axis!r}"
-        raise SymgraphValueError(
-            explain(f"fit: batch_axis {what}, one for each input is needed", line=user_line())
-        )
+        raise SymgraphValueError.here(f"fit: batch_axis {what}, one for each input is needed")
     return [_axis(x, its) for x, its in zip(inputs, axis, strict=True)]
 
 
@@ -164,16 +147,11 @@ def _axis(x: sg.Variable, axis: Any) -> int:
     if isinstance(axis, str):
         named = [i for i, size in enumerate(x.type.shape) if str(size) == axis]
         if len(named) != 1:
-            raise ShapeError(
-                explain(f"fit: {describe(x)} has no axis of size {axis!r}", line=user_line())
-            )
+            raise ShapeError.here(f"fit: {describe(x)} has no axis of size {axis!r}")
         return named[0]
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
-        raise SymgraphTypeError(
-            explain(
-                f"fit: batch_axis is an axis, or the name of a size, not {axis!r}",
-                line=user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"fit: batch_axis is an axis, or the name of a size, not {axis!r}"
         )
     return int(axis)
 
@@ -195,13 +173,10 @@ def _refuse_open(inputs: Sequence[sg.Variable]) -> None:
         if unclear
         else f"the first axes have different names: {', '.join(sorted(names))}"
     )
-    raise SymgraphValueError(
-        explain(
-            f"fit: batch_axis is not given, and {why}",
-            line=user_line(),
-            remedy=f"Say which axis of each input holds the rows: batch_axis={example}, or another "
-            "axis, name of a size, or list with one for each input.",
-        )
+    raise SymgraphValueError.here(
+        f"fit: batch_axis is not given, and {why}",
+        remedy=f"Say which axis of each input holds the rows: batch_axis={example}, or another "
+        "axis, name of a size, or list with one for each input.",
     )
 
 

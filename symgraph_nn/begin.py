@@ -12,8 +12,6 @@ from symgraph.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     describe,
-    explain,
-    user_line,
 )
 
 from .buffers import buffer_updates, is_buffer
@@ -39,11 +37,8 @@ def begin(
     elif isinstance(loss_or_grads, (list, tuple)):
         grads = _check_grads(rule, loss_or_grads, listed)
     else:
-        raise SymgraphTypeError(
-            explain(
-                f"{rule}: a loss or a list of gradients is expected, not {loss_or_grads!r}",
-                line=user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"{rule}: a loss or a list of gradients is expected, not {loss_or_grads!r}"
         )
     updates = Updates(listed)
     updates.update(buffer_updates(loss_or_grads))
@@ -58,11 +53,7 @@ def continue_with(
     ``params`` of None: all that it moves; of a dict without memory all that a rule may move.
     """
     if not isinstance(updates, Mapping):
-        raise SymgraphTypeError(
-            explain(
-                f"{rule}: the updates of a rule are expected, not {updates!r}", line=user_line()
-            )
-        )
+        raise SymgraphTypeError.here(f"{rule}: the updates of a rule are expected, not {updates!r}")
     check_memory(rule, updates)
     made = Updates() | updates
     if params is not None:
@@ -73,9 +64,7 @@ def continue_with(
         chosen = [v for v in made if v.dtype.kind == "f" and not is_buffer(v)]
     for param in chosen:
         if param not in made:
-            raise SymgraphValueError(
-                explain(f"{rule}: there is no update of {describe(param)}", line=user_line())
-            )
+            raise SymgraphValueError.here(f"{rule}: there is no update of {describe(param)}")
     return made, chosen
 
 
@@ -83,35 +72,24 @@ def check_params(rule: str, params: Any) -> list[sg.SharedVariable]:
     if isinstance(params, sg.Variable):
         params = [params]
     if not isinstance(params, (list, tuple)):
-        raise SymgraphTypeError(
-            explain(
-                f"{rule}: a list of shared variables is expected, not {params!r}",
-                line=user_line(),
-                remedy="Give module.params.",
-            )
+        raise SymgraphTypeError.here(
+            f"{rule}: a list of shared variables is expected, not {params!r}",
+            remedy="Give module.params.",
         )
     listed: list[sg.SharedVariable] = []
     for param in params:
         if not isinstance(param, sg.SharedVariable):
-            raise SymgraphTypeError(
-                explain(
-                    f"{rule}: a parameter is a shared variable, not "
-                    + (describe(param) if isinstance(param, sg.Variable) else repr(param)),
-                    line=user_line(),
-                    remedy="Make parameters with sg.shared(value).",
-                )
+            raise SymgraphTypeError.here(
+                f"{rule}: a parameter is a shared variable, not "
+                + (describe(param) if isinstance(param, sg.Variable) else repr(param)),
+                remedy="Make parameters with sg.shared(value).",
             )
         if param.dtype.kind != "f":
-            raise DtypeError(
-                explain(
-                    f"{rule}: a parameter is float; {describe(param)} has no gradient",
-                    line=user_line(),
-                )
+            raise DtypeError.here(
+                f"{rule}: a parameter is float; {describe(param)} has no gradient"
             )
         if param in listed:
-            raise SymgraphValueError(
-                explain(f"{rule}: {describe(param)} is given twice", line=user_line())
-            )
+            raise SymgraphValueError.here(f"{rule}: {describe(param)} is given twice")
         listed.append(param)
     return listed
 
@@ -120,27 +98,18 @@ def _check_grads(
     rule: str, grads: Sequence[Any], params: list[sg.SharedVariable]
 ) -> list[sg.Variable]:
     if len(grads) != len(params):
-        raise SymgraphValueError(
-            explain(
-                f"{rule}: {len(params)} parameters need as many gradients, not {len(grads)}",
-                line=user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"{rule}: {len(params)} parameters need as many gradients, not {len(grads)}"
         )
     for grad, param in zip(grads, params, strict=True):
         if not isinstance(grad, sg.Variable):
-            raise SymgraphTypeError(
-                explain(
-                    f"{rule}: the gradient of {describe(param)} is a variable, not {grad!r}",
-                    line=user_line(),
-                )
+            raise SymgraphTypeError.here(
+                f"{rule}: the gradient of {describe(param)} is a variable, not {grad!r}"
             )
         known = [n for n in grad.shape if isinstance(n, int)]
         if grad.ndim != param.ndim or (len(known) == grad.ndim and grad.shape != param.shape):
-            raise ShapeError(
-                explain(
-                    f"{rule}: the gradient of {describe(param)} is {describe(grad)}",
-                    line=user_line(),
-                    remedy="Gradients stand in the order of the parameters.",
-                )
+            raise ShapeError.here(
+                f"{rule}: the gradient of {describe(param)} is {describe(grad)}",
+                remedy="Gradients stand in the order of the parameters.",
             )
     return list(grads)

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError, describe, explain, user_line
+from symgraph.errors import SymgraphValueError, describe
 
 from .buffers import is_buffer
 from .graphs import shared_variables
@@ -69,13 +69,10 @@ def check_trained(owner: str, params: Sequence[Any], outputs: Sequence[Any]) -> 
         return
     found = [f"\n    {describe(v)}" for v in trainable(outputs)]
     depends = "; the loss depends on these, which were not given:" if found else ""
-    raise SymgraphValueError(
-        explain(
-            f"{owner}: there is no parameter to train{depends}{''.join(found)}",
-            line=user_line(),
-            remedy="Give module.params. Layers are found there if the module keeps them in "
-            "attributes, made once, and not in its __call__ or a function.",
-        )
+    raise SymgraphValueError.here(
+        f"{owner}: there is no parameter to train{depends}{''.join(found)}",
+        remedy="Give module.params. Layers are found there if the module keeps them in "
+        "attributes, made once, and not in its __call__ or a function.",
     )
 
 
@@ -105,13 +102,10 @@ def _is_given(module: Any, given: set[Any]) -> bool:
 
 
 def _stray(owner: str, variable: sg.SharedVariable, caller: Any) -> SymgraphValueError:
-    return SymgraphValueError(
-        explain(
-            f"{owner}: {describe(variable)} is in no .params: {caller!r} calls its layer, but does "
-            "not keep it",
-            line=user_line(),
-            remedy="Make layers once and keep them in attributes of the module (lists, tuples and "
-            "dicts of them too); to leave one untrained, give the rule the params that it is to "
-            "train.",
-        )
+    return SymgraphValueError.here(
+        f"{owner}: {describe(variable)} is in no .params: {caller!r} calls its layer, but does "
+        "not keep it",
+        remedy="Make layers once and keep them in attributes of the module (lists, tuples and "
+        "dicts of them too); to leave one untrained, give the rule the params that it is to "
+        "train.",
     )

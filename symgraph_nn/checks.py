@@ -15,8 +15,6 @@ from symgraph.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     describe,
-    explain,
-    user_line,
 )
 
 __all__ = [
@@ -39,9 +37,7 @@ def as_variable(value: Any, owner: object) -> sg.Variable:
     if isinstance(value, sg.Variable):
         return value
     if value is None or isinstance(value, (str, bytes, dict)) or callable(value):
-        raise SymgraphTypeError(
-            explain(f"{owner}: a variable or an array is expected, not {value!r}", line=user_line())
-        )
+        raise SymgraphTypeError.here(f"{owner}: a variable or an array is expected, not {value!r}")
     return sg.constant(value)
 
 
@@ -55,13 +51,10 @@ def as_partner(value: Any, partner: sg.Variable, owner: object) -> sg.Variable:
 def as_mask(value: Any, owner: object) -> sg.Variable:
     """A mask as a variable; a plain bool, which a comparison by ``==`` is, is an error."""
     if isinstance(value, (bool, np.bool_)):
-        raise SymgraphTypeError(
-            explain(
-                f"{owner}: a mask is a variable or an array, not {value!r}",
-                line=user_line(),
-                remedy="== and != between variables are identity; compare elements with sg.eq "
-                "and sg.ne.",
-            )
+        raise SymgraphTypeError.here(
+            f"{owner}: a mask is a variable or an array, not {value!r}",
+            remedy="== and != between variables are identity; compare elements with sg.eq "
+            "and sg.ne.",
         )
     return as_variable(value, owner)
 
@@ -69,55 +62,40 @@ def as_mask(value: Any, owner: object) -> sg.Variable:
 def check_activation(owner: str, activation: Any) -> None:
     """Raise unless the activation is a function, or None."""
     if activation is not None and not callable(activation):
-        raise SymgraphTypeError(
-            explain(
-                f"{owner}: activation is a function such as sg.tanh, not {activation!r}",
-                line=user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"{owner}: activation is a function such as sg.tanh, not {activation!r}"
         )
 
 
 def check_axes(x: sg.Variable, n_axes: int, owner: object, layout: str) -> None:
     """Raise unless ``x`` has this number of axes; ``layout`` says what they are."""
     if x.ndim != n_axes:
-        raise ShapeError(
-            explain(
-                f"{owner}: {layout} is expected; found {describe(x)} of {x.ndim} axes",
-                line=user_line(),
-            )
+        raise ShapeError.here(
+            f"{owner}: {layout} is expected; found {describe(x)} of {x.ndim} axes"
         )
 
 
 def check_features(x: sg.Variable, n_in: int, owner: object, axis: int = -1) -> None:
     """Raise where the size of an axis is known not to be what the layer was made for."""
     if x.ndim == 0:
-        raise ShapeError(
-            explain(
-                f"{owner}: {n_in} features are expected; found the scalar {describe(x)}",
-                line=user_line(),
-            )
+        raise ShapeError.here(
+            f"{owner}: {n_in} features are expected; found the scalar {describe(x)}"
         )
     size = x.shape[axis]
     if isinstance(size, int) and size != n_in:
         which = "the last axis" if axis == -1 else f"axis {axis}"
-        raise ShapeError(
-            explain(
-                f"{owner}: {n_in} features are expected on {which}; {describe(x)} has {size}",
-                line=user_line(),
-                remedy="Make the layer with the number of features that it is given.",
-            )
+        raise ShapeError.here(
+            f"{owner}: {n_in} features are expected on {which}; {describe(x)} has {size}",
+            remedy="Make the layer with the number of features that it is given.",
         )
 
 
 def check_float(x: sg.Variable, owner: object) -> None:
     """Raise unless the elements are floats."""
     if x.dtype.kind != "f":
-        raise DtypeError(
-            explain(
-                f"{owner}: floats are expected; found {describe(x)}",
-                line=user_line(),
-                remedy="Convert it with .astype('float32').",
-            )
+        raise DtypeError.here(
+            f"{owner}: floats are expected; found {describe(x)}",
+            remedy="Convert it with .astype('float32').",
         )
 
 
@@ -125,11 +103,8 @@ def check_positive(owner: str, **sizes: Any) -> None:
     """Raise unless each argument is a whole number of at least 1."""
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise SymgraphValueError(
-                explain(
-                    f"{owner}: {name} is a whole number of at least 1, not {size!r}",
-                    line=user_line(),
-                )
+            raise SymgraphValueError.here(
+                f"{owner}: {name} is a whole number of at least 1, not {size!r}"
             )
 
 
@@ -141,11 +116,8 @@ def check_number(owner: str, **values: Any) -> None:
             or not isinstance(value, (int, float, np.number))
             or not 0 <= value < math.inf
         ):
-            raise SymgraphValueError(
-                explain(
-                    f"{owner}: {name} is a finite number of at least 0, not {value!r}",
-                    line=user_line(),
-                )
+            raise SymgraphValueError.here(
+                f"{owner}: {name} is a finite number of at least 0, not {value!r}"
             )
 
 
@@ -153,11 +125,8 @@ def check_share(owner: str, **values: Any) -> None:
     """Raise unless each argument is a number from 0 to below 1."""
     for name, value in values.items():
         if not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
-            raise SymgraphValueError(
-                explain(
-                    f"{owner}: {name} is a number from 0 to below 1, not {value!r}",
-                    line=user_line(),
-                )
+            raise SymgraphValueError.here(
+                f"{owner}: {name} is a number from 0 to below 1, not {value!r}"
             )
 
 
@@ -166,10 +135,7 @@ def check_sizes(owner: str, x: sg.Variable, other: sg.Variable, axes: Sequence[i
     for axis in axes:
         a, b = x.shape[axis], other.shape[axis]
         if isinstance(a, int) and isinstance(b, int) and a != b:
-            raise ShapeError(
-                explain(
-                    f"{owner}: axis {axis} of {describe(x)} has size {a}, "
-                    f"that of {describe(other)} has {b}",
-                    line=user_line(),
-                )
+            raise ShapeError.here(
+                f"{owner}: axis {axis} of {describe(x)} has size {a}, "
+                f"that of {describe(other)} has {b}"
             )

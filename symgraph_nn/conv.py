@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphValueError
 
 from .checks import as_variable, check_activation, check_axes, check_features, check_positive
 from .init import Initialiser, default_bias, default_weights, generator, initial_value
@@ -202,10 +202,8 @@ def _sizes(owner: str, size: Any, n_axes: int) -> tuple[int, ...]:
     """One size for each axis, from an int or a tuple."""
     sizes = (size,) * n_axes if isinstance(size, int) else size
     if not isinstance(sizes, (tuple, list)) or len(sizes) != n_axes:
-        raise SymgraphValueError(
-            explain(
-                f"{owner}: a size is an int or {n_axes} of them, not {size!r}", line=user_line()
-            )
+        raise SymgraphValueError.here(
+            f"{owner}: a size is an int or {n_axes} of them, not {size!r}"
         )
     for side in sizes:
         check_positive(owner, size=side)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from symgraph.errors import SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphValueError
 
 __all__ = [
     "Recording",
@@ -88,12 +88,9 @@ def eeg_eye_state(folder: str | os.PathLike) -> Recording:
     """
     path = Path(folder) / "eeg_eye_state.npz"
     if not path.exists():
-        raise SymgraphValueError(
-            explain(
-                f"eeg_eye_state: there is no {path}",
-                line=user_line(),
-                remedy="The recording does not come with the package; name the folder it is in.",
-            )
+        raise SymgraphValueError.here(
+            f"eeg_eye_state: there is no {path}",
+            remedy="The recording does not come with the package; name the folder it is in.",
         )
     with np.load(path, allow_pickle=False) as data:
         channels = tuple(str(name) for name in data["channels"])

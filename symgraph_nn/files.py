@@ -81,13 +81,9 @@ def as_path(path: Any) -> Path:
     except TypeError:
         text = path
     if not isinstance(text, str):
-        raise SymgraphTypeError(
-            explain(f"the path of a file is expected, not {path!r}", line=user_line())
-        )
+        raise SymgraphTypeError.here(f"the path of a file is expected, not {path!r}")
     if not text or "\0" in text:
-        raise SymgraphValueError(
-            explain(f"{path!r} cannot be the path of a file", line=user_line())
-        )
+        raise SymgraphValueError.here(f"{path!r} cannot be the path of a file")
     return Path(text)
 
 
@@ -103,13 +99,10 @@ def check_target(path: Any) -> Path:
         if target.exists() and not target.is_file():
             raise FileExistsError(None, "it is a device, a pipe or a socket, and no regular file")
     if target.suffix.lower() in _FOREIGN:
-        raise SymgraphValueError(
-            explain(
-                f"{target} is not what is written: values are saved as safetensors",
-                line=user_line(),
-                remedy=f"Call it {target.with_suffix('.safetensors').name!r}; for another format, "
-                "write module.state() with its own library.",
-            )
+        raise SymgraphValueError.here(
+            f"{target} is not what is written: values are saved as safetensors",
+            remedy=f"Call it {target.with_suffix('.safetensors').name!r}; for another format, "
+            "write module.state() with its own library.",
         )
     return target
 

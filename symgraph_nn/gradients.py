@@ -15,8 +15,6 @@ from symgraph.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     describe,
-    explain,
-    user_line,
 )
 
 from .checks import check_axes
@@ -71,45 +69,30 @@ def weight_decay(
     """The gradients with ``rate * p`` added: those of the loss plus ``rate / 2 · Σ p²``."""
     listed, weights = _check("weight_decay", grads, rate), list(params)
     if len(listed) != len(weights):
-        raise SymgraphValueError(
-            explain(
-                f"weight_decay: {len(weights)} parameters need as many gradients, "
-                f"not {len(listed)}",
-                line=user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"weight_decay: {len(weights)} parameters need as many gradients, not {len(listed)}"
         )
     return [g + rate * p for g, p in zip(listed, weights, strict=True)]
 
 
 def _check(owner: str, grads: Any, limit: Any) -> list[sg.Variable]:
     if not isinstance(grads, (list, tuple)) or not all(isinstance(g, sg.Variable) for g in grads):
-        raise SymgraphTypeError(
-            explain(
-                f"{owner}: a list of gradients is expected, not {grads!r}",
-                line=user_line(),
-                remedy="Take them with sg.grad(loss, module.params).",
-            )
+        raise SymgraphTypeError.here(
+            f"{owner}: a list of gradients is expected, not {grads!r}",
+            remedy="Take them with sg.grad(loss, module.params).",
         )
     for g in grads:
         if g.dtype.kind != "f":
-            raise DtypeError(
-                explain(
-                    f"{owner}: gradients are floats; found {describe(g)}",
-                    line=user_line(),
-                    remedy="Convert it with .astype('float32').",
-                )
+            raise DtypeError.here(
+                f"{owner}: gradients are floats; found {describe(g)}",
+                remedy="Convert it with .astype('float32').",
             )
     if isinstance(limit, sg.Variable):
         check_axes(limit, 0, owner, "a scalar")
     elif isinstance(limit, bool) or not isinstance(limit, (int, float, np.number, np.ndarray)):
-        raise SymgraphTypeError(
-            explain(
-                f"{owner}: a number or a scalar variable is expected, not {limit!r}",
-                line=user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"{owner}: a number or a scalar variable is expected, not {limit!r}"
         )
     elif np.ndim(limit) or not limit >= 0:
-        raise SymgraphValueError(
-            explain(f"{owner}: a number of at least 0 is expected, not {limit}", line=user_line())
-        )
+        raise SymgraphValueError.here(f"{owner}: a number of at least 0 is expected, not {limit}")
     return list(grads)

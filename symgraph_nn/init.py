@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from symgraph.errors import ShapeError, SymgraphTypeError, explain, user_line
+from symgraph.errors import ShapeError, SymgraphTypeError
 
 __all__ = [
     "Initialiser",
@@ -123,12 +123,9 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
 
 def _matrix_sizes(shape: Sequence[int]) -> tuple[int, int]:
     if len(shape) < 2:
-        raise ShapeError(
-            explain(
-                f"this initialiser needs at least two axes, not the shape {tuple(shape)}",
-                line=user_line(),
-                remedy="Use constant, uniform or normal for vectors.",
-            )
+        raise ShapeError.here(
+            f"this initialiser needs at least two axes, not the shape {tuple(shape)}",
+            remedy="Use constant, uniform or normal for vectors.",
         )
     return math.prod(shape[:-1]), shape[-1]
 
@@ -146,11 +143,8 @@ def generator(rng: int | np.random.Generator | None) -> np.random.Generator:
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError):
-        raise SymgraphTypeError(
-            explain(
-                f"rng is a seed of at least 0, a NumPy Generator or None, not {rng!r}",
-                line=user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"rng is a seed of at least 0, a NumPy Generator or None, not {rng!r}"
         ) from None
 
 
@@ -162,12 +156,7 @@ def initial_value(
         return np.asarray(source(rng, shape, dtype), dtype)
     value = np.asarray(source, dtype)
     if value.shape != shape:
-        raise ShapeError(
-            explain(
-                f"an initial value of shape {shape} is expected; found {value.shape}",
-                line=user_line(),
-            )
-        )
+        raise ShapeError.here(f"an initial value of shape {shape} is expected; found {value.shape}")
     return value
 
 

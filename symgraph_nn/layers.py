@@ -13,8 +13,6 @@ from symgraph.errors import (
     DtypeError,
     SymgraphTypeError,
     describe,
-    explain,
-    user_line,
 )
 
 from .buffers import Buffer
@@ -109,12 +107,9 @@ class Embedding(Module):
         """
         symbols = as_variable(symbols, self)
         if symbols.dtype.kind not in "iu":
-            raise DtypeError(
-                explain(
-                    f"{self}: symbols are integers; found {describe(symbols)}",
-                    line=user_line(),
-                    remedy="Convert them with .astype('int64').",
-                )
+            raise DtypeError.here(
+                f"{self}: symbols are integers; found {describe(symbols)}",
+                remedy="Convert them with .astype('int64').",
             )
         limits = np.iinfo(symbols.dtype)
         padding = self.padding_index
@@ -131,9 +126,7 @@ class Embedding(Module):
 
 def _check_padding(index: Any) -> None:
     if index is not None and (isinstance(index, bool) or not isinstance(index, (int, np.integer))):
-        raise SymgraphTypeError(
-            explain(f"Embedding: padding_index is an int, not {index!r}", line=user_line())
-        )
+        raise SymgraphTypeError.here(f"Embedding: padding_index is an int, not {index!r}")
 
 
 class Dropout(Module):
@@ -251,12 +244,9 @@ class Sequential(Module):
     def __init__(self, *layers: Callable[..., sg.Variable]) -> None:
         for layer in layers:
             if not callable(layer):
-                raise SymgraphTypeError(
-                    explain(
-                        f"Sequential: a layer or a function is expected, not {layer!r}",
-                        line=user_line(),
-                        remedy="Give the layers as arguments: Sequential(a, b, c).",
-                    )
+                raise SymgraphTypeError.here(
+                    f"Sequential: a layer or a function is expected, not {layer!r}",
+                    remedy="Give the layers as arguments: Sequential(a, b, c).",
                 )
         self.layers = list(layers)
 

@@ -18,8 +18,6 @@ from symgraph.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     describe,
-    explain,
-    user_line,
 )
 
 from .checks import as_mask, as_partner, as_variable, check_axes, check_float, check_sizes
@@ -63,7 +61,7 @@ def cross_entropy(
     check_float(logits, "cross_entropy")
     _refuse_normalised(logits, "cross_entropy", "softmax")
     if logits.ndim == 0:
-        raise ShapeError(explain("cross_entropy: logits have an axis of classes", line=user_line()))
+        raise ShapeError.here("cross_entropy: logits have an axis of classes")
     if class_weights is not None:
         class_weights = _as_class_weights(class_weights, logits)
     _check_smoothing(label_smoothing)
@@ -72,12 +70,9 @@ def cross_entropy(
         check_float(labels, "cross_entropy: labels with an axis of classes")
         check_sizes("cross_entropy", labels, logits, range(labels.ndim))
         if ignore_index is not None:
-            raise SymgraphTypeError(
-                explain(
-                    "cross_entropy: ignore_index is a label; these are probabilities",
-                    line=user_line(),
-                    remedy="Give a mask.",
-                )
+            raise SymgraphTypeError.here(
+                "cross_entropy: ignore_index is a label; these are probabilities",
+                remedy="Give a mask.",
             )
         weighed = costs if class_weights is None else costs * class_weights
         found = sg.sum(labels.astype(logits.dtype) * weighed, axis=-1)
@@ -121,20 +116,14 @@ def accuracy(
 def _check_labels(owner: str, logits: sg.Variable, labels: sg.Variable) -> None:
     """Raise unless the labels are integers with the axes of the logits but that of the classes."""
     if labels.ndim != logits.ndim - 1:
-        raise ShapeError(
-            explain(
-                f"{owner}: labels for {describe(logits)} have {logits.ndim - 1} axes; "
-                f"found {describe(labels)}",
-                line=user_line(),
-            )
+        raise ShapeError.here(
+            f"{owner}: labels for {describe(logits)} have {logits.ndim - 1} axes; "
+            f"found {describe(labels)}"
         )
     if labels.dtype.kind not in "iu":
-        raise DtypeError(
-            explain(
-                f"{owner}: labels are integers; found {describe(labels)}",
-                line=user_line(),
-                remedy="Convert them with .astype('int64').",
-            )
+        raise DtypeError.here(
+            f"{owner}: labels are integers; found {describe(labels)}",
+            remedy="Convert them with .astype('int64').",
         )
     check_sizes(owner, labels, logits, range(labels.ndim))
 
@@ -144,13 +133,10 @@ def _pair(owner: str, prediction: Any, target: Any) -> tuple[sg.Variable, sg.Var
     a = as_variable(prediction, owner)
     b = as_partner(target, a, owner)
     if a.ndim != b.ndim:
-        raise ShapeError(
-            explain(
-                f"{owner}: the prediction is {describe(a)}, the target {describe(b)}: "
-                "they have different numbers of axes",
-                line=user_line(),
-                remedy="Reshape one of them, or take out an axis with x[..., 0].",
-            )
+        raise ShapeError.here(
+            f"{owner}: the prediction is {describe(a)}, the target {describe(b)}: "
+            "they have different numbers of axes",
+            remedy="Reshape one of them, or take out an axis with x[..., 0].",
         )
     check_sizes(owner, a, b, range(a.ndim))
     return a, b
@@ -158,12 +144,9 @@ def _pair(owner: str, prediction: Any, target: Any) -> tuple[sg.Variable, sg.Var
 
 def _refuse_normalised(x: sg.Variable, owner: str, function: str) -> None:
     if x.op.name == function:
-        raise SymgraphValueError(
-            explain(
-                f"{owner}: logits are expected, not the result of {function}",
-                line=user_line(),
-                remedy=f"Leave the {function} out: the loss contains it, without loss of accuracy.",
-            )
+        raise SymgraphValueError.here(
+            f"{owner}: logits are expected, not the result of {function}",
+            remedy=f"Leave the {function} out: the loss contains it, without loss of accuracy.",
         )
 
 
@@ -175,9 +158,7 @@ def _checked_labels(
     kept = None if mask is None else _as_bool(mask, labels, owner)
     if ignore_index is not None:
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
-            raise SymgraphTypeError(
-                explain(f"{owner}: ignore_index is an int, not {ignore_index!r}", line=user_line())
-            )
+            raise SymgraphTypeError.here(f"{owner}: ignore_index is an int, not {ignore_index!r}")
         counts = _differ(labels, int(ignore_index))
         kept = counts if kept is None or counts is None else kept & counts
     chosen = labels if kept is None else sg.where(kept, labels, 0)
@@ -195,22 +176,14 @@ def _as_class_weights(weights: Any, logits: sg.Variable) -> sg.Variable:
     check_axes(found, 1, "cross_entropy", "class_weights [classes]")
     n, size = logits.shape[-1], found.shape[0]
     if isinstance(n, int) and isinstance(size, int) and n != size:
-        raise ShapeError(
-            explain(
-                f"cross_entropy: {n} classes need as many class_weights, not {size}",
-                line=user_line(),
-            )
-        )
+        raise ShapeError.here(f"cross_entropy: {n} classes need as many class_weights, not {size}")
     return found.astype(logits.dtype)
 
 
 def _check_smoothing(share: Any) -> None:
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
-        raise SymgraphValueError(
-            explain(
-                f"cross_entropy: label_smoothing is a number from 0 to 1, not {share!r}",
-                line=user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"cross_entropy: label_smoothing is a number from 0 to 1, not {share!r}"
         )
 
 
@@ -230,12 +203,9 @@ def _as_bool(mask: Any, values: sg.Variable, owner: str) -> sg.Variable:
     """The mask as bools with the axes of the values; the axes it lacks have size 1."""
     mask = as_mask(mask, owner)
     if mask.ndim > values.ndim:
-        raise ShapeError(
-            explain(
-                f"{owner}: the mask {describe(mask)} has more axes than what it masks, "
-                f"{describe(values)}",
-                line=user_line(),
-            )
+        raise ShapeError.here(
+            f"{owner}: the mask {describe(mask)} has more axes than what it masks, "
+            f"{describe(values)}"
         )
     check_sizes(f"{owner}: mask", mask, values, range(mask.ndim))
     missing = tuple(range(mask.ndim, values.ndim))

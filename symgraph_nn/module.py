@@ -17,9 +17,7 @@ import symgraph as sg
 from symgraph.errors import (
     SymgraphTypeError,
     SymgraphValueError,
-    explain,
     refuse_masked,
-    user_line,
 )
 
 from .calls import tracked
@@ -67,9 +65,7 @@ def checked_values(
 ) -> dict[str, np.ndarray]:
     """The values as arrays; a `SymgraphValueError` that lists every one that does not fit."""
     if not isinstance(values, Mapping):
-        raise SymgraphTypeError(
-            explain(f"the state of {owner} is a dict of arrays, not {values!r}", line=user_line())
-        )
+        raise SymgraphTypeError.here(f"the state of {owner} is a dict of arrays, not {values!r}")
     arrays = {name: _as_array(value, name) for name, value in values.items()}
     faults = [f"{name} is missing" for name in variables if name not in arrays]
     faults += [f"{name} is not known" for name in arrays if name not in variables]
@@ -82,13 +78,9 @@ def checked_values(
         if array.dtype.newbyteorder("=") != held.dtype:
             faults.append(f"{name} has dtype {held.dtype}, the new value has {array.dtype}")
     if faults:
-        raise SymgraphValueError(
-            explain(
-                f"the state does not fit {owner}; nothing was changed:\n    "
-                + "\n    ".join(faults),
-                line=user_line(),
-                remedy="Build the module with the sizes, cells and dtype it was saved with.",
-            )
+        raise SymgraphValueError.here(
+            f"the state does not fit {owner}; nothing was changed:\n    " + "\n    ".join(faults),
+            remedy="Build the module with the sizes, cells and dtype it was saved with.",
         )
     return arrays
 

@@ -13,8 +13,6 @@ from symgraph.errors import (
     ShapeError,
     SymgraphTypeError,
     SymgraphValueError,
-    explain,
-    user_line,
 )
 
 from .schedules import Schedule
@@ -35,18 +33,13 @@ def rate_at_step(updates: Updates, value: Rate, name: str, *, ahead: int = 0) ->
     if isinstance(value, (bool, str)) or not isinstance(
         value, (int, float, np.number, np.ndarray, sg.Variable)
     ):
-        raise SymgraphTypeError(
-            explain(
-                f"{name}: a number, a scalar variable or a function of the step is expected, "
-                f"not {value!r}",
-                line=user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"{name}: a number, a scalar variable or a function of the step is expected, "
+            f"not {value!r}"
         )
     axes = value.ndim if isinstance(value, (np.ndarray, sg.Variable)) else 0
     if axes:
-        raise ShapeError(
-            explain(f"{name}: a scalar is expected; found {axes} axes", line=user_line())
-        )
+        raise ShapeError.here(f"{name}: a scalar is expected; found {axes} axes")
     if isinstance(value, sg.Variable):
         if isinstance(value, sg.SharedVariable):
             _check_range(name, float(value.get_value()))
@@ -54,9 +47,7 @@ def rate_at_step(updates: Updates, value: Rate, name: str, *, ahead: int = 0) ->
         return lambda param: wide.astype(param.dtype)
     number = float(value)
     if not math.isfinite(number):
-        raise SymgraphValueError(
-            explain(f"{name}: a finite number is expected, not {number}", line=user_line())
-        )
+        raise SymgraphValueError.here(f"{name}: a finite number is expected, not {number}")
     _check_range(name, number)
     return lambda param: number
 
@@ -65,6 +56,4 @@ def _check_range(name: str, number: float) -> None:
     """Raise where a rate of this name cannot have the value."""
     if not number >= 0 or (name == "momentum" and number >= 1):
         wanted = "from 0 to below 1" if name == "momentum" else "of at least 0"
-        raise SymgraphValueError(
-            explain(f"{name}: a number {wanted} is expected, not {number}", line=user_line())
-        )
+        raise SymgraphValueError.here(f"{name}: a number {wanted} is expected, not {number}")

@@ -18,8 +18,6 @@ from symgraph.errors import (
     ShapeError,
     SymgraphTypeError,
     describe,
-    explain,
-    user_line,
 )
 
 from .buffers import moving_where
@@ -48,12 +46,9 @@ class Recurrent(Module):
     def __init__(self, cell: Any, *, reverse: bool = False) -> None:
         for name in ("params", "initial_state", "step"):
             if not hasattr(cell, name):
-                raise SymgraphTypeError(
-                    explain(
-                        f"Recurrent: {cell!r} is no cell: it has no {name!r}",
-                        line=user_line(),
-                        remedy="A cell has params, initial_state(batch) and step(x_t, state).",
-                    )
+                raise SymgraphTypeError.here(
+                    f"Recurrent: {cell!r} is no cell: it has no {name!r}",
+                    remedy="A cell has params, initial_state(batch) and step(x_t, state).",
                 )
         self.cell = cell
         self.reverse = reverse
@@ -127,20 +122,14 @@ class Recurrent(Module):
         """The cell's output and the parts of its new state."""
         result = self.cell.step(x_t, state)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise ScanError(
-                explain(
-                    f"{self}: the step of a cell returns (output, state), not {result!r}",
-                    line=user_line(),
-                )
+            raise ScanError.here(
+                f"{self}: the step of a cell returns (output, state), not {result!r}"
             )
         output, new = result[0], _as_list(result[1])
         if len(new) != n_states:
-            raise ScanError(
-                explain(
-                    f"{self}: the cell's initial state has {n_states} parts, "
-                    f"its step returns a state of {len(new)}",
-                    line=user_line(),
-                )
+            raise ScanError.here(
+                f"{self}: the cell's initial state has {n_states} parts, "
+                f"its step returns a state of {len(new)}"
             )
         return [as_variable(value, self) for value in (output, *new)]
 
@@ -148,13 +137,10 @@ class Recurrent(Module):
         """Raise where the step would give a wider dtype than the state has."""
         dtype = getattr(self.cell, "dtype", None)
         if dtype is not None and np.result_type(x.dtype, dtype) != np.dtype(dtype):
-            raise DtypeError(
-                explain(
-                    f"{self}: a sequence of {dtype} is expected; found {describe(x)}",
-                    line=user_line(),
-                    remedy=f"Convert it with .astype('{dtype}'), or make the cell with "
-                    f"dtype='float64'.",
-                )
+            raise DtypeError.here(
+                f"{self}: a sequence of {dtype} is expected; found {describe(x)}",
+                remedy=f"Convert it with .astype('{dtype}'), or make the cell with "
+                f"dtype='float64'.",
             )
 
     def _check_width(
@@ -168,38 +154,29 @@ class Recurrent(Module):
         dtype = np.result_type(*narrow)
         wider = [s for s in wide if np.result_type(dtype, s.dtype) != dtype]
         if wider and np.result_type(dtype, output.dtype) != dtype:
-            raise DtypeError(
-                explain(
-                    f"{self}: the cell's initial state is {wider[0].dtype}, its inputs and "
-                    f"parameters are {dtype}: the outputs would be {output.dtype}",
-                    line=user_line(),
-                    remedy=f"Make the initial state with dtype='{dtype}', or .astype('{dtype}').",
-                )
+            raise DtypeError.here(
+                f"{self}: the cell's initial state is {wider[0].dtype}, its inputs and "
+                f"parameters are {dtype}: the outputs would be {output.dtype}",
+                remedy=f"Make the initial state with dtype='{dtype}', or .astype('{dtype}').",
             )
 
     def _given_state(self, state: State, initial: State) -> State:
         """The state that the user gave, in the form that the cell has it."""
         given, expected = _as_list(state), _as_list(initial)
         if len(given) != len(expected):
-            raise ShapeError(
-                explain(
-                    f"{self}: a state of {len(expected)} parts is expected, not of {len(given)}",
-                    line=user_line(),
-                    remedy="Give the state as the layer returned it (an LSTM's is the tuple h, c).",
-                )
+            raise ShapeError.here(
+                f"{self}: a state of {len(expected)} parts is expected, not of {len(given)}",
+                remedy="Give the state as the layer returned it (an LSTM's is the tuple h, c).",
             )
         given = [as_variable(part, self) for part in given]
         for part, like in zip(given, expected, strict=True):
             check_axes(part, like.ndim, self, f"a state like {describe(like)}")
             check_sizes(str(self), part, like, range(like.ndim))
             if part.dtype != like.dtype:
-                raise DtypeError(
-                    explain(
-                        f"{self}: a state of {like.dtype} is expected; found {describe(part)} of "
-                        f"{part.dtype}",
-                        line=user_line(),
-                        remedy=f"Convert it with .astype('{like.dtype}').",
-                    )
+                raise DtypeError.here(
+                    f"{self}: a state of {like.dtype} is expected; found {describe(part)} of "
+                    f"{part.dtype}",
+                    remedy=f"Convert it with .astype('{like.dtype}').",
                 )
         return _like(initial, given)
 
@@ -248,11 +225,8 @@ class Bidirectional(Module):
         if state is None:
             state = (None, None)
         elif not isinstance(state, (tuple, list)) or len(state) != 2:
-            raise SymgraphTypeError(
-                explain(
-                    f"{self}: the state is a pair (forward, backward), not {state!r}",
-                    line=user_line(),
-                )
+            raise SymgraphTypeError.here(
+                f"{self}: the state is a pair (forward, backward), not {state!r}"
             )
         ahead, ahead_state = self.forward(x, mask=mask, state=state[0], return_state=True)
         back, back_state = self.backward(x, mask=mask, state=state[1], return_state=True)

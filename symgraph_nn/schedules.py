@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphValueError
 
 from .checks import check_number
 
@@ -97,13 +97,9 @@ def _check_rates(owner: str, **values: Any) -> None:
 def _check_factor(owner: str, factor: Any) -> None:
     _check_rates(owner, factor=factor)
     if not isinstance(factor, sg.Variable) and factor == 0:
-        raise SymgraphValueError(
-            explain(f"{owner}: a factor above 0 is expected, not {factor!r}", line=user_line())
-        )
+        raise SymgraphValueError.here(f"{owner}: a factor above 0 is expected, not {factor!r}")
 
 
 def _check_steps(owner: str, steps: Any) -> None:
     if not isinstance(steps, (int, float)) or isinstance(steps, bool) or not steps > 0:
-        raise SymgraphValueError(
-            explain(f"{owner}: a number of steps above 0, not {steps!r}", line=user_line())
-        )
+        raise SymgraphValueError.here(f"{owner}: a number of steps above 0, not {steps!r}")

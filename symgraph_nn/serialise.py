@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
 from .extras import load_package
 from .files import as_path, check_target, write_whole
@@ -68,9 +68,7 @@ def load(
     ``updates`` an optimiser's state in the file is passed over.
     """
     if not isinstance(strict, bool):
-        raise SymgraphTypeError(
-            explain(f"load: strict is True or False, not {strict!r}", line=user_line())
-        )
+        raise SymgraphTypeError.here(f"load: strict is True or False, not {strict!r}")
     variables = {**variables_of(module), **optimiser_variables(module, updates)}
     stored, _ = read_arrays(path)
     if updates is None:
@@ -109,14 +107,11 @@ def fitting_arrays(
     report.surplus.extend(name for name in stored if name not in variables)
     report.faults.extend(f"{name} is not known" for name in report.surplus)
     if strict and report.faults:
-        raise SymgraphValueError(
-            explain(
-                f"the state does not fit {owner}; nothing was changed:\n    "
-                + "\n    ".join(report.faults),
-                line=user_line(),
-                remedy="Build the module with the sizes, cells and dtype it was saved with, or "
-                "load what fits with strict=False.",
-            )
+        raise SymgraphValueError.here(
+            f"the state does not fit {owner}; nothing was changed:\n    "
+            + "\n    ".join(report.faults),
+            remedy="Build the module with the sizes, cells and dtype it was saved with, or "
+            "load what fits with strict=False.",
         )
     return arrays, report
 
@@ -144,9 +139,7 @@ def optimiser_variables(module: Any, updates: Mapping | None) -> dict[str, sg.Sh
     if updates is None:
         return {}
     if not isinstance(updates, Mapping):
-        raise SymgraphTypeError(
-            explain(f"updates are the dict of a rule, not {updates!r}", line=user_line())
-        )
+        raise SymgraphTypeError.here(f"updates are the dict of a rule, not {updates!r}")
     paths = {v: path for path, v in variables_of(module).items()}
     named = _slots_by_name(updates, paths) if isinstance(updates, Updates) else {}
     read = shared_variables(list(updates.values()))

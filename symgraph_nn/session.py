@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError, describe, explain, user_line
+from symgraph.errors import SymgraphValueError, describe
 
 from .graphs import shared_variables
 from .history import History
@@ -114,12 +114,9 @@ class Session:
         kept, _ = fitting_arrays(own if best else {}, best, owner)
         history = self.history
         if any(history.monitored not in epoch for epoch in progress.epochs):
-            raise SymgraphValueError(
-                explain(
-                    f"{owner}: that training knows no {history.monitored!r} to monitor",
-                    line=user_line(),
-                    remedy="Go on with the same metrics, validation and monitor.",
-                )
+            raise SymgraphValueError.here(
+                f"{owner}: that training knows no {history.monitored!r} to monitor",
+                remedy="Go on with the same metrics, validation and monitor.",
             )
         self.best, self.seed = kept, progress.seed
         history.epochs, history.best_epoch = progress.epochs, progress.best_epoch
@@ -142,9 +139,7 @@ def _parsed_progress(text: str | None, owner: str) -> _Progress:
     except (TypeError, ValueError, RecursionError):
         progress = None
     if progress is None or not _makes_sense(progress):
-        raise SymgraphValueError(
-            explain(f"{owner}: the file was not written by resume=", line=user_line())
-        )
+        raise SymgraphValueError.here(f"{owner}: the file was not written by resume=")
     return progress
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from symgraph.errors import SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphValueError
 
 from .files import as_path, naming
 
@@ -126,6 +126,4 @@ def _are_counts(value: Any) -> TypeGuard[list[int]]:
 
 
 def _broken(source: Path, why: str) -> SymgraphValueError:
-    return SymgraphValueError(
-        explain(f"{source} is no whole safetensors file: {why}", line=user_line())
-    )
+    return SymgraphValueError.here(f"{source} is no whole safetensors file: {why}")

@@ -18,8 +18,6 @@ from symgraph.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     describe,
-    explain,
-    user_line,
 )
 
 from .batches import Axis, Batches, batches_of
@@ -133,28 +131,21 @@ def fit(
 def _check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and (not isinstance(count, int) or count < 1):
-            raise SymgraphValueError(
-                explain(
-                    f"fit: {name} is a whole number of at least 1, not {count!r}", line=user_line()
-                )
+            raise SymgraphValueError.here(
+                f"fit: {name} is a whole number of at least 1, not {count!r}"
             )
 
 
 def _check_updates(module: Any, loss: sg.Variable, updates: Any) -> None:
     """Raise where the updates train nothing of the module, or leave out what it does not keep."""
     if not isinstance(updates, Mapping):
-        raise SymgraphTypeError(
-            explain(f"fit: updates are the dict of a rule, not {updates!r}", line=user_line())
-        )
+        raise SymgraphTypeError.here(f"fit: updates are the dict of a rule, not {updates!r}")
     moved = [v for v in trainable(updates) if updates[v] is not v]
     check_trained("fit", moved, [loss])
     if not set(moved) & set(variables_of(module).values()):
-        raise SymgraphValueError(
-            explain(
-                f"fit: the updates move {describe(moved[0])}, but nothing of {module!r}",
-                line=user_line(),
-                remedy="Give the module whose params the rule trains, to be kept and restored.",
-            )
+        raise SymgraphValueError.here(
+            f"fit: the updates move {describe(moved[0])}, but nothing of {module!r}",
+            remedy="Give the module whose params the rule trains, to be kept and restored.",
         )
     check_kept("fit", [loss], updates, module)
 
@@ -164,19 +155,14 @@ def _with_metrics(
 ) -> dict[str, sg.Variable]:
     """The loss and the metrics by name."""
     if metrics and "loss" in metrics:
-        raise SymgraphValueError(
-            explain("fit: a metric named 'loss' would hide the loss", line=user_line())
-        )
+        raise SymgraphValueError.here("fit: a metric named 'loss' would hide the loss")
     wanted = {"loss": loss, **(metrics or {})}
     for name, figure in wanted.items():
         if not isinstance(figure, sg.Variable) or figure.ndim:
-            raise SymgraphTypeError(
-                explain(
-                    f"fit: {name} is a scalar expression, not "
-                    + (describe(figure) if isinstance(figure, sg.Variable) else repr(figure)),
-                    line=user_line(),
-                    remedy="Take its mean." if isinstance(figure, sg.Variable) else None,
-                )
+            raise SymgraphTypeError.here(
+                f"fit: {name} is a scalar expression, not "
+                + (describe(figure) if isinstance(figure, sg.Variable) else repr(figure)),
+                remedy="Take its mean." if isinstance(figure, sg.Variable) else None,
             )
     return wanted
 
@@ -187,11 +173,8 @@ def _monitored(
     """The name, in the history, of the figure that decides which epoch is best."""
     names = list(trained) if validate is None else validate.names
     if monitor not in names:
-        raise SymgraphValueError(
-            explain(
-                f"fit: there is no figure {monitor!r} to monitor, but {', '.join(names)}",
-                line=user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"fit: there is no figure {monitor!r} to monitor, but {', '.join(names)}"
         )
     return monitor if validate is None else f"validation_{monitor}"
 
@@ -282,13 +265,10 @@ class _Training:
     def _failed(self, what: str) -> TrainingError:
         has_best = self.patience is not None and self.session.history.best_epoch is not None
         kept = "of the best epoch" if has_best else "from before this epoch"
-        return TrainingError(
-            explain(
-                f"fit: {what}; the module has the values {kept} again",
-                line=user_line(),
-                remedy="Lower the learning rate, clip the gradients with clip_norm, or look "
-                "for invalid data.",
-            )
+        return TrainingError.here(
+            f"fit: {what}; the module has the values {kept} again",
+            remedy="Lower the learning rate, clip the gradients with clip_norm, or look "
+            "for invalid data.",
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, UpdateError, describe, explain, user_line
+from symgraph.errors import SymgraphTypeError, UpdateError, describe
 
 from .graphs import ancestors, leaves
 
@@ -170,14 +170,10 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
     def _refuse_conflicts(self, other: Updates) -> None:
         both = [v for v in other if v in self and self[v] is not other[v]]
         if both:
-            raise UpdateError(
-                explain(
-                    "updates that are joined say different things of "
-                    + ", ".join(map(describe, both)),
-                    line=user_line(),
-                    remedy="Take what does not count out of one of them first, with "
-                    "del updates[variable].",
-                )
+            raise UpdateError.here(
+                "updates that are joined say different things of " + ", ".join(map(describe, both)),
+                remedy="Take what does not count out of one of them first, with "
+                "del updates[variable].",
             )
 
     def _take_memory(self, other: Updates) -> None:
@@ -265,13 +261,10 @@ def check_memory(owner: str, updates: Mapping) -> None:
     """Raise where the updates hold a rule's state but not the memory of what it is for."""
     unknown = unknown_slots(updates)
     if unknown:
-        raise UpdateError(
-            explain(
-                f"{owner}: the updates hold {describe(unknown[0])}, which an update rule made, but "
-                "not what the rule remembers of it",
-                line=user_line(),
-                remedy=_KEEP,
-            )
+        raise UpdateError.here(
+            f"{owner}: the updates hold {describe(unknown[0])}, which an update rule made, but "
+            "not what the rule remembers of it",
+            remedy=_KEEP,
         )
 
 
@@ -289,12 +282,9 @@ def iterate(updates: Mapping) -> dict[sg.SharedVariable, sg.Variable]:
     ``givens``. For rules without look-ahead it is the parameter itself.
     """
     if not isinstance(updates, Updates):
-        raise SymgraphTypeError(
-            explain(
-                f"iterate: the updates of a rule are expected, not a {type(updates).__name__}",
-                line=user_line(),
-                remedy=_KEEP,
-            )
+        raise SymgraphTypeError.here(
+            f"iterate: the updates of a rule are expected, not a {type(updates).__name__}",
+            remedy=_KEEP,
         )
     check_memory("iterate", updates)
     points = updates.other_points

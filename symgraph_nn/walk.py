@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError, explain, user_line
+from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
 from .buffers import Buffer
 
@@ -42,14 +42,12 @@ def buffers_of(module: Any) -> list[sg.SharedVariable]:
 def variables_of(module: Any) -> dict[str, sg.SharedVariable]:
     """All shared variables of a module by attribute path, parameters and buffers."""
     if not (_is_container(module) or _has_variables(module)):
-        raise SymgraphTypeError(explain(f"a module is expected, not {module!r}", line=user_line()))
+        raise SymgraphTypeError.here(f"a module is expected, not {module!r}")
     named: dict[str, sg.SharedVariable] = {}
     for found in _named(module):
         if found.path in named:
-            raise SymgraphValueError(
-                explain(
-                    f"two variables of {module!r} have the path {found.path!r}", line=user_line()
-                )
+            raise SymgraphValueError.here(
+                f"two variables of {module!r} have the path {found.path!r}"
             )
         named[found.path] = found.variable
     return named
@@ -175,24 +173,18 @@ def _stated_params(module: Any) -> list[sg.SharedVariable] | None:
     listed = list(stated) if isinstance(stated, Iterable) else [stated]
     for param in listed:
         if not isinstance(param, sg.SharedVariable):
-            raise SymgraphTypeError(
-                explain(
-                    f"{type(module).__name__}.params lists shared variables; found {param!r}",
-                    line=user_line(),
-                    remedy="Make parameters with sg.shared(value).",
-                )
+            raise SymgraphTypeError.here(
+                f"{type(module).__name__}.params lists shared variables; found {param!r}",
+                remedy="Make parameters with sg.shared(value).",
             )
     return listed
 
 
 def _no_order(path: str, variable: sg.SharedVariable) -> SymgraphTypeError:
-    return SymgraphTypeError(
-        explain(
-            f"{path or 'the module'} is a set that holds parameters ({variable!r}), and has no "
-            "order to name them by",
-            line=user_line(),
-            remedy="Keep layers in a list, a tuple or a dict.",
-        )
+    return SymgraphTypeError.here(
+        f"{path or 'the module'} is a set that holds parameters ({variable!r}), and has no "
+        "order to name them by",
+        remedy="Keep layers in a list, a tuple or a dict.",
     )
 
 

@@ -10,7 +10,6 @@ from ..core.errors import (
     ShapeError,
     SymgraphTypeError,
     SymgraphValueError,
-    explain,
 )
 from ..core.types import TupleType, is_float
 from ..core.variable import Variable
@@ -30,11 +29,8 @@ def variables(given: Any, function: str, role: str) -> tuple[list[Variable], boo
         found = [given]
     for v in found:
         if not isinstance(v, Variable) or isinstance(v.type, TupleType):
-            raise SymgraphTypeError(
-                explain(
-                    f"{function}: {role} is a variable or a list of variables; found {v!r}",
-                    line=provenance.user_line(),
-                )
+            raise SymgraphTypeError.here(
+                f"{function}: {role} is a variable or a list of variables; found {v!r}"
             )
     return found, several
 
@@ -44,13 +40,10 @@ def float_variables(given: Any, function: str, role: str) -> tuple[list[Variable
     found, several = variables(given, function, role)
     for v in found:
         if not is_float(v.dtype):
-            raise GradientError(
-                explain(
-                    f"{function}: {provenance.describe(v)} in {role} has no derivative: "
-                    f"{v.dtype} is not a float dtype",
-                    line=provenance.user_line(),
-                    remedy="Convert it with .astype('float32') before it is used, or leave it out.",
-                )
+            raise GradientError.here(
+                f"{function}: {provenance.describe(v)} in {role} has no derivative: "
+                f"{v.dtype} is not a float dtype",
+                remedy="Convert it with .astype('float32') before it is used, or leave it out.",
             )
     return found, several
 
@@ -59,11 +52,8 @@ def fit_all(values: Any, models: list[Variable], function: str, role: str) -> li
     """One value for each model, as variables of exactly their types."""
     given = list(values) if isinstance(values, (list, tuple)) else [values]
     if len(given) != len(models):
-        raise SymgraphValueError(
-            explain(
-                f"{function}: {len(models)} variables need as many {role}s, not {len(given)}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"{function}: {len(models)} variables need as many {role}s, not {len(given)}"
         )
     return [fit(x, v, function, role) for x, v in zip(given, models, strict=True)]
 
@@ -73,12 +63,7 @@ def fit(value: Any, model: Variable, function: str, role: str) -> Variable:
     given = fill_with(value, model.dtype, function)
     what = f"{function}: the {role} of {provenance.describe(model)}"
     if given.ndim != model.ndim:
-        raise ShapeError(
-            explain(
-                f"{what} must have its shape; found {provenance.describe(given)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise ShapeError.here(f"{what} must have its shape; found {provenance.describe(given)}")
     return fit_sizes(given, model, what)
 
 

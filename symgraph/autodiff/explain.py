@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..core import provenance
-from ..core.errors import SymgraphTypeError, explain
+from ..core.errors import SymgraphTypeError
 from ..core.types import TupleType
 from ..core.variable import Variable
 from .flow import find_path, is_differentiable, maker, step_inputs
@@ -101,12 +101,7 @@ def explain_grad(cost: Variable, w: Variable, *, stop: Iterable[Variable] = ()) 
     """
     for role, v in (("cost", cost), ("w", w)):
         if not isinstance(v, Variable) or isinstance(v.type, TupleType):
-            raise SymgraphTypeError(
-                explain(
-                    f"explain_grad: {role} is a variable; found {v!r}",
-                    line=provenance.user_line(),
-                )
-            )
+            raise SymgraphTypeError.here(f"explain_grad: {role} is a variable; found {v!r}")
     return Explanation([cost], w, tuple(stop))
 
 

@@ -212,21 +212,15 @@ def _seeds(cost: Variable | None, known: Mapping[Variable, Variable]) -> dict[Va
     if cost is None:
         if known:
             return {}
-        raise GradientError(
-            explain(
-                "grad: there is neither a cost nor a known gradient",
-                line=provenance.user_line(),
-                remedy="Give a scalar cost, or known_grads.",
-            )
+        raise GradientError.here(
+            "grad: there is neither a cost nor a known gradient",
+            remedy="Give a scalar cost, or known_grads.",
         )
     float_variables([cost], "grad", "the cost")
     if cost.ndim:
-        raise ShapeError(
-            explain(
-                f"grad: the cost must be a scalar; found {provenance.describe(cost)}",
-                line=provenance.user_line(),
-                remedy="Take its sum or mean; or use sg.vjp or sg.jacobian.",
-            )
+        raise ShapeError.here(
+            f"grad: the cost must be a scalar; found {provenance.describe(cost)}",
+            remedy="Take its sum or mean; or use sg.vjp or sg.jacobian.",
         )
     return {cost: make_constant(np.ones((), cost.dtype))}
 
@@ -235,11 +229,8 @@ def _known_gradients(given: Mapping[Variable, Any] | None) -> dict[Variable, Var
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise SymgraphTypeError(
-            explain(
-                f"grad: known_grads maps variables to gradients; found {given!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"grad: known_grads maps variables to gradients; found {given!r}"
         )
     keys, _ = float_variables(list(given), "grad", "known_grads")
     return {v: fit(given[v], v, "grad", "known gradient") for v in keys}
@@ -248,11 +239,8 @@ def _known_gradients(given: Mapping[Variable, Any] | None) -> dict[Variable, Var
 def check_policy(disconnected: str, function: str) -> None:
     """Refuse a policy for disconnected variables that there is not."""
     if disconnected not in _POLICIES:
-        raise SymgraphValueError(
-            explain(
-                f"{function}: disconnected is 'raise' or 'zero', not {disconnected!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"{function}: disconnected is 'raise' or 'zero', not {disconnected!r}"
         )
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..backends.base import Executable, load_backend
-from ..core import provenance
-from ..core.errors import SymgraphError, SymgraphTypeError, explain
+from ..core.errors import SymgraphError, SymgraphTypeError
 from ..core.variable import SharedVariable, Variable
 from .pipeline import rewrite
 from .program import Program, make_program
@@ -59,12 +58,9 @@ def evaluate(variable: Variable, inputs: Mapping[Variable, Any] | None = None) -
     if inputs is None:
         inputs = {}
     if not isinstance(inputs, Mapping) or not all(isinstance(v, Variable) for v in inputs):
-        raise SymgraphTypeError(
-            explain(
-                f"eval takes a dict from variables to values, not {inputs!r}",
-                line=provenance.user_line(),
-                remedy="Write y.eval({x: value}).",
-            )
+        raise SymgraphTypeError.here(
+            f"eval takes a dict from variables to values, not {inputs!r}",
+            remedy="Write y.eval({x: value}).",
         )
     key = tuple(v.serial for v in inputs)
     kept = _evaluations.setdefault(variable, {})

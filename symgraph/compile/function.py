@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..backends.base import Backend, load_backend
 from ..backends.profile import Profile
 from ..core import provenance
-from ..core.errors import SymgraphTypeError, SymgraphValueError, explain
+from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.graph import Graph
 from ..core.processes import n_threads
 from ..core.variable import SharedVariable, Variable
@@ -87,21 +87,13 @@ def compile(
 
 def _check_options(name: Any, threads: Any) -> None:
     if name is not None and not isinstance(name, str):
-        raise SymgraphTypeError(
-            explain(
-                f"the name of a function is a string, not {name!r}", line=provenance.user_line()
-            )
-        )
+        raise SymgraphTypeError.here(f"the name of a function is a string, not {name!r}")
     if threads is None:
         return
     if not isinstance(threads, int) or isinstance(threads, bool):
-        raise SymgraphTypeError(
-            explain(f"threads is a number or None, not {threads!r}", line=provenance.user_line())
-        )
+        raise SymgraphTypeError.here(f"threads is a number or None, not {threads!r}")
     if threads < 1:
-        raise SymgraphValueError(
-            explain(f"threads is at least 1, not {threads}", line=provenance.user_line())
-        )
+        raise SymgraphValueError.here(f"threads is at least 1, not {threads}")
 
 
 class _Options(NamedTuple):
@@ -290,29 +282,18 @@ def assert_compiled(
     At least one bound is given, each a number.
     """
     if not isinstance(function, Function):
-        raise SymgraphTypeError(
-            explain(
-                f"assert_compiled takes a compiled function, not {function!r}",
-                line=provenance.user_line(),
-            )
-        )
+        raise SymgraphTypeError.here(f"assert_compiled takes a compiled function, not {function!r}")
     report = function.report
     given = {"bodies": bodies, "loops": loops, "nodes": nodes, "seconds": seconds}
     bounds = {what: bound for what, bound in given.items() if bound is not None}
     if not bounds:
-        raise SymgraphTypeError(
-            explain(
-                f"assert_compiled without a bound asserts nothing; give {', '.join(given)}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"assert_compiled without a bound asserts nothing; give {', '.join(given)}"
         )
     for what, bound in bounds.items():
         if not isinstance(bound, (int, float)) or isinstance(bound, bool) or not bound >= 0:
-            raise SymgraphValueError(
-                explain(
-                    f"assert_compiled: {what} is a number of at least 0, not {bound!r}",
-                    line=provenance.user_line(),
-                )
+            raise SymgraphValueError.here(
+                f"assert_compiled: {what} is a number of at least 0, not {bound!r}"
             )
     exceeded = [
         f"{getattr(report, what)} {what}; at most {bound} are allowed"

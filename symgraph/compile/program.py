@@ -43,12 +43,8 @@ class In:
 
     def __init__(self, variable: Variable, value: Any = None, *, name: str | None = None) -> None:
         if not isinstance(variable, Variable):
-            raise SymgraphTypeError(
-                explain(
-                    f"In takes a variable, not {variable!r}",
-                    line=provenance.user_line(),
-                    remedy="Write sg.In(x, value=default).",
-                )
+            raise SymgraphTypeError.here(
+                f"In takes a variable, not {variable!r}", remedy="Write sg.In(x, value=default)."
             )
         self.variable = variable
         self.value = value
@@ -95,29 +91,20 @@ class Program:
     def swapped(self, swap: Mapping[SharedVariable, SharedVariable]) -> Program:
         """The program with shared variables in place of others."""
         if not isinstance(swap, Mapping):
-            raise InputError(
-                explain(
-                    f"swap is a dict of shared variables, not {swap!r}",
-                    line=provenance.user_line(),
-                    remedy="Write f.copy(swap={old: new}).",
-                )
+            raise InputError.here(
+                f"swap is a dict of shared variables, not {swap!r}",
+                remedy="Write f.copy(swap={old: new}).",
             )
         known = {*self.shared, *self.updates}
         for old, new in swap.items():
             if not isinstance(old, SharedVariable) or old not in known:
-                raise InputError(
-                    explain(
-                        f"swap: {describe_value(old)} is not a shared variable of the function",
-                        line=provenance.user_line(),
-                        remedy=f"These are: {', '.join(map(provenance.describe, known))}.",
-                    )
+                raise InputError.here(
+                    f"swap: {describe_value(old)} is not a shared variable of the function",
+                    remedy=f"These are: {', '.join(map(provenance.describe, known))}.",
                 )
             if not isinstance(new, SharedVariable):
-                raise InputError(
-                    explain(
-                        f"swap: {describe_value(old)} takes a shared variable, not {new!r}",
-                        line=provenance.user_line(),
-                    )
+                raise InputError.here(
+                    f"swap: {describe_value(old)} takes a shared variable, not {new!r}"
                 )
         replacements: dict[Variable, Variable] = {**swap}
         results = substitute([*self.outputs, *self.updates.values()], replacements)
@@ -178,12 +165,9 @@ def make_program(inputs: Any, outputs: Any, updates: Any = None, givens: Any = N
 
 def _as_arguments(inputs: Any) -> list[In]:
     if not isinstance(inputs, (list, tuple)):
-        raise InputError(
-            explain(
-                f"inputs are a list of variables, not {inputs!r}",
-                line=provenance.user_line(),
-                remedy="Write sg.compile([x], y), also for one input.",
-            )
+        raise InputError.here(
+            f"inputs are a list of variables, not {inputs!r}",
+            remedy="Write sg.compile([x], y), also for one input.",
         )
     arguments: list[In] = []
     seen: set[Variable] = set()
@@ -192,19 +176,13 @@ def _as_arguments(inputs: Any) -> list[In]:
         if isinstance(entry, Variable):
             argument = In(entry)
         if argument is None:
-            raise InputError(
-                explain(
-                    f"an input is a variable or sg.In(variable, value=default), not {entry!r}",
-                    line=provenance.user_line(),
-                )
+            raise InputError.here(
+                f"an input is a variable or sg.In(variable, value=default), not {entry!r}"
             )
         _check_input(argument.variable)
         if argument.variable in seen:
-            raise InputError(
-                explain(
-                    f"{provenance.describe(argument.variable)} is given twice among the inputs",
-                    line=provenance.user_line(),
-                )
+            raise InputError.here(
+                f"{provenance.describe(argument.variable)} is given twice among the inputs"
             )
         seen.add(argument.variable)
         arguments.append(argument)
@@ -223,13 +201,7 @@ def _check_input(variable: Variable) -> None:
     elif not isinstance(variable.type, TensorType):
         remedy = "It has several results: take one of them."
     if remedy:
-        raise InputError(
-            explain(
-                f"{provenance.describe(variable)} cannot be an input",
-                line=provenance.user_line(),
-                remedy=remedy,
-            )
-        )
+        raise InputError.here(f"{provenance.describe(variable)} cannot be an input", remedy=remedy)
 
 
 def _parameter(argument: In, position: int) -> Parameter:
@@ -270,24 +242,18 @@ def _check_inputs(program: Program) -> None:
         if isinstance(v, SharedVariable):
             continue
         user = next((u for u in order if v in u.inputs), None)
-        raise InputError(
-            explain(
-                f"{provenance.describe(v)} is missing from the inputs"
-                + (f"; it is used by {provenance.describe(user)}" if user is not None else ""),
-                line=provenance.user_line(),
-                remedy="Add it to the inputs, or give it a value with givens.",
-            )
+        raise InputError.here(
+            f"{provenance.describe(v)} is missing from the inputs"
+            + (f"; it is used by {provenance.describe(user)}" if user is not None else ""),
+            remedy="Add it to the inputs, or give it a value with givens.",
         )
     used = set(order)
     for v, parameter in zip(program.inputs, program.parameters, strict=True):
         if v not in used:
-            raise InputError(
-                explain(
-                    f"the input {parameter.label} is not used: neither an output nor an update "
-                    f"depends on {provenance.describe(v)}",
-                    line=provenance.user_line(),
-                    remedy="Leave it out of the inputs.",
-                )
+            raise InputError.here(
+                f"the input {parameter.label} is not used: neither an output nor an update "
+                f"depends on {provenance.describe(v)}",
+                remedy="Leave it out of the inputs.",
             )
 
 
@@ -310,15 +276,10 @@ def _as_output(value: Any) -> Variable:
     if isinstance(value, (bool, int, float, np.generic, np.ndarray)):
         return make_constant(value)
     if not isinstance(value, Variable):
-        raise SymgraphTypeError(
-            explain(
-                f"an output is a variable, not {value!r} ({type(value).__name__})",
-                line=provenance.user_line(),
-                remedy="outputs is a variable, a list of them, a dict of them or None.",
-            )
+        raise SymgraphTypeError.here(
+            f"an output is a variable, not {value!r} ({type(value).__name__})",
+            remedy="outputs is a variable, a list of them, a dict of them or None.",
         )
     if not isinstance(value.type, TensorType):
-        raise SymgraphTypeError(
-            explain(f"{value!r} has several results; take one of them", line=provenance.user_line())
-        )
+        raise SymgraphTypeError.here(f"{value!r} has several results; take one of them")
     return value

@@ -108,9 +108,7 @@ class Signature:
         return f"The inputs are: {', '.join(map(_described, self.parameters)) or 'none'}."
 
     def _error(self, what: str, remedy: str | None = None) -> InputError:
-        return InputError(
-            explain(f"{self._prefix}{what}", line=provenance.user_line(), remedy=remedy)
-        )
+        return InputError.here(f"{self._prefix}{what}", remedy=remedy)
 
     def __str__(self) -> str:
         return ", ".join(map(_described, self.parameters))

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import provenance
-from ..core.errors import UpdateError, explain
+from ..core.errors import UpdateError
 from ..core.interrupts import call_holding
 from ..core.variable import SharedVariable
 
@@ -60,11 +59,8 @@ def set_values(values: Mapping[SharedVariable, Any]) -> None:
     """
     strays = [v for v in values if not isinstance(v, SharedVariable)]
     if strays:
-        raise UpdateError(
-            explain(
-                f"set_values takes a dict from shared variables to values; found {strays[0]!r}",
-                line=provenance.user_line(),
-            )
+        raise UpdateError.here(
+            f"set_values takes a dict from shared variables to values; found {strays[0]!r}"
         )
     fresh = [variable.as_new_value(value) for variable, value in values.items()]
     SharedState((), tuple(values)).call(lambda: fresh, ())

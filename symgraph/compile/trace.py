@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..core import provenance
-from ..core.errors import SymgraphTypeError, explain
+from ..core.errors import SymgraphTypeError
 from .function import Function
 
 __all__ = ["write_trace"]
@@ -17,11 +16,8 @@ __all__ = ["write_trace"]
 def write_trace(path: str | os.PathLike[str], function: Function) -> None:
     """Write the compile passes and the latest 10,000 calls, on one clock, as JSON."""
     if not isinstance(function, Function):
-        raise SymgraphTypeError(
-            explain(
-                f"write_trace takes a path and a compiled function, not {function!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"write_trace takes a path and a compiled function, not {function!r}"
         )
     trace = {"traceEvents": _events(function), "displayTimeUnit": "ms"}
     Path(path).write_text(json.dumps(trace, indent=1), encoding="utf-8")

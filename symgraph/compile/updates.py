@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core import provenance
 from ..core.dims import known_different
-from ..core.errors import SymgraphTypeError, SymgraphValueError, UpdateError, explain
+from ..core.errors import SymgraphTypeError, SymgraphValueError, UpdateError
 from ..core.graph import substitute
 from ..core.values import takes_kind, weak_kind
 from ..core.variable import SharedVariable, Variable, ancestors, make_constant
@@ -33,27 +33,16 @@ def as_pairs(pairs: Any, what: str) -> list[tuple[Any, Any]]:
         isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs
     ):
         return [(old, new) for old, new in pairs]
-    raise SymgraphTypeError(
-        explain(
-            f"{what} are a dict, or a list of pairs, not {pairs!r}", line=provenance.user_line()
-        )
-    )
+    raise SymgraphTypeError.here(f"{what} are a dict, or a list of pairs, not {pairs!r}")
 
 
 def as_replacements(givens: Any) -> dict[Variable, Variable]:
     replacements: dict[Variable, Variable] = {}
     for old, new in as_pairs(givens, "givens"):
         if not isinstance(old, Variable):
-            raise SymgraphTypeError(
-                explain(f"givens replaces variables; {old!r} is none", line=provenance.user_line())
-            )
+            raise SymgraphTypeError.here(f"givens replaces variables; {old!r} is none")
         if old in replacements:
-            raise SymgraphValueError(
-                explain(
-                    f"givens replaces {provenance.describe(old)} twice",
-                    line=provenance.user_line(),
-                )
-            )
+            raise SymgraphValueError.here(f"givens replaces {provenance.describe(old)} twice")
         replacements[old] = new
     return replacements
 
@@ -89,19 +78,12 @@ def checked_updates(pairs: Any) -> dict[SharedVariable, Variable]:
     updates: dict[SharedVariable, Variable] = {}
     for shared, expression in pairs:
         if not isinstance(shared, SharedVariable):
-            raise UpdateError(
-                explain(
-                    f"only a shared variable can be updated; found {describe_value(shared)}",
-                    line=provenance.user_line(),
-                    remedy="Make one with sg.shared(value).",
-                )
+            raise UpdateError.here(
+                f"only a shared variable can be updated; found {describe_value(shared)}",
+                remedy="Make one with sg.shared(value).",
             )
         if shared in updates:
-            raise UpdateError(
-                explain(
-                    f"{provenance.describe(shared)} is updated twice", line=provenance.user_line()
-                )
-            )
+            raise UpdateError.here(f"{provenance.describe(shared)} is updated twice")
         updates[shared] = _as_update(shared, expression)
     return updates
 
@@ -130,12 +112,9 @@ def _as_update(shared: SharedVariable, expression: Any) -> Variable:
 
 
 def _misfit(shared: SharedVariable, expression: Variable, remedy: str) -> UpdateError:
-    return UpdateError(
-        explain(
-            f"{provenance.describe(shared)} cannot be updated to {provenance.describe(expression)}",
-            line=provenance.user_line(),
-            remedy=remedy,
-        )
+    return UpdateError.here(
+        f"{provenance.describe(shared)} cannot be updated to {provenance.describe(expression)}",
+        remedy=remedy,
     )
 
 

@@ -6,7 +6,9 @@ the classes also derive from the built-in that a Python user would catch.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
+
+from . import provenance
 
 __all__ = [
     "BackendError",
@@ -35,6 +37,11 @@ __all__ = [
 
 class SymgraphError(Exception):
     """The base of every exception that symgraph raises on purpose."""
+
+    @classmethod
+    def here(cls, what: str, *, remedy: str | None = None) -> Self:
+        """The error with the user's present line: what was expected and found, and the way out."""
+        return cls(explain(what, line=provenance.user_line(), remedy=remedy))
 
 
 class SymgraphTypeError(SymgraphError, TypeError):

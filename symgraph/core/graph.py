@@ -206,11 +206,7 @@ def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
     checked: dict[Variable, Variable] = {}
     for old, new in replacements.items():
         if not isinstance(old, Variable):
-            raise SymgraphTypeError(
-                explain(
-                    f"only a variable can be replaced, not {old!r}", line=provenance.user_line()
-                )
-            )
+            raise SymgraphTypeError.here(f"only a variable can be replaced, not {old!r}")
         if not isinstance(new, Variable):
             new = make_constant(array_for(new, old.dtype, provenance.describe(old)))
         _check_replacement(old, new)
@@ -222,19 +218,13 @@ def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
 def _check_arguments(outputs: Sequence[Any], replacements: Any) -> None:
     for output in outputs:
         if not isinstance(output, Variable):
-            raise SymgraphTypeError(
-                explain(
-                    f"substitute takes a variable or a list of variables, not {output!r}",
-                    line=provenance.user_line(),
-                )
+            raise SymgraphTypeError.here(
+                f"substitute takes a variable or a list of variables, not {output!r}"
             )
     if not isinstance(replacements, Mapping):
-        raise SymgraphTypeError(
-            explain(
-                f"replacements are a dict, not {replacements!r}",
-                line=provenance.user_line(),
-                remedy="Write sg.substitute(outputs, {old: new}).",
-            )
+        raise SymgraphTypeError.here(
+            f"replacements are a dict, not {replacements!r}",
+            remedy="Write sg.substitute(outputs, {old: new}).",
         )
 
 
@@ -242,18 +232,12 @@ def _check_replacement(old: Variable, new: Variable) -> None:
     if old.type is new.type:
         return
     if old.dtype != new.dtype:
-        raise DtypeError(
-            explain(
-                f"{provenance.describe(old)} cannot be replaced by {provenance.describe(new)}",
-                line=provenance.user_line(),
-                remedy=f"Convert the new one with .astype('{old.dtype}').",
-            )
+        raise DtypeError.here(
+            f"{provenance.describe(old)} cannot be replaced by {provenance.describe(new)}",
+            remedy=f"Convert the new one with .astype('{old.dtype}').",
         )
     if old.ndim != new.ndim:
-        raise ShapeError(
-            explain(
-                f"{provenance.describe(old)} cannot be replaced by {provenance.describe(new)}: "
-                f"{old.ndim} axes are expected",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"{provenance.describe(old)} cannot be replaced by {provenance.describe(new)}: "
+            f"{old.ndim} axes are expected"
         )

@@ -94,12 +94,9 @@ class Op:
         """Add rules that are stated by a higher layer, or that need ops defined after this one."""
         for name, rule in rules.items():
             if getattr(self, name) is not None:
-                raise SymgraphValueError(
-                    explain(
-                        f"op {self.name!r} has a rule {name!r} already",
-                        line=provenance.user_line(),
-                        remedy="Define the op anew with the rule in it.",
-                    )
+                raise SymgraphValueError.here(
+                    f"op {self.name!r} has a rule {name!r} already",
+                    remedy="Define the op anew with the rule in it.",
                 )
             object.__setattr__(self, name, rule)
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from . import provenance
 from .dims import Dim, Size, fresh_size, named_size
-from .errors import DtypeError, ShapeError, SymgraphTypeError, explain
+from .errors import DtypeError, ShapeError, SymgraphTypeError
 
 __all__ = [
     "DTYPES",
@@ -131,29 +130,19 @@ def size_from(entry: Any) -> Size:
         return entry
     if isinstance(entry, str):
         if not entry.isidentifier():
-            raise ShapeError(
-                explain(
-                    f"a named size is an identifier such as 'T' or 'batch', not {entry!r}",
-                    line=provenance.user_line(),
-                    remedy="Compound sizes come from arithmetic on x.shape.",
-                )
+            raise ShapeError.here(
+                f"a named size is an identifier such as 'T' or 'batch', not {entry!r}",
+                remedy="Compound sizes come from arithmetic on x.shape.",
             )
         return named_size(entry)
     if isinstance(entry, (int, np.integer)) and not isinstance(entry, bool):
         if entry < 0:
-            raise ShapeError(
-                explain(f"a size is at least 0, not {entry}", line=provenance.user_line())
-            )
+            raise ShapeError.here(f"a size is at least 0, not {entry}")
         if entry >> 63:
-            raise ShapeError(
-                explain(f"no array has a size of {entry}", line=provenance.user_line())
-            )
+            raise ShapeError.here(f"no array has a size of {entry}")
         return int(entry)
-    raise SymgraphTypeError(
-        explain(
-            f"a shape is made of ints, names and None; found {entry!r} ({type(entry).__name__})",
-            line=provenance.user_line(),
-        )
+    raise SymgraphTypeError.here(
+        f"a shape is made of ints, names and None; found {entry!r} ({type(entry).__name__})"
     )
 
 
@@ -166,12 +155,9 @@ def as_dtype(dtype: Any) -> np.dtype:
     if found is not None and not found.isnative:
         found = found.newbyteorder("=")
     if dtype is None or found is None or found not in _SUPPORTED:
-        raise DtypeError(
-            explain(
-                f"dtype {dtype!r} is not supported",
-                line=provenance.user_line(),
-                remedy=f"Supported are {', '.join(str(d) for d in DTYPES)}.",
-            )
+        raise DtypeError.here(
+            f"dtype {dtype!r} is not supported",
+            remedy=f"Supported are {', '.join(str(d) for d in DTYPES)}.",
         )
     return found
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import provenance
-from .errors import DtypeError, NumberRangeError, SymgraphTypeError, explain
+from .errors import DtypeError, NumberRangeError, SymgraphTypeError
 from .types import as_dtype
 
 __all__ = [
@@ -97,12 +96,9 @@ def array_for(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
         takes = takes_kind(dtype, kind)
     if takes:
         return as_array(value, dtype, what)
-    raise DtypeError(
-        explain(
-            f"{what} is {dtype}; {brief(value)} cannot become it without loss",
-            line=provenance.user_line(),
-            remedy=f"Convert it with .astype('{dtype}') if that is meant.",
-        )
+    raise DtypeError.here(
+        f"{what} is {dtype}; {brief(value)} cannot become it without loss",
+        remedy=f"Convert it with .astype('{dtype}') if that is meant.",
     )
 
 
@@ -112,11 +108,8 @@ def _converted(value: Any, dtype: np.dtype | None, what: str) -> np.ndarray:
     except OverflowError:
         raise _misfit(what, brief(value), dtype) from None
     except (TypeError, ValueError) as error:
-        raise SymgraphTypeError(
-            explain(
-                f"{what}: {brief(value)} cannot be made an array: {error}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"{what}: {brief(value)} cannot be made an array: {error}"
         ) from None
 
 
@@ -125,9 +118,7 @@ def fit_array(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
     if array.dtype == dtype:
         return array if array.dtype.isnative else array.astype(dtype)
     if array.dtype.kind not in "biuf":
-        raise DtypeError(
-            explain(f"{what}: {array.dtype} cannot become {dtype}", line=provenance.user_line())
-        )
+        raise DtypeError.here(f"{what}: {array.dtype} cannot become {dtype}")
     if dtype.kind == "f":
         with np.errstate(all="ignore", over="raise"):
             try:
@@ -143,12 +134,9 @@ def fit_array(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
 
 
 def _misfit(what: str, value: Any, dtype: Any) -> NumberRangeError:
-    return NumberRangeError(
-        explain(
-            f"{what}: {value} does not fit into {dtype}",
-            line=provenance.user_line(),
-            remedy="Give what holds it a wider dtype, or bring the value into range first.",
-        )
+    return NumberRangeError.here(
+        f"{what}: {value} does not fit into {dtype}",
+        remedy="Give what holds it a wider dtype, or bring the value into range first.",
     )
 
 
@@ -179,13 +167,10 @@ def refuse_masked(value: Any, what: str) -> None:
         return
     entries = value if isinstance(value, (list, tuple)) else (value,)
     if any(isinstance(entry, masked.MaskedArray) for entry in entries):
-        raise SymgraphTypeError(
-            explain(
-                f"{what}: a masked array would lose its mask",
-                line=provenance.user_line(),
-                remedy="Give .filled(value), and the mask as an array of its own: "
-                "sg.where(mask, …) leaves out what it hides.",
-            )
+        raise SymgraphTypeError.here(
+            f"{what}: a masked array would lose its mask",
+            remedy="Give .filled(value), and the mask as an array of its own: "
+            "sg.where(mask, …) leaves out what it hides.",
         )
 
 

@@ -21,7 +21,6 @@ from .errors import (
     SymgraphError,
     SymgraphTypeError,
     UpdateError,
-    explain,
 )
 from .leaf import Constant, Leaf
 from .op import Op
@@ -126,35 +125,26 @@ class Variable:
         if isinstance(other, (int, float, complex, np.generic, np.ndarray, list)) or (
             other and weak_kind(other) is not None
         ):
-            raise SymbolicValueError(
-                explain(
-                    f"== and != tell whether two variables are one, and do not compare "
-                    f"{provenance.describe(self)} with a value: {brief(other)}",
-                    line=provenance.user_line(),
-                    remedy="sg.eq(x, value) and sg.ne(x, value) compare elements.",
-                )
+            raise SymbolicValueError.here(
+                f"== and != tell whether two variables are one, and do not compare "
+                f"{provenance.describe(self)} with a value: {brief(other)}",
+                remedy="sg.eq(x, value) and sg.ne(x, value) compare elements.",
             )
         return NotImplemented
 
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        raise SymbolicValueError(
-            explain(
-                f"the truth of {provenance.describe(self)} is not known while the graph is built",
-                line=provenance.user_line(),
-                remedy="Use sg.where or sg.ifelse to choose, sg.eq to compare elements, "
-                "and & | ~ for logic.",
-            )
+        raise SymbolicValueError.here(
+            f"the truth of {provenance.describe(self)} is not known while the graph is built",
+            remedy="Use sg.where or sg.ifelse to choose, sg.eq to compare elements, "
+            "and & | ~ for logic.",
         )
 
     def __array__(self, *_args: object, **_kwargs: object) -> np.ndarray:
-        raise SymbolicValueError(
-            explain(
-                f"{provenance.describe(self)} is a symbol and has no value to convert to an array",
-                line=provenance.user_line(),
-                remedy="Use variable.eval({input: value}), or compile a function that returns it.",
-            )
+        raise SymbolicValueError.here(
+            f"{provenance.describe(self)} is a symbol and has no value to convert to an array",
+            remedy="Use variable.eval({input: value}), or compile a function that returns it.",
         )
 
     def __index__(self) -> int:
@@ -167,13 +157,10 @@ class Variable:
         raise self._no_number("a float")
 
     def _no_number(self, kind: str) -> SymbolicValueError:
-        return SymbolicValueError(
-            explain(
-                f"{provenance.describe(self)} is a symbol and cannot be used as {kind}",
-                line=provenance.user_line(),
-                remedy="Shapes, slices and arange take symbols as they are; for a number, use "
-                "variable.eval().",
-            )
+        return SymbolicValueError.here(
+            f"{provenance.describe(self)} is a symbol and cannot be used as {kind}",
+            remedy="Shapes, slices and arange take symbols as they are; for a number, use "
+            "variable.eval().",
         )
 
     def __repr__(self) -> str:
@@ -233,12 +220,9 @@ class SharedVariable(Variable):
         except SymgraphTypeError as error:
             raise UpdateError(str(error)) from None
         if given.shape != self._value.shape:
-            raise UpdateError(
-                explain(
-                    f"{label} has shape {self._value.shape}; the new value has {given.shape}",
-                    line=provenance.user_line(),
-                    remedy="Make a new shared variable for another shape.",
-                )
+            raise UpdateError.here(
+                f"{label} has shape {self._value.shape}; the new value has {given.shape}",
+                remedy="Make a new shared variable for another shape.",
             )
         return np.array(given, order="C")
 
@@ -260,12 +244,9 @@ class SharedVariable(Variable):
 
 def _refuse_other_dtype(label: str, found: np.dtype, expected: np.dtype) -> None:
     if found != expected:
-        raise UpdateError(
-            explain(
-                f"{label} holds {expected}; the new value is {found}",
-                line=provenance.user_line(),
-                remedy=f"Convert it with .astype('{expected}').",
-            )
+        raise UpdateError.here(
+            f"{label} holds {expected}; the new value is {found}",
+            remedy=f"Convert it with .astype('{expected}').",
         )
 
 
@@ -301,12 +282,9 @@ def node(op: Op, inputs: Sequence[Variable], params: tuple = ()) -> Variable:
 
 
 def _float_parameter(op: Op) -> SymgraphTypeError:
-    return SymgraphTypeError(
-        explain(
-            f"a parameter of {op.name} is a float: 0.0 and -0.0 would make one node of two",
-            line=provenance.user_line(),
-            remedy="Give the number as an input of the op, with sg.constant.",
-        )
+    return SymgraphTypeError.here(
+        f"a parameter of {op.name} is a float: 0.0 and -0.0 would make one node of two",
+        remedy="Give the number as an input of the op, with sg.constant.",
     )
 
 
@@ -402,12 +380,9 @@ def constant_value(variable: Variable) -> np.ndarray | None:
 def make_shared(value: Any, name: str | None = None) -> SharedVariable:
     """A new shared variable that holds a copy of the value. A Python float becomes float32."""
     if isinstance(value, Variable):
-        raise SymgraphTypeError(
-            explain(
-                f"a shared variable holds an array; {provenance.describe(value)} is a symbol",
-                line=provenance.user_line(),
-                remedy="Evaluate it first, with variable.eval().",
-            )
+        raise SymgraphTypeError.here(
+            f"a shared variable holds an array; {provenance.describe(value)} is a symbol",
+            remedy="Evaluate it first, with variable.eval().",
         )
     return _load_shared(as_array(value, what="a shared variable"), name)
 

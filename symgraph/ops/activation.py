@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core import provenance
-from ..core.errors import SymgraphValueError, explain
+from ..core.errors import SymgraphValueError
 from ..core.variable import Variable
 from .comparison import greater
 from .elementwise import add, masked, multiply, negative, scale, square, subtract, where
@@ -96,12 +95,7 @@ def gelu(x: Any, *, approximate: str = "none") -> Variable:
     if approximate == "tanh":
         inner = multiply(add(x, multiply(multiply(square(x), x), 0.044715)), math.sqrt(2 / math.pi))
         return multiply(half, add(tanh(inner), 1.0))
-    raise SymgraphValueError(
-        explain(
-            f"gelu: approximate is 'none' or 'tanh', not {approximate!r}",
-            line=provenance.user_line(),
-        )
-    )
+    raise SymgraphValueError.here(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}")
 
 
 def _float(x: Any, function: str) -> Variable:

@@ -53,11 +53,8 @@ def broadcast_shapes(shapes: Sequence[Sequence[Size]], function: str) -> tuple[S
                 common = size
             elif size != common:
                 found = " and ".join(map(format_shape, shapes))
-                raise ShapeError(
-                    explain(
-                        f"{function}: shapes {found} do not fit: {common} against {size}",
-                        line=provenance.user_line(),
-                    )
+                raise ShapeError.here(
+                    f"{function}: shapes {found} do not fit: {common} against {size}"
                 )
         result.append(common)
     return tuple(result)
@@ -188,12 +185,8 @@ def _infer_broadcast_to(inputs: Sequence[Variable], template: tuple[int | None, 
         raise ShapeError(f"broadcast_to: {x.type} has more axes than {format_shape(shape)}")
     for ours, theirs in zip(x.type.shape, shape[len(shape) - x.ndim :], strict=True):
         if ours not in (1, theirs):
-            raise ShapeError(
-                explain(
-                    f"broadcast_to: {provenance.describe(x)} does not fit into "
-                    f"{format_shape(shape)}",
-                    line=provenance.user_line(),
-                )
+            raise ShapeError.here(
+                f"broadcast_to: {provenance.describe(x)} does not fit into {format_shape(shape)}"
             )
     return x.type.with_shape(shape)
 
@@ -234,12 +227,7 @@ def broadcast_to(x: Any, shape: Any) -> Variable:
     if x.type.shape == sizes:
         return x
     if any(isinstance(size, int) and size < 0 for size in sizes):
-        raise ShapeError(
-            explain(
-                f"broadcast_to: a size is at least 0; found {format_shape(sizes)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise ShapeError.here(f"broadcast_to: a size is at least 0; found {format_shape(sizes)}")
     extra = len(sizes) - x.ndim
     if extra >= 0 and any(
         ours not in (1, theirs) for ours, theirs in zip(x.type.shape, sizes[extra:], strict=True)
@@ -276,12 +264,8 @@ def _infer_rearrange(inputs: Sequence[Variable], order: tuple[int | None, ...]) 
     (x,) = inputs
     for axis, size in enumerate(x.type.shape):
         if axis not in order and size != 1:
-            raise ShapeError(
-                explain(
-                    f"axis {axis} of {provenance.describe(x)} cannot be dropped: "
-                    f"its size is {size}",
-                    line=provenance.user_line(),
-                )
+            raise ShapeError.here(
+                f"axis {axis} of {provenance.describe(x)} cannot be dropped: its size is {size}"
             )
     return x.type.with_shape([1 if axis is None else x.type.shape[axis] for axis in order])
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import provenance
-from ..core.errors import SymgraphTypeError, explain
+from ..core.errors import SymgraphTypeError
 from ..core.op import Op
 from ..core.types import is_integer
 from ..core.variable import Variable
@@ -126,14 +125,10 @@ def isfinite(x: Any) -> Variable:
 def as_condition(value: Any, function: str) -> Variable:
     """The truth of each element of what has to be symbolic, or an array: no plain bool."""
     if isinstance(value, (bool, np.bool_)):
-        raise SymgraphTypeError(
-            explain(
-                f"{function}: the condition is the plain bool {value}, known before anything is "
-                "computed: == and != between variables tell whether they are one",
-                line=provenance.user_line(),
-                remedy="sg.eq and sg.ne compare elements; a choice that is known now is Python's "
-                "if.",
-            )
+        raise SymgraphTypeError.here(
+            f"{function}: the condition is the plain bool {value}, known before anything is "
+            "computed: == and != between variables tell whether they are one",
+            remedy="sg.eq and sg.ne compare elements; a choice that is known now is Python's if.",
         )
     return as_bool(value, function)
 

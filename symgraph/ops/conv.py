@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Size, floor_div, known_different, maximum_zero
-from ..core.errors import CallError, ShapeError, SymgraphTypeError, explain
+from ..core.errors import CallError, ShapeError, SymgraphTypeError
 from ..core.op import Op
 from ..core.types import TensorType
 from ..core.variable import Variable, node
@@ -46,12 +46,9 @@ def _infer_windows(
     (x,) = inputs
     length = x.type.shape[axis]
     if isinstance(length, int) and length < _span(size, dilation):
-        raise ShapeError(
-            explain(
-                f"a window over {_span(size, dilation)} elements is larger than axis {axis} of "
-                f"{provenance.describe(x)}, padding included",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"a window over {_span(size, dilation)} elements is larger than axis {axis} of "
+            f"{provenance.describe(x)}, padding included"
         )
     count = _count(length, size, stride, dilation)
     return x.type.with_shape((*x.type.shape[:axis], count, size, *x.type.shape[axis + 1 :]))
@@ -238,12 +235,9 @@ def _check_operands(x: Variable, filters: Variable, n: int, function: str) -> tu
         (filters, axes[0], (*axes[1:], "channels", "filters")),
     ):
         if value.ndim != n + 2:
-            raise ShapeError(
-                explain(
-                    f"{function}: expected [{', '.join((name, *wanted))}]; found "
-                    f"{provenance.describe(value)}",
-                    line=provenance.user_line(),
-                )
+            raise ShapeError.here(
+                f"{function}: expected [{', '.join((name, *wanted))}]; found "
+                f"{provenance.describe(value)}"
             )
     return _known_sizes(filters.type.shape[:n], function)
 
@@ -251,12 +245,9 @@ def _check_operands(x: Variable, filters: Variable, n: int, function: str) -> tu
 def _known_sizes(sizes: Sequence[Size], function: str) -> tuple[int, ...]:
     known = tuple(s for s in sizes if isinstance(s, int) and s > 0)
     if len(known) != len(sizes):
-        raise ShapeError(
-            explain(
-                f"{function}: the sizes of windows are known numbers of at least 1; found "
-                f"{', '.join(map(str, sizes))}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"{function}: the sizes of windows are known numbers of at least 1; found "
+            f"{', '.join(map(str, sizes))}"
         )
     return known
 
@@ -274,14 +265,11 @@ def _check_groups(x: Variable, filters: Variable, groups: int, function: str) ->
         or known_different(given, groups * channels)
         or outputs % groups
     ):
-        raise ShapeError(
-            explain(
-                f"{function}: {groups!r} groups do not fit {provenance.describe(x)} under filters "
-                f"{provenance.describe(filters)}",
-                line=provenance.user_line(),
-                remedy="The input has groups * channels of the filters; the number of filters is "
-                "divided among the groups.",
-            )
+        raise ShapeError.here(
+            f"{function}: {groups!r} groups do not fit {provenance.describe(x)} under filters "
+            f"{provenance.describe(filters)}",
+            remedy="The input has groups * channels of the filters; the number of filters is "
+            "divided among the groups.",
         )
 
 
@@ -294,12 +282,9 @@ def _each(value: Any, n: int, what: str) -> tuple[int, ...]:
         or any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) for v in values)
         or any(v < 1 for v in values)
     ):
-        raise SymgraphTypeError(
-            explain(
-                f"a {what} is an int of at least 1{', or one for each axis' if n > 1 else ''}; "
-                f"found {value!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"a {what} is an int of at least 1{', or one for each axis' if n > 1 else ''}; "
+            f"found {value!r}"
         )
     return tuple(int(v) for v in values)
 
@@ -330,11 +315,8 @@ def _margins(
             isinstance(m, (int, np.integer)) and not isinstance(m, bool) and m >= 0 for m in margin
         ):
             names = "'valid', 'same'" + (", 'causal'" if n == 1 else "")
-            raise SymgraphTypeError(
-                explain(
-                    f"{function}: padding is {names}, or ints of at least 0; found {padding!r}",
-                    line=provenance.user_line(),
-                )
+            raise SymgraphTypeError.here(
+                f"{function}: padding is {names}, or ints of at least 0; found {padding!r}"
             )
     return [(int(before), int(after)) for before, after in margins]
 
@@ -376,12 +358,9 @@ def _pooled(
     """The windows of ``x``, and the axes of their elements."""
     n = x.ndim - 2
     if n not in (1, 2):
-        raise ShapeError(
-            explain(
-                f"{function}: expected [batch, time, channels] or [batch, height, width, "
-                f"channels]; found {provenance.describe(x)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"{function}: expected [batch, time, channels] or [batch, height, width, "
+            f"channels]; found {provenance.describe(x)}"
         )
     sizes = _each(size, n, "size of a window")
     strides = sizes if stride is None else _each(stride, n, "stride")

@@ -16,7 +16,6 @@ from ..core.errors import (
     SymgraphTypeError,
     SymgraphValueError,
     TooLargeError,
-    explain,
 )
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, is_integer, size_from, tensor_type
@@ -88,22 +87,14 @@ _INT64 = np.dtype("int64")
 def tensor(name: str | None = None, shape: Any = (), dtype: Any = "float32") -> Variable:
     """A new input. Sizes are ints, names (equal wherever they meet) or None (unknown)."""
     if name is not None and not isinstance(name, str):
-        raise SymgraphTypeError(
-            explain(
-                f"the name of a variable is a string, not {name!r}",
-                line=provenance.user_line(),
-                remedy='Write sg.tensor("x", shape).',
-            )
+        raise SymgraphTypeError.here(
+            f"the name of a variable is a string, not {name!r}",
+            remedy='Write sg.tensor("x", shape).',
         )
     if isinstance(shape, str) or whole_number(shape) is not None:
         shape = (shape,)
     elif isinstance(shape, Variable) or not np.iterable(shape):
-        raise SymgraphTypeError(
-            explain(
-                f"a shape is a tuple of ints, names and None; found {shape!r}",
-                line=provenance.user_line(),
-            )
-        )
+        raise SymgraphTypeError.here(f"a shape is a tuple of ints, names and None; found {shape!r}")
     sizes = [size_from(entry) for entry in shape]
     return make_input(tensor_type(as_dtype(dtype), sizes), name)
 
@@ -136,12 +127,9 @@ def tensor4(name: str | None = None, dtype: Any = "float32") -> Variable:
 def constant(value: Any, dtype: Any = None) -> Variable:
     """The variable with this fixed value, which is copied. Python floats become float32."""
     if isinstance(value, Variable):
-        raise SymgraphTypeError(
-            explain(
-                f"{provenance.describe(value)} is a symbol, not a value",
-                line=provenance.user_line(),
-                remedy="Use the variable as it is.",
-            )
+        raise SymgraphTypeError.here(
+            f"{provenance.describe(value)} is a symbol, not a value",
+            remedy="Use the variable as it is.",
         )
     return make_constant(value, dtype)
 
@@ -152,12 +140,9 @@ def shared(value: Any, name: str | None = None) -> SharedVariable:
     A Python float becomes float32; arrays and NumPy scalars keep their dtype.
     """
     if name is not None and not isinstance(name, str):
-        raise SymgraphTypeError(
-            explain(
-                f"the name of a shared variable is a string, not {name!r}",
-                line=provenance.user_line(),
-                remedy="A dtype comes with the value: sg.shared(np.float32(1)).",
-            )
+        raise SymgraphTypeError.here(
+            f"the name of a shared variable is a string, not {name!r}",
+            remedy="A dtype comes with the value: sg.shared(np.float32(1)).",
         )
     return make_shared(value, name)
 
@@ -176,12 +161,7 @@ def full(shape: Any, value: Any, dtype: Any = "float32") -> Variable:
 def _check_sizes(shape: Any, function: str) -> None:
     template, _, _ = shape_operands(shape, function)
     if any(entry is not None and entry < 0 for entry in template):
-        raise ShapeError(
-            explain(
-                f"{function}: a size is at least 0; found {tuple(template)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise ShapeError.here(f"{function}: a size is at least 0; found {tuple(template)}")
 
 
 def zeros(shape: Any, dtype: Any = "float32") -> Variable:
@@ -255,21 +235,15 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Va
     ]
     for value in given:
         if isinstance(value, Variable) and (value.ndim or not is_integer(value.dtype)):
-            raise SymgraphTypeError(
-                explain(
-                    "arange takes numbers and integer scalars; found " + provenance.describe(value),
-                    line=provenance.user_line(),
-                )
+            raise SymgraphTypeError.here(
+                "arange takes numbers and integer scalars; found " + provenance.describe(value)
             )
     if not any(isinstance(value, Variable) for value in given):
         return _fixed_range(start, stop, step, dtype)
     if any(isinstance(value, (float, np.floating)) for value in given):
-        raise SymgraphTypeError(
-            explain(
-                "arange: the length of a range of floats has to be known",
-                line=provenance.user_line(),
-                remedy="Multiply and add to sg.arange(n), for a symbolic n.",
-            )
+        raise SymgraphTypeError.here(
+            "arange: the length of a range of floats has to be known",
+            remedy="Multiply and add to sg.arange(n), for a symbolic n.",
         )
     wanted = _INT64 if dtype is None else as_dtype(dtype)
     # Differences of small or unsigned integers would wrap.
@@ -300,7 +274,7 @@ def _range_length(start: Any, stop: Any, step: Any) -> Any:
 
 def _check_step(step: Any) -> None:
     if step == 0:
-        raise SymgraphTypeError(explain("arange: the step is 0", line=provenance.user_line()))
+        raise SymgraphTypeError.here("arange: the step is 0")
 
 
 _RANGE_ERRORS = {MemoryError: TooLargeError, OverflowError: NumberRangeError}
@@ -309,11 +283,8 @@ _RANGE_ERRORS = {MemoryError: TooLargeError, OverflowError: NumberRangeError}
 def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
     for value in (start, stop, step):
         if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
-            raise SymgraphTypeError(
-                explain(
-                    f"arange takes numbers and integer scalars; found {value!r}",
-                    line=provenance.user_line(),
-                )
+            raise SymgraphTypeError.here(
+                f"arange takes numbers and integer scalars; found {value!r}"
             )
     _check_step(step)
     if start == 0 and step == 1 and isinstance(stop, (int, np.integer)):
@@ -325,11 +296,8 @@ def _fixed_range(start: Any, stop: Any, step: Any, dtype: Any) -> Variable:
         numbers = np.arange(start, stop, step, dtype=as_dtype(dtype) if large else None)
     except (ValueError, MemoryError, OverflowError) as error:
         kind = _RANGE_ERRORS.get(type(error), SymgraphValueError)
-        raise kind(
-            explain(
-                f"arange: there is no range from {start} to {stop} by {step}: {error}",
-                line=provenance.user_line(),
-            )
+        raise kind.here(
+            f"arange: there is no range from {start} to {stop} by {step}: {error}"
         ) from None
     if dtype is not None:
         wanted = as_dtype(dtype)
@@ -351,11 +319,8 @@ def linspace(
     """
     count = whole_number(num)
     if count is None or count < 0:
-        raise SymgraphTypeError(
-            explain(
-                f"linspace: the number of samples is an int of at least 0, not {num!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"linspace: the number of samples is an int of at least 0, not {num!r}"
         )
     num = count
     if not isinstance(start, Variable) and not isinstance(stop, Variable):
@@ -364,11 +329,8 @@ def linspace(
         try:
             numbers = np.linspace(start, stop, num, endpoint)
         except (ValueError, MemoryError):
-            raise TooLargeError(
-                explain(
-                    f"linspace: no memory holds {num} samples as a constant",
-                    line=provenance.user_line(),
-                )
+            raise TooLargeError.here(
+                f"linspace: no memory holds {num} samples as a constant"
             ) from None
         return make_constant(numbers, wanted, what="linspace")
     first, last = (to_float(v) for v in promote_arguments("linspace", (start, stop)))
@@ -412,11 +374,8 @@ def triu(x: Any, k: Any = 0) -> Variable:
 def _triangle(x: Any, k: Any, function: str) -> tuple[Variable, Variable]:
     x = as_variable(x, function)
     if x.ndim < 2:
-        raise ShapeError(
-            explain(
-                f"{function} takes a matrix, or a stack of them; found {provenance.describe(x)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"{function} takes a matrix, or a stack of them; found {provenance.describe(x)}"
         )
     *_, n, m = shape_of(x)
     return x, tri(n, m, k, "bool")
@@ -429,15 +388,8 @@ def one_hot(indices: Any, n: Any, dtype: Any = "float32") -> Variable:
     """
     indices = as_variable(indices, "one_hot")
     if not is_integer(indices.dtype):
-        raise DtypeError(
-            explain(
-                f"one_hot takes integers; found {provenance.describe(indices)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise DtypeError.here(f"one_hot takes integers; found {provenance.describe(indices)}")
     if isinstance(n, (int, np.integer)) and n < 0:
-        raise ShapeError(
-            explain(f"one_hot: a size is at least 0, not {n}", line=provenance.user_line())
-        )
+        raise ShapeError.here(f"one_hot: a size is at least 0, not {n}")
     order = [*range(indices.ndim), None]
     return cast_to(eq(rearrange(indices, order), iota(n)), as_dtype(dtype))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import ShapeError, explain
+from ..core.errors import ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype
 from ..core.variable import Variable, make_constant, node
@@ -136,12 +136,9 @@ def cumulative_prod(
 def _from_first(op: Op, x: Any, axis: int | None, dtype: Any, first: int | None) -> Variable:
     x = as_variable(x, op.name)
     if axis is None and x.ndim != 1:
-        raise ShapeError(
-            explain(
-                f"{op.name}: {provenance.describe(x)} has {x.ndim} axes; which one is meant?",
-                line=provenance.user_line(),
-                remedy="Give axis=.",
-            )
+        raise ShapeError.here(
+            f"{op.name}: {provenance.describe(x)} has {x.ndim} axes; which one is meant?",
+            remedy="Give axis=.",
         )
     axis = 0 if axis is None else normalise_axis(axis, x.ndim, op.name)
     found = _running(op, x, axis, dtype)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import ShapeError, SymgraphValueError, explain
+from ..core.errors import ShapeError, SymgraphValueError
 from ..core.variable import Variable
 from .broadcast import broadcast_to, rearrange
 from .comparison import equal, isfinite, isnan, less_equal, logical_and, logical_or, not_equal
@@ -33,9 +33,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """
     x, times = as_variable(x, "diff"), as_int(n, "diff: the number of times")
     if times < 0:
-        raise SymgraphValueError(
-            explain(f"diff: {times} times are less than none", line=provenance.user_line())
-        )
+        raise SymgraphValueError.here(f"diff: {times} times are less than none")
     axis = normalise_axis(axis, x.ndim, "diff")
     ends = [(i, end) for i, end in ((0, prepend), (2, append)) if end is not None]
     if times and ends:
@@ -78,12 +76,9 @@ def _along(x: Variable, weights: Variable, axis: Any) -> Variable:
     if weights.ndim == x.ndim:
         return broadcast_to(weights, shape_of(x))
     if weights.ndim != 1 or axis is None or isinstance(axis, (list, tuple)):
-        raise ShapeError(
-            explain(
-                f"average: weights have the shape of {provenance.describe(x)}, or are a vector "
-                f"along one axis; found {provenance.describe(weights)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"average: weights have the shape of {provenance.describe(x)}, or are a vector "
+            f"along one axis; found {provenance.describe(weights)}"
         )
     place = normalise_axis(axis, x.ndim, "average")
     order = [0 if i == place else None for i in range(x.ndim)]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import DtypeError, ShapeError, explain
+from ..core.errors import DtypeError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
 from ..core.values import weak_kind
@@ -113,18 +113,13 @@ def ifelse(condition: Any, x: Any, y: Any) -> Variable:
     """
     condition = as_condition(condition, "ifelse")
     if condition.ndim != 0:
-        raise ShapeError(
-            explain(
-                f"ifelse: the condition is a scalar, not {provenance.describe(condition)}",
-                line=provenance.user_line(),
-                remedy="sg.where chooses element by element.",
-            )
+        raise ShapeError.here(
+            f"ifelse: the condition is a scalar, not {provenance.describe(condition)}",
+            remedy="sg.where chooses element by element.",
         )
     chosen = where(condition, x, y)
     if any(isinstance(v, Variable) and v.ndim != chosen.ndim for v in (x, y)):
-        raise ShapeError(
-            explain("ifelse: both values have one number of axes", line=provenance.user_line())
-        )
+        raise ShapeError.here("ifelse: both values have one number of axes")
     return chosen
 
 

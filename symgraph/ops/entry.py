@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import DtypeError, explain
+from ..core.errors import DtypeError
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
 from ..core.variable import CONSTANT, Variable, node
@@ -115,12 +115,9 @@ def _admit(name: str, x: Variable, operands: str) -> Variable:
         return to_float(x)
     if operands == "quotient":
         return cast_to(x, _FLOAT64)
-    raise DtypeError(
-        explain(
-            f"{name} takes {_WANTED[operands]}; found {provenance.describe(x)}",
-            line=provenance.user_line(),
-            remedy="Convert it with .astype.",
-        )
+    raise DtypeError.here(
+        f"{name} takes {_WANTED[operands]}; found {provenance.describe(x)}",
+        remedy="Convert it with .astype.",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core import provenance
-from ..core.errors import ShapeError, explain
+from ..core.errors import ShapeError
 from ..core.op import Op
 from ..core.types import TensorType
 from ..core.variable import Variable, node
@@ -60,10 +60,7 @@ def clip_gradient(x: Any, low: Any, high: Any) -> Variable:
     bounds = [fill_with(bound, x.dtype, "clip_gradient") for bound in (low, high)]
     for bound in bounds:
         if bound.ndim:
-            raise ShapeError(
-                explain(
-                    f"clip_gradient: a bound is a scalar; found {provenance.describe(bound)}",
-                    line=provenance.user_line(),
-                )
+            raise ShapeError.here(
+                f"clip_gradient: a bound is a scalar; found {provenance.describe(bound)}"
             )
     return node(CLIP_GRADIENT, (x, *bounds))

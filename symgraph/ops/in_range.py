@@ -75,19 +75,11 @@ def in_range(indices: Any, size: Any, what: str = "index") -> Variable:
     """
     found = as_variable(indices, "in_range")
     if not is_integer(found.dtype):
-        raise DtypeError(
-            explain(
-                f"in_range takes integers; found {provenance.describe(found)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise DtypeError.here(f"in_range takes integers; found {provenance.describe(found)}")
     count = as_variable(size, "in_range")
     if count.ndim or not is_integer(count.dtype):
-        raise ShapeError(
-            explain(
-                f"in_range: the size is an integer scalar, not {provenance.describe(count)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"in_range: the size is an integer scalar, not {provenance.describe(count)}"
         )
     count = as_scalar(int(size)) if is_weak(size) else cast_to(count, np.dtype("int64"))
     values, number = constant_value(found), constant_value(count)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError, explain
+from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError
 from ..core.types import is_float, is_integer
 from ..core.variable import Variable, constant_value
 from .broadcast import rearrange
@@ -189,12 +189,9 @@ def _normalise(item: Any) -> Any:
 
 
 def _bad_index(found: str) -> DtypeError:
-    return DtypeError(
-        explain(
-            "an index is an int, a slice, None, ..., or an array of integers or of bools; "
-            f"found {found}",
-            line=provenance.user_line(),
-        )
+    return DtypeError.here(
+        "an index is an int, a slice, None, ..., or an array of integers or of bools; "
+        f"found {found}"
     )
 
 
@@ -212,11 +209,8 @@ def _complete(x: Variable, items: list[Any]) -> list[Any]:
     dots = [i for i, item in enumerate(items) if item is Ellipsis]
     if missing < 0 or len(dots) > 1:
         what = "several ellipses" if len(dots) > 1 else f"{covered} indices"
-        raise IndexRangeError(
-            explain(
-                f"{provenance.describe(x)} has {x.ndim} axes; the index has {what}",
-                line=provenance.user_line(),
-            )
+        raise IndexRangeError.here(
+            f"{provenance.describe(x)} has {x.ndim} axes; the index has {what}"
         )
     end = dots[0] + 1 if dots else len(items)
     return items[:end] + [slice(None)] * missing + items[end:]
@@ -226,11 +220,8 @@ def _span(item: slice, x: Variable, axis: int, symbols: list[Variable]) -> Entry
     """The entry for a slice; its symbolic bounds are added to the symbols."""
     step = 1 if item.step is None else bound(item.step, x, axis)
     if not isinstance(step, int) or step == 0:
-        raise SymgraphTypeError(
-            explain(
-                f"the step of a slice is a number other than 0; found {item.step!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"the step of a slice is a number other than 0; found {item.step!r}"
         )
     start, stop = (bound(edge, x, axis, after=step < 0) for edge in (item.start, item.stop))
     if step < 0:  # x[a:b:-k] is x[b + 1:a + 1][::-k]
@@ -290,12 +281,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     elif mode == "wrap":
         indices = remainder(indices, length)
     elif mode != "raise":
-        raise SymgraphTypeError(
-            explain(
-                f"take: the mode is 'raise', 'clip' or 'wrap', not {mode!r}",
-                line=provenance.user_line(),
-            )
-        )
+        raise SymgraphTypeError.here(f"take: the mode is 'raise', 'clip' or 'wrap', not {mode!r}")
     return get(x, (*([slice(None)] * axis), indices))
 
 
@@ -312,12 +298,9 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Variable:
     if axis is None:
         x, axis = ravel(x), 0
     if indices.ndim != x.ndim:
-        raise ShapeError(
-            explain(
-                f"take_along_axis: {provenance.describe(x)} and "
-                f"{provenance.describe(indices)} have different numbers of axes",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"take_along_axis: {provenance.describe(x)} and "
+            f"{provenance.describe(indices)} have different numbers of axes"
         )
     axis = normalise_axis(axis, x.ndim, "take_along_axis")
     grid: list[Variable] = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Size
-from ..core.errors import DtypeError, ShapeError, SymgraphTypeError, explain
+from ..core.errors import DtypeError, ShapeError, SymgraphTypeError
 from ..core.op import Op
 from ..core.types import TensorType
 from ..core.values import entries_of, whole_number
@@ -90,13 +90,10 @@ def concatenate(parts: Sequence[Any], axis: int | None = 0) -> Variable:
         return _build_concatenate([ravel(x) for x in operands], 0)
     ndim = operands[0].ndim
     if any(x.ndim != ndim for x in operands) or ndim == 0:
-        raise ShapeError(
-            explain(
-                "concatenate: operands need one number of axes, at least 1; found "
-                + " and ".join(provenance.describe(x) for x in operands),
-                line=provenance.user_line(),
-                remedy="sg.stack joins along a new axis.",
-            )
+        raise ShapeError.here(
+            "concatenate: operands need one number of axes, at least 1; found "
+            + " and ".join(provenance.describe(x) for x in operands),
+            remedy="sg.stack joins along a new axis.",
         )
     axis = normalise_axis(axis, ndim, "concatenate")
     return operands[0] if len(operands) == 1 else _build_concatenate(operands, axis)
@@ -107,12 +104,9 @@ def stack(parts: Sequence[Any], axis: int = 0) -> Variable:
     operands = _operands(parts, "stack")
     ndim = operands[0].ndim
     if any(x.ndim != ndim for x in operands):
-        raise ShapeError(
-            explain(
-                "stack: operands need one shape; found "
-                + " and ".join(provenance.describe(x) for x in operands),
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            "stack: operands need one shape; found "
+            + " and ".join(provenance.describe(x) for x in operands)
         )
     axis = normalise_axis(axis, ndim + 1, "stack")
     return concatenate([expand_dims(x, axis) for x in operands], axis)
@@ -145,17 +139,10 @@ def _operands(parts: Any, function: str) -> list[Variable]:
     if isinstance(parts, Variable) and parts.ndim and isinstance(parts.type.shape[0], int):
         parts = list(parts)
     if isinstance(parts, (Variable, str)) or not hasattr(parts, "__iter__"):
-        raise SymgraphTypeError(
-            explain(
-                f"{function} takes a list of variables; found {parts!r}",
-                line=provenance.user_line(),
-            )
-        )
+        raise SymgraphTypeError.here(f"{function} takes a list of variables; found {parts!r}")
     found = list(parts)
     if not found:
-        raise ShapeError(
-            explain(f"{function}: there is nothing to join", line=provenance.user_line())
-        )
+        raise ShapeError.here(f"{function}: there is nothing to join")
     return promote_arguments(function, found)
 
 
@@ -173,21 +160,15 @@ def split(x: Any, sections: Any, axis: int = 0) -> list[Variable]:
         return [slice_axis(x, axis, *pair) for pair in itertools.pairwise(edges)]
     number = whole_number(sections)
     if number is None or number < 1:
-        raise SymgraphTypeError(
-            explain(
-                f"split: sections are a number of parts or a list of positions, not {sections!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"split: sections are a number of parts or a list of positions, not {sections!r}"
         )
     sections, length = number, x.type.shape[axis]
     if isinstance(length, int):
         if length % sections:
-            raise ShapeError(
-                explain(
-                    f"split: axis {axis} of {provenance.describe(x)} cannot be divided into "
-                    f"{sections} equal parts",
-                    line=provenance.user_line(),
-                )
+            raise ShapeError.here(
+                f"split: axis {axis} of {provenance.describe(x)} cannot be divided into "
+                f"{sections} equal parts"
             )
         step = length // sections
         return [slice_axis(x, axis, i * step, (i + 1) * step) for i in range(sections)]

@@ -108,13 +108,9 @@ def matmul(x: Any, y: Any) -> Variable:
     """The product of matrices, or stacks of them; vectors count as a row or a column."""
     x, y = promote_arguments("matmul", (x, y))
     if x.ndim == 0 or y.ndim == 0:
-        raise ShapeError(
-            explain(
-                "matmul takes no scalars; found "
-                f"{provenance.describe(x)} and {provenance.describe(y)}",
-                line=provenance.user_line(),
-                remedy="Use * to multiply by a scalar.",
-            )
+        raise ShapeError.here(
+            f"matmul takes no scalars; found {provenance.describe(x)} and {provenance.describe(y)}",
+            remedy="Use * to multiply by a scalar.",
         )
     left = rearrange(x, [None, 0]) if x.ndim == 1 else x
     right = rearrange(y, [0, None]) if y.ndim == 1 else y
@@ -166,30 +162,21 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Variable:
     count = whole_number(axes)
     if count is not None:
         if not 0 <= count <= min(x.ndim, y.ndim):
-            raise ShapeError(
-                explain(
-                    f"tensordot: {count} axes of {provenance.describe(x)} and "
-                    f"{provenance.describe(y)}",
-                    line=provenance.user_line(),
-                )
+            raise ShapeError.here(
+                f"tensordot: {count} axes of {provenance.describe(x)} and {provenance.describe(y)}"
             )
         ours, theirs = list(range(x.ndim - count, x.ndim)), list(range(count))
     else:
         try:
             first, second = axes
         except (TypeError, ValueError):
-            raise SymgraphTypeError(
-                explain(
-                    f"tensordot: axes are a number or a pair of lists, not {axes!r}",
-                    line=provenance.user_line(),
-                )
+            raise SymgraphTypeError.here(
+                f"tensordot: axes are a number or a pair of lists, not {axes!r}"
             ) from None
         ours = normalise_axes(first, x.ndim, "tensordot")
         theirs = normalise_axes(second, y.ndim, "tensordot")
     if len(ours) != len(theirs):
-        raise ShapeError(
-            explain(f"tensordot: {len(ours)} axes meet {len(theirs)}", line=provenance.user_line())
-        )
+        raise ShapeError.here(f"tensordot: {len(ours)} axes meet {len(theirs)}")
     letters = iter(string.ascii_letters)
     x_labels = [next(letters) for _ in range(x.ndim)]
     y_labels = [next(letters) for _ in range(y.ndim)]
@@ -232,12 +219,7 @@ def diag(x: Any, k: int = 0) -> Variable:
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
-        raise ShapeError(
-            explain(
-                f"diag takes a vector or a matrix; found {provenance.describe(x)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise ShapeError.here(f"diag takes a vector or a matrix; found {provenance.describe(x)}")
     (length,), k = shape_of(x), as_int(k, "diag: the offset")
     blank = zeros((length + abs(k), length + abs(k)), x.dtype)
     rows, columns = add(iota(length), max(-k, 0)), add(iota(length), max(k, 0))
@@ -282,16 +264,11 @@ def _parse(subscripts: str, operands: Sequence[Variable]) -> tuple[list[list[str
     """The labels of each operand's axes and of the result's."""
 
     def fail(what: str) -> SymgraphValueError:
-        return SymgraphValueError(
-            explain(f"einsum {subscripts!r}: {what}", line=provenance.user_line())
-        )
+        return SymgraphValueError.here(f"einsum {subscripts!r}: {what}")
 
     if not isinstance(subscripts, str):
-        raise SymgraphTypeError(
-            explain(
-                f"einsum: subscripts are a string such as 'ij,jk->ik', not {subscripts!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"einsum: subscripts are a string such as 'ij,jk->ik', not {subscripts!r}"
         )
     text = subscripts.replace(" ", "")
     left, arrow, right = text.partition("->")

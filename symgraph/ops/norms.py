@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.variable import Variable
 from .broadcast import restore_axes
 from .comparison import not_equal
@@ -38,13 +38,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, *, keepdims: bool = False) -
     elif len(axes) == 2:
         result = _of_matrices(x, ord, axes)
     else:
-        raise ShapeError(
-            explain(
-                f"norm: {len(axes)} axes of {provenance.describe(x)} are neither vectors nor "
-                "matrices",
-                line=provenance.user_line(),
-                remedy="Give one axis or two.",
-            )
+        raise ShapeError.here(
+            f"norm: {len(axes)} axes of {provenance.describe(x)} are neither vectors nor matrices",
+            remedy="Give one axis or two.",
         )
     return restore_axes(result, tuple(sorted(axes)), x.ndim) if keepdims else result
 
@@ -80,12 +76,9 @@ def _of_matrices(x: Variable, ord: Any, axes: list[int]) -> Variable:
 
 
 def _unknown(ord: Any, of: str) -> SymgraphTypeError:
-    return SymgraphTypeError(
-        explain(
-            f"norm: order {ord!r} of {of} is not supported",
-            line=provenance.user_line(),
-            remedy="Those by singular values have no op; 'fro', 1, -1 and infinities have."
-            if of == "matrices"
-            else "Give a number, or plus or minus infinity.",
-        )
+    return SymgraphTypeError.here(
+        f"norm: order {ord!r} of {of} is not supported",
+        remedy="Those by singular values have no op; 'fro', 1, -1 and infinities have."
+        if of == "matrices"
+        else "Give a number, or plus or minus infinity.",
     )

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import provenance
-from ..core.errors import SymgraphTypeError, explain
+from ..core.errors import SymgraphTypeError
 from ..core.variable import Variable
 from . import (
     comparison,
@@ -200,9 +199,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _unsupported(what: str, remedy: str) -> SymgraphTypeError:
-    return SymgraphTypeError(
-        explain(f"{what} does not work on variables", line=provenance.user_line(), remedy=remedy)
-    )
+    return SymgraphTypeError.here(f"{what} does not work on variables", remedy=remedy)
 
 
 def _attach() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ..core import provenance
-from ..core.errors import SymbolicValueError, explain
+from ..core.errors import SymbolicValueError
 from ..core.variable import Variable
 from . import (
     comparison,
@@ -64,12 +64,9 @@ def _copy(x: Variable) -> Variable:
 
 
 def _setitem(x: Variable, key: Any, value: Any) -> NoReturn:
-    raise SymbolicValueError(
-        explain(
-            f"{provenance.describe(x)} cannot be changed",
-            line=provenance.user_line(),
-            remedy="x.set(index, value) and x.add_at(index, value) return a changed copy.",
-        )
+    raise SymbolicValueError.here(
+        f"{provenance.describe(x)} cannot be changed",
+        remedy="x.set(index, value) and x.add_at(index, value) return a changed copy.",
     )
 
 
@@ -83,12 +80,9 @@ def _length(x: Variable) -> int:
     if x.ndim and isinstance(x.type.shape[0], int):
         return x.type.shape[0]
     what = "has no axes" if not x.ndim else f"has an unknown length: {x.type.shape[0]}"
-    raise SymbolicValueError(
-        explain(
-            f"{provenance.describe(x)} {what}",
-            line=provenance.user_line(),
-            remedy="x.shape[0] is the length as a symbol; sg.scan and sg.map go through x.",
-        )
+    raise SymbolicValueError.here(
+        f"{provenance.describe(x)} {what}",
+        remedy="x.shape[0] is the length as a symbol; sg.scan and sg.map go through x.",
     )
 
 
@@ -98,13 +92,9 @@ def _iterate(x: Variable) -> Iterator[Variable]:
 
 
 def _contains(x: Variable, value: Any) -> NoReturn:
-    raise SymbolicValueError(
-        explain(
-            f"whether {provenance.describe(x)} contains a value is not known while the graph is "
-            "built",
-            line=provenance.user_line(),
-            remedy="Write sg.any(sg.eq(x, value)).",
-        )
+    raise SymbolicValueError.here(
+        f"whether {provenance.describe(x)} contains a value is not known while the graph is built",
+        remedy="Write sg.any(sg.eq(x, value)).",
     )
 
 

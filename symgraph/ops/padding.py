@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.variable import Variable
 from .broadcast import broadcast_to
 from .create import arange
@@ -34,13 +34,10 @@ def pad(x: Any, widths: Any, mode: str = "constant", constant_values: Any = 0) -
     """
     x = as_variable(x, "pad")
     if mode not in ("constant", "edge", *_PLACES):
-        raise SymgraphTypeError(
-            explain(
-                f"pad: mode {mode!r} is not supported",
-                line=provenance.user_line(),
-                remedy="Modes are 'constant', 'edge', 'reflect', 'symmetric' and 'wrap'; others "
-                "are made of sg.concatenate.",
-            )
+        raise SymgraphTypeError.here(
+            f"pad: mode {mode!r} is not supported",
+            remedy="Modes are 'constant', 'edge', 'reflect', 'symmetric' and 'wrap'; others "
+            "are made of sg.concatenate.",
         )
     values = _pairs(constant_values, x.ndim, "constant_values")
     for axis, (before, after) in enumerate(_pairs(widths, x.ndim, "widths")):
@@ -55,12 +52,9 @@ def _pad_axis(
 ) -> Variable:
     sizes = shape_of(x)
     if mode != "constant" and x.type.shape[axis] == 0:
-        raise ShapeError(
-            explain(
-                f"pad: axis {axis} of {provenance.describe(x)} has no element to repeat",
-                line=provenance.user_line(),
-                remedy="Mode 'constant' fills an axis without elements.",
-            )
+        raise ShapeError.here(
+            f"pad: axis {axis} of {provenance.describe(x)} has no element to repeat",
+            remedy="Mode 'constant' fills an axis without elements.",
         )
     if mode in _PLACES:
         before, after = counts
@@ -111,11 +105,8 @@ def _pairs(given: Any, ndim: int, what: str) -> list[tuple[Any, Any]]:
         pairs = [pair * 2 if len(pair) == 1 else pair for pair in pairs]
         pairs = pairs * ndim if len(pairs) == 1 else pairs
     if len(pairs) != ndim or any(len(pair) != 2 for pair in pairs):
-        raise ShapeError(
-            explain(
-                f"pad: {what} {given} do not fit {ndim} axes",
-                line=provenance.user_line(),
-                remedy="Give a pair (before, after) for each axis.",
-            )
+        raise ShapeError.here(
+            f"pad: {what} {given} do not fit {ndim} axes",
+            remedy="Give a pair (before, after) for each axis.",
         )
     return pairs

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import DtypeError, NumberRangeError, SymgraphTypeError, explain
+from ..core.errors import DtypeError, NumberRangeError, SymgraphTypeError
 from ..core.op import Op
 from ..core.values import array_for, takes_kind, weak_kind, whole_number
 from ..core.variable import Variable, constant_value, make_constant, node
@@ -68,12 +68,9 @@ def as_variable(value: Any, function: str = "symgraph") -> Variable:
 def _checked(value: Any, function: str) -> Any:
     """The value, which is one that can be made a constant."""
     if value is None or isinstance(value, (str, bytes, dict, set)) or callable(value):
-        raise SymgraphTypeError(
-            explain(
-                f"{function}: expected a variable, an array or a number, not {value!r} "
-                f"({type(value).__name__})",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"{function}: expected a variable, an array or a number, not {value!r} "
+            f"({type(value).__name__})"
         )
     return value
 
@@ -84,12 +81,9 @@ def store_in(dtype: np.dtype, value: Any, function: str) -> Variable:
         return make_constant(array_for(_checked(value, function), dtype, function))
     variable = as_variable(value, function)
     if not np.can_cast(variable.dtype, dtype, "same_kind"):
-        raise DtypeError(
-            explain(
-                f"{function}: {provenance.describe(variable)} cannot be stored as {dtype}",
-                line=provenance.user_line(),
-                remedy=f"Convert it with .astype('{dtype}').",
-            )
+        raise DtypeError.here(
+            f"{function}: {provenance.describe(variable)} cannot be stored as {dtype}",
+            remedy=f"Convert it with .astype('{dtype}').",
         )
     return cast_to(variable, dtype)
 
@@ -108,9 +102,7 @@ def as_int(value: Any, what: str) -> int:
         return number
     if isinstance(value, bool):
         return int(value)
-    raise SymgraphTypeError(
-        explain(f"{what} is an int, not {value!r}", line=provenance.user_line())
-    )
+    raise SymgraphTypeError.here(f"{what} is an int, not {value!r}")
 
 
 def promote_arguments(function: str, values: Sequence[Any]) -> list[Variable]:
@@ -152,12 +144,9 @@ def _weak_constant(value: Any, dtype: np.dtype, function: str) -> Variable:
         key = repr(value) if isinstance(value, float) and not value else value
         return _small_constant(key, type(value), dtype)
     except OverflowError:
-        raise NumberRangeError(
-            explain(
-                f"{function}: the number {value} does not fit into {dtype}",
-                line=provenance.user_line(),
-                remedy="Convert the other operand to a wider dtype with .astype.",
-            )
+        raise NumberRangeError.here(
+            f"{function}: the number {value} does not fit into {dtype}",
+            remedy="Convert the other operand to a wider dtype with .astype.",
         ) from None
     except (TypeError, ValueError):
         return as_variable(value, function)  # a ragged list: the error says so

@@ -20,7 +20,6 @@ from ..core.errors import (
     ShapeError,
     SymgraphTypeError,
     SymgraphValueError,
-    explain,
 )
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, is_integer, tensor_type
@@ -162,23 +161,17 @@ def key(seed: Any) -> Variable:
 
 def _number(value: Any, function: str) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise SymgraphTypeError(
-            explain(
-                f"random.{function} takes an int or an integer scalar; found {value!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"random.{function} takes an int or an integer scalar; found {value!r}"
         )
     return int(value)
 
 
 def _check_number(value: Variable, function: str) -> None:
     if value.ndim or not is_integer(value.dtype):
-        raise SymgraphTypeError(
-            explain(
-                f"random.{function} takes an int or an integer scalar; found "
-                f"{provenance.describe(value)}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"random.{function} takes an int or an integer scalar; found "
+            f"{provenance.describe(value)}"
         )
 
 
@@ -187,12 +180,9 @@ def _as_key(value: Any, function: str) -> Variable:
     if found.dtype == _UINT32 and found.ndim == 1 and not isinstance(found.type.shape[0], int):
         found = reshape(found, (2,))
     if found.dtype != _UINT32 or found.type.shape != (2,):
-        raise SymgraphTypeError(
-            explain(
-                f"random.{function} takes a key; found {provenance.describe(found)}",
-                line=provenance.user_line(),
-                remedy="sg.random.key(seed) makes one, split(key, n)[i] one of several.",
-            )
+        raise SymgraphTypeError.here(
+            f"random.{function} takes a key; found {provenance.describe(found)}",
+            remedy="sg.random.key(seed) makes one, split(key, n)[i] one of several.",
         )
     return found
 
@@ -200,12 +190,7 @@ def _as_key(value: Any, function: str) -> Variable:
 def _bits(key: Variable, shape: Any, domain: int) -> Variable:
     template, symbols, _ = shape_operands(shape, "random")
     if any(size is not None and size < 0 for size in template):
-        raise ShapeError(
-            explain(
-                f"random: a size is at least 0; found {tuple(template)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise ShapeError.here(f"random: a size is at least 0; found {tuple(template)}")
     return node(RANDOM_BITS, (key, *symbols), (template, domain))
 
 
@@ -254,11 +239,8 @@ def normal(
     key, dtype = _as_key(key, "normal"), _float_dtype(dtype, "normal")
     (centre, width), shape = _parameters((mean, std), shape, dtype, "normal")
     if is_weak(std) and std < 0:
-        raise SymgraphValueError(
-            explain(
-                f"random.normal: the standard deviation is at least 0, not {std}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"random.normal: the standard deviation is at least 0, not {std}"
         )
     bits = _PRECISION[dtype]
     # Odd multiples of a small step: symmetric about 0, and never -1 or 1.
@@ -278,11 +260,8 @@ def bernoulli(key: Any, shape: Any = (), p: Any = 0.5, dtype: Any = "float32") -
     """
     key, dtype = _as_key(key, "bernoulli"), as_dtype(dtype)
     if is_weak(p) and not 0 <= p <= 1:
-        raise SymgraphValueError(
-            explain(
-                f"random.bernoulli: a probability is between 0 and 1, not {p}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"random.bernoulli: a probability is between 0 and 1, not {p}"
         )
     working = to_float(as_variable(p, "random.bernoulli")).dtype if not is_weak(p) else _FLOAT32
     (chance,), shape = _parameters((p,), shape, working, "bernoulli")
@@ -325,12 +304,8 @@ def _fractions(key: Variable, shape: Sequence[Any], dtype: np.dtype) -> Variable
 def _float_dtype(dtype: Any, function: str) -> np.dtype:
     found = as_dtype(dtype)
     if found.kind != "f":
-        raise DtypeError(
-            explain(
-                f"random.{function} gives floats, not {found}",
-                line=provenance.user_line(),
-                remedy="Convert the draw with .astype.",
-            )
+        raise DtypeError.here(
+            f"random.{function} gives floats, not {found}", remedy="Convert the draw with .astype."
         )
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Size
-from ..core.errors import CallError, ShapeError, explain
+from ..core.errors import CallError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, format_shape, tensor_type
 from ..core.variable import Variable, node
@@ -134,12 +134,9 @@ def infer_extreme(inputs: Sequence[Variable], axes: tuple[int, ...], keepdims: b
     result = infer_reduction(inputs, axes, keepdims)
     (x,) = inputs
     if _is_empty([x.type.shape[axis] for axis in axes]):
-        raise ShapeError(
-            explain(
-                f"there is no largest or smallest element among none: {provenance.describe(x)} "
-                f"over {'axes' if len(axes) > 1 else 'axis'} {', '.join(map(str, axes))}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"there is no largest or smallest element among none: {provenance.describe(x)} "
+            f"over {'axes' if len(axes) > 1 else 'axis'} {', '.join(map(str, axes))}"
         )
     return result
 
@@ -206,12 +203,9 @@ def _extreme(op: Op, x: Any, axis: Axis, *, keepdims: bool) -> Variable:
 def _infer_position(inputs: Sequence[Variable], axis: int) -> TensorType:
     (x,) = inputs
     if x.type.shape[axis] == 0:
-        raise ShapeError(
-            explain(
-                f"there is no largest or smallest element among none: axis {axis} of "
-                f"{provenance.describe(x)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"there is no largest or smallest element among none: axis {axis} of "
+            f"{provenance.describe(x)}"
         )
     return tensor_type(_INT64, x.type.shape[:axis] + x.type.shape[axis + 1 :])
 

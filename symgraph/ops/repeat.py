@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.types import is_integer
 from ..core.values import entries_of, whole_number
 from ..core.variable import Variable, constant_value
@@ -63,17 +63,12 @@ def count_of(n: Any, function: str) -> Any:
         n = number
     else:
         found = provenance.describe(n) if isinstance(n, Variable) else repr(n)
-        raise SymgraphTypeError(
-            explain(
-                f"{function}: the number of repeats is an int or an integer scalar; found {found}",
-                line=provenance.user_line(),
-                remedy="sg.take with a list of indices repeats elements unequally often.",
-            )
+        raise SymgraphTypeError.here(
+            f"{function}: the number of repeats is an int or an integer scalar; found {found}",
+            remedy="sg.take with a list of indices repeats elements unequally often.",
         )
     if not isinstance(n, Variable) and n < 0:
-        raise ShapeError(
-            explain(f"{function}: {n} repeats are less than none", line=provenance.user_line())
-        )
+        raise ShapeError.here(f"{function}: {n} repeats are less than none")
     return n
 
 
@@ -97,9 +92,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Variable:
     shifts = [shift] * len(axes) if several is None else several
     shifts = [by if (number := whole_number(by)) is None else number for by in shifts]
     if len(shifts) != len(axes):
-        raise ShapeError(
-            explain(f"roll: {len(shifts)} shifts for {len(axes)} axes", line=provenance.user_line())
-        )
+        raise ShapeError.here(f"roll: {len(shifts)} shifts for {len(axes)} axes")
     for one, by in zip(axes, shifts, strict=True):
         x = _roll_axis(x, by, one)
     return x
@@ -121,10 +114,7 @@ def _shift(shift: Any) -> Variable:
     """A shift as an int64 scalar."""
     shift = as_variable(shift, "roll")
     if shift.ndim or not is_integer(shift.dtype):
-        raise SymgraphTypeError(
-            explain(
-                f"roll: a shift is an int or an integer scalar; found {provenance.describe(shift)}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphTypeError.here(
+            f"roll: a shift is an int or an integer scalar; found {provenance.describe(shift)}"
         )
     return cast_to(shift, np.dtype("int64"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Size, floor_div, known_different, product
-from ..core.errors import CallError, ShapeError, explain
+from ..core.errors import CallError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, format_shape
 from ..core.variable import Variable, node
@@ -36,12 +36,9 @@ def _infer_reshape(inputs: Sequence[Variable], template: tuple[int | None, ...])
 
 def _unfit(x: Variable, template: Sequence[int | None], sizes: Sequence[Size]) -> ShapeError:
     wanted = [-1 if entry == -1 else s for s, entry in zip(sizes, template, strict=True)]
-    return ShapeError(
-        explain(
-            f"reshape: {provenance.describe(x)} does not have the number of elements of shape "
-            f"{format_shape(wanted)}",
-            line=provenance.user_line(),
-        )
+    return ShapeError.here(
+        f"reshape: {provenance.describe(x)} does not have the number of elements of shape "
+        f"{format_shape(wanted)}"
     )
 
 
@@ -84,11 +81,8 @@ def reshape(x: Any, shape: Any) -> Variable:
     x = as_variable(x, "reshape")
     template, symbols, sizes = shape_operands(shape, "reshape")
     if template.count(-1) > 1 or any(entry is not None and entry < -1 for entry in template):
-        raise ShapeError(
-            explain(
-                f"reshape: a shape has sizes of at least 0 and at most one -1, not {shape}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"reshape: a shape has sizes of at least 0 and at most one -1, not {shape}"
         )
     if -1 in template:
         at = template.index(-1)

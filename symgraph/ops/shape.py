@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import provenance
-from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.values import entries_of, whole_number
 from ..core.variable import Variable
 from .broadcast import broadcast_to, rearrange
@@ -54,16 +54,9 @@ def normalise_axis(axis: Any, ndim: int, function: str) -> int:
     """The axis counted from the front; a `ShapeError` where there is none."""
     number = whole_number(axis)
     if number is None:
-        raise SymgraphTypeError(
-            explain(f"{function}: an axis is an int, not {axis!r}", line=provenance.user_line())
-        )
+        raise SymgraphTypeError.here(f"{function}: an axis is an int, not {axis!r}")
     if not -ndim <= number < ndim:
-        raise ShapeError(
-            explain(
-                f"{function}: there is no axis {axis}; there are {ndim} axes",
-                line=provenance.user_line(),
-            )
-        )
+        raise ShapeError.here(f"{function}: there is no axis {axis}; there are {ndim} axes")
     return number % ndim
 
 
@@ -73,9 +66,7 @@ def normalise_axes(axes: Any, ndim: int, function: str) -> list[int]:
     given = [axes] if several is None else several
     found = [normalise_axis(axis, ndim, function) for axis in given]
     if len(set(found)) != len(found):
-        raise ShapeError(
-            explain(f"{function}: an axis is repeated in {axes}", line=provenance.user_line())
-        )
+        raise ShapeError.here(f"{function}: an axis is repeated in {axes}")
     return found
 
 
@@ -93,12 +84,7 @@ def flatten(x: Any, ndim: int = 1) -> Variable:
     x = as_variable(x, "flatten")
     number = whole_number(ndim)
     if number is None or not 1 <= number <= max(x.ndim, 1):
-        raise ShapeError(
-            explain(
-                f"flatten: {ndim!r} axes cannot be left of {provenance.describe(x)}",
-                line=provenance.user_line(),
-            )
-        )
+        raise ShapeError.here(f"flatten: {ndim!r} axes cannot be left of {provenance.describe(x)}")
     return x if x.ndim == number else reshape(x, (*shape_of(x)[: number - 1], -1))
 
 
@@ -112,12 +98,9 @@ def transpose(x: Any, axes: Any = None) -> Variable:
         return rearrange(x, range(x.ndim)[::-1])
     order = normalise_axes(axes, x.ndim, "transpose")
     if len(order) != x.ndim:
-        raise ShapeError(
-            explain(
-                f"transpose: {provenance.describe(x)} has {x.ndim} axes; the order {axes} has "
-                f"{len(order)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"transpose: {provenance.describe(x)} has {x.ndim} axes; the order {axes} has "
+            f"{len(order)}"
         )
     return rearrange(x, order)
 
@@ -137,11 +120,8 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Variable:
     sources = normalise_axes(source, x.ndim, "moveaxis")
     destinations = normalise_axes(destination, x.ndim, "moveaxis")
     if len(sources) != len(destinations):
-        raise ShapeError(
-            explain(
-                f"moveaxis: {len(sources)} axes cannot go to {len(destinations)} places",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"moveaxis: {len(sources)} axes cannot go to {len(destinations)} places"
         )
     order = [axis for axis in range(x.ndim) if axis not in sources]
     for place, axis in sorted(zip(destinations, sources, strict=True)):
@@ -168,13 +148,9 @@ def squeeze(x: Any, axis: Any = None) -> Variable:
         dropped = normalise_axes(axis, x.ndim, "squeeze")
         for i in dropped:
             if x.type.shape[i] != 1:
-                raise ShapeError(
-                    explain(
-                        f"squeeze: axis {i} of {provenance.describe(x)} is not known to have "
-                        "size 1",
-                        line=provenance.user_line(),
-                        remedy="x[0] on that axis takes its only element away from it.",
-                    )
+                raise ShapeError.here(
+                    f"squeeze: axis {i} of {provenance.describe(x)} is not known to have size 1",
+                    remedy="x[0] on that axis takes its only element away from it.",
                 )
     return rearrange(x, [i for i in range(x.ndim) if i not in dropped])
 

@@ -24,7 +24,7 @@ from ..core.dims import (
     minimum,
     product,
 )
-from ..core.errors import CallError, ShapeError, SymgraphTypeError, explain
+from ..core.errors import CallError, ShapeError, SymgraphTypeError
 from ..core.op import Op
 from ..core.types import TensorType, is_integer, tensor_type
 from ..core.values import whole_number
@@ -220,12 +220,9 @@ def _is_number(entry: Any) -> bool:
 
 def _bad_shape(function: str, entry: Any) -> SymgraphTypeError:
     found = provenance.describe(entry) if isinstance(entry, Variable) else repr(entry)
-    return SymgraphTypeError(
-        explain(
-            f"{function}: a shape is made of ints and integer scalars; found {found}",
-            line=provenance.user_line(),
-            remedy="x.shape gives the sizes of another variable.",
-        )
+    return SymgraphTypeError.here(
+        f"{function}: a shape is made of ints and integer scalars; found {found}",
+        remedy="x.shape gives the sizes of another variable.",
     )
 
 
@@ -290,12 +287,9 @@ def check_size(x: Variable, axis: int, other: Variable, other_axis: int, context
     if a is b or (isinstance(a, int) and a == b):
         return x
     if known_different(a, b):
-        raise ShapeError(
-            explain(
-                f"{context}: sizes {a} and {b} differ: axis {axis} of {provenance.describe(x)}, "
-                f"axis {other_axis} of {provenance.describe(other)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"{context}: sizes {a} and {b} differ: axis {axis} of {provenance.describe(x)}, "
+            f"axis {other_axis} of {provenance.describe(other)}"
         )
     return node(CHECK_SIZE, (x, other), (axis, other_axis, context))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Dim, Size, ceil_div, maximum_zero
-from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError, explain
+from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError
 from ..core.op import Op
 from ..core.types import TensorType, format_shape, is_integer
 from ..core.variable import Variable, constant_value, make_constant, node
@@ -87,11 +87,8 @@ def _slice_shape(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variab
             if isinstance(entry.index, str):
                 next(rest)
             elif isinstance(size, int) and not -size <= entry.index < size:
-                raise IndexRangeError(
-                    explain(
-                        f"index {entry.index} is outside axis {axis} of {provenance.describe(x)}",
-                        line=provenance.user_line(),
-                    )
+                raise IndexRangeError.here(
+                    f"index {entry.index} is outside axis {axis} of {provenance.describe(x)}"
                 )
         else:
             start = size_of(next(rest)) if isinstance(entry.start, str) else entry.start
@@ -397,12 +394,7 @@ def _number(edge: Any) -> int:
 
 def _bad_bound(edge: Any) -> SymgraphTypeError:
     found = provenance.describe(edge) if isinstance(edge, Variable) else repr(edge)
-    return SymgraphTypeError(
-        explain(
-            f"the bounds of a slice are integers; found {found}",
-            line=provenance.user_line(),
-        )
-    )
+    return SymgraphTypeError.here(f"the bounds of a slice are integers; found {found}")
 
 
 _SIZE_OPS = frozenset({"add", "multiply", "minimum", "floor_divide", "cast"})

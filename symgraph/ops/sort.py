@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import ShapeError, SymgraphTypeError, explain
+from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.interrupts import call_apart
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
@@ -105,17 +105,9 @@ def searchsorted(ordered: Any, values: Any, side: str = "left") -> Variable:
     """
     ordered, values = promote_arguments("searchsorted", (ordered, values))
     if ordered.ndim != 1:
-        raise ShapeError(
-            explain(
-                f"searchsorted looks in a vector; found {provenance.describe(ordered)}",
-                line=provenance.user_line(),
-            )
+        raise ShapeError.here(
+            f"searchsorted looks in a vector; found {provenance.describe(ordered)}"
         )
     if side not in ("left", "right"):
-        raise SymgraphTypeError(
-            explain(
-                f"searchsorted: the side is 'left' or 'right', not {side!r}",
-                line=provenance.user_line(),
-            )
-        )
+        raise SymgraphTypeError.here(f"searchsorted: the side is 'left' or 'right', not {side!r}")
     return node(SEARCHSORTED, (ordered, values), (side,))

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import provenance
-from ..core.errors import SymgraphValueError, explain
+from ..core.errors import SymgraphValueError
 from ..core.op import Op
 from ..core.types import TensorType
 from ..core.variable import Variable, node
@@ -108,11 +107,8 @@ POLYGAMMA = Op(
 def polygamma(order: int, x: Any) -> Variable:
     """The derivative of `digamma` of the given order; order 0 is `digamma` itself."""
     if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
-        raise SymgraphValueError(
-            explain(
-                f"polygamma: the order is a whole number of at least 0, not {order!r}",
-                line=provenance.user_line(),
-            )
+        raise SymgraphValueError.here(
+            f"polygamma: the order is a whole number of at least 0, not {order!r}"
         )
     x = to_float(as_variable(x, "polygamma"))
     return node(POLYGAMMA, (x,), (int(order),)) if order else digamma(x)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.errors import SymgraphValueError, explain
+from ..core.errors import SymgraphValueError
 from ..core.variable import Variable, constant_value, make_constant
 from .cancel import by_terms, without_factor
 from .comparison import equal, greater_equal, logical_and
@@ -174,13 +174,10 @@ def power(x: Any, y: Any) -> Variable:
     if exponent is not None and exponent.shape == () and exponent == 0.5:
         return sqrt(result.inputs[0])
     if exponent is not None and result.dtype.kind in "iu" and (exponent < 0).any():
-        raise SymgraphValueError(
-            explain(
-                f"power: {provenance.describe(result.inputs[0])} cannot be raised to a negative "
-                "integer power: the result would not be an integer",
-                line=provenance.user_line(),
-                remedy="Convert it to a float with .astype first.",
-            )
+        raise SymgraphValueError.here(
+            f"power: {provenance.describe(result.inputs[0])} cannot be raised to a negative "
+            "integer power: the result would not be an integer",
+            remedy="Convert it to a float with .astype first.",
         )
     if exponent is None and result.dtype.kind == "i":
         base, computed = result.inputs

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Dim, Size, known_different
-from ..core.errors import ScanError, explain
+from ..core.errors import ScanError
 from ..core.types import is_integer
 from ..core.values import weak_kind
 from ..core.variable import CONSTANT, Variable, make_constant
@@ -212,4 +212,4 @@ def _check_steps(n_steps: Any, sequences: Sequence[SequenceArgument]) -> Variabl
 
 
 def _error(what: str, remedy: str | None = None) -> ScanError:
-    return ScanError(explain(f"scan: {what}", line=provenance.user_line(), remedy=remedy))
+    return ScanError.here(f"scan: {what}", remedy=remedy)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core import provenance
-from ..core.errors import ScanError, explain
+from ..core.errors import ScanError
 from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
 from ..ops.join import concatenate
@@ -67,9 +66,7 @@ def scan(
     way to know the number of steps, and where the step returns what cannot be an output.
     """
     if not callable(step):
-        raise ScanError(
-            explain(f"scan: the step is a function, not {step!r}", line=provenance.user_line())
-        )
+        raise ScanError.here(f"scan: the step is a function, not {step!r}")
     if truncate_gradient == -1:  # Theano's way to say: all the way
         truncate_gradient = None
     for label, count in (
@@ -77,11 +74,8 @@ def scan(
         ("checkpoint_every", checkpoint_every),
     ):
         if count is not None and (not is_int(count) or count < 1):
-            raise ScanError(
-                explain(
-                    f"scan: {label} is a positive number of steps or None, not {count!r}",
-                    line=provenance.user_line(),
-                )
+            raise ScanError.here(
+                f"scan: {label} is a positive number of steps or None, not {count!r}"
             )
     loop = LoopBuilder(
         step=step,

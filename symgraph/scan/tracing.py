@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Size, known_different
-from ..core.errors import ScanError, explain
+from ..core.errors import ScanError
 from ..core.graph import Graph
 from ..core.tracing import within_loop
 from ..core.values import takes_kind, weak_kind
@@ -44,12 +44,9 @@ class Until:
     def __init__(self, condition: Any) -> None:
         self.condition = as_condition(condition, "until")
         if self.condition.ndim != 0:
-            raise ScanError(
-                explain(
-                    f"until: the condition is a scalar, not {provenance.describe(self.condition)}",
-                    line=provenance.user_line(),
-                    remedy="Reduce it with .any() or .all().",
-                )
+            raise ScanError.here(
+                f"until: the condition is a scalar, not {provenance.describe(self.condition)}",
+                remedy="Reduce it with .any() or .all().",
             )
 
 
@@ -314,7 +311,7 @@ class LoopBuilder:
 
     def _error(self, what: str, remedy: str) -> ScanError:
         title = f"scan {self.name!r}" if self.name else "scan"
-        return ScanError(explain(f"{title}: {what}", line=provenance.user_line(), remedy=remedy))
+        return ScanError.here(f"{title}: {what}", remedy=remedy)
 
 
 def _as_output(value: Any, state: StateArgument) -> Variable:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core import provenance
-from ..core.errors import ScanError, explain
+from ..core.errors import ScanError
 from ..core.graph import rebuild, replace
 from ..core.variable import ITEM, Variable, ancestors
 from ..ops.create import zeros
@@ -87,12 +87,9 @@ def _number_of_steps(scan: Variable, n_steps: Variable) -> int:
     """How many steps a loop takes; a ScanError where only the data tell."""
     size = size_of(n_steps)
     if scan.params[1].until or not isinstance(size, int):
-        raise ScanError(
-            explain(
-                f"unroll: the number of steps of {provenance.describe(scan)} is not known "
-                "when the graph is built",
-                line=provenance.user_line(),
-                remedy="Give its sequences fixed lengths or n_steps a number, and leave until out.",
-            )
+        raise ScanError.here(
+            f"unroll: the number of steps of {provenance.describe(scan)} is not known "
+            "when the graph is built",
+            remedy="Give its sequences fixed lengths or n_steps a number, and leave until out.",
         )
     return max(size, 0)

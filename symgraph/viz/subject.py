@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ..core import provenance
-from ..core.errors import SymgraphTypeError, explain
+from ..core.errors import SymgraphTypeError
 from ..core.graph import Graph
 from ..core.variable import Variable
 
@@ -68,12 +67,9 @@ def subject_of(shown: Any, function: str) -> Subject:
         shown = list(shown.values())
     if isinstance(shown, (list, tuple)) and all(isinstance(v, Variable) for v in shown):
         return Subject(None, (), tuple(shown))
-    raise SymgraphTypeError(
-        explain(
-            f"{function} shows a variable, a list of variables, a graph or a compiled function; "
-            f"found {shown!r}",
-            line=provenance.user_line(),
-        )
+    raise SymgraphTypeError.here(
+        f"{function} shows a variable, a list of variables, a graph or a compiled function; "
+        f"found {shown!r}"
     )
 
 
