@@ -27,8 +27,8 @@ from programs import CELLS, N_IN, UPDATES, build_net, make_updates
 from report import environment, plot_lines, print_table, write_json
 
 import symgraph as sg
-from symgraph.backends.llvm.cache import DiskCache
-from symgraph.backends.llvm.engine import engine
+from symgraph.backends.llvm.code.cache import DiskCache
+from symgraph.backends.llvm.code.engine import engine
 from symgraph.compile.report import Report
 
 STAGES = ("graph", "gradient", "passes", "backend", "other", "first call")

@@ -26,9 +26,9 @@ from programs import N_IN, UPDATES, Net, build_net, make_updates
 from report import print_table
 
 import symgraph as sg
-from symgraph.backends.llvm.cache import DiskCache
-from symgraph.backends.llvm.engine import Kernel, engine, module_text
-from symgraph.backends.llvm.image import kernels_used, lower
+from symgraph.backends.llvm.code.cache import DiskCache
+from symgraph.backends.llvm.code.engine import Kernel, engine, module_text
+from symgraph.backends.llvm.lowering.image import kernels_used, lower
 from symgraph.core import variable
 from symgraph.scan import rewrites
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ._version import __version__
-from .backends.llvm.cache import open_cache
+from .backends.llvm.code.cache import open_cache
 from .core.processes import n_processors, n_threads
 
 __all__ = ["check", "clear", "examine", "examine_cache"]
@@ -59,7 +59,7 @@ def _processor() -> str:
 def _vectors() -> str:
     """The vectors that the native backend writes code for."""
     try:  # what needs LLVM is imported here, so that a broken one is a line and no traceback
-        cpu = importlib.import_module("symgraph.backends.llvm.cpu").host()
+        cpu = importlib.import_module("symgraph.backends.llvm.code.cpu").host()
     except (ImportError, OSError) as error:
         return f"unknown: LLVM cannot be loaded ({error})"
     lanes = cpu.lanes(np.dtype("float32"))

@@ -164,7 +164,7 @@ def test_doctor_compiles_and_checks_a_function(folder: Path) -> None:
     [
         ("sg.tanh = sg.sin", "Mismatched elements"),
         ("import os; os.abort()", "ended with status -6"),
-        ("from symgraph.backends.llvm import programs\n"
+        ("from symgraph.backends.llvm.calls import programs\n"
          "programs.NativePrograms.recall = lambda *_: 'lost'", "not found again in a cache: lost"),
     ],
 )  # fmt: skip

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from symgraph.backends.llvm.abi import begin_kernel, end_kernel, number, pointer
-from symgraph.backends.llvm.cpu import Cpu, host
-from symgraph.backends.llvm.engine import Kernel, Loaded, engine
-from symgraph.backends.llvm.maths import VectorMaths
+from symgraph.backends.llvm.code.cpu import Cpu, host
+from symgraph.backends.llvm.code.engine import Kernel, Loaded, engine
+from symgraph.backends.llvm.machine.kernel_abi import begin_kernel, end_kernel, number, pointer
+from symgraph.backends.llvm.maths.vectors import VectorMaths
 
 
 def write(

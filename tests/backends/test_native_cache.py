@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from native_kernels import call, write
 
-from symgraph.backends.llvm import cache as cache_module
-from symgraph.backends.llvm import folders
-from symgraph.backends.llvm.cache import DiskCache, open_cache
-from symgraph.backends.llvm.cpu import host
-from symgraph.backends.llvm.engine import Engine, module_text
+from symgraph.backends.llvm.code import cache as cache_module
+from symgraph.backends.llvm.code import folders
+from symgraph.backends.llvm.code.cache import DiskCache, open_cache
+from symgraph.backends.llvm.code.cpu import host
+from symgraph.backends.llvm.code.engine import Engine, module_text
 
 KEY = "0123456789abcdef"
 
@@ -101,9 +101,9 @@ _PROCESS = """
 import sys; sys.path[:0] = {path!r}
 import numpy as np
 from test_native_cache import make_kernel, run
-from symgraph.backends.llvm.cache import open_cache
-from symgraph.backends.llvm.cpu import host
-from symgraph.backends.llvm.engine import Engine
+from symgraph.backends.llvm.code.cache import open_cache
+from symgraph.backends.llvm.code.cpu import host
+from symgraph.backends.llvm.code.engine import Engine
 for _ in range(3):
     run(Engine(host(), open_cache()), make_kernel())
 """

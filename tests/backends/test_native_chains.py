@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm import nest_kernel
-from symgraph.backends.llvm.cpu import host
-from symgraph.backends.llvm.emit import type_text
-from symgraph.backends.llvm.image import lower
+from symgraph.backends.llvm.code.cpu import host
+from symgraph.backends.llvm.code.emit import type_text
+from symgraph.backends.llvm.kernels import nest_kernel
+from symgraph.backends.llvm.lowering.image import lower
 
 
 def chain(x):

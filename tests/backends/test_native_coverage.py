@@ -2,8 +2,8 @@
 
 import symgraph as sg
 import symgraph.backends.llvm.backend
-from symgraph.backends.llvm.cluster import REDUCTIONS
-from symgraph.backends.llvm.lower import RULES
+from symgraph.backends.llvm.analysis.cluster import REDUCTIONS
+from symgraph.backends.llvm.lowering.scope import RULES
 from symgraph.core.op import OPS
 
 # Views that are resolved to strides, and the items of ops with several results.

@@ -5,8 +5,8 @@ import pytest
 from native_kernels import write
 
 import symgraph as sg
-from symgraph.backends.llvm.cpu import host
-from symgraph.backends.llvm.engine import Engine, Kernel
+from symgraph.backends.llvm.code.cpu import host
+from symgraph.backends.llvm.code.engine import Engine, Kernel
 
 FAULTS = {
     "no IR at all": "rubbish",

@@ -9,9 +9,10 @@ import pytest
 
 import symgraph as sg
 import symgraph_nn as nn
-from symgraph.backends.llvm import group_nest, lower
-from symgraph.backends.llvm.lower import Scope
-from symgraph.backends.llvm.nest import Nest
+from symgraph.backends.llvm.kernels.nest import Nest
+from symgraph.backends.llvm.lowering import nests as group_nest
+from symgraph.backends.llvm.lowering import scope as lower
+from symgraph.backends.llvm.lowering.scope import Scope
 from symgraph.errors import MemoryGuardError
 from symgraph.testing import guarded, random_programs
 from symgraph.testing.outcome import outcome_of

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm import nest_kernel, products
+from symgraph.backends.llvm.kernels import nest_kernel
+from symgraph.backends.llvm.lowering import products
 
 # Seconds after which the signal comes, and within which it must have ended the call.
 _AFTER, _WITHIN = 0.3, 2.5

@@ -8,7 +8,7 @@ import pytest
 from native_kernels import compiled
 from scipy import special
 
-from symgraph.backends.llvm.cpu import host
+from symgraph.backends.llvm.code.cpu import host
 
 # The worst error allowed, in ULP: float32, float64.
 UNARY = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from native_kernels import call
 
-from symgraph.backends.llvm.engine import engine
-from symgraph.backends.llvm.gemm import (
+from symgraph.backends.llvm.code.engine import engine
+from symgraph.backends.llvm.kernels.gemm import (
     K_BLOCK,
     pack_kernel,
     packed_product_kernel,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm.image import Image
-from symgraph.backends.llvm.stored import decode, encode
+from symgraph.backends.llvm.calls.stored import decode, encode
+from symgraph.backends.llvm.lowering.image import Image
 from symgraph.compile.notes import as_plain, from_plain
 from symgraph.compile.report import LoopRow, PassRow
 from symgraph.core.provenance import Line

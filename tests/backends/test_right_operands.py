@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm.frame import HEADER_WORDS
-from symgraph.backends.llvm.runtime import runtime_kernels
+from symgraph.backends.llvm.machine.frame import HEADER_WORDS
+from symgraph.backends.llvm.machine.runtime import runtime_kernels
 
 BACKENDS = ["numpy", "native"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm import programs
-from symgraph.backends.llvm.cache import DiskCache
-from symgraph.backends.llvm.engine import engine
+from symgraph.backends.llvm.calls import programs
+from symgraph.backends.llvm.code.cache import DiskCache
+from symgraph.backends.llvm.code.engine import engine
 from symgraph.compile import key as keys
 from symgraph.compile.key import program_key
 from symgraph.core.graph import Graph

@@ -14,8 +14,8 @@ from faulty_backends import Faulty, Miscounting, plant
 
 import symgraph as sg
 import symgraph_nn as nn
-from symgraph.backends.llvm.cache import DiskCache
-from symgraph.backends.llvm.engine import engine
+from symgraph.backends.llvm.code.cache import DiskCache
+from symgraph.backends.llvm.code.engine import engine
 from symgraph.compile import locate, pipeline
 from symgraph.compile.verify import Verified
 from symgraph.core.variable import ITEM

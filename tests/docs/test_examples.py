@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm.cache import DiskCache
-from symgraph.backends.llvm.engine import engine
+from symgraph.backends.llvm.code.cache import DiskCache
+from symgraph.backends.llvm.code.engine import engine
 from symgraph.core.op import OPS
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ from ...core.graph import Graph
 from ...core.op import Op
 from ..numpy import BACKEND as NUMPY
 from ..numpy import NumpyExecutable
-from .assemble import UnboundSizeError
-from .executable import NativeExecutable
-from .image import lower
-from .programs import NativePrograms
-from .timing import Timing
+from .calls.executable import NativeExecutable
+from .calls.programs import NativePrograms
+from .lowering.image import lower
+from .machine.assembler import UnboundSizeError
+from .machine.timing import Timing
 
 __all__ = ["BACKEND", "NativeBackend"]
 

@@ -1,0 +1,152 @@
+"""Steps that Python computes in the middle of a program, by an op's own ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ....core import provenance
+from ....core.binding import shape_numbers
+from ....core.dims import Atom, Dim
+from ....core.errors import CallError, SymgraphError
+from ....core.variable import Variable
+from ....ops.sizes import size_of
+from ...numpy import reference_call
+from ...plan import Operand, call_of
+from ...plan import explained as explained_error
+from ..analysis.layout import contiguous_strides
+from ..lowering.program import PythonResult, PythonStep
+from ..machine.frame import Status
+from .call_memory import array_at
+
+__all__ = ["PythonSteps", "error_of", "error_on_shapes", "in_steps"]
+
+
+class PythonSteps:
+    """The steps of one program; what they make lives until the call ends."""
+
+    def __init__(self, steps: Sequence[PythonStep], n_slots: int) -> None:
+        calls = [reference_call(step.node) for step in steps]
+        kept: dict[int, list] = {}
+        errors: dict[int, Exception] = {}
+
+        # A closure and no method: nothing that it holds may hold it.
+        def run(address: int, number: int) -> int:
+            step = steps[number]
+            frame = array_at(address, [n_slots], (1,), np.dtype(np.int64))
+            try:
+                with np.errstate(all="ignore"):
+                    made = calls[number](*_inputs(step, frame))
+                made = made if isinstance(made, tuple) else (made,)
+                for result in step.results:
+                    _store(result, frame, np.asarray(made[result.number]), kept[address])
+            except Exception as error:
+                errors[address] = _told(error, step, frame)
+                return Status.PYTHON
+            return 0
+
+        self._run = run
+        self._kept = kept
+        self._errors = errors
+        self.address = id(run)
+        """Of the function that programs call; it lives as long as this."""
+
+    def begin(self, address: int) -> None:
+        """A call with the frame at this address begins."""
+        self._kept[address] = []
+
+    def end(self, address: int) -> None:
+        """The call is over."""
+        del self._kept[address]
+        self._errors.pop(address, None)
+
+    def error(self, address: int) -> Exception:
+        """What a step of the call raised."""
+        return self._errors[address]
+
+
+def _inputs(step: PythonStep, frame: np.ndarray) -> list[np.ndarray]:
+    return [
+        array_at(
+            int(frame[x.base >> 3]),
+            [int(frame[s >> 3]) for s in x.shape],
+            [int(frame[s >> 3]) for s in x.strides],
+            x.dtype,
+        )
+        for x in step.inputs
+    ]
+
+
+def _store(target: PythonResult, frame: np.ndarray, made: np.ndarray, kept: list) -> None:
+    if target.has_room:
+        numbers = [int(frame[s >> 3]) for s in target.shape]
+        if list(made.shape) != numbers:
+            raise CallError(f"the result has shape {made.shape}; {tuple(numbers)} is expected")
+        strides: Any = contiguous_strides(numbers)
+        array_at(int(frame[target.base >> 3]), numbers, strides, made.dtype)[...] = made
+        return
+    made = np.array(made, order="C")
+    kept.append(made)
+    frame[target.base >> 3] = made.__array_interface__["data"][0]
+    for slot, size in zip(target.shape, made.shape, strict=True):
+        if slot >= 0:
+            frame[slot >> 3] = size
+
+
+def _told(error: Exception, step: PythonStep, frame: np.ndarray) -> Exception:
+    """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
+    operands = [Operand(x.dtype, tuple(int(frame[s >> 3]) for s in x.shape)) for x in step.inputs]
+    told = explained_error(error, step.node, operands)
+    told.__cause__ = error
+    return in_steps(told, step.loops, frame)
+
+
+def in_steps(
+    error: Exception, loops: Sequence[tuple[int, Variable]], frame: np.ndarray
+) -> Exception:
+    """The error with the step that each loop around it was in."""
+    if not isinstance(error, SymgraphError):
+        return error
+    text = str(error)
+    for turn, loop in reversed(loops):
+        line = provenance.line_of(loop)
+        text += f"\n  in step {int(frame[turn >> 3])} of the loop" + (f" at {line}" if line else "")
+    told = type(error)(text)
+    told.__cause__ = error.__cause__
+    return told
+
+
+def error_on_shapes(node: Variable, sizes: Mapping[Atom, int]) -> Exception:
+    """What the op says of operands with the shapes that it was given; elements do not matter."""
+    try:
+        call_of(node)(*_stand_ins(node, sizes))
+    except Exception as error:
+        return explained_error(error, node, _operands(node, sizes))
+    return CallError(f"{node.op.name}: sizes do not fit")
+
+
+def error_of(
+    node: Variable, error: type[SymgraphError], text: str, sizes: Mapping[Atom, int]
+) -> Exception:
+    """An error of the node with this text, its operands and the user's line."""
+    return explained_error(error(text), node, _operands(node, sizes))
+
+
+def _operands(node: Variable, sizes: Mapping[Atom, int]) -> list[Operand]:
+    return [
+        Operand(x.dtype, tuple(n or 0 for n in shape_numbers(x.type.shape, sizes)))
+        for x in node.inputs
+    ]
+
+
+def _stand_ins(node: Variable, sizes: Mapping[Atom, int]) -> list[np.ndarray]:
+    """Arrays of the operands' shapes, whose elements do not matter."""
+    stand_ins = []
+    for x, operand in zip(node.inputs, _operands(node, sizes), strict=True):
+        number = size_of(x) if not x.ndim and x.dtype.kind in "iu" else 0
+        if isinstance(number, Dim):
+            number = number.evaluate(sizes) or 0
+        stand_ins.append(np.broadcast_to(np.asarray(number, x.dtype), operand.shape))
+    return stand_ins

@@ -1,0 +1,443 @@
+"""Matrix products: a packed right operand, and small tiles of the result held in registers.
+
+The right operand is packed into panels, ``[panel][K][width]`` with zeros past its last column, so
+that the inner loop reads it in order: for each k a few vectors of the panel and one number of each
+row. The left operand is read where it lies, with a stride for rows and one for k, so transposed
+operands cost nothing. A loop packs its weights once, before its first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ....core.dims import Size
+from ..code.cpu import Cpu
+from ..code.emit import I64, POINTER, Function, Value, type_text
+from ..code.engine import Kernel
+from ..machine.kernel_abi import begin_kernel, end_kernel, number, pointer
+from .few_rows import FEW_ROWS, dot_products_kernel, row_kernel
+
+__all__ = ["Tile", "pack_kernel", "packed_product_kernel", "product_kernel", "room_for", "tile_for"]
+
+_ROWS = (6, 4, 2, 1)
+# Where a panel has no more columns than one vector.
+_NARROW_ROWS = (8, 4, 1)
+# How much of K is multiplied at a time: with a few panels side by side, half of a usual L2 cache.
+K_BLOCK = 512
+_PANELS = 4
+# Up to how many rows panels are read as they lie: packing them would cost as much.
+_UNPACKED_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The shape of a panel for one dtype on one CPU."""
+
+    dtype: np.dtype
+    lanes: int
+    vectors: int
+
+    @property
+    def width(self) -> int:
+        """How many columns a panel has."""
+        return self.lanes * self.vectors
+
+    @property
+    def type(self) -> str:
+        """A vector in IR."""
+        return type_text(self.dtype, self.lanes)
+
+    @property
+    def name(self) -> str:
+        """What distinguishes its functions in a module."""
+        return f"{self.dtype.name}.{self.lanes}x{self.vectors}"
+
+
+def tile_for(cpu: Cpu, dtype: np.dtype) -> Tile:
+    """The panel that fills the CPU's registers: 6 rows and their vectors, and room to load."""
+    return Tile(dtype, cpu.lanes(dtype), 4 if cpu.registers == 32 else 2)
+
+
+# --- the micro-kernel ---------------------------------------------------------------------------
+
+_BLOCK_ARGUMENTS = (
+    "ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %ka, i64 %rb, i64 %ldc, i64 %columns, i1 %adds"
+)
+
+
+def _block(tile: Tile, rows: int, vectors: int, *, has_fma: bool) -> tuple[str, Function]:
+    """``c[rows, columns] (+)= a[rows, k] · b[k, panel]`` for fixed numbers of rows and vectors."""
+    f = Function(f"void ({_BLOCK_ARGUMENTS})", linkage="internal ")
+    masks = _column_masks(f, tile, vectors)
+    row_a = _rows_of(f, "%a", "%ra", rows, tile)
+    row_c = _rows_of(f, "%c", "%ldc", rows, tile)
+    places = [
+        [f.pointer(row, str(v * tile.lanes), tile.dtype) for v in range(vectors)] for row in row_c
+    ]
+    f.branch("%adds", "load", "zero")
+    f.start_block("load")
+    loaded = [
+        f.load(place, tile.dtype, tile.lanes, mask)
+        for row in places
+        for place, mask in zip(row, masks, strict=True)
+    ]
+    f.jump("start")
+    f.start_block("zero")
+    f.jump("start")
+    f.start_block("start")
+    start = [
+        f.value(
+            f"phi {tile.type} [ {v}, %load ], [ zeroinitializer, %zero ]", tile.dtype, tile.lanes
+        )
+        for v in loaded
+    ]
+    offset = Value("0", I64, 1)
+    loop = f.begin_loop("%k", carried=[Value("%b", POINTER, 1), offset, *start])
+    totals = _turn(f, loop.carried, row_a, tile, vectors, has_fma=has_fma)
+    f.end_loop(loop, totals)
+    sums = iter(loop.carried[2:])
+    for row in places:
+        for place, mask in zip(row, masks, strict=True):
+            f.store(next(sums), place, mask)
+    f.do("ret void")
+    return f"block.{tile.name}.{rows}x{vectors}", f
+
+
+def _turn(
+    f: Function, carried: list[Value], rows: list[str], tile: Tile, n_vectors: int, *, has_fma: bool
+) -> list[Value]:
+    """One k: the panel's vectors times one number of each row."""
+    panel, offset, *totals = carried
+    vectors = [
+        f.load(f.pointer(panel.text, str(v * tile.lanes), tile.dtype), tile.dtype, tile.lanes)
+        for v in range(n_vectors)
+    ]
+    name = f"llvm.{'fma' if has_fma else 'fmuladd'}.v{tile.lanes}f{8 * tile.dtype.itemsize}"
+    f.declare(name, f"{tile.type} ({tile.type}, {tile.type}, {tile.type})")
+    new = []
+    for r, row in enumerate(rows):
+        one = f.splat(f.load(f.pointer(row, offset.text, tile.dtype), tile.dtype), tile.lanes)
+        for v, vector in enumerate(vectors):
+            total = totals[r * n_vectors + v]
+            new.append(
+                f.value(
+                    f"call {tile.type} @{name}({tile.type} {one}, {tile.type} {vector}, "
+                    f"{tile.type} {total})",
+                    tile.dtype,
+                    tile.lanes,
+                )
+            )
+    following = f.pointer(panel.text, "%rb", tile.dtype)
+    moved = f.emit(f"add i64 {offset}, %ka")
+    return [Value(following, panel.dtype, 1), Value(moved, offset.dtype, 1), *new]
+
+
+def _column_masks(f: Function, tile: Tile, vectors: int) -> list[str]:
+    return [f.tail_mask(str(v * tile.lanes), "%columns", tile.lanes) for v in range(vectors)]
+
+
+def _rows_of(f: Function, base: str, stride: str, rows: int, tile: Tile) -> list[str]:
+    pointers = [base]
+    for _ in range(rows - 1):
+        pointers.append(f.pointer(pointers[-1], stride, tile.dtype))
+    return pointers
+
+
+_PRODUCT = (
+    "i64 %m, i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %ka, i64 %rb, i64 %panel, "
+    "i64 %ldc, i1 %adds"
+)
+
+
+@cache
+def panels_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
+    """All rows of some panels: rows outside, so that they stay in cache.
+
+    ``rb`` and ``panel`` are how far the rows of a panel are apart, and the panels.
+    """
+    f = Function(f"void ({_PRODUCT})")
+    # A last panel that has one vector alone is done with more rows at a time.
+    rest = f.emit(f"urem i64 %n, {tile.width}")
+    before = f.emit(f"sub i64 %n, {rest}")
+    is_narrow = f.emit(f"icmp sle i64 {rest}, {tile.lanes}")
+    wide = f.emit(f"select i1 {is_narrow}, i64 {before}, i64 %n")
+    done = "0"
+    for rows in _ROWS:
+        done = _row_blocks(f, tile, rows, tile.vectors, ("0", wide), done, has_fma=has_fma)
+    done = "0"
+    for rows in _NARROW_ROWS:
+        done = _row_blocks(f, tile, rows, 1, (wide, "%n"), done, has_fma=has_fma)
+    f.do("ret void")
+    return f.kernel()
+
+
+def _row_blocks(
+    f: Function, tile: Tile, rows: int, vectors: int, columns: tuple[str, str], done: str,
+    *, has_fma: bool,
+) -> str:  # fmt: skip
+    """A loop over as many blocks of rows as there are: the number of rows that are done then."""
+    name, block = _block(tile, rows, vectors, has_fma=has_fma)
+    f.parts.update(block.parts)
+    f.parts[name] = block.text(name)
+    loop = f.begin_loop(_end_of_blocks(f, rows), start=done, step=str(rows))
+    a = f.pointer("%a", f.emit(f"mul i64 {loop.index}, %ra"), tile.dtype)
+    c = f.pointer("%c", f.emit(f"mul i64 {loop.index}, %ldc"), tile.dtype)
+    start, stop = columns
+    first = f.emit(f"mul i64 {f.emit(f'udiv i64 {start}, {tile.width}')}, %panel")
+    first = f.pointer("%b", first, tile.dtype)
+    width = str(tile.width)
+    panels = f.begin_loop(stop, start=start, step=width, carried=[Value(first, POINTER, 1)])
+    panel = panels.carried[0]
+    place = f.pointer(c, panels.index.text, tile.dtype)
+    left = f.emit(f"sub i64 {stop}, {panels.index}")
+    f.do(
+        f"call void @{name}(ptr {a}, ptr {panel}, ptr {place}, i64 %k, i64 %ra, i64 %ka, "
+        f"i64 %rb, i64 %ldc, i64 {left}, i1 %adds)"
+    )
+    f.end_loop(panels, [Value(f.pointer(panel.text, "%panel", tile.dtype), POINTER, 1)])
+    f.end_loop(loop)
+    return loop.index.text
+
+
+def _end_of_blocks(f: Function, rows: int) -> str:
+    """Where blocks of so many rows have to have begun."""
+    end = f.emit(f"sub i64 %m, {rows - 1}")
+    if rows != 6:
+        return end
+    # Two blocks of four rows are faster than one of six and one of two.
+    leaves_two = f.emit(f"icmp eq i64 {f.emit(f'urem i64 %m, {rows}')}, 2")
+    earlier = f.emit(f"sub i64 {end}, {rows}")
+    return f.emit(f"select i1 {leaves_two}, i64 {earlier}, i64 {end}")
+
+
+# --- packing ------------------------------------------------------------------------------------
+
+
+@cache
+def pack_panel_kernel(tile: Tile) -> Kernel:
+    """``p[k, width] = b[k, columns]``, with zeros past the columns."""
+    f = Function("void (ptr %b, ptr %p, i64 %k, i64 %columns, i64 %rb, i64 %cb)")
+    together = f.emit("icmp eq i64 %cb, 1")
+    f.branch(together, "vectors", "elements")
+    f.start_block("vectors")
+    masks = _column_masks(f, tile, tile.vectors)
+    loop = f.begin_loop("%k")
+    row = f.pointer("%b", f.emit(f"mul i64 {loop.index}, %rb"), tile.dtype)
+    target = f.pointer("%p", f.emit(f"mul i64 {loop.index}, {tile.width}"), tile.dtype)
+    for v, mask in enumerate(masks):
+        part = f.load(f.pointer(row, str(v * tile.lanes), tile.dtype), tile.dtype, tile.lanes, mask)
+        f.store(part, f.pointer(target, str(v * tile.lanes), tile.dtype))
+    f.end_loop(loop)
+    f.do("ret void")
+    f.start_block("elements")
+    columns = f.begin_loop(str(tile.width))
+    inside = f.emit(f"icmp slt i64 {columns.index}, %columns")
+    column = f.pointer("%b", f.emit(f"mul i64 {columns.index}, %cb"), tile.dtype)
+    # Past the last column the first one is read, and zero is written.
+    column = f.emit(f"select i1 {inside}, ptr {column}, ptr %b")
+    loop = f.begin_loop("%k")
+    element = f.load(
+        f.pointer(column, f.emit(f"mul i64 {loop.index}, %rb"), tile.dtype), tile.dtype
+    )
+    kept = f.value(f"select i1 {inside}, {element.type} {element}, {element.type} 0.0", tile.dtype)
+    place = f.emit(f"mul i64 {loop.index}, {tile.width}")
+    place = f.emit(f"add i64 {place}, {columns.index}")
+    f.store(kept, f.pointer("%p", place, tile.dtype))
+    f.end_loop(loop)
+    f.end_loop(columns)
+    f.do("ret void")
+    return f.kernel()
+
+
+@cache
+def pack_kernel(tile: Tile) -> Kernel:
+    """Pack a matrix; operands: b, packed, K, N, row stride, column stride of b."""
+    f = begin_kernel()
+    name = f.use(pack_panel_kernel(tile))
+    b, packed = pointer(f, 0), pointer(f, 1)
+    k, n, rb, cb = (number(f, i) for i in range(2, 6))
+    _pack_panels(f, tile, name, (b, packed, k, n, rb, cb))
+    end_kernel(f)
+    return f.kernel()
+
+
+def _pack_panels(f: Function, tile: Tile, kernel: str, operands: tuple[str, ...]) -> None:
+    """Pack all columns of a matrix: itself, where to, its rows, its columns, and their strides."""
+    b, packed, k, n, rb, cb = operands
+    size = f.emit(f"mul i64 {k}, {tile.width}")
+    loop = f.begin_loop(n, step=str(tile.width), carried=[Value(packed, POINTER, 1)])
+    panel = loop.carried[0]
+    first = f.pointer(b, f.emit(f"mul i64 {loop.index}, {cb}"), tile.dtype)
+    left = f.emit(f"sub i64 {n}, {loop.index}")
+    f.do(f"call void @{kernel}(ptr {first}, ptr {panel}, i64 {k}, i64 {left}, i64 {rb}, i64 {cb})")
+    f.end_loop(loop, [Value(f.pointer(panel.text, size, tile.dtype), POINTER, 1)])
+
+
+class _Part(NamedTuple):
+    """A part of a product: some of K and some columns, which add to the result or do not."""
+
+    start: str
+    depth: str
+    column: str
+    columns: str
+    adds: str
+
+
+def _each_part(
+    f: Function, tile: Tile, sizes: tuple[str, str], adds: str, write: Callable[[_Part], None]
+) -> None:
+    """The parts of a product of this K and N: K in about equal parts, and some panels at a time."""
+    f.declare("llvm.smin.i64", "i64 (i64, i64)")
+    f.declare("llvm.smax.i64", "i64 (i64, i64)")
+    k, n = sizes
+    # With no k at all there is one empty part, which writes the zeros.
+    least = f.emit(f"call i64 @llvm.smax.i64(i64 {k}, i64 1)")
+    before = f.emit(f"sub i64 {least}, 1")
+    count = f.emit(f"udiv i64 {f.emit(f'add i64 {before}, {K_BLOCK}')}, {K_BLOCK}")
+    each = f.emit(f"udiv i64 {f.emit(f'add i64 {before}, {count}')}, {count}")
+    parts = f.begin_loop(least, step=each)
+    start = parts.index.text
+    depth = f.emit(f"sub i64 {k}, {start}")
+    depth = f.emit(f"call i64 @llvm.smin.i64(i64 {depth}, i64 {each})")
+    goes_on = f.emit(f"or i1 {f.emit(f'icmp ne i64 {start}, 0')}, {adds}")
+    # Shallow panels are more at a time.
+    most = f.emit(
+        f"udiv i64 {K_BLOCK * _PANELS}, {f.emit(f'call i64 @llvm.smax.i64(i64 {depth}, i64 1)')}"
+    )
+    most = f.emit(f"mul i64 {most}, {tile.width}")
+    loop = f.begin_loop(n, step=most)
+    columns = f.emit(f"sub i64 {n}, {loop.index}")
+    columns = f.emit(f"call i64 @llvm.smin.i64(i64 {columns}, i64 {most})")
+    write(_Part(start, depth, loop.index.text, columns, goes_on))
+    f.end_loop(loop)
+    f.end_loop(parts)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A product that is being written: its rows, its operands but for the right one, strides."""
+
+    f: Function
+    tile: Tile
+    kernel: str
+    m: str
+    a: str
+    c: str
+    ra: str
+    ka: str
+    ldc: str
+
+    def multiply(self, part: _Part, panels: str, rb: str, size: str) -> None:
+        """Multiply a part, by panels whose rows and that themselves are so far apart."""
+        f, dtype = self.f, self.tile.dtype
+        a = f.pointer(self.a, f.emit(f"mul i64 {part.start}, {self.ka}"), dtype)
+        c = f.pointer(self.c, part.column, dtype)
+        f.do(
+            f"call void @{self.kernel}(i64 {self.m}, i64 {part.columns}, ptr {a}, ptr {panels}, "
+            f"ptr {c}, i64 {part.depth}, i64 {self.ra}, i64 {self.ka}, i64 {rb}, i64 {size}, "
+            f"i64 {self.ldc}, i1 {part.adds})"
+        )
+
+
+@cache
+def packed_product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
+    """``c (+)= a · b`` with b packed already.
+
+    Operands: a, packed b, c, M, N, K, row and k stride of a, row stride of c, whether to add.
+    """
+    f = begin_kernel()
+    a, b, c = (pointer(f, i) for i in range(3))
+    m, n, k, ra, ka, ldc, adds = (number(f, i) for i in range(3, 10))
+    product = _Product(f, tile, f.use(panels_kernel(tile, has_fma=has_fma)), m, a, c, ra, ka, ldc)
+    width = str(tile.width)
+    size = f.emit(f"mul i64 {k}, {width}")
+
+    def write(part: _Part) -> None:
+        panel = f.emit(f"mul i64 {f.emit(f'udiv i64 {part.column}, {width}')}, {size}")
+        row = f.emit(f"mul i64 {part.start}, {width}")
+        panels = f.pointer(b, f.emit(f"add i64 {panel}, {row}"), tile.dtype)
+        product.multiply(part, panels, width, size)
+
+    _each_part(f, tile, (k, n), f.emit(f"icmp ne i64 {adds}, 0"), write)
+    end_kernel(f)
+    return f.kernel()
+
+
+@cache
+def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
+    """``c (+)= a · b`` for matrices as they lie; packs a part of b at a time, if it pays.
+
+    Operands: a, b, c, room for a part (see `room_for`), M, N, K, row and k stride of a, row and
+    column stride of b, row stride of c, whether to add.
+    """
+    f = begin_kernel()
+    pack = f.use(pack_panel_kernel(tile))
+    a, b, c, room = (pointer(f, i) for i in range(4))
+    m, n, k, ra, ka, rb, cb, ldc, adds = (number(f, i) for i in range(4, 13))
+    adds = f.emit(f"icmp ne i64 {adds}, 0")
+    _write_few_rows(f, tile, (m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds), has_fma=has_fma)
+    product = _Product(f, tile, f.use(panels_kernel(tile, has_fma=has_fma)), m, a, c, ra, ka, ldc)
+    width = str(tile.width)
+    are_few = f.emit(f"icmp sle i64 {m}, {_UNPACKED_ROWS}")
+    as_it_lies = f.emit(f"and i1 {are_few}, {f.emit(f'icmp eq i64 {cb}, 1')}")
+
+    def write(part: _Part) -> None:
+        lies = f.pointer(b, f.emit(f"mul i64 {part.start}, {rb}"), tile.dtype)
+        lies = f.pointer(lies, f.emit(f"mul i64 {part.column}, {cb}"), tile.dtype)
+        # A panel that is not whole is packed nevertheless: nothing is read past its columns.
+        whole = f.emit(f"and i64 {part.columns}, -{width}")
+        whole = f.emit(f"select i1 {as_it_lies}, i64 {whole}, i64 0")
+        product.multiply(part._replace(columns=whole), lies, rb, width)
+        rest = part._replace(
+            column=f.emit(f"add i64 {part.column}, {whole}"),
+            columns=f.emit(f"sub i64 {part.columns}, {whole}"),
+        )
+        lies = f.pointer(lies, f.emit(f"mul i64 {whole}, {cb}"), tile.dtype)
+        _pack_panels(f, tile, pack, (lies, room, part.depth, rest.columns, rb, cb))
+        product.multiply(rest, room, width, f.emit(f"mul i64 {part.depth}, {width}"))
+
+    _each_part(f, tile, (k, n), adds, write)
+    end_kernel(f)
+    return f.kernel()
+
+
+def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...], *, has_fma: bool) -> None:
+    """The products that are better off without panels, which are then done."""
+    m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds = operands
+    is_one = f.emit(f"icmp eq i64 {m}, 1")
+    dense = f.emit(f"icmp eq i64 {cb}, 1")
+    f.branch(f.emit(f"and i1 {is_one}, {dense}"), "multiples", "transposed")
+    f.start_block("multiples")
+    name = f.use(row_kernel(tile.dtype, tile.lanes, has_fma=has_fma))
+    f.do(
+        f"call void @{name}(i64 {n}, ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {ka}, i64 {rb}, "
+        f"i1 {adds})"
+    )
+    end_kernel(f)
+    f.start_block("transposed")
+    few = f.emit(f"icmp sle i64 {m}, {FEW_ROWS}")
+    dense = f.emit(f"icmp eq i64 {rb}, 1")
+    dense_left = f.emit(f"icmp eq i64 {ka}, 1")
+    few = f.emit(f"and i1 {few}, {dense}")
+    f.branch(f.emit(f"and i1 {few}, {dense_left}"), "dots", "many")
+    f.start_block("dots")
+    name = f.use(dot_products_kernel(tile.dtype, tile.lanes, has_fma=has_fma))
+    f.do(
+        f"call void @{name}(i64 {m}, i64 {n}, ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {ra}, "
+        f"i64 {cb}, i64 {ldc}, i1 {adds})"
+    )
+    end_kernel(f)
+    f.start_block("many")
+
+
+def room_for(tile: Tile, n: Size, k: Size) -> Size:
+    """How many elements `product_kernel` packs at a time."""
+    most = K_BLOCK * _PANELS * tile.width
+    if isinstance(n, int) and isinstance(k, int):
+        return min(most, -(-n // tile.width) * max(k, 1) * tile.width)
+    return most

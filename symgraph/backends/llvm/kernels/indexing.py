@@ -1,0 +1,176 @@
+"""Kernels that address elements by other values: rows by index, places of extremes, numbers."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from ..code.cpu import Cpu
+from ..code.emit import I64, Function, Value
+from ..code.engine import Kernel
+from ..machine.kernel_abi import begin_kernel, end_kernel, number, pointer
+from ..maths.vectors import VectorMaths
+
+__all__ = ["extreme_kernel", "flat_index_kernel", "iota_kernel", "range_kernel", "rows_kernel"]
+
+
+def _maths(f: Function, cpu: Cpu, lanes: int) -> VectorMaths:
+    return VectorMaths(f, lanes, has_fma=cpu.has_fma, scales=cpu.vector_bytes == 64)
+
+
+@cache
+def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kernel:
+    """Rows of a table copied from or to where indices say: ``gather``, ``set`` or ``add``.
+
+    Operands: table, rows, indices, how many, elements of a row, elements from row to row of the
+    table, rows of the table, the offset of a slot for an index out of range, the status then.
+    """
+    f = begin_kernel()
+    table, rows, indices = (pointer(f, i) for i in range(3))
+    count, width, stride, size = (number(f, i) for i in range(3, 7))
+    bad, status = number(f, 7), number(f, 8)
+    lanes = max(1, cpu.vector_bytes // max(4, dtype.itemsize))
+    m = _maths(f, cpu, 1)
+    loop = f.begin_loop(count)
+    given = m.cast(f.load(f.pointer(indices, loop.index.text, index), index), I64)
+    row = _counted_from_start(f, given, size, bad, status)
+    there = f.pointer(table, f.emit(f"mul i64 {row}, {stride}"), dtype)
+    here = f.pointer(rows, f.emit(f"mul i64 {loop.index}, {width}"), dtype)
+    inner = f.begin_loop(width, step=str(lanes))
+    mask = f.tail_mask(inner.index.text, width, lanes)
+    there, here = (f.pointer(p, inner.index.text, dtype) for p in (there, here))
+    source, target = (there, here) if action == "gather" else (here, there)
+    value = f.load(source, dtype, lanes, mask)
+    if action == "add":
+        old = f.load(target, dtype, lanes, mask)
+        v = _maths(f, cpu, lanes)
+        value = v.bit_or(old, value) if dtype.kind == "b" else v.add(old, value)
+    f.store(value, target, mask)
+    f.end_loop(inner)
+    f.end_loop(loop)
+    end_kernel(f)
+    return f.kernel()
+
+
+@cache
+def extreme_kernel(cpu: Cpu, dtype: np.dtype, kind: str) -> Kernel:
+    """The place of the first largest or smallest element, or of the first NaN.
+
+    Operands: x in C order, result, elements before the axis, along it, and after it.
+    """
+    f = begin_kernel()
+    x, out = pointer(f, 0), pointer(f, 1)
+    before, along, after = (number(f, i) for i in range(2, 5))
+    m = _maths(f, cpu, 1)
+    outer = f.begin_loop(before)
+    inner = f.begin_loop(after)
+    start = f.emit(f"mul i64 {f.emit(f'mul i64 {outer.index}, {along}')}, {after}")
+    first = f.pointer(x, f.emit(f"add i64 {start}, {inner.index}"), dtype)
+    best = f.load(first, dtype)
+    loop = f.begin_loop(along, start="1", carried=[best, Value("0", I64, 1)])
+    element = f.load(f.pointer(first, f.emit(f"mul i64 {loop.index}, {after}"), dtype), dtype)
+    held, place = loop.carried
+    if dtype.kind == "b":
+        better = f.emit(f"icmp {'ugt' if kind == 'argmax' else 'ult'} i1 {element}, {held}")
+    else:
+        better = (m.gt if kind == "argmax" else m.lt)(element, held).text
+    if dtype.kind == "f":
+        # A NaN beats everything but a NaN.
+        new_nan, old_nan = m.isnan(element), m.isnan(held)
+        better = f.emit(f"or i1 {better}, {new_nan}")
+        fresh = f.emit(f"xor i1 {old_nan}, true")
+        better = f.emit(f"and i1 {better}, {fresh}")
+    kind_text = element.type
+    new = f.value(f"select i1 {better}, {kind_text} {element}, {kind_text} {held}", dtype)
+    at = f.value(f"select i1 {better}, i64 {loop.index}, i64 {place}", I64)
+    f.end_loop(loop, [new, at])
+    target = f.emit(f"add i64 {f.emit(f'mul i64 {outer.index}, {after}')}, {inner.index}")
+    f.store(loop.carried[1], f.pointer(out, target, I64))
+    f.end_loop(inner)
+    f.end_loop(outer)
+    end_kernel(f)
+    return f.kernel()
+
+
+@cache
+def iota_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
+    """The numbers from 0. Operands: result, how many."""
+    f = begin_kernel()
+    out, count = pointer(f, 0), number(f, 1)
+    m = _maths(f, cpu, 1)
+    loop = f.begin_loop(count)
+    f.store(m.cast(loop.index, dtype), f.pointer(out, loop.index.text, dtype))
+    f.end_loop(loop)
+    end_kernel(f)
+    return f.kernel()
+
+
+@cache
+def flat_index_kernel(cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> Kernel:
+    """Indices of several axes as one of them all flattened.
+
+    Operands: how many, result, and for each axis: indices, size, the offset of a slot for an index
+    out of range, the status then.
+    """
+    f = begin_kernel()
+    count, out = number(f, 0), pointer(f, 1)
+    m = _maths(f, cpu, 1)
+    axes = []
+    for i in range(len(dtypes)):
+        first = 2 + 4 * i
+        axes.append((pointer(f, first), *(number(f, first + j) for j in (1, 2, 3))))
+    loop = f.begin_loop(count)
+    flat = "0"
+    for (indices, size, bad, status), dtype in zip(axes, dtypes, strict=True):
+        given = m.cast(f.load(f.pointer(indices, loop.index.text, dtype), dtype), I64)
+        place = _counted_from_start(f, given, size, bad, status)
+        flat = f.emit(f"add i64 {f.emit(f'mul i64 {flat}, {size}')}, {place}")
+    f.store(Value(flat, I64, 1), f.pointer(out, loop.index.text, I64))
+    f.end_loop(loop)
+    end_kernel(f)
+    return f.kernel()
+
+
+@cache
+def range_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
+    """A copy of indices that count from 0 alone.
+
+    Operands: how many, result, indices, size, the offset of a slot for an index out of range, the
+    status then.
+    """
+    f = begin_kernel()
+    count, out, indices, size = number(f, 0), pointer(f, 1), pointer(f, 2), number(f, 3)
+    bad, status = number(f, 4), number(f, 5)
+    m = _maths(f, cpu, 1)
+    loop = f.begin_loop(count)
+    given = f.load(f.pointer(indices, loop.index.text, dtype), dtype)
+    wide = m.cast(given, I64)
+    _fail_unless_below(f, wide.text, wide, size, bad, status)
+    f.store(given, f.pointer(out, loop.index.text, dtype))
+    f.end_loop(loop)
+    end_kernel(f)
+    return f.kernel()
+
+
+def _counted_from_start(f: Function, given: Value, size: str, bad: str, status: str) -> str:
+    """An index as a number from 0 on; one that is outside goes to the slot ``bad``, and ends the
+    kernel with the status."""
+    moved = f.emit(f"add i64 {given}, {size}")
+    negative = f.emit(f"icmp slt i64 {given}, 0")
+    place = f.emit(f"select i1 {negative}, i64 {moved}, i64 {given}")
+    _fail_unless_below(f, place, given, size, bad, status)
+    return place
+
+
+def _fail_unless_below(
+    f: Function, place: str, given: Value, size: str, bad: str, status: str
+) -> None:
+    """End the kernel with the status, and the index given in the slot ``bad``, unless it fits."""
+    fits, fails = f.new_label("fits"), f.new_label("fails")
+    # As an unsigned number a negative one is large.
+    f.branch(f.emit(f"icmp ult i64 {place}, {size}"), fits, fails)
+    f.start_block(fails)
+    f.do(f"store i64 {given}, ptr {f.emit(f'getelementptr i8, ptr %frame, i64 {bad}')}")
+    f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
+    f.start_block(fits)

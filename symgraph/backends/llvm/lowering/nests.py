@@ -1,0 +1,103 @@
+"""A group of elementwise work and reductions as one loop nest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ....core.dims import Size
+from ....core.variable import CONSTANT, Variable
+from ..analysis.cluster import REDUCTIONS, Group
+from ..analysis.layout import contiguous_strides
+from ..kernels.nest import Access, Nest, Output, Step
+
+if TYPE_CHECKING:
+    from .scope import Scope
+
+__all__ = ["nest_of"]
+
+
+def nest_of(scope: Scope, group: Group) -> Nest:
+    """The nest that computes the group's nodes."""
+    return _Builder(scope, group).nest()
+
+
+class _Builder:
+    """A group as a nest."""
+
+    def __init__(self, scope: Scope, group: Group) -> None:
+        self.scope = scope
+        self.group = group
+        assert group.space is not None
+        self.space: tuple[Size, ...] = group.space
+        self.members = {v for v in group.nodes if v.op.name not in REDUCTIONS}
+        self.inputs: list[Access] = []
+        self.references: dict[Variable, tuple] = {}
+        self.input_of: dict[Access, int] = {}
+        """Accesses that are equal read the same number at each point of the space."""
+
+    def nest(self) -> Nest:
+        """Inputs, steps and outputs of the group."""
+        steps: list[Step] = []
+        outputs: list[Output] = []
+        for v in self.group.nodes:
+            arguments = tuple(self._reference(x) for x in v.inputs)
+            if v in self.members:
+                assert v.op.formula is not None
+                self.references[v] = ("step", len(steps))
+                steps.append(Step(v.op.formula, v.params, arguments))
+                if self._escapes(v):
+                    outputs.append(Output(self._target(v), self.references[v]))
+            else:
+                access = self._total(v)
+                outputs.append(Output(access, arguments[0], REDUCTIONS[v.op.name]))
+        return Nest(self.space, self.group.reduced, self.inputs, steps, outputs)
+
+    def _reference(self, x: Variable) -> tuple:
+        found = self.references.get(x)
+        if found is not None:
+            return found
+        if x.op is CONSTANT and x.params[0].array.size == 1:
+            array = x.params[0].array
+            return ("constant", array.tobytes(), array.dtype)
+        place = self.scope.place(x)
+        strides = _stretched(x.type.shape, place.strides, self.space)
+        access = Access(place.base, strides, x.dtype)
+        index = self.input_of.get(access)
+        if index is None:
+            index = self.input_of[access] = len(self.inputs)
+            self.inputs.append(access)
+        found = self.references[x] = ("input", index)
+        return found
+
+    def _escapes(self, v: Variable) -> bool:
+        if v in self.scope.outputs or self.scope.views[v].root is not v:
+            return True
+        if v in self.scope.sizes_by_value:
+            return True  # it is read from memory
+        readers = self.scope.readers.get(v, set())
+        return bool(readers - {self.group.number}) or any(
+            self.scope.views[out].root is v for out in self.scope.outputs
+        )
+
+    def _target(self, v: Variable) -> Access:
+        place = self.scope.place(v)
+        return Access(place.base, _stretched(v.type.shape, place.strides, self.space), v.dtype)
+
+    def _total(self, v: Variable) -> Access:
+        kept = [axis for axis in range(len(self.space)) if axis not in self.group.reduced]
+        strides: list[Size] = [0] * len(self.space)
+        dense = contiguous_strides([self.space[axis] for axis in kept])
+        for axis, stride in zip(kept, dense, strict=True):
+            strides[axis] = stride
+        return Access(self.scope.base(v), tuple(strides), v.dtype)
+
+
+def _stretched(
+    shape: Sequence[Size], strides: Sequence[Size], space: Sequence[Size]
+) -> tuple[Size, ...]:
+    """The strides of an operand along the axes of the space that it is broadcast to."""
+    extra = len(space) - len(shape)
+    return (0,) * extra + tuple(
+        0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True)
+    )

@@ -1,0 +1,222 @@
+"""What the scopes of one program have in common: its slots, checks, constants and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....core.binding import shape_numbers
+from ....core.dims import Atom, Size, maximum_zero, product, size_atoms
+from ....core.errors import CallError, SymgraphError, TooLargeError
+from ....core.graph import Graph
+from ....core.types import TensorType
+from ....core.variable import Variable
+from ....scan.op import SCAN
+from ...guarded import is_guarded
+from ...too_large import array_text, room_text
+from ..code.cpu import Cpu
+from ..kernels.nest import Access, Nest, Output, Step
+from ..kernels.nest_kernel import nest_kernel
+from ..machine.assembler import Assembler
+from ..machine.timing import Timing
+from .buffers import Buffers
+
+__all__ = ["Check", "Lowering", "PackedKey", "Place", "PythonOperand", "PythonResult", "PythonStep"]
+
+
+class Place(NamedTuple):
+    """Where a value lies: the slot of its first element's address, and its strides."""
+
+    base: int
+    strides: tuple[Size, ...]
+
+
+class PackedKey(NamedTuple):
+    """Which elements a packed right operand holds, in which order.
+
+    The same in the loop's scope and in those around it, so it names the slot of the buffer's
+    address and not the variable, which each scope has its own of. No buffer is given back while
+    the key stands, and the key goes when the loop ends: the slot means one buffer all the while.
+    """
+
+    base: int | None
+    offset: Size
+    shape: tuple[Size, ...]
+    strides: tuple[Size, ...]
+    dtype: np.dtype
+
+
+class Check(NamedTuple):
+    """What may fail in a program: the node that says why, and the slots of what was compared."""
+
+    node: Variable
+    slots: tuple[int, ...]
+    text: Callable[..., str] | None
+    error: type[SymgraphError]
+    loops: tuple[tuple[int, Variable], ...]
+    sizes: dict[Atom, int]
+    """The slots of the sizes that were known there."""
+
+
+class PythonOperand(NamedTuple):
+    """An array that Python reads: the slots of its address, its sizes and its strides."""
+
+    base: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+
+
+class PythonResult(NamedTuple):
+    """An array that Python makes."""
+
+    number: int
+    """Which of the node's results."""
+    base: int
+    """The slot of its address."""
+    shape: tuple[int, ...]
+    """The slots of its sizes; −1 where nothing is to be told."""
+    has_room: bool
+    """Whether there is memory for it already, of the sizes in the slots; else they are set."""
+
+
+class PythonStep(NamedTuple):
+    """A node that Python computes in the middle of a program."""
+
+    node: Variable
+    inputs: tuple[PythonOperand, ...]
+    results: tuple[PythonResult, ...]
+    loops: tuple[tuple[int, Variable], ...]
+    """The loops around it, outermost first: the slot of the turn, and the loop."""
+
+
+class Lowering:
+    """What the scopes of one program have in common."""
+
+    def __init__(self, cpu: Cpu, timing: Timing | None = None, threads: int = 1) -> None:
+        self.cpu = cpu
+        self.timing = timing
+        self.threads = threads if timing is None else 1
+        """How many threads may run a call; times are counted for one."""
+        self.threads_used = 1
+        """How many threads the program has work for."""
+        self.works: dict[Graph, Size] = {}
+        """What a step of a loop takes, by its body: interned, with the types of all its values."""
+        self.node: Variable | None = None
+        """What is being written, or else the input or output whose sizes are."""
+        self.assembler = Assembler(self._too_large, guarded=is_guarded())
+        self.buffers = Buffers(self.assembler)
+        self.checks: list[Check] = []
+        self.steps: list[PythonStep] = []
+        self.constants: dict[Variable, int] = {}
+        """Slots of addresses, by the constant: interned on dtype, shape and bytes."""
+        self.packed: dict[PackedKey, int] = {}
+        """Right operands that were packed ahead of a loop that is being written."""
+        self.loops: list[tuple[int, Variable]] = []
+        """The loops that are being written: the slot of the turn, and the loop."""
+        self.runs: Size = 1
+        """1, or 0 where a loop that is being written takes no step."""
+
+    def check(
+        self,
+        node: Variable,
+        *slots: int,
+        text: Callable[..., str] | None = None,
+        error: type[SymgraphError] = CallError,
+    ) -> int:
+        """The status of a new check; the text is made from the numbers in the slots."""
+        known = self.assembler.sizes_known()
+        self.checks.append(Check(node, slots, text, error, tuple(self.loops), known))
+        return len(self.checks)
+
+    @contextmanager
+    def inside(self, turn: int, loop: Variable, steps: Size) -> Iterator[None]:
+        """What is written meanwhile is the body of a loop."""
+        outer = self.runs
+        self.runs = outer * (steps - maximum_zero(steps - 1))
+        self.loops.append((turn, loop))
+        yield
+        self.loops.pop()
+        self.runs = outer
+
+    def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:
+        """Append the part of the program that computes these nodes; its time may be counted."""
+        before, self.node = self.node, nodes[-1]
+        if self.timing is None:
+            write()
+        else:
+            self.timing.measure(self.assembler, nodes, len(self.loops), write)
+        self.node = before
+
+    def _too_large(self, size: Size, dtype: np.dtype | None) -> int:
+        """The status of a size that cannot be counted, or of so many elements without room."""
+        node, atoms = self.node, self.assembler.sizes_known()
+        assert node is not None
+        shape = node.type.shape if isinstance(node.type, TensorType) else ()
+        needed = dict.fromkeys(atom for each in (size, *shape) for atom in size_atoms(each))
+        known = [atom for atom in needed if atom in atoms]
+
+        def text(*numbers: int) -> str:
+            sizes = dict(zip(known, numbers, strict=True))
+            said = _too_large_text(size, dtype, node, sizes)
+            return f"scan: {said}" if node.op is SCAN else said
+
+        slots = tuple(atoms[atom] for atom in known)
+        # Sizes that the arguments tell are computed before any loop.
+        loops = () if self.assembler.is_known_at_entry(size) else tuple(self.loops)
+        self.checks.append(Check(node, slots, text, TooLargeError, loops, atoms))
+        return len(self.checks)
+
+    def constant(self, v: Variable) -> int:
+        """A slot with the address of a constant's elements."""
+        found = self.constants.get(v)
+        if found is None:
+            array = v.params[0].array
+            address = array.__array_interface__["data"][0]
+            found = self.constants[v] = self.assembler.slot(address)
+        return found
+
+    def nest(self, nest: Nest) -> None:
+        """Append a loop nest to the program."""
+        if any(size == 0 for i, size in enumerate(nest.space) if i not in nest.reduced):
+            return  # there is nothing to store, however long the other axes are
+        nest = nest.collapsed()
+        kernel, operands, pieces = nest_kernel(nest, self.cpu)
+        a = self.assembler
+        slots = [o[0] if isinstance(o, tuple) else a.size(o) for o in operands]
+        a.run_kernel(kernel, pieces, *slots)
+
+    def copy(self, source: Place, target: Place, shape: Sequence[Size], dtype: np.dtype) -> None:
+        """Append a copy of an array."""
+        identity = Step(_identity, (), (("input", 0),))
+        self.nest(
+            Nest(
+                tuple(shape),
+                frozenset(),
+                [Access(source.base, source.strides, dtype)],
+                [identity],
+                [Output(Access(target.base, target.strides, dtype), ("step", 0))],
+            )
+        )
+
+
+def _too_large_text(
+    size: Size, dtype: np.dtype | None, node: Variable, sizes: Mapping[Atom, int]
+) -> str:
+    """What is said of a size, or of room for so many elements, in the making of a node."""
+    (number,) = shape_numbers([size], sizes)
+    if isinstance(node.type, TensorType) and product(node.type.shape) == size:
+        shape = [n for n in shape_numbers(node.type.shape, sizes) if n is not None]
+        if len(shape) == node.ndim:
+            return array_text(shape, dtype or node.dtype)
+    if dtype is not None and number is not None:
+        return room_text(number, dtype)
+    found = size if number is None or number == size else f"{size} = {number}"
+    return f"the size {found} is more than can be counted"
+
+
+def _identity(maths: Any, x: Any) -> Any:
+    return x

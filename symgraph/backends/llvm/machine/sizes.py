@@ -1,0 +1,133 @@
+"""Instructions on sizes and addresses: formulas, numbers in memory, checks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ..code.emit import I64, Function, Value
+from ..code.engine import Kernel
+from .frame import number, operand, pointer, set_slot, slot_number
+from .kernel_abi import begin_kernel, end_kernel
+
+# What sizes that nobody counts exactly become where 64 bits do not hold them: the work of a part.
+_LARGEST = (1 << 63) - 1
+
+
+@lru_cache(maxsize=1)
+def polynomial_kernel() -> Kernel:
+    """A size. Operands: target, then raw: the status where 64 bits do not hold it (0: it is the
+    largest number then), number of terms, and for each its factor, the number of its atoms and
+    their slots."""
+    f = begin_kernel()
+    terms = operand(f, 2)
+    start = [Value("0", I64, 1), Value("3", I64, 1)]
+    loop = f.begin_loop(terms, carried=start)
+    total, at = loop.carried
+    factor = f.emit(f"load i64, ptr {f.pointer('%operands', at.text, I64)}")
+    count_at = f.emit(f"add i64 {at}, 1")
+    count = f.emit(f"load i64, ptr {f.pointer('%operands', count_at, I64)}")
+    first = f.emit(f"add i64 {at}, 2")
+    inner = f.begin_loop(count, carried=[Value(factor, I64, 1)])
+    place = f.pointer("%operands", f.emit(f"add i64 {first}, {inner.index}"), I64)
+    atom = slot_number(f, f.emit(f"load i64, ptr {place}"))
+    product = _exactly(f, "mul", inner.carried[0].text, atom)
+    f.end_loop(inner, [Value(product, I64, 1)])
+    added = _exactly(f, "add", total.text, inner.carried[0].text)
+    following = f.emit(f"add i64 {first}, {count}")
+    f.end_loop(loop, [Value(added, I64, 1), Value(following, I64, 1)])
+    set_slot(f, 0, loop.carried[0].text)
+    end_kernel(f)
+    f.start_block("too_large")
+    set_slot(f, 0, str(_LARGEST))
+    f.do(f"ret i32 {f.emit(f'trunc i64 {operand(f, 1)} to i32')}")
+    return f.kernel()
+
+
+def _exactly(f: Function, operation: str, a: str, b: str) -> str:
+    """The sum or product; where 64 bits do not hold it, the program goes to ``too_large``."""
+    f.declare(f"llvm.s{operation}.with.overflow.i64", "{i64, i1} (i64, i64)")
+    both = f.emit(f"call {{i64, i1}} @llvm.s{operation}.with.overflow.i64(i64 {a}, i64 {b})")
+    exact = f.new_label("exact")
+    f.branch(f.emit(f"extractvalue {{i64, i1}} {both}, 1"), "too_large", exact)
+    f.start_block(exact)
+    return f.emit(f"extractvalue {{i64, i1}} {both}, 0")
+
+
+@lru_cache(maxsize=1)
+def floor_div_kernel() -> Kernel:
+    """Operands: target, numerator, denominator; 0 for division by zero."""
+    f = begin_kernel()
+    a, b = number(f, 1), number(f, 2)
+    # The least number by -1 is one more than 64 bits hold: dividing it would end the process.
+    f.declare("llvm.smax.i64", "i64 (i64, i64)")
+    is_minus_one = f.emit(f"icmp eq i64 {b}, -1")
+    least = f.emit(f"select i1 {is_minus_one}, i64 {-_LARGEST}, i64 {-_LARGEST - 1}")
+    a = f.emit(f"call i64 @llvm.smax.i64(i64 {a}, i64 {least})")
+    is_zero = f.emit(f"icmp eq i64 {b}, 0")
+    safe = f.emit(f"select i1 {is_zero}, i64 1, i64 {b}")
+    quotient, rest = f.emit(f"sdiv i64 {a}, {safe}"), f.emit(f"srem i64 {a}, {safe}")
+    signs = f.emit(f"icmp slt i64 {f.emit(f'xor i64 {rest}, {safe}')}, 0")
+    inexact = f.emit(f"icmp ne i64 {rest}, 0")
+    less = f.emit(f"zext i1 {f.emit(f'and i1 {signs}, {inexact}')} to i64")
+    floored = f.emit(f"sub i64 {quotient}, {less}")
+    set_slot(f, 0, f.emit(f"select i1 {is_zero}, i64 0, i64 {floored}"))
+    end_kernel(f)
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def max_zero_kernel() -> Kernel:
+    """Operands: target, number."""
+    f = begin_kernel()
+    f.declare("llvm.smax.i64", "i64 (i64, i64)")
+    set_slot(f, 0, f.emit(f"call i64 @llvm.smax.i64(i64 {number(f, 1)}, i64 0)"))
+    end_kernel(f)
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def address_kernel() -> Kernel:
+    """Operands: target, base address, number of elements, raw: bytes of an element."""
+    f = begin_kernel()
+    moved = f.emit(f"mul i64 {number(f, 2)}, {operand(f, 3)}")
+    set_slot(f, 0, f.emit(f"add i64 {number(f, 1)}, {moved}"))
+    end_kernel(f)
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def read_kernel() -> Kernel:
+    """A slot from an int64 in memory. Operands: target, its address."""
+    f = begin_kernel()
+    set_slot(f, 0, f.emit(f"load i64, ptr {pointer(f, 1)}"))
+    end_kernel(f)
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def write_kernel() -> Kernel:
+    """An int64 in memory from a slot. Operands: address, number."""
+    f = begin_kernel()
+    f.do(f"store i64 {number(f, 1)}, ptr {pointer(f, 0)}")
+    end_kernel(f)
+    return f.kernel()
+
+
+@lru_cache(maxsize=1)
+def check_kernel() -> Kernel:
+    """Two sizes that must agree. Operands: one, the other, raw: the status where they do not."""
+    return _comparison("eq")
+
+
+@lru_cache(maxsize=1)
+def at_least_kernel() -> Kernel:
+    """A size that must not be less than another. Operands: the size, the least, raw: the status."""
+    return _comparison("sge")
+
+
+def _comparison(predicate: str) -> Kernel:
+    f = begin_kernel()
+    status = f.emit(f"trunc i64 {operand(f, 2)} to i32")
+    fine = f.emit(f"icmp {predicate} i64 {number(f, 0)}, {number(f, 1)}")
+    f.do(f"ret i32 {f.emit(f'select i1 {fine}, i32 0, i32 {status}')}")
+    return f.kernel()

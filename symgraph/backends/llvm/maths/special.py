@@ -1,0 +1,256 @@
+"""The error function on vectors, powers, and functions that are left to a library.
+
+Calls of a library (the C library's, SciPy's) go element by element. They serve functions that are
+rare in a loop: gammaln, digamma, erfinv, arctan2, fmod, powers in float64.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..code.emit import F32, F64, Function, Value, type_text
+from . import exponential
+
+if TYPE_CHECKING:
+    from .vectors import VectorMaths
+
+__all__ = [
+    "arctan2",
+    "call_library",
+    "digamma",
+    "erf",
+    "erfc",
+    "erfinv",
+    "gammaln",
+    "integer_power",
+    "power",
+]
+
+
+# --- libraries ----------------------------------------------------------------------------------
+
+
+def call_library(
+    m: VectorMaths,
+    name: str,
+    *values: Value,
+    instead_of: Value | None = None,
+    where: Value | None = None,
+) -> Value:
+    """The library's function of each element; or only ``where`` a condition holds, if anywhere."""
+    if values[0].dtype == F32:
+        return m.cast(call_library(m, name, *(m.cast(v, F64) for v in values)), F32)
+    lanes, kind = values[0].lanes, values[0].type
+    arguments = ", ".join(f"{kind} %a{i}" for i in range(len(values)))
+    full = f"each.{name}.x{lanes}{'' if where is None else '.where'}"
+    if full not in m.function.parts:
+        extra = "" if where is None else f", {kind} %else, {where.type} %where"
+        inner = Function(f"{kind} ({arguments}{extra})", linkage="internal ")
+        if where is not None:
+            _return_unless_any(inner, kind, lanes)
+        result = _each_element(inner, name, len(values), lanes)
+        if where is not None:
+            result = inner.emit(f"select {where.type} %where, {kind} {result}, {kind} %else")
+        inner.do(f"ret {kind} {result}")
+        m.function.parts.update(inner.parts)
+        m.function.parts[full] = inner.text(full)
+    given = ", ".join(f"{kind} {v}" for v in values)
+    if where is not None:
+        given += f", {kind} {instead_of}, {where.type} {where}"
+    return m.function.value(f"call {kind} @{full}({given})", F64, lanes)
+
+
+def _return_unless_any(inner: Function, kind: str, lanes: int) -> None:
+    some = "%where"
+    if lanes > 1:
+        bits = inner.emit(f"bitcast <{lanes} x i1> %where to i{lanes}")
+        some = inner.emit(f"icmp ne i{lanes} {bits}, 0")
+    inner.branch(some, "some", "none")
+    inner.start_block("none")
+    inner.do(f"ret {kind} %else")
+    inner.start_block("some")
+
+
+def _each_element(inner: Function, name: str, n_values: int, lanes: int) -> str:
+    """A vector made by scalar calls."""
+    inner.declare(name, f"double ({', '.join(['double'] * n_values)})")
+    if lanes == 1:
+        arguments = ", ".join(f"double %a{i}" for i in range(n_values))
+        return inner.emit(f"call double @{name}({arguments})")
+    kind = type_text(F64, lanes)
+    places = [inner.emit(f"alloca {kind}") for _ in range(n_values)]
+    for i, place in enumerate(places):
+        inner.do(f"store {kind} %a{i}, ptr {place}")
+    loop = inner.begin_loop(str(lanes))
+    elements = [inner.pointer(place, str(loop.index), F64) for place in places]
+    arguments = ", ".join(f"double {inner.load(element, F64)}" for element in elements)
+    result = inner.emit(f"call double @{name}({arguments})")
+    inner.store(Value(result, F64, 1), elements[0])
+    inner.end_loop(loop)
+    return inner.emit(f"load {kind}, ptr {places[0]}")
+
+
+def arctan2(m: VectorMaths, x: Value, y: Value) -> Value:
+    """The angle of the point (y, x), by the C library."""
+    return call_library(m, "atan2", x, y)
+
+
+def _scipy(m: VectorMaths, name: str, x: Value) -> Value:
+    """One of SciPy's functions; its second argument is Cython's and has no meaning."""
+    lanes, kind = x.lanes, x.type
+    wrapper = f"call.{name}"
+    if wrapper not in m.function.parts:
+        inner = Function("double (double %x)", linkage="internal ")
+        inner.declare(name, "double (double, i32)")
+        inner.do(f"%r = call double @{name}(double %x, i32 0)")
+        inner.do("ret double %r")
+        m.function.parts.update(inner.parts)
+        m.function.parts[wrapper] = inner.text(wrapper)
+    full = f"each.{name}.x{lanes}"
+    if full not in m.function.parts:
+        inner = Function(f"{kind} ({kind} %a0)", linkage="internal ")
+        inner.parts[wrapper] = m.function.parts[wrapper]
+        result = _each_element(inner, wrapper, 1, lanes)
+        inner.do(f"ret {kind} {result}")
+        m.function.parts[full] = inner.text(full)
+    return m.function.value(f"call {kind} @{full}({kind} {x})", F64, lanes)
+
+
+def erfinv(m: VectorMaths, x: Value) -> Value:
+    """The inverse error function, by SciPy."""
+    return _scipy(m, "sg_erfinv", x)
+
+
+def gammaln(m: VectorMaths, x: Value) -> Value:
+    """The logarithm of the absolute value of the gamma function, by SciPy."""
+    return _scipy(m, "sg_gammaln", x)
+
+
+def digamma(m: VectorMaths, x: Value) -> Value:
+    """The derivative of `gammaln`, by SciPy."""
+    return _scipy(m, "sg_digamma", x)
+
+
+# --- the error function -------------------------------------------------------------------------
+
+# erf(x) / x − 1 as a polynomial in x² on |x| ≤ 1.
+_ERF = {
+    F32: (0.1283791658483509, -0.37612626666720334, 0.11283594715160218, -0.026854212010626412,
+          0.005189087423433974, -0.000801686428716587, 7.875875062685488e-05),
+    F64: (0.1283791670955126, -0.3761263890318375, 0.11283791670954879, -0.026866170645076792,
+          0.0052239776248180145, -0.000854832698083379, 0.0001205533111164271,
+          -1.4925595266831182e-05, 1.6461000484121368e-06, -1.6350312701054695e-07,
+          1.4659775274047436e-08, -1.1372848856791674e-09, 5.957176147748911e-11),
+}  # fmt: skip
+# exp(x²) erfc(x) (x + ½) as a polynomial in (x − 3) / (x + 3), x ≥ 0.45.
+_ERFC = {
+    F32: (0.6265040295649277, -0.06781055180737007, -0.023781208501527793, 0.0648224993810687,
+          -0.05963543260116093, 0.03415559013951834, -0.011896468128185667,
+          0.0012517538308181226, 0.000981095822298836, -0.00034350007771392075,
+          -9.418986505299773e-05),
+    F64: (0.6265040291348648, -0.0678105530622907, -0.02378114717672457, 0.06482257935139416,
+          -0.0596368317077094, 0.034154013671462875, -0.01188525745781232,
+          0.0012646959172041361, 0.0009443451576933232, -0.00038991622377220034,
+          -5.257971022398901e-05, 6.255017870376814e-05, 2.473703460197633e-06,
+          -1.0052074267654273e-05, -3.6206926033071615e-07, 1.74016790574704e-06,
+          1.699504312849107e-07, -3.1349080598676585e-07, -5.855061542439639e-08,
+          5.427665850829513e-08, 1.055312301322957e-08, -6.988347485230101e-09),
+}  # fmt: skip
+
+
+def _erf_near_zero(m: VectorMaths, x: Value) -> Value:
+    return m.fma(x, m.polynomial(m.multiply(x, x), _ERF[x.dtype]), x)
+
+
+def _lost_by_square(m: VectorMaths, x: Value, square: Value) -> Value:
+    """What ``x * x`` is more than it was rounded to."""
+    if m.has_fma:
+        return m.fma(x, x, m.negative(square))
+    # By halves of the mantissa, whose products are exact.
+    integer, bits = (np.dtype("int32"), 12) if x.dtype == F32 else (np.dtype("int64"), 27)
+    high = m.reinterpret(m.bit_and(m.reinterpret(x, integer), -(1 << bits)), x.dtype)
+    low = m.subtract(x, high)
+    rest = m.subtract(m.multiply(high, high), square)
+    return m.add(m.add(rest, m.multiply(m.add(high, high), low)), m.multiply(low, low))
+
+
+def _erfc_far(m: VectorMaths, size: Value) -> Value:
+    """erfc of numbers from 0.45 to where it vanishes."""
+    limit = 11.0 if size.dtype == F32 else 28.0
+    size = m.select(m.gt(size, limit), m.constant(limit, size.dtype), size)
+    series = m.polynomial(m.divide(m.subtract(size, 3.0), m.add(size, 3.0)), _ERFC[size.dtype])
+    square = m.multiply(size, size)
+    lost = _lost_by_square(m, size, square)
+    # exp(−x²) with what the square lost, to first order.
+    power = exponential.exp(m, m.negative(square))
+    return m.divide(m.multiply(m.fma(m.negative(lost), power, power), series), m.add(size, 0.5))
+
+
+def erf(m: VectorMaths, x: Value) -> Value:
+    """The error function."""
+    size = m.absolute(x)
+    far = m.copysign(m.subtract(1.0, _erfc_far(m, size)), x)
+    return m.select(m.gt(size, 1.0), far, _erf_near_zero(m, x))
+
+
+def erfc(m: VectorMaths, x: Value) -> Value:
+    """``1 − erf(x)`` without cancellation."""
+    size = m.absolute(x)
+    far = _erfc_far(m, size)
+    far = m.select(m.lt(x, 0.0), m.subtract(2.0, far), far)
+    # Beyond 0.47 erf is above ½, and the difference would cancel.
+    return m.select(m.gt(size, 0.47), far, m.subtract(1.0, _erf_near_zero(m, x)))
+
+
+# --- powers -------------------------------------------------------------------------------------
+
+
+def power(m: VectorMaths, x: Value, y: Value) -> Value:
+    """``x^y``: in float32 by way of float64, in float64 by the C library."""
+    if x.dtype == F64:
+        return call_library(m, "pow", x, y)
+    return m.cast(_power_by_logarithm(m, m.cast(x, F64), m.cast(y, F64)), F32)
+
+
+def _power_by_logarithm(m: VectorMaths, x: Value, y: Value) -> Value:
+    """``x^y`` to some 40 bits."""
+    size = m.absolute(x)
+    exponent = m.multiply(y, m.log(size))
+    result = m.exp(exponent)
+    half = m.multiply(y, 0.5)
+    is_whole = m.eq(m.rint(y), y)
+    is_odd = m.bit_and(is_whole, m.ne(m.rint(half), half))
+    one = m.constant(1.0, F64)
+    result = m.select(m.eq(size, 1.0), one, result)
+    negated = m.select(is_odd, m.negative(result), result)
+    undefined = m.bit_and(m.bit_not(is_whole), m.isfinite(x))
+    below = m.select(undefined, m.constant(np.nan, F64), negated)
+    below = m.select(m.isnan(y), y, below)
+    result = m.select(m.lt(x, 0.0), below, result)
+    # −0 to an odd power keeps its sign.
+    result = m.select(m.bit_and(m.eq(x, 0.0), is_odd), m.copysign(result, x), result)
+    return m.select(m.bit_or(m.eq(y, 0.0), m.eq(x, 1.0)), one, result)
+
+
+def integer_power(m: VectorMaths, x: Value, y: Value) -> Value:
+    """``x^y`` on integers, which wraps; by squaring, until no exponent has a bit left."""
+    kind, lanes, dtype = x.type, x.lanes, x.dtype
+    full = f"integer_power.{dtype.name}x{lanes}"
+    if full not in m.function.parts:
+        inner = Function(f"{kind} ({kind} %x, {kind} %y)", linkage="internal ")
+        maths = type(m)(inner, lanes, has_fma=m.has_fma, scales=m.scales)
+        one = maths.constant(1, dtype)
+        start = [Value("%x", dtype, lanes), Value("%y", dtype, lanes), one]
+        loop = inner.begin_loop(str(8 * dtype.itemsize), carried=start)
+        base, exponent, result = loop.carried
+        odd = maths.ne(maths.bit_and(exponent, 1), 0)
+        result = maths.select(odd, maths.multiply(result, base), result)
+        base = maths.multiply(base, base)
+        exponent = maths.binary("lshr", exponent, 1)
+        inner.end_loop(loop, [base, exponent, result])
+        inner.do(f"ret {kind} {loop.carried[2]}")
+        m.function.parts.update(inner.parts)
+        m.function.parts[full] = inner.text(full)
+    return m.function.value(f"call {kind} @{full}({kind} {x}, {kind} {y})", dtype, lanes)
