@@ -24,7 +24,7 @@ from ..machine.assembler import Room, Stream
 from ..machine.pieces import pieces_kernel
 from ..machine.threads import part_kernel, together_kernel
 from ..machine.timing import Timing
-from . import loops, products  # noqa: F401 (they register lowerings)
+from . import loops, movement, products, rows  # noqa: F401 (they register lowerings)
 from .program import Check, Lowering, Place, PythonStep
 from .scope import Scope
 
