@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import provenance
 from .errors import SymgraphValueError, explain
-
-if TYPE_CHECKING:
-    from .variable import Variable
 
 __all__ = ["OPS", "Op"]
 
@@ -57,11 +54,11 @@ class Op:
     name: str
     infer: Callable[..., Any]
     evaluate: Callable[..., Any] | None = None
-    vjp: Callable[[Variable, Any], Sequence[Variable | None]] | None = None
+    vjp: Callable[[Any, Any], Sequence[Any]] | None = None
     formula: Callable[..., Any] | None = None
-    expand: Callable[[Variable], Variable] | None = None
-    step_inputs: Callable[[Variable, int], Collection[Variable]] | None = None
-    build: Callable[..., Variable] | None = None
+    expand: Callable[[Any], Any] | None = None
+    step_inputs: Callable[[Any, int], Collection[Any]] | None = None
+    build: Callable[..., Any] | None = None
     params: tuple[str, ...] = ()
     traits: frozenset[str] = field(default_factory=frozenset)
 
@@ -85,7 +82,7 @@ class Op:
         rules = (self.infer, self.evaluate, self.formula, self.expand, self.build)
         return all(_package_of(rule) == _PACKAGE for rule in rules if rule is not None)
 
-    def __call__(self, *arguments: Any) -> Variable:
+    def __call__(self, *arguments: Any) -> Any:
         """The node for arguments that may be arrays and numbers, by the rule ``build``."""
         assert self.build is not None, f"{self.name} is built by its public function alone"
         return self.build(arguments)

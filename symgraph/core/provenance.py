@@ -13,10 +13,9 @@ import sys
 import weakref
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from .variable import Variable
+from .node import Node
 
 __all__ = [
     "Line",
@@ -57,8 +56,8 @@ class Line(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
-_names: weakref.WeakKeyDictionary[Variable, str] = weakref.WeakKeyDictionary()
-_lines: weakref.WeakKeyDictionary[Variable, tuple[Line, ...]] = weakref.WeakKeyDictionary()
+_names: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()
+_lines: weakref.WeakKeyDictionary[Node, tuple[Line, ...]] = weakref.WeakKeyDictionary()
 # For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none".
 _recorded: contextvars.ContextVar[str] = contextvars.ContextVar("recorded", default="traced")
 
@@ -106,30 +105,30 @@ def is_recorded(*, traced: bool) -> bool:
     return which == "all" or (traced and which == "traced")
 
 
-def record(variable: Variable) -> None:
+def record(variable: Node) -> None:
     """Note the user's lines of a variable that has none yet."""
     if variable not in _lines:
         _lines[variable] = user_lines()
 
 
-def set_lines(variable: Variable, lines: tuple[Line, ...]) -> None:
+def set_lines(variable: Node, lines: tuple[Line, ...]) -> None:
     """Note these lines for a variable, in place of others; nothing where they are empty."""
     if lines:
         _lines[variable] = lines
 
 
-def lines_of(variable: Variable) -> tuple[Line, ...]:
+def lines_of(variable: Node) -> tuple[Line, ...]:
     """The user's lines at which the variable was made, innermost first; empty if not recorded."""
     return _lines.get(variable, ())
 
 
-def line_of(variable: Variable) -> str | None:
+def line_of(variable: Node) -> str | None:
     """The innermost of the user's lines at which the variable was made, as ``file:line``."""
     lines = lines_of(variable)
     return str(lines[0]) if lines else None
 
 
-def nearest_line(variable: Variable) -> str | None:
+def nearest_line(variable: Node) -> str | None:
     """The line of the variable, or of the nearest one that it is made of and that has one."""
     seen, layer = {variable}, [variable]
     while layer:
@@ -141,7 +140,7 @@ def nearest_line(variable: Variable) -> str | None:
     return None
 
 
-def set_name(variable: Variable, name: str | None) -> None:
+def set_name(variable: Node, name: str | None) -> None:
     """Give the variable a name, or take its name away with None."""
     if name is None:
         _names.pop(variable, None)
@@ -149,12 +148,12 @@ def set_name(variable: Variable, name: str | None) -> None:
         _names[variable] = name
 
 
-def name_of(variable: Variable) -> str | None:
+def name_of(variable: Node) -> str | None:
     """The variable's name, None where it has none."""
     return _names.get(variable)
 
 
-def describe(variable: Variable) -> str:
+def describe(variable: Node) -> str:
     """The variable as an error message names it: its name or op, type and line.
 
     What has no name is told by the named variables nearest to it.
@@ -167,7 +166,7 @@ def describe(variable: Variable) -> str:
     return f"{label} {variable.type}" + (f" ({origin})" if origin else "")
 
 
-def named_sources(variable: Variable) -> list[str]:
+def named_sources(variable: Node) -> list[str]:
     """The names of the nearest variables with names that the variable is made of, quoted."""
     found: list[str] = []
     seen, layer = {variable}, [variable]

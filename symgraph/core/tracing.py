@@ -6,10 +6,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .variable import Variable
+from .variable import Variable
 
 __all__ = ["LoopTrace", "current_loop", "current_steps", "within_loop"]
 

@@ -23,6 +23,7 @@ from .errors import (
     UpdateError,
 )
 from .leaf import Constant, Leaf
+from .node import Node
 from .op import Op
 from .processes import give_lock
 from .types import TensorType, Type, tensor_type
@@ -52,20 +53,17 @@ __all__ = [
 ]
 
 
-class Variable:
+class Variable(Node):
     """A symbolic array: the result of ``op`` on ``inputs``. Made by `node` alone.
 
     Operators and methods (``+``, ``@``, ``[]``, ``.sum``) are attached by
     `symgraph.ops.operators`, so that core knows no op.
     """
 
-    __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "type")
+    __slots__ = ()
 
     op: Op
     inputs: tuple[Variable, ...]
-    params: tuple
-    type: Any  # TensorType, or TupleType for ops with several results
-    serial: int
 
     # NumPy arrays must leave mixed arithmetic to us.
     __array_priority__ = 1000

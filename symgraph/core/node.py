@@ -1,0 +1,20 @@
+"""A node of the graph, for those below `symgraph.core.variable`: every node is a `Variable`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Node"]
+
+
+class Node:
+    """An op applied to nodes."""
+
+    __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "type")
+
+    # Told exactly by Variable; an op's record speaks of nodes itself.
+    op: Any
+    inputs: tuple[Any, ...]
+    params: tuple
+    type: Any  # TensorType, or TupleType for ops with several results
+    serial: int
