@@ -1,6 +1,6 @@
 """Checks for tests, of symgraph itself and of users' own models and ops.
 
->>> check_gradient(lambda x: sg.log(sg.sum(sg.exp(x))), np.array([0.5, -1.0, 2.0]))
+>>> sg.testing.check_gradient(lambda x: sg.log(sg.sum(sg.exp(x))), np.array([0.5, -1.0, 2.0]))
 """
 
 from __future__ import annotations
