@@ -11,7 +11,7 @@ import numpy as np
 from symgraph.backends.llvm.code.cpu import Cpu, host
 from symgraph.backends.llvm.code.engine import Kernel, Loaded, engine
 from symgraph.backends.llvm.machine.kernel_abi import begin_kernel, end_kernel, number, pointer
-from symgraph.backends.llvm.maths.vectors import VectorMaths
+from symgraph.backends.llvm.maths.functions import VectorMaths
 
 
 def write(
@@ -23,7 +23,7 @@ def write(
     f = begin_kernel()
     arrays = [pointer(f, i) for i in range(len(dtypes) + 1)]
     n = number(f, len(dtypes) + 1)
-    maths = VectorMaths(f, lanes, has_fma=cpu.has_fma, scales=cpu.vector_bytes == 64)
+    maths = VectorMaths(f, lanes, cpu)
     loop = f.begin_loop(n, step=str(lanes))
     i = loop.index.text
     mask = f.tail_mask(i, n, lanes)

@@ -32,6 +32,11 @@ class Cpu:
         """How many vector registers there are."""
         return 32 if self.vector_bytes == 64 or "+neon" in self.features else 16
 
+    @property
+    def has_ldexp(self) -> bool:
+        """Whether ``ldexp`` of a vector is one instruction (AVX-512)."""
+        return self.vector_bytes == 64
+
 
 @lru_cache(maxsize=1)
 def host() -> Cpu:

@@ -293,6 +293,11 @@ class Function:
         text = body.replace("@kernel(", f"@{name}(")
         return Kernel(name, text, tuple(self.parts.items()), tuple(self.needs.values()))
 
+    def add_part(self, name: str, part: Function) -> None:
+        """Have another function in the same module, under this name."""
+        self.parts.update(part.parts)
+        self.parts[name] = part.text(name)
+
     def use(self, kernel: Kernel) -> str:
         """The name of another kernel, which this function calls."""
         self.needs[kernel.name] = kernel

@@ -182,8 +182,7 @@ def _row_blocks(
 ) -> str:  # fmt: skip
     """A loop over as many blocks of rows as there are: the number of rows that are done then."""
     name, block = _block(tile, rows, vectors, has_fma=has_fma)
-    f.parts.update(block.parts)
-    f.parts[name] = block.text(name)
+    f.add_part(name, block)
     loop = f.begin_loop(_end_of_blocks(f, rows), start=done, step=str(rows))
     a = f.pointer("%a", f.emit(f"mul i64 {loop.index}, %ra"), tile.dtype)
     c = f.pointer("%c", f.emit(f"mul i64 {loop.index}, %ldc"), tile.dtype)

@@ -10,13 +10,9 @@ from ..code.cpu import Cpu
 from ..code.emit import I64, Function, Value
 from ..code.engine import Kernel
 from ..machine.kernel_abi import begin_kernel, end_kernel, number, pointer
-from ..maths.vectors import VectorMaths
+from ..maths.vectors import Vectors
 
 __all__ = ["extreme_kernel", "flat_index_kernel", "iota_kernel", "range_kernel", "rows_kernel"]
-
-
-def _maths(f: Function, cpu: Cpu, lanes: int) -> VectorMaths:
-    return VectorMaths(f, lanes, has_fma=cpu.has_fma, scales=cpu.vector_bytes == 64)
 
 
 @cache
@@ -31,7 +27,7 @@ def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kern
     count, width, stride, size = (number(f, i) for i in range(3, 7))
     bad, status = number(f, 7), number(f, 8)
     lanes = max(1, cpu.vector_bytes // max(4, dtype.itemsize))
-    m = _maths(f, cpu, 1)
+    m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
     given = m.cast(f.load(f.pointer(indices, loop.index.text, index), index), I64)
     row = _counted_from_start(f, given, size, bad, status)
@@ -44,7 +40,7 @@ def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kern
     value = f.load(source, dtype, lanes, mask)
     if action == "add":
         old = f.load(target, dtype, lanes, mask)
-        v = _maths(f, cpu, lanes)
+        v = Vectors(f, lanes, cpu)
         value = v.bit_or(old, value) if dtype.kind == "b" else v.add(old, value)
     f.store(value, target, mask)
     f.end_loop(inner)
@@ -62,7 +58,7 @@ def extreme_kernel(cpu: Cpu, dtype: np.dtype, kind: str) -> Kernel:
     f = begin_kernel()
     x, out = pointer(f, 0), pointer(f, 1)
     before, along, after = (number(f, i) for i in range(2, 5))
-    m = _maths(f, cpu, 1)
+    m = Vectors(f, 1, cpu)
     outer = f.begin_loop(before)
     inner = f.begin_loop(after)
     start = f.emit(f"mul i64 {f.emit(f'mul i64 {outer.index}, {along}')}, {after}")
@@ -98,7 +94,7 @@ def iota_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
     """The numbers from 0. Operands: result, how many."""
     f = begin_kernel()
     out, count = pointer(f, 0), number(f, 1)
-    m = _maths(f, cpu, 1)
+    m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
     f.store(m.cast(loop.index, dtype), f.pointer(out, loop.index.text, dtype))
     f.end_loop(loop)
@@ -115,7 +111,7 @@ def flat_index_kernel(cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> Kernel:
     """
     f = begin_kernel()
     count, out = number(f, 0), pointer(f, 1)
-    m = _maths(f, cpu, 1)
+    m = Vectors(f, 1, cpu)
     axes = []
     for i in range(len(dtypes)):
         first = 2 + 4 * i
@@ -142,7 +138,7 @@ def range_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
     f = begin_kernel()
     count, out, indices, size = number(f, 0), pointer(f, 1), pointer(f, 2), number(f, 3)
     bad, status = number(f, 4), number(f, 5)
-    m = _maths(f, cpu, 1)
+    m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
     given = f.load(f.pointer(indices, loop.index.text, dtype), dtype)
     wide = m.cast(given, I64)

@@ -19,7 +19,7 @@ from ..code.emit import BOOL, F32, F64, Value, constant_text, type_text
 from ..code.engine import Kernel
 from ..machine.kernel_abi import begin_kernel, end_kernel, number, pointer
 from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
-from ..maths.vectors import VectorMaths
+from ..maths.functions import VectorMaths
 from .nest import Nest, Reference, Step
 from .totals import combine, neutral_text, reduce_lanes
 
@@ -216,11 +216,8 @@ class _Writer:
 
     def __init__(self, shape: _Shape) -> None:
         self.shape = shape
-        cpu = shape.cpu
         self.f = begin_kernel()
-        self.maths = VectorMaths(
-            self.f, shape.lanes, has_fma=cpu.has_fma, scales=cpu.vector_bytes == 64
-        )
+        self.maths = VectorMaths(self.f, shape.lanes, shape.cpu)
         self.mask: str | None = None
         self.loaded: dict[int, Value] = {}
         self.pointers: list[str] = []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..code.emit import BOOL, Value, constant_text, type_text
-from ..maths.vectors import VectorMaths
+from ..maths.vectors import Vectors
 
 __all__ = ["combine", "neutral_text", "reduce_lanes"]
 
@@ -46,7 +46,7 @@ def neutral_text(kind: str | None, dtype: np.dtype, lanes: int) -> str:
     return constant_text(_NEUTRAL[kind](dtype), dtype, lanes)
 
 
-def combine(m: VectorMaths, kind: str | None, total: Value, value: Value) -> Value:
+def combine(m: Vectors, kind: str | None, total: Value, value: Value) -> Value:
     """A total and one more value."""
     if total.dtype == BOOL:
         return m.bit_and(total, value) if kind in ("all", "min", "prod") else m.bit_or(total, value)
@@ -54,7 +54,7 @@ def combine(m: VectorMaths, kind: str | None, total: Value, value: Value) -> Val
     return rules[str(kind)](total, value)
 
 
-def reduce_lanes(m: VectorMaths, kind: str | None, total: Value) -> Value:
+def reduce_lanes(m: Vectors, kind: str | None, total: Value) -> Value:
     """The lanes of a vector reduced to one number, half by half."""
     f = m.function
     name = _ACROSS.get((str(kind), total.dtype.kind))

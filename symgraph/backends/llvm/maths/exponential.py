@@ -5,14 +5,10 @@ Coefficients are Chebyshev fits of the series' remainder, so that the leading te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ..code.emit import F32, F64, I32, I64, Value
-
-if TYPE_CHECKING:
-    from .vectors import VectorMaths
+from .vectors import Vectors, in_double
 
 __all__ = [
     "arccosh",
@@ -63,15 +59,15 @@ _OVERFLOW = {F32: 89.0, F64: 710.0}
 _UNDERFLOW = {F32: -104.0, F64: -746.0}
 
 
-def _clamp(m: VectorMaths, x: Value, low: float, high: float) -> Value:
+def _clamp(m: Vectors, x: Value, low: float, high: float) -> Value:
     """``x`` between the bounds; NaN stays."""
     x = m.select(m.gt(x, high), m.constant(high, x.dtype), x)
     return m.select(m.lt(x, low), m.constant(low, x.dtype), x)
 
 
-def scale_by_power(m: VectorMaths, x: Value, k: Value) -> Value:
+def scale_by_power(m: Vectors, x: Value, k: Value) -> Value:
     """``x · 2^k`` for a whole number k, into the subnormals and to infinity, rounded once."""
-    if m.scales:
+    if m.cpu.has_ldexp:
         count = m.convert("fptosi", k, I32)
         size = f"{8 * x.dtype.itemsize}"
         name = (
@@ -94,14 +90,14 @@ def scale_by_power(m: VectorMaths, x: Value, k: Value) -> Value:
     return x
 
 
-def _reduce(m: VectorMaths, x: Value) -> tuple[Value, Value]:
+def _reduce(m: Vectors, x: Value) -> tuple[Value, Value]:
     """k and r with x = k ln 2 + r, |r| ≤ ln 2 / 2."""
     high, low = _LN2_PARTS[x.dtype]
     k = m.rint(m.multiply(x, _LOG2_E))
     return k, m.fma(k, -low, m.fma(k, -high, x))
 
 
-def _whole_power(m: VectorMaths, x: Value, factor: float, offset: int = 0) -> tuple[Value, Value]:
+def _whole_power(m: Vectors, x: Value, factor: float, offset: int = 0) -> tuple[Value, Value]:
     """k, factor · x rounded, and 2^(k + offset), which must be neither subnormal nor infinite."""
     integer, bits, bias = (I32, 23, 127) if x.dtype == F32 else (I64, 52, 1023)
     # Beside a number this large nothing is left behind the point, and k stands in the last bits,
@@ -112,19 +108,19 @@ def _whole_power(m: VectorMaths, x: Value, factor: float, offset: int = 0) -> tu
     return m.subtract(total, large), m.reinterpret(power, x.dtype)
 
 
-def _exp_minus_one(m: VectorMaths, r: Value) -> Value:
+def _exp_minus_one(m: Vectors, r: Value) -> Value:
     """``exp(r) − 1`` for a reduced argument."""
     square = m.multiply(r, r)
     return m.fma(square, m.polynomial(r, _EXP[r.dtype], square), r)
 
 
-def exp(m: VectorMaths, x: Value) -> Value:
+def exp(m: Vectors, x: Value) -> Value:
     """The exponential; 1 ULP."""
     k, r = _reduce(m, _clamp(m, x, _UNDERFLOW[x.dtype], _OVERFLOW[x.dtype]))
     return scale_by_power(m, m.add(_exp_minus_one(m, r), 1.0), k)
 
 
-def exp2(m: VectorMaths, x: Value) -> Value:
+def exp2(m: Vectors, x: Value) -> Value:
     """``2^x``; exact for whole numbers."""
     high = 130.0 if x.dtype == F32 else 1030.0
     x = _clamp(m, x, -151.0 if x.dtype == F32 else -1076.0, high)
@@ -133,7 +129,7 @@ def exp2(m: VectorMaths, x: Value) -> Value:
     return scale_by_power(m, m.add(_exp_minus_one(m, r), 1.0), k)
 
 
-def expm1(m: VectorMaths, x: Value) -> Value:
+def expm1(m: Vectors, x: Value) -> Value:
     """``exp(x) − 1`` without cancellation."""
     bounded = _clamp(m, x, -40.0, _OVERFLOW[x.dtype])
     k, r = _reduce(m, bounded)
@@ -146,7 +142,7 @@ def expm1(m: VectorMaths, x: Value) -> Value:
     return m.select(m.eq(x, 0.0), x, result)
 
 
-def tanh(m: VectorMaths, x: Value) -> Value:
+def tanh(m: Vectors, x: Value) -> Value:
     """The hyperbolic tangent: t / (t + 2) with t = exp(2|x|) − 1."""
     limit = 10.0 if x.dtype == F32 else 20.0
     size = m.absolute(x)
@@ -157,7 +153,7 @@ def tanh(m: VectorMaths, x: Value) -> Value:
     return m.copysign(m.divide(t, m.add(t, 2.0)), x)
 
 
-def sigmoid(m: VectorMaths, x: Value) -> Value:
+def sigmoid(m: Vectors, x: Value) -> Value:
     """``1 / (1 + exp(−x))``, both parts of the fraction times a power of 2 against overflow."""
     low, high, offset = (-106.0, 65.0, -32) if x.dtype == F32 else (-750.0, 500.0, -256)
     bounded = _clamp(m, x, low, high)
@@ -169,7 +165,7 @@ def sigmoid(m: VectorMaths, x: Value) -> Value:
     return m.divide(scale, m.add(part, scale))
 
 
-def sinh(m: VectorMaths, x: Value) -> Value:
+def sinh(m: Vectors, x: Value) -> Value:
     """The hyperbolic sine."""
     size = m.absolute(x)
     less = expm1(m, m.select(m.gt(size, 20.0), m.constant(1.0, x.dtype), size))
@@ -179,7 +175,7 @@ def sinh(m: VectorMaths, x: Value) -> Value:
     return m.copysign(m.select(m.gt(size, 20.0), large, small), x)
 
 
-def cosh(m: VectorMaths, x: Value) -> Value:
+def cosh(m: Vectors, x: Value) -> Value:
     """The hyperbolic cosine."""
     size = m.absolute(x)
     half = exp(m, m.multiply(size, 0.5))
@@ -192,7 +188,7 @@ def cosh(m: VectorMaths, x: Value) -> Value:
 # --- logarithms ---------------------------------------------------------------------------------
 
 
-def _split(m: VectorMaths, x: Value) -> tuple[Value, Value]:
+def _split(m: Vectors, x: Value) -> tuple[Value, Value]:
     """k and f with x = 2^k (1 + f), √½ ≤ 1 + f ≤ √2, for positive finite x."""
     integer, bits, bias, low = (
         (I32, 23, 127, 2.0**-126) if x.dtype == F32 else (I64, 52, 1023, 2.0**-1022)
@@ -211,7 +207,7 @@ def _split(m: VectorMaths, x: Value) -> tuple[Value, Value]:
     return m.select(subnormal, m.subtract(k, 54.0), k), f
 
 
-def _log_parts(m: VectorMaths, f: Value) -> tuple[Value, Value]:
+def _log_parts(m: Vectors, f: Value) -> tuple[Value, Value]:
     """``log(1 + f) − f`` as −f²/2 (not yet negated) and the rest."""
     square = m.multiply(f, f)
     half = m.multiply(square, 0.5)
@@ -223,7 +219,7 @@ def _log_parts(m: VectorMaths, f: Value) -> tuple[Value, Value]:
     return half, m.multiply(s, m.add(half, series))
 
 
-def _edges(m: VectorMaths, x: Value, result: Value) -> Value:
+def _edges(m: Vectors, x: Value, result: Value) -> Value:
     """The logarithm where x is no positive finite number: −Inf, NaN, Inf."""
     result = m.select(m.eq(x, 0.0), m.constant(-np.inf, x.dtype), result)
     result = m.select(m.compare("ult", "", "", x, 0.0), m.constant(np.nan, x.dtype), result)
@@ -231,7 +227,7 @@ def _edges(m: VectorMaths, x: Value, result: Value) -> Value:
     return m.select(m.compare("ult", "", "", x, float("inf")), result, x)
 
 
-def log(m: VectorMaths, x: Value) -> Value:
+def log(m: Vectors, x: Value) -> Value:
     """The natural logarithm; 1 ULP."""
     k, f = _split(m, x)
     high, low = _LN2_PARTS[x.dtype]
@@ -240,7 +236,7 @@ def log(m: VectorMaths, x: Value) -> Value:
     return _edges(m, x, m.fma(k, high, m.add(tail, f)))
 
 
-def log1p(m: VectorMaths, x: Value) -> Value:
+def log1p(m: Vectors, x: Value) -> Value:
     """``log(1 + x)`` without cancellation."""
     total = m.add(x, 1.0)
     k, f = _split(m, total)
@@ -258,23 +254,17 @@ def log1p(m: VectorMaths, x: Value) -> Value:
     return m.select(m.lt(m.absolute(x), 2.0**-54), x, result)
 
 
-def log2(m: VectorMaths, x: Value) -> Value:
+@in_double
+def log2(m: Vectors, x: Value) -> Value:
     """The logarithm to base 2; exact for powers of 2."""
-    return m.in_double(_log2, x)
-
-
-def _log2(m: VectorMaths, x: Value) -> Value:
     k, f = _split(m, x)
     high, low = _log_in_base(m, f, _LOG2_E, 1.4426950407214463, 1.6751713164886512e-10)
     return _edges(m, x, m.add(m.add(high, k), low))
 
 
-def log10(m: VectorMaths, x: Value) -> Value:
+@in_double
+def log10(m: Vectors, x: Value) -> Value:
     """The logarithm to base 10."""
-    return m.in_double(_log10, x)
-
-
-def _log10(m: VectorMaths, x: Value) -> Value:
     k, f = _split(m, x)
     high, low = _log_in_base(
         m, f, 0.4342944819032518, 4.34294481878168880939e-01, 2.50829467116452752298e-11
@@ -284,7 +274,7 @@ def _log10(m: VectorMaths, x: Value) -> Value:
 
 
 def _log_in_base(
-    m: VectorMaths, f: Value, factor: float, factor_high: float, factor_low: float
+    m: Vectors, f: Value, factor: float, factor_high: float, factor_low: float
 ) -> tuple[Value, Value]:
     """``log(1 + f)`` times a factor, in two parts (fdlibm's e_log2.c)."""
     half, rest = _log_parts(m, f)
@@ -295,12 +285,9 @@ def _log_in_base(
     return m.multiply(high, factor_high), small
 
 
-def arcsinh(m: VectorMaths, x: Value) -> Value:
+@in_double
+def arcsinh(m: Vectors, x: Value) -> Value:
     """The inverse hyperbolic sine."""
-    return m.in_double(_arcsinh, x)
-
-
-def _arcsinh(m: VectorMaths, x: Value) -> Value:
     size = m.absolute(x)
     huge = m.gt(size, 2.0**28)
     bounded = m.select(huge, m.constant(1.0, x.dtype), size)
@@ -313,12 +300,9 @@ def _arcsinh(m: VectorMaths, x: Value) -> Value:
     return m.copysign(result, x)
 
 
-def arccosh(m: VectorMaths, x: Value) -> Value:
+@in_double
+def arccosh(m: Vectors, x: Value) -> Value:
     """The inverse hyperbolic cosine."""
-    return m.in_double(_arccosh, x)
-
-
-def _arccosh(m: VectorMaths, x: Value) -> Value:
     huge = m.gt(x, 2.0**28)
     t = m.subtract(m.select(huge, m.constant(1.0, x.dtype), x), 1.0)
     argument = m.add(t, m.sqrt(m.fma(t, t, m.multiply(t, 2.0))))
@@ -327,12 +311,9 @@ def _arccosh(m: VectorMaths, x: Value) -> Value:
     return m.select(m.lt(x, 1.0), m.constant(np.nan, x.dtype), result)
 
 
-def arctanh(m: VectorMaths, x: Value) -> Value:
+@in_double
+def arctanh(m: Vectors, x: Value) -> Value:
     """The inverse hyperbolic tangent."""
-    return m.in_double(_arctanh, x)
-
-
-def _arctanh(m: VectorMaths, x: Value) -> Value:
     size = m.absolute(x)
     argument = m.divide(m.multiply(size, 2.0), m.subtract(1.0, size))
     return m.copysign(m.multiply(log1p(m, argument), 0.5), x)

@@ -1,136 +1,40 @@
-"""The error function on vectors, powers, and functions that are left to a library.
-
-Calls of a library (the C library's, SciPy's) go element by element. They serve functions that are
-rare in a loop: gammaln, digamma, erfinv, arctan2, fmod, powers in float64.
-"""
+"""The error function on vectors, powers, and what SciPy and the C library compute."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from ..code.emit import F32, F64, Function, Value, type_text
+from ..code.emit import F32, F64, Function, Value
 from . import exponential
+from .library import call_library, call_scipy
+from .vectors import Vectors, in_double
 
-if TYPE_CHECKING:
-    from .vectors import VectorMaths
-
-__all__ = [
-    "arctan2",
-    "call_library",
-    "digamma",
-    "erf",
-    "erfc",
-    "erfinv",
-    "gammaln",
-    "integer_power",
-    "power",
-]
+__all__ = ["arctan2", "digamma", "erf", "erfc", "erfinv", "gammaln", "power"]
 
 
-# --- libraries ----------------------------------------------------------------------------------
-
-
-def call_library(
-    m: VectorMaths,
-    name: str,
-    *values: Value,
-    instead_of: Value | None = None,
-    where: Value | None = None,
-) -> Value:
-    """The library's function of each element; or only ``where`` a condition holds, if anywhere."""
-    if values[0].dtype == F32:
-        return m.cast(call_library(m, name, *(m.cast(v, F64) for v in values)), F32)
-    lanes, kind = values[0].lanes, values[0].type
-    arguments = ", ".join(f"{kind} %a{i}" for i in range(len(values)))
-    full = f"each.{name}.x{lanes}{'' if where is None else '.where'}"
-    if full not in m.function.parts:
-        extra = "" if where is None else f", {kind} %else, {where.type} %where"
-        inner = Function(f"{kind} ({arguments}{extra})", linkage="internal ")
-        if where is not None:
-            _return_unless_any(inner, kind, lanes)
-        result = _each_element(inner, name, len(values), lanes)
-        if where is not None:
-            result = inner.emit(f"select {where.type} %where, {kind} {result}, {kind} %else")
-        inner.do(f"ret {kind} {result}")
-        m.function.parts.update(inner.parts)
-        m.function.parts[full] = inner.text(full)
-    given = ", ".join(f"{kind} {v}" for v in values)
-    if where is not None:
-        given += f", {kind} {instead_of}, {where.type} {where}"
-    return m.function.value(f"call {kind} @{full}({given})", F64, lanes)
-
-
-def _return_unless_any(inner: Function, kind: str, lanes: int) -> None:
-    some = "%where"
-    if lanes > 1:
-        bits = inner.emit(f"bitcast <{lanes} x i1> %where to i{lanes}")
-        some = inner.emit(f"icmp ne i{lanes} {bits}, 0")
-    inner.branch(some, "some", "none")
-    inner.start_block("none")
-    inner.do(f"ret {kind} %else")
-    inner.start_block("some")
-
-
-def _each_element(inner: Function, name: str, n_values: int, lanes: int) -> str:
-    """A vector made by scalar calls."""
-    inner.declare(name, f"double ({', '.join(['double'] * n_values)})")
-    if lanes == 1:
-        arguments = ", ".join(f"double %a{i}" for i in range(n_values))
-        return inner.emit(f"call double @{name}({arguments})")
-    kind = type_text(F64, lanes)
-    places = [inner.emit(f"alloca {kind}") for _ in range(n_values)]
-    for i, place in enumerate(places):
-        inner.do(f"store {kind} %a{i}, ptr {place}")
-    loop = inner.begin_loop(str(lanes))
-    elements = [inner.pointer(place, str(loop.index), F64) for place in places]
-    arguments = ", ".join(f"double {inner.load(element, F64)}" for element in elements)
-    result = inner.emit(f"call double @{name}({arguments})")
-    inner.store(Value(result, F64, 1), elements[0])
-    inner.end_loop(loop)
-    return inner.emit(f"load {kind}, ptr {places[0]}")
-
-
-def arctan2(m: VectorMaths, x: Value, y: Value) -> Value:
+def arctan2(m: Vectors, x: Any, y: Any) -> Value:
     """The angle of the point (y, x), by the C library."""
-    return call_library(m, "atan2", x, y)
+    return call_library(m, "atan2", *m.pair(x, y))
 
 
-def _scipy(m: VectorMaths, name: str, x: Value) -> Value:
-    """One of SciPy's functions; its second argument is Cython's and has no meaning."""
-    lanes, kind = x.lanes, x.type
-    wrapper = f"call.{name}"
-    if wrapper not in m.function.parts:
-        inner = Function("double (double %x)", linkage="internal ")
-        inner.declare(name, "double (double, i32)")
-        inner.do(f"%r = call double @{name}(double %x, i32 0)")
-        inner.do("ret double %r")
-        m.function.parts.update(inner.parts)
-        m.function.parts[wrapper] = inner.text(wrapper)
-    full = f"each.{name}.x{lanes}"
-    if full not in m.function.parts:
-        inner = Function(f"{kind} ({kind} %a0)", linkage="internal ")
-        inner.parts[wrapper] = m.function.parts[wrapper]
-        result = _each_element(inner, wrapper, 1, lanes)
-        inner.do(f"ret {kind} {result}")
-        m.function.parts[full] = inner.text(full)
-    return m.function.value(f"call {kind} @{full}({kind} {x})", F64, lanes)
-
-
-def erfinv(m: VectorMaths, x: Value) -> Value:
+@in_double
+def erfinv(m: Vectors, x: Value) -> Value:
     """The inverse error function, by SciPy."""
-    return _scipy(m, "sg_erfinv", x)
+    return call_scipy(m, "sg_erfinv", x)
 
 
-def gammaln(m: VectorMaths, x: Value) -> Value:
+@in_double
+def gammaln(m: Vectors, x: Value) -> Value:
     """The logarithm of the absolute value of the gamma function, by SciPy."""
-    return _scipy(m, "sg_gammaln", x)
+    return call_scipy(m, "sg_gammaln", x)
 
 
-def digamma(m: VectorMaths, x: Value) -> Value:
+@in_double
+def digamma(m: Vectors, x: Value) -> Value:
     """The derivative of `gammaln`, by SciPy."""
-    return _scipy(m, "sg_digamma", x)
+    return call_scipy(m, "sg_digamma", x)
 
 
 # --- the error function -------------------------------------------------------------------------
@@ -160,13 +64,13 @@ _ERFC = {
 }  # fmt: skip
 
 
-def _erf_near_zero(m: VectorMaths, x: Value) -> Value:
+def _erf_near_zero(m: Vectors, x: Value) -> Value:
     return m.fma(x, m.polynomial(m.multiply(x, x), _ERF[x.dtype]), x)
 
 
-def _lost_by_square(m: VectorMaths, x: Value, square: Value) -> Value:
+def _lost_by_square(m: Vectors, x: Value, square: Value) -> Value:
     """What ``x * x`` is more than it was rounded to."""
-    if m.has_fma:
+    if m.cpu.has_fma:
         return m.fma(x, x, m.negative(square))
     # By halves of the mantissa, whose products are exact.
     integer, bits = (np.dtype("int32"), 12) if x.dtype == F32 else (np.dtype("int64"), 27)
@@ -176,7 +80,7 @@ def _lost_by_square(m: VectorMaths, x: Value, square: Value) -> Value:
     return m.add(m.add(rest, m.multiply(m.add(high, high), low)), m.multiply(low, low))
 
 
-def _erfc_far(m: VectorMaths, size: Value) -> Value:
+def _erfc_far(m: Vectors, size: Value) -> Value:
     """erfc of numbers from 0.45 to where it vanishes."""
     limit = 11.0 if size.dtype == F32 else 28.0
     size = m.select(m.gt(size, limit), m.constant(limit, size.dtype), size)
@@ -188,14 +92,14 @@ def _erfc_far(m: VectorMaths, size: Value) -> Value:
     return m.divide(m.multiply(m.fma(m.negative(lost), power, power), series), m.add(size, 0.5))
 
 
-def erf(m: VectorMaths, x: Value) -> Value:
+def erf(m: Vectors, x: Value) -> Value:
     """The error function."""
     size = m.absolute(x)
     far = m.copysign(m.subtract(1.0, _erfc_far(m, size)), x)
     return m.select(m.gt(size, 1.0), far, _erf_near_zero(m, x))
 
 
-def erfc(m: VectorMaths, x: Value) -> Value:
+def erfc(m: Vectors, x: Value) -> Value:
     """``1 − erf(x)`` without cancellation."""
     size = m.absolute(x)
     far = _erfc_far(m, size)
@@ -207,18 +111,21 @@ def erfc(m: VectorMaths, x: Value) -> Value:
 # --- powers -------------------------------------------------------------------------------------
 
 
-def power(m: VectorMaths, x: Value, y: Value) -> Value:
+def power(m: Vectors, x: Any, y: Any) -> Value:
     """``x^y``: in float32 by way of float64, in float64 by the C library."""
+    x, y = m.pair(x, y)
+    if x.dtype.kind != "f":
+        return _integer_power(m, x, y)
     if x.dtype == F64:
         return call_library(m, "pow", x, y)
     return m.cast(_power_by_logarithm(m, m.cast(x, F64), m.cast(y, F64)), F32)
 
 
-def _power_by_logarithm(m: VectorMaths, x: Value, y: Value) -> Value:
+def _power_by_logarithm(m: Vectors, x: Value, y: Value) -> Value:
     """``x^y`` to some 40 bits."""
     size = m.absolute(x)
-    exponent = m.multiply(y, m.log(size))
-    result = m.exp(exponent)
+    exponent = m.multiply(y, m.shared(exponential.log, size))
+    result = exponential.exp(m, exponent)
     half = m.multiply(y, 0.5)
     is_whole = m.eq(m.rint(y), y)
     is_odd = m.bit_and(is_whole, m.ne(m.rint(half), half))
@@ -234,23 +141,22 @@ def _power_by_logarithm(m: VectorMaths, x: Value, y: Value) -> Value:
     return m.select(m.bit_or(m.eq(y, 0.0), m.eq(x, 1.0)), one, result)
 
 
-def integer_power(m: VectorMaths, x: Value, y: Value) -> Value:
+def _integer_power(m: Vectors, x: Value, y: Value) -> Value:
     """``x^y`` on integers, which wraps; by squaring, until no exponent has a bit left."""
     kind, lanes, dtype = x.type, x.lanes, x.dtype
     full = f"integer_power.{dtype.name}x{lanes}"
     if full not in m.function.parts:
         inner = Function(f"{kind} ({kind} %x, {kind} %y)", linkage="internal ")
-        maths = type(m)(inner, lanes, has_fma=m.has_fma, scales=m.scales)
-        one = maths.constant(1, dtype)
+        v = Vectors(inner, lanes, m.cpu)
+        one = v.constant(1, dtype)
         start = [Value("%x", dtype, lanes), Value("%y", dtype, lanes), one]
         loop = inner.begin_loop(str(8 * dtype.itemsize), carried=start)
         base, exponent, result = loop.carried
-        odd = maths.ne(maths.bit_and(exponent, 1), 0)
-        result = maths.select(odd, maths.multiply(result, base), result)
-        base = maths.multiply(base, base)
-        exponent = maths.binary("lshr", exponent, 1)
+        odd = v.ne(v.bit_and(exponent, 1), 0)
+        result = v.select(odd, v.multiply(result, base), result)
+        base = v.multiply(base, base)
+        exponent = v.binary("lshr", exponent, 1)
         inner.end_loop(loop, [base, exponent, result])
         inner.do(f"ret {kind} {loop.carried[2]}")
-        m.function.parts.update(inner.parts)
-        m.function.parts[full] = inner.text(full)
+        m.function.add_part(full, inner)
     return m.function.value(f"call {kind} @{full}({kind} {x}, {kind} {y})", dtype, lanes)

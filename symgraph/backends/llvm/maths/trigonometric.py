@@ -5,15 +5,11 @@ Arguments beyond 2^28 are left to the C library, since their reduction takes hun
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from ..code.emit import F64, I64, Value
-from .special import call_library
-
-if TYPE_CHECKING:
-    from .vectors import VectorMaths
+from .library import call_library
+from .vectors import Vectors, in_double
 
 __all__ = ["arccos", "arcsin", "arctan", "cos", "sin", "tan"]
 
@@ -31,7 +27,7 @@ _COS = (
 _LARGE = 2.0**28
 
 
-def _reduce(m: VectorMaths, x: Value) -> tuple[Value, Value]:
+def _reduce(m: Vectors, x: Value) -> tuple[Value, Value]:
     """The quadrant (as an integer) and the rest, with x = quadrant · π/2 + rest."""
     k = m.rint(m.multiply(x, 2 / np.pi))
     r = m.fma(k, -_HALF_PI[0], x)
@@ -43,28 +39,28 @@ def _reduce(m: VectorMaths, x: Value) -> tuple[Value, Value]:
     return m.cast(bounded, np.dtype("int32")), rest
 
 
-def _sin_of_rest(m: VectorMaths, r: Value, square: Value) -> Value:
+def _sin_of_rest(m: Vectors, r: Value, square: Value) -> Value:
     return m.fma(m.multiply(square, r), m.polynomial(square, _SIN), r)
 
 
-def _cos_of_rest(m: VectorMaths, square: Value) -> Value:
+def _cos_of_rest(m: Vectors, square: Value) -> Value:
     half = m.multiply(square, 0.5)
     whole = m.subtract(1.0, half)
     lost = m.subtract(m.subtract(1.0, whole), half)
     return m.add(whole, m.fma(m.multiply(square, square), m.polynomial(square, _COS), lost))
 
 
-def _odd(m: VectorMaths, quadrant: Value) -> Value:
+def _odd(m: Vectors, quadrant: Value) -> Value:
     return m.ne(m.bit_and(quadrant, 1), 0)
 
 
-def _flip(m: VectorMaths, x: Value, quadrant: Value) -> Value:
+def _flip(m: Vectors, x: Value, quadrant: Value) -> Value:
     """``x``, negated where the quadrant's second bit is set."""
     sign = m.binary("shl", m.cast(m.bit_and(quadrant, 2), I64), 62)
     return m.reinterpret(m.bit_xor(m.reinterpret(x, I64), sign), F64)
 
 
-def _quadrants(m: VectorMaths, x: Value, offset: int) -> Value:
+def _quadrants(m: Vectors, x: Value, offset: int) -> Value:
     quadrant, r = _reduce(m, x)
     if offset:
         quadrant = m.add(quadrant, offset)
@@ -73,40 +69,31 @@ def _quadrants(m: VectorMaths, x: Value, offset: int) -> Value:
     return _flip(m, chosen, quadrant)
 
 
-def _with_library(m: VectorMaths, x: Value, result: Value, name: str) -> Value:
+def _with_library(m: Vectors, x: Value, result: Value, name: str) -> Value:
     """The result, or the C library's where an argument is large (or not finite)."""
     # Without exact products no argument that has to be reduced comes out right.
-    limit = _LARGE if m.has_fma else 0.75
+    limit = _LARGE if m.cpu.has_fma else 0.75
     return call_library(
         m, name, x, instead_of=result, where=m.compare("uge", "", "", m.absolute(x), limit)
     )
 
 
-def sin(m: VectorMaths, x: Value) -> Value:
+@in_double
+def sin(m: Vectors, x: Value) -> Value:
     """The sine."""
-    return m.in_double(_sin, x)
-
-
-def _sin(m: VectorMaths, x: Value) -> Value:
     result = m.select(m.eq(x, 0.0), x, _quadrants(m, x, 0))
     return _with_library(m, x, result, "sin")
 
 
-def cos(m: VectorMaths, x: Value) -> Value:
+@in_double
+def cos(m: Vectors, x: Value) -> Value:
     """The cosine."""
-    return m.in_double(_cos, x)
-
-
-def _cos(m: VectorMaths, x: Value) -> Value:
     return _with_library(m, x, _quadrants(m, x, 1), "cos")
 
 
-def tan(m: VectorMaths, x: Value) -> Value:
+@in_double
+def tan(m: Vectors, x: Value) -> Value:
     """The tangent."""
-    return m.in_double(_tan, x)
-
-
-def _tan(m: VectorMaths, x: Value) -> Value:
     quadrant, r = _reduce(m, x)
     square = m.multiply(r, r)
     sine, cosine = _sin_of_rest(m, r, square), _cos_of_rest(m, square)
@@ -140,16 +127,13 @@ _ATAN_Q = (
 _HALF_PI_LOW = 6.123233995736766e-17
 
 
-def _asin_remainder(m: VectorMaths, z: Value) -> Value:
+def _asin_remainder(m: Vectors, z: Value) -> Value:
     return m.multiply(z, m.divide(m.polynomial(z, _ASIN_P), m.polynomial(z, _ASIN_Q)))
 
 
-def arcsin(m: VectorMaths, x: Value) -> Value:
+@in_double
+def arcsin(m: Vectors, x: Value) -> Value:
     """The inverse sine."""
-    return m.in_double(_arcsin, x)
-
-
-def _arcsin(m: VectorMaths, x: Value) -> Value:
     size = m.absolute(x)
     large = m.gt(size, 0.5)
     z = m.select(large, m.multiply(m.subtract(1.0, size), 0.5), m.multiply(x, x))
@@ -164,12 +148,9 @@ def _arcsin(m: VectorMaths, x: Value) -> Value:
     return m.copysign(m.select(large, far, small), x)
 
 
-def arccos(m: VectorMaths, x: Value) -> Value:
+@in_double
+def arccos(m: Vectors, x: Value) -> Value:
     """The inverse cosine."""
-    return m.in_double(_arccos, x)
-
-
-def _arccos(m: VectorMaths, x: Value) -> Value:
     size = m.absolute(x)
     large = m.gt(size, 0.5)
     z = m.select(large, m.multiply(m.subtract(1.0, size), 0.5), m.multiply(x, x))
@@ -183,12 +164,9 @@ def _arccos(m: VectorMaths, x: Value) -> Value:
     return m.select(large, far, small)
 
 
-def arctan(m: VectorMaths, x: Value) -> Value:
+@in_double
+def arctan(m: Vectors, x: Value) -> Value:
     """The inverse tangent."""
-    return m.in_double(_arctan, x)
-
-
-def _arctan(m: VectorMaths, x: Value) -> Value:
     size = m.absolute(x)
     # Beyond 1 + √2 take −1/x, beyond 0.66 take (x − 1) / (x + 1): one division for all.
     far, middle = m.gt(size, 2.41421356237309504880), m.gt(size, 0.66)

@@ -1,32 +1,31 @@
-"""The scalar protocol of elementwise ops, as vector instructions.
+"""Vector instructions: arithmetic, comparisons, bits, choice and conversion, and polynomials.
 
-`VectorMaths` implements `symgraph.ops.formula.Maths`: its values are vectors of `lanes` elements
-(or scalars), and each call writes instructions. Integers wrap, divide and shift as NumPy's do;
-maximum and minimum give NaN where an operand is NaN.
+A value is a vector of `lanes` elements, or a scalar, and each call writes instructions. Integers
+wrap and shift as NumPy's do; maximum and minimum give NaN where an operand is NaN. Functions are
+made of these in the files beside this one, and listed in `functions.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
+from ..code.cpu import Cpu
 from ..code.emit import BOOL, F32, F64, I64, Function, Value, constant_text, type_text
-from . import exponential, special, trigonometric
 
-__all__ = ["VectorMaths"]
+__all__ = ["Vectors", "in_double"]
 
 
-class VectorMaths:
-    """`Maths` that writes into a function."""
+class Vectors:
+    """Instructions on values of one number of lanes, written into a function."""
 
-    def __init__(self, function: Function, lanes: int, *, has_fma: bool, scales: bool) -> None:
+    def __init__(self, function: Function, lanes: int, cpu: Cpu) -> None:
         self.function = function
         self.lanes = lanes
-        self.has_fma = has_fma
-        self.scales = scales
-        """Whether ``ldexp`` on a vector is one instruction (AVX-512)."""
+        self.cpu = cpu
 
     # --- the pieces -----------------------------------------------------------------------------
 
@@ -34,7 +33,8 @@ class VectorMaths:
         """The number in every lane."""
         return Value(constant_text(number, dtype, self.lanes), dtype, self.lanes)
 
-    def _pair(self, x: Any, y: Any) -> tuple[Value, Value]:
+    def pair(self, x: Any, y: Any) -> tuple[Value, Value]:
+        """Both as values: a number is a constant of the other one's dtype."""
         if not isinstance(x, Value):
             x = self.constant(x, y.dtype)
         elif not isinstance(y, Value):
@@ -43,11 +43,11 @@ class VectorMaths:
 
     def binary(self, instruction: str, x: Any, y: Any) -> Value:
         """An instruction on two values of one type."""
-        x, y = self._pair(x, y)
+        x, y = self.pair(x, y)
         return self.function.value(f"{instruction} {x.type} {x}, {y}", x.dtype, x.lanes)
 
     def _arithmetic(self, for_floats: str, for_integers: str, x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
+        x, y = self.pair(x, y)
         instruction = for_floats if x.dtype.kind == "f" else for_integers
         return self.function.value(f"{instruction} {x.type} {x}, {y}", x.dtype, x.lanes)
 
@@ -66,7 +66,7 @@ class VectorMaths:
         """``x * y + z``, rounded once where the CPU can."""
         like = next(v for v in (x, y, z) if isinstance(v, Value))
         x, y, z = (v if isinstance(v, Value) else self.constant(v, like.dtype) for v in (x, y, z))
-        return self.intrinsic("fma" if self.has_fma else "fmuladd", x, y, z)
+        return self.intrinsic("fma" if self.cpu.has_fma else "fmuladd", x, y, z)
 
     def polynomial(
         self, x: Value, coefficients: tuple[float, ...], square: Value | None = None
@@ -90,7 +90,7 @@ class VectorMaths:
 
     def compare(self, for_floats: str, signed: str, unsigned: str, x: Any, y: Any) -> Value:
         """A comparison, as bools."""
-        x, y = self._pair(x, y)
+        x, y = self.pair(x, y)
         kind = x.dtype.kind
         predicate = (
             f"fcmp {for_floats}" if kind == "f" else f"icmp {signed if kind == 'i' else unsigned}"
@@ -149,7 +149,7 @@ class VectorMaths:
         return self._extreme("olt", self.lt, x, y)
 
     def _extreme(self, ordered: str, better: Callable[..., Value], x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
+        x, y = self.pair(x, y)
         if x.dtype == BOOL:
             return self.bit_or(x, y) if ordered == "ogt" else self.bit_and(x, y)
         if x.dtype.kind != "f":
@@ -157,59 +157,6 @@ class VectorMaths:
         # Neither greater nor equal: one of them is NaN, and the first NaN is the result.
         chosen = self.select(better(x, y), x, y)
         return self.select(self.compare("uno", "", "", x, x), x, chosen)
-
-    def floor_divide(self, x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
-        if x.dtype.kind == "f":
-            return self._float_division(x, y)[0]
-        return self._integer_division(x, y)[0]
-
-    def remainder(self, x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
-        if x.dtype.kind == "f":
-            return self._float_division(x, y)[1]
-        return self._integer_division(x, y)[1]
-
-    def _integer_division(self, x: Value, y: Value) -> tuple[Value, Value]:
-        """Quotient and remainder with the divisor's sign; 0 and 0 for division by zero."""
-        one, zero = self.constant(1, x.dtype), self.constant(0, x.dtype)
-        by_zero = self.eq(y, 0)
-        if x.dtype.kind == "u":
-            safe = self.select(by_zero, one, y)
-            quotient, rest = self.binary("udiv", x, safe), self.binary("urem", x, safe)
-            return self.select(by_zero, zero, quotient), self.select(by_zero, zero, rest)
-        # The least integer over −1 traps; its quotient is its negative, which wraps.
-        by_minus_one = self.eq(y, -1)
-        safe = self.select(self.bit_or(by_zero, by_minus_one), one, y)
-        quotient, rest = self.binary("sdiv", x, safe), self.binary("srem", x, safe)
-        differs = self.lt(self.bit_xor(rest, safe), 0)
-        adjust = self.bit_and(self.ne(rest, 0), differs)
-        quotient = self.select(adjust, self.subtract(quotient, 1), quotient)
-        rest = self.select(adjust, self.add(rest, safe), rest)
-        quotient = self.select(by_minus_one, self.negative(x), quotient)
-        return self.select(by_zero, zero, quotient), self.select(by_zero, zero, rest)
-
-    def _float_division(self, x: Value, y: Value) -> tuple[Value, Value]:
-        """NumPy's ``divmod``: the remainder is exact and has the divisor's sign."""
-        rest = special.call_library(self, "fmod", x, y)
-        by_zero = self.eq(y, 0.0)
-        differs = self.ne(self.lt(y, 0.0), self.lt(rest, 0.0))
-        adjust = self.bit_and(self.ne(rest, 0.0), differs)
-        quotient = self.divide(self.subtract(x, rest), y)
-        quotient = self.select(adjust, self.subtract(quotient, 1.0), quotient)
-        adjusted = self.select(adjust, self.add(rest, y), rest)
-        signed_zero = self.copysign(self.constant(0.0, x.dtype), y)
-        adjusted = self.select(self.eq(adjusted, 0.0), signed_zero, adjusted)
-        whole = self.floor(quotient)
-        whole = self.select(
-            self.gt(self.subtract(quotient, whole), 0.5), self.add(whole, 1.0), whole
-        )
-        zero = self.copysign(self.constant(0.0, x.dtype), self.divide(x, y))
-        whole = self.select(self.eq(quotient, 0.0), zero, whole)
-        return (
-            self.select(by_zero, self.divide(x, y), whole),
-            self.select(by_zero, rest, adjusted),
-        )
 
     # --- rounding -------------------------------------------------------------------------------
 
@@ -279,12 +226,12 @@ class VectorMaths:
         return self.bit_xor(x, 1 if x.dtype == BOOL else -1)
 
     def shift_left(self, x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
+        x, y = self.pair(x, y)
         safe = self._shift_count(y)
         return self.select(safe[0], self.binary("shl", x, safe[1]), self.constant(0, x.dtype))
 
     def shift_right(self, x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
+        x, y = self.pair(x, y)
         fits, count = self._shift_count(y)
         if x.dtype.kind == "u":
             return self.select(fits, self.binary("lshr", x, count), self.constant(0, x.dtype))
@@ -300,7 +247,7 @@ class VectorMaths:
     # --- choice and conversion ------------------------------------------------------------------
 
     def select(self, condition: Value, x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
+        x, y = self.pair(x, y)
         return self.function.value(
             f"select {condition.type} {condition}, {x.type} {x}, {y.type} {y}", x.dtype, x.lanes
         )
@@ -347,105 +294,26 @@ class VectorMaths:
 
     # --- functions ------------------------------------------------------------------------------
 
-    def shared(self, name: str, emitter: Callable[[Any, Value], Value], x: Value) -> Value:
+    def shared(self, function: Callable[..., Value], x: Value) -> Value:
         """The function of one value, written once in a module and called."""
         kind = x.type
-        full = f"{name}.{x.dtype.name}x{x.lanes}"
-        if full not in self.function.parts:
+        name = f"{function.__name__}.{x.dtype.name}x{x.lanes}"
+        if name not in self.function.parts:
             inner = Function(f"{kind} ({kind} %x)", linkage="internal fastcc ")
-            maths = VectorMaths(inner, x.lanes, has_fma=self.has_fma, scales=self.scales)
-            result = emitter(maths, Value("%x", x.dtype, x.lanes))
+            vectors = Vectors(inner, x.lanes, self.cpu)
+            result = function(vectors, Value("%x", x.dtype, x.lanes))
             inner.do(f"ret {kind} {result}")
-            self.function.parts.update(inner.parts)
-            self.function.parts[full] = inner.text(full)
-        return self.function.value(f"call fastcc {kind} @{full}({kind} {x})", x.dtype, x.lanes)
+            self.function.add_part(name, inner)
+        return self.function.value(f"call fastcc {kind} @{name}({kind} {x})", x.dtype, x.lanes)
 
-    def in_double(self, emitter: Callable[..., Value], *values: Value) -> Value:
-        """A function for float64, on float32 by way of float64."""
+
+def in_double(function: Callable[..., Value]) -> Callable[..., Value]:
+    """The function on float64; on float32 it goes by way of float64."""
+
+    @wraps(function)
+    def on_both(m: Vectors, *values: Value) -> Value:
         if values[0].dtype == F64:
-            return emitter(self, *values)
-        return self.cast(emitter(self, *(self.cast(v, F64) for v in values)), F32)
+            return function(m, *values)
+        return m.cast(function(m, *(m.cast(v, F64) for v in values)), F32)
 
-    def exp(self, x: Value) -> Value:
-        return exponential.exp(self, x)
-
-    def tanh(self, x: Value) -> Value:
-        return exponential.tanh(self, x)
-
-    def sigmoid(self, x: Value) -> Value:
-        return exponential.sigmoid(self, x)
-
-    def expm1(self, x: Value) -> Value:
-        return self.shared("expm1", exponential.expm1, x)
-
-    def exp2(self, x: Value) -> Value:
-        return self.shared("exp2", exponential.exp2, x)
-
-    def log(self, x: Value) -> Value:
-        return self.shared("log", exponential.log, x)
-
-    def log2(self, x: Value) -> Value:
-        return self.shared("log2", exponential.log2, x)
-
-    def log10(self, x: Value) -> Value:
-        return self.shared("log10", exponential.log10, x)
-
-    def log1p(self, x: Value) -> Value:
-        return self.shared("log1p", exponential.log1p, x)
-
-    def sinh(self, x: Value) -> Value:
-        return self.shared("sinh", exponential.sinh, x)
-
-    def cosh(self, x: Value) -> Value:
-        return self.shared("cosh", exponential.cosh, x)
-
-    def arcsinh(self, x: Value) -> Value:
-        return self.shared("arcsinh", exponential.arcsinh, x)
-
-    def arccosh(self, x: Value) -> Value:
-        return self.shared("arccosh", exponential.arccosh, x)
-
-    def arctanh(self, x: Value) -> Value:
-        return self.shared("arctanh", exponential.arctanh, x)
-
-    def sin(self, x: Value) -> Value:
-        return self.shared("sin", trigonometric.sin, x)
-
-    def cos(self, x: Value) -> Value:
-        return self.shared("cos", trigonometric.cos, x)
-
-    def tan(self, x: Value) -> Value:
-        return self.shared("tan", trigonometric.tan, x)
-
-    def arcsin(self, x: Value) -> Value:
-        return self.shared("arcsin", trigonometric.arcsin, x)
-
-    def arccos(self, x: Value) -> Value:
-        return self.shared("arccos", trigonometric.arccos, x)
-
-    def arctan(self, x: Value) -> Value:
-        return self.shared("arctan", trigonometric.arctan, x)
-
-    def arctan2(self, x: Any, y: Any) -> Value:
-        return self.in_double(special.arctan2, *self._pair(x, y))
-
-    def erf(self, x: Value) -> Value:
-        return self.shared("erf", special.erf, x)
-
-    def erfc(self, x: Value) -> Value:
-        return self.shared("erfc", special.erfc, x)
-
-    def erfinv(self, x: Value) -> Value:
-        return self.in_double(special.erfinv, x)
-
-    def gammaln(self, x: Value) -> Value:
-        return self.in_double(special.gammaln, x)
-
-    def digamma(self, x: Value) -> Value:
-        return self.in_double(special.digamma, x)
-
-    def power(self, x: Any, y: Any) -> Value:
-        x, y = self._pair(x, y)
-        if x.dtype.kind != "f":
-            return special.integer_power(self, x, y)
-        return special.power(self, x, y)
+    return on_both
