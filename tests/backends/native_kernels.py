@@ -10,7 +10,7 @@ import numpy as np
 
 from symgraph.backends.llvm.code.cpu import Cpu, host
 from symgraph.backends.llvm.code.engine import Kernel, Loaded, engine
-from symgraph.backends.llvm.machine.kernel_abi import begin_kernel, end_kernel, number, pointer
+from symgraph.backends.llvm.machine.frame import begin_kernel, end_kernel, operand, operand_address
 from symgraph.backends.llvm.maths.functions import VectorMaths
 
 
@@ -21,8 +21,8 @@ def write(
     cpu = cpu or host()
     lanes = max(1, cpu.vector_bytes // max(4, *(d.itemsize for d in dtypes)))
     f = begin_kernel()
-    arrays = [pointer(f, i) for i in range(len(dtypes) + 1)]
-    n = number(f, len(dtypes) + 1)
+    arrays = [operand_address(f, i) for i in range(len(dtypes) + 1)]
+    n = operand(f, len(dtypes) + 1)
     maths = VectorMaths(f, lanes, cpu)
     loop = f.begin_loop(n, step=str(lanes))
     i = loop.index.text

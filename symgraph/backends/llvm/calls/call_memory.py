@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..machine.frame import Frame
+
 __all__ = ["CallMemory", "array_at"]
 
 _NO_ARENA = np.empty(0, np.uint8)
@@ -38,7 +40,7 @@ class CallMemory:
         """An array for a result, and which of them it is."""
         return np.empty(shape, dtype)
 
-    def look(self, frame: np.ndarray) -> None:
+    def look(self, frame: Frame) -> None:
         """Raise for what a program should not have done to its memory."""
 
     def handed_over(self, result: np.ndarray) -> np.ndarray:

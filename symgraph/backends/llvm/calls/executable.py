@@ -22,7 +22,7 @@ from ..code.engine import Loaded, engine
 from ..kernels.gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
 from ..lowering.image import Image, Lowered
 from ..machine.entry import Argument, Description, Result, entry_kernel, make_entry
-from ..machine.frame import Slot, Status
+from ..machine.frame import Frame, Slot, Status
 from ..machine.pieces import pieces_kernel
 from ..machine.runtime import runtime_kernels
 from ..machine.threads import part_kernel, together_kernel
@@ -92,16 +92,16 @@ class NativeExecutable:
         self.threads = image.threads
         self.seconds: dict[str, float] = {}
         self._load()
-        self._template = image.template.copy()
+        self._template = Frame(image.template.copy())
         self._guard = None
         if lowered is not None and lowered.guarded:
             self._guard = Guard(lowered, image.constants)
         constants = self._guard.constants if self._guard is not None else image.constants
         for slot, array in constants:
-            self._template[slot >> 3] = array.__array_interface__["data"][0]
+            self._template[slot] = array.__array_interface__["data"][0]
         self._arenas: list[np.ndarray] = []
         steps = lowered.steps if lowered is not None else ()
-        self._steps = PythonSteps(steps, len(self._template)) if steps else None
+        self._steps = PythonSteps(steps, len(image.template)) if steps else None
         if self._steps is not None:
             self._template[Slot.CALLBACK] = self._steps.address
         made = self.entry(partial(_call_weakly, weakref.ref(self)), "arrays")
@@ -165,7 +165,7 @@ class NativeExecutable:
             arguments.append(Argument(type.dtype, base, tuple(axes)))
         results = [Result(output.dtype, output.slot, output.sizes) for output in image.outputs]
         description = Description(
-            arguments, results, self._template, self._prologue, self._main, image.arena,
+            arguments, results, self._template.words, self._prologue, self._main, image.arena,
             self._is_long,
         )  # fmt: skip
         return make_entry(description, slow, form)
@@ -189,15 +189,15 @@ class NativeExecutable:
     def _call(self, *arrays: np.ndarray) -> list[np.ndarray]:
         memory = CallMemory(self._arenas) if self._guard is None else self._guard.memory()
         frame = self._begin(memory.arguments(arrays))
-        address = frame.__array_interface__["data"][0]
+        address = frame.address
         if self._steps is not None:
             self._steps.begin(address)
         try:
             self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
             if self.image.arena is not None:
-                size, base = (slot >> 3 for slot in self.image.arena)
+                size, base = self.image.arena
                 try:
-                    frame[base] = memory.arena(int(frame[size]))
+                    frame[base] = memory.arena(frame[size])
                 except MemoryError:
                     raise self._told(no_room_for_arena, arrays, frame) from None
                 self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
@@ -214,45 +214,45 @@ class NativeExecutable:
                 self._steps.end(address)
             memory.end()
 
-    def _begin(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def _begin(self, arrays: Sequence[np.ndarray]) -> Frame:
         """A frame that knows the arguments and their sizes."""
-        image, frame = self.image, self._template.copy()
+        image, frame = self.image, Frame(self._template.words.copy())
         for base, array in zip(image.bases, arrays, strict=True):
-            frame[base >> 3] = array.__array_interface__["data"][0]
+            frame[base] = array.__array_interface__["data"][0]
         for i, axis, slot in image.axes:
-            frame[slot >> 3] = arrays[i].shape[axis]
+            frame[slot] = arrays[i].shape[axis]
         if image.formula_atoms:
             found = bind_sizes(self._types, [x.shape for x in arrays])
             for atom, slot in image.formula_atoms:
-                frame[slot >> 3] = found[atom]
+                frame[slot] = found[atom]
         return frame
 
     def _make_result(
-        self, memory: CallMemory, frame: np.ndarray, arrays: Sequence[np.ndarray], number: int
+        self, memory: CallMemory, frame: Frame, arrays: Sequence[np.ndarray], number: int
     ) -> np.ndarray:
         """Room for a result."""
         output = self.image.outputs[number]
-        shape = [int(frame[s >> 3]) for s in output.sizes]
+        shape = [frame[s] for s in output.sizes]
         try:
             return memory.result(number, shape, output.dtype)
         except (MemoryError, ValueError):  # or more than NumPy can count
             raise self._told(no_room_for_result, arrays, number, shape, output.dtype) from None
 
     def _make_results(
-        self, frame: np.ndarray, make: Callable[[int], np.ndarray]
+        self, frame: Frame, make: Callable[[int], np.ndarray]
     ) -> list[np.ndarray | None]:
         """Room for the results whose sizes are known."""
         results: list[np.ndarray | None] = []
         for number, output in enumerate(self.image.outputs):
             made = make(number) if output.is_static else None
             if made is not None:
-                frame[output.slot >> 3] = made.__array_interface__["data"][0]
+                frame[output.slot] = made.__array_interface__["data"][0]
             results.append(made)
         return results
 
     def _read_results(
         self,
-        frame: np.ndarray,
+        frame: Frame,
         results: Sequence[np.ndarray | None],
         make: Callable[[int], np.ndarray],
     ) -> list[np.ndarray]:
@@ -262,17 +262,17 @@ class NativeExecutable:
             if made is None:
                 made = make(number)
                 strides: Any = contiguous_strides(made.shape)
-                address = int(frame[output.slot >> 3])
+                address = frame[output.slot]
                 made[...] = array_at(address, made.shape, strides, made.dtype)
             read.append(made)
         return read
 
-    def _check(self, status: int, frame: np.ndarray, arrays: Sequence[np.ndarray]) -> None:
+    def _check(self, status: int, frame: Frame, arrays: Sequence[np.ndarray]) -> None:
         if status == 0:
             return
         if status == Status.PYTHON:
             assert self._steps is not None
-            raise self._steps.error(frame.__array_interface__["data"][0])
+            raise self._steps.error(frame.address)
         raise self._told(error_of_status, arrays, status, self._types, frame, arrays)
 
     def _told(

@@ -15,19 +15,20 @@ from ....scan.op import SCAN
 from ...too_large import array_text
 from ..lowering.image import Lowered
 from ..lowering.program import Check
+from ..machine.frame import Frame
 from .python_steps import error_of, error_on_shapes, in_steps
 
 __all__ = ["error_of_status", "no_room_for_arena", "no_room_for_result"]
 
 
 def error_of_status(
-    lowered: Lowered, status: int, types: Sequence[Any], frame: np.ndarray,
+    lowered: Lowered, status: int, types: Sequence[Any], frame: Frame,
     arrays: Sequence[np.ndarray],
 ) -> Exception:  # fmt: skip
     """The error that one of the program's own checks stands for, in a call on these arrays."""
     check = lowered.checks[status - 1]
     if check.text is not None:
-        text = check.text(*(int(frame[slot >> 3]) for slot in check.slots))
+        text = check.text(*(frame[slot] for slot in check.slots))
         if check.node.op is SCAN:
             error: Exception = check.error(explain(text, line=provenance.line_of(check.node)))
         else:
@@ -39,16 +40,16 @@ def error_of_status(
     return in_steps(error, check.loops, frame)
 
 
-def _sizes(check: Check, frame: np.ndarray) -> dict[Atom, int]:
-    return {atom: int(frame[slot >> 3]) for atom, slot in check.sizes.items()}
+def _sizes(check: Check, frame: Frame) -> dict[Atom, int]:
+    return {atom: frame[slot] for atom, slot in check.sizes.items()}
 
 
-def no_room_for_arena(lowered: Lowered, frame: np.ndarray) -> Exception:
+def no_room_for_arena(lowered: Lowered, frame: Frame) -> Exception:
     """The error of a call for whose values there is no memory: it names the largest."""
-    sizes = [int(frame[room.elements >> 3]) * room.itemsize for room in lowered.rooms]
+    sizes = [frame[room.elements] * room.itemsize for room in lowered.rooms]
     check = lowered.checks[lowered.rooms[sizes.index(max(sizes))].status - 1]
     assert check.text is not None
-    largest = check.text(*(int(frame[slot >> 3]) for slot in check.slots))
+    largest = check.text(*(frame[slot] for slot in check.slots))
     text = f"no memory is left for the {len(sizes)} values that this call keeps at once"
     return error_of(check.node, TooLargeError, f"{text}: {largest}", _sizes(check, frame))
 

@@ -11,18 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ....core import provenance
 from ....core.errors import MemoryGuardError, explain
-from ..machine.frame import Slot
+from ..lowering.image import Lowered
+from ..machine.frame import Frame, Slot
 from ..machine.memory import BLOCK_EXTRA, PATTERN, PATTERN_FACTOR
 from .call_memory import CallMemory, array_at
-
-if TYPE_CHECKING:
-    from ..lowering.image import Lowered
 
 __all__ = ["GUARDED", "Guard"]
 
@@ -143,7 +140,7 @@ class _GuardedMemory(CallMemory):
     def handed_over(self, result: np.ndarray) -> np.ndarray:
         return result.copy()
 
-    def look(self, frame: np.ndarray) -> None:
+    def look(self, frame: Frame) -> None:
         self._guard.look()
         for copy, original in self._arguments:
             copy.look_for_changes(original)
@@ -152,19 +149,19 @@ class _GuardedMemory(CallMemory):
         self._look_at_arena(frame)
         self._look_at_blocks(frame)
 
-    def _look_at_arena(self, frame: np.ndarray) -> None:
+    def _look_at_arena(self, frame: Frame) -> None:
         at, before = self._first, 0
         for room in self._guard.lowered.rooms:
             # What lies before a buffer may have been written with it, or with the one before.
             what = self._room(room.status)
             _look(self._storage, before, at, what)
-            before = at + max(int(frame[room.elements >> 3]), 0) * room.itemsize
+            before = at + max(frame[room.elements], 0) * room.itemsize
             at = at + (before - at + 127 & -64)
             _look(self._storage, before, at, what)
         _look(self._storage, before, self._storage.size, "the last buffer")
 
-    def _look_at_blocks(self, frame: np.ndarray) -> None:
-        block = int(frame[Slot.BLOCKS])
+    def _look_at_blocks(self, frame: Frame) -> None:
+        block = frame[Slot.BLOCKS]
         while block:
             following, size, status = array_at(block, [3], (1,), np.dtype(np.int64)).tolist()
             storage = array_at(block, [size + BLOCK_EXTRA], (1,), np.dtype(np.uint8))

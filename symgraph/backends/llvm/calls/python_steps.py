@@ -18,7 +18,7 @@ from ...plan import Operand, call_of
 from ...plan import explained as explained_error
 from ..analysis.layout import contiguous_strides
 from ..lowering.program import PythonResult, PythonStep
-from ..machine.frame import Status
+from ..machine.frame import Frame, Status
 from .call_memory import array_at
 
 __all__ = ["PythonSteps", "error_of", "error_on_shapes", "in_steps"]
@@ -35,7 +35,7 @@ class PythonSteps:
         # A closure and no method: nothing that it holds may hold it.
         def run(address: int, number: int) -> int:
             step = steps[number]
-            frame = array_at(address, [n_slots], (1,), np.dtype(np.int64))
+            frame = Frame(array_at(address, [n_slots], (1,), np.dtype(np.int64)))
             try:
                 with np.errstate(all="ignore"):
                     made = calls[number](*_inputs(step, frame))
@@ -67,52 +67,50 @@ class PythonSteps:
         return self._errors[address]
 
 
-def _inputs(step: PythonStep, frame: np.ndarray) -> list[np.ndarray]:
+def _inputs(step: PythonStep, frame: Frame) -> list[np.ndarray]:
     return [
         array_at(
-            int(frame[x.base >> 3]),
-            [int(frame[s >> 3]) for s in x.shape],
-            [int(frame[s >> 3]) for s in x.strides],
+            frame[x.base],
+            [frame[s] for s in x.shape],
+            [frame[s] for s in x.strides],
             x.dtype,
         )
         for x in step.inputs
     ]
 
 
-def _store(target: PythonResult, frame: np.ndarray, made: np.ndarray, kept: list) -> None:
+def _store(target: PythonResult, frame: Frame, made: np.ndarray, kept: list) -> None:
     if target.has_room:
-        numbers = [int(frame[s >> 3]) for s in target.shape]
+        numbers = [frame[s] for s in target.shape]
         if list(made.shape) != numbers:
             raise CallError(f"the result has shape {made.shape}; {tuple(numbers)} is expected")
         strides: Any = contiguous_strides(numbers)
-        array_at(int(frame[target.base >> 3]), numbers, strides, made.dtype)[...] = made
+        array_at(frame[target.base], numbers, strides, made.dtype)[...] = made
         return
     made = np.array(made, order="C")
     kept.append(made)
-    frame[target.base >> 3] = made.__array_interface__["data"][0]
+    frame[target.base] = made.__array_interface__["data"][0]
     for slot, size in zip(target.shape, made.shape, strict=True):
         if slot >= 0:
-            frame[slot >> 3] = size
+            frame[slot] = size
 
 
-def _told(error: Exception, step: PythonStep, frame: np.ndarray) -> Exception:
+def _told(error: Exception, step: PythonStep, frame: Frame) -> Exception:
     """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
-    operands = [Operand(x.dtype, tuple(int(frame[s >> 3]) for s in x.shape)) for x in step.inputs]
+    operands = [Operand(x.dtype, tuple(frame[s] for s in x.shape)) for x in step.inputs]
     told = explained_error(error, step.node, operands)
     told.__cause__ = error
     return in_steps(told, step.loops, frame)
 
 
-def in_steps(
-    error: Exception, loops: Sequence[tuple[int, Variable]], frame: np.ndarray
-) -> Exception:
+def in_steps(error: Exception, loops: Sequence[tuple[int, Variable]], frame: Frame) -> Exception:
     """The error with the step that each loop around it was in."""
     if not isinstance(error, SymgraphError):
         return error
     text = str(error)
     for turn, loop in reversed(loops):
         line = provenance.line_of(loop)
-        text += f"\n  in step {int(frame[turn >> 3])} of the loop" + (f" at {line}" if line else "")
+        text += f"\n  in step {frame[turn]} of the loop" + (f" at {line}" if line else "")
     told = type(error)(text)
     told.__cause__ = error.__cause__
     return told

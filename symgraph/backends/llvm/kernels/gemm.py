@@ -19,7 +19,7 @@ from ....core.dims import Size
 from ..code.cpu import Cpu
 from ..code.emit import I64, POINTER, Function, Value, type_text
 from ..code.engine import Kernel
-from ..machine.kernel_abi import begin_kernel, end_kernel, number, pointer
+from ..machine.frame import begin_kernel, end_kernel, operand, operand_address
 from .few_rows import FEW_ROWS, dot_products_kernel, row_kernel
 
 __all__ = ["Tile", "pack_kernel", "packed_product_kernel", "product_kernel", "room_for", "tile_for"]
@@ -258,8 +258,8 @@ def pack_kernel(tile: Tile) -> Kernel:
     """Pack a matrix; operands: b, packed, K, N, row stride, column stride of b."""
     f = begin_kernel()
     name = f.use(pack_panel_kernel(tile))
-    b, packed = pointer(f, 0), pointer(f, 1)
-    k, n, rb, cb = (number(f, i) for i in range(2, 6))
+    b, packed = operand_address(f, 0), operand_address(f, 1)
+    k, n, rb, cb = (operand(f, i) for i in range(2, 6))
     _pack_panels(f, tile, name, (b, packed, k, n, rb, cb))
     end_kernel(f)
     return f.kernel()
@@ -350,8 +350,8 @@ def packed_product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     Operands: a, packed b, c, M, N, K, row and k stride of a, row stride of c, whether to add.
     """
     f = begin_kernel()
-    a, b, c = (pointer(f, i) for i in range(3))
-    m, n, k, ra, ka, ldc, adds = (number(f, i) for i in range(3, 10))
+    a, b, c = (operand_address(f, i) for i in range(3))
+    m, n, k, ra, ka, ldc, adds = (operand(f, i) for i in range(3, 10))
     product = _Product(f, tile, f.use(panels_kernel(tile, has_fma=has_fma)), m, a, c, ra, ka, ldc)
     width = str(tile.width)
     size = f.emit(f"mul i64 {k}, {width}")
@@ -376,8 +376,8 @@ def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     """
     f = begin_kernel()
     pack = f.use(pack_panel_kernel(tile))
-    a, b, c, room = (pointer(f, i) for i in range(4))
-    m, n, k, ra, ka, rb, cb, ldc, adds = (number(f, i) for i in range(4, 13))
+    a, b, c, room = (operand_address(f, i) for i in range(4))
+    m, n, k, ra, ka, rb, cb, ldc, adds = (operand(f, i) for i in range(4, 13))
     adds = f.emit(f"icmp ne i64 {adds}, 0")
     _write_few_rows(f, tile, (m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds), has_fma=has_fma)
     product = _Product(f, tile, f.use(panels_kernel(tile, has_fma=has_fma)), m, a, c, ra, ka, ldc)

@@ -9,7 +9,7 @@ import numpy as np
 from ..code.cpu import Cpu
 from ..code.emit import I64, Function, Value
 from ..code.engine import Kernel
-from ..machine.kernel_abi import begin_kernel, end_kernel, number, pointer
+from ..machine.frame import begin_kernel, end_kernel, operand, operand_address
 from ..maths.vectors import Vectors
 
 __all__ = ["extreme_kernel", "flat_index_kernel", "iota_kernel", "range_kernel", "rows_kernel"]
@@ -23,9 +23,9 @@ def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kern
     table, rows of the table, the offset of a slot for an index out of range, the status then.
     """
     f = begin_kernel()
-    table, rows, indices = (pointer(f, i) for i in range(3))
-    count, width, stride, size = (number(f, i) for i in range(3, 7))
-    bad, status = number(f, 7), number(f, 8)
+    table, rows, indices = (operand_address(f, i) for i in range(3))
+    count, width, stride, size = (operand(f, i) for i in range(3, 7))
+    bad, status = operand(f, 7), operand(f, 8)
     lanes = max(1, cpu.vector_bytes // max(4, dtype.itemsize))
     m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
@@ -56,8 +56,8 @@ def extreme_kernel(cpu: Cpu, dtype: np.dtype, kind: str) -> Kernel:
     Operands: x in C order, result, elements before the axis, along it, and after it.
     """
     f = begin_kernel()
-    x, out = pointer(f, 0), pointer(f, 1)
-    before, along, after = (number(f, i) for i in range(2, 5))
+    x, out = operand_address(f, 0), operand_address(f, 1)
+    before, along, after = (operand(f, i) for i in range(2, 5))
     m = Vectors(f, 1, cpu)
     outer = f.begin_loop(before)
     inner = f.begin_loop(after)
@@ -93,7 +93,7 @@ def extreme_kernel(cpu: Cpu, dtype: np.dtype, kind: str) -> Kernel:
 def iota_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
     """The numbers from 0. Operands: result, how many."""
     f = begin_kernel()
-    out, count = pointer(f, 0), number(f, 1)
+    out, count = operand_address(f, 0), operand(f, 1)
     m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
     f.store(m.cast(loop.index, dtype), f.pointer(out, loop.index.text, dtype))
@@ -110,12 +110,12 @@ def flat_index_kernel(cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> Kernel:
     out of range, the status then.
     """
     f = begin_kernel()
-    count, out = number(f, 0), pointer(f, 1)
+    count, out = operand(f, 0), operand_address(f, 1)
     m = Vectors(f, 1, cpu)
     axes = []
     for i in range(len(dtypes)):
         first = 2 + 4 * i
-        axes.append((pointer(f, first), *(number(f, first + j) for j in (1, 2, 3))))
+        axes.append((operand_address(f, first), *(operand(f, first + j) for j in (1, 2, 3))))
     loop = f.begin_loop(count)
     flat = "0"
     for (indices, size, bad, status), dtype in zip(axes, dtypes, strict=True):
@@ -136,8 +136,13 @@ def range_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
     status then.
     """
     f = begin_kernel()
-    count, out, indices, size = number(f, 0), pointer(f, 1), pointer(f, 2), number(f, 3)
-    bad, status = number(f, 4), number(f, 5)
+    count, out, indices, size = (
+        operand(f, 0),
+        operand_address(f, 1),
+        operand_address(f, 2),
+        operand(f, 3),
+    )
+    bad, status = operand(f, 4), operand(f, 5)
     m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
     given = f.load(f.pointer(indices, loop.index.text, dtype), dtype)

@@ -17,7 +17,7 @@ from ....core.dims import Size
 from ..code.cpu import Cpu
 from ..code.emit import BOOL, F32, F64, Value, constant_text, type_text
 from ..code.engine import Kernel
-from ..machine.kernel_abi import begin_kernel, end_kernel, number, pointer
+from ..machine.frame import begin_kernel, end_kernel, operand, operand_address
 from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
 from ..maths.functions import VectorMaths
 from .nest import Nest, Reference, Step
@@ -233,19 +233,19 @@ class _Writer:
     def _read_operands(self) -> None:
         f, position = self.f, 0
         for _ in range(self.shape.n):
-            self.sizes.append(number(f, position))
+            self.sizes.append(operand(f, position))
             position += 1
-        strides = [number(f, position + i) for i in range(self.shape.n_strides)]
+        strides = [operand(f, position + i) for i in range(self.shape.n_strides)]
         position += len(strides)
         self.strides = [
             {axis: strides[i] for axis, i in enumerate(numbers) if i >= 0}
             for numbers in self.shape.strides
         ]
-        self.pointers = [pointer(f, position + i) for i in range(len(self.shape.moves))]
+        self.pointers = [operand_address(f, position + i) for i in range(len(self.shape.moves))]
         if self.shape.goes_on:
             position += len(self.pointers)
-            self.room = pointer(f, position)
-            self.goes_on = f.emit(f"icmp ne i64 {number(f, position + 1)}, 0")
+            self.room = operand_address(f, position)
+            self.goes_on = f.emit(f"icmp ne i64 {operand(f, position + 1)}, 0")
         self._load_settled(0)
 
     # --- loops ----------------------------------------------------------------------------------

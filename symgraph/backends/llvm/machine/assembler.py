@@ -15,7 +15,7 @@ import numpy as np
 
 from ....core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from ..code.engine import Kernel
-from .frame import HEADER_WORDS, MAX_OPERANDS, Slot
+from .frame import HEADER_WORDS, MAX_OPERANDS, SLOT_BYTES, Slot
 from .pieces import Pieces, pieces_kernel
 from .runtime import guard_kernels, runtime_kernels
 from .threads import part_kernel, together_kernel
@@ -118,7 +118,7 @@ class Assembler:
         self.guarded = guarded
         """Whether memory is filled and looked at, for tests."""
         self.runtime = {**runtime_kernels(), **(guard_kernels() if guarded else {})}
-        self.template: list[int] = [0] * Slot.FIRST
+        self.template: list[int] = [0] * (Slot.FIRST // SLOT_BYTES)
         self.prologue = Stream()
         self.main = Stream()
         self.arena: list[Room] = []
@@ -135,7 +135,7 @@ class Assembler:
     def slot(self, initial: int = 0) -> int:
         """A new slot of the frame: its offset in bytes."""
         self.template.append(initial)
-        return 8 * (len(self.template) - 1)
+        return SLOT_BYTES * (len(self.template) - 1)
 
     def literal(self, number: int) -> int:
         """A slot that holds this number."""

@@ -22,7 +22,7 @@ import numpy as np
 from ..code.emit import I64, POINTER, Function, Value
 from ..code.engine import Kernel, engine
 from ..code.libraries import capsule_pointer
-from .frame import Status
+from .frame import Status, slot_at, value_at
 from .memory import release_kernel
 from .runtime import leave_kernel, return_kernel, run_kernel
 
@@ -95,10 +95,6 @@ def _require(f: Function, condition: str, otherwise: str = "slow") -> None:
     f.start_block(following)
 
 
-def _in_frame(f: Function, offset: str) -> str:
-    return f.emit(f"getelementptr i8, ptr %frame, i64 {offset}")
-
-
 @lru_cache(maxsize=1)
 def entry_kernel() -> Kernel:
     """``PyObject *(PyObject *self, PyObject **arguments, Py_ssize_t n)``."""
@@ -144,7 +140,7 @@ def _read_arguments(f: Function) -> None:
     _require(f, f.emit(f"icmp eq i64 {ndim}, {_field(f, at, 8, 'i64')}"))
     flags = f.emit(f"and i32 {_field(f, argument, _FLAGS, 'i32')}, {_USUAL}")
     _require(f, f.emit(f"icmp eq i32 {flags}, {_USUAL}"))
-    place = _in_frame(f, _field(f, at, 16, "i64"))
+    place = slot_at(f, _field(f, at, 16, "i64"))
     f.do(f"store ptr {_field(f, argument, _DATA, 'ptr')}, ptr {place}")
     sizes = _field(f, argument, _DIMS, "ptr")
     axes = f.begin_loop(ndim)
@@ -154,7 +150,7 @@ def _read_arguments(f: Function) -> None:
     stored, fixed, done = (f.new_label(hint) for hint in ("stored", "fixed", "done"))
     f.branch(f.emit(f"icmp ne i64 {_field(f, rule, 0, 'i64')}, 0"), stored, fixed)
     f.start_block(stored)
-    f.do(f"store i64 {size}, ptr {_in_frame(f, what)}")
+    f.do(f"store i64 {size}, ptr {slot_at(f, what)}")
     f.jump(done)
     f.start_block(fixed)
     f.branch(f.emit(f"icmp eq i64 {size}, {what}"), done, "slow")
@@ -180,7 +176,7 @@ def _take_arena(f: Function, run: str) -> None:
     base_slot = _word(f, _Word.ARENA_BASE)
     f.branch(f.emit(f"icmp slt i64 {base_slot}, 0"), "no_arena", "arena")
     f.start_block("arena")
-    needed = f.emit(f"load i64, ptr {_in_frame(f, _word(f, _Word.ARENA_SIZE))}")
+    needed = value_at(f, _word(f, _Word.ARENA_SIZE))
     needed = f.emit(f"add i64 {needed}, {3 * _ARENA_HEADER}")
     cell = f.emit(f"getelementptr i8, ptr %d, i64 {8 * _Word.CELL}")
     old = f.emit(f"atomicrmw xchg ptr {cell}, i64 0 seq_cst")
@@ -206,7 +202,7 @@ def _take_arena(f: Function, run: str) -> None:
     address = f.emit("ptrtoint ptr %block to i64")
     aligned = f.emit(f"add i64 {address}, {2 * _ARENA_HEADER - 1}")
     aligned = f.emit(f"and i64 {aligned}, -{_ARENA_HEADER}")
-    f.do(f"store i64 {aligned}, ptr {_in_frame(f, base_slot)}")
+    f.do(f"store i64 {aligned}, ptr {slot_at(f, base_slot)}")
     f.do(f"%again_status = call i32 @{run}(ptr %frame, ptr {_word(f, _Word.PROLOGUE, 'ptr')})")
     f.jump("placed")
     f.start_block("no_arena")
@@ -239,7 +235,7 @@ def _make_results(f: Function) -> None:
     ndim = _field(f, at, 8, "i64")
     axes = f.begin_loop(ndim)
     slot = _field(f, f.pointer(at, axes.index.text, I64), 24, "i64")
-    size = f.emit(f"load i64, ptr {_in_frame(f, slot)}")
+    size = value_at(f, slot)
     f.do(f"store i64 {size}, ptr {f.pointer('%dims', axes.index.text, I64)}")
     f.end_loop(axes)
     number = f.emit(f"trunc i64 {_field(f, at, 0, 'i64')} to i32")
@@ -251,7 +247,7 @@ def _make_results(f: Function) -> None:
     f.do(f"store ptr {made}, ptr {f.emit(f'getelementptr ptr, ptr %objects, i64 {loop.index}')}")
     # Without memory for a result the Python function says so.
     _require(f, f.emit(f"icmp ne ptr {made}, null"), "no_result")
-    place = _in_frame(f, _field(f, at, 16, "i64"))
+    place = slot_at(f, _field(f, at, 16, "i64"))
     f.do(f"store ptr {_field(f, made, _DATA, 'ptr')}, ptr {place}")
     length = f.emit(f"add i64 {ndim}, 3")
     f.end_loop(loop, [Value(f.pointer(at, length, I64), POINTER, 1)])

@@ -6,8 +6,18 @@ from functools import cache, lru_cache
 
 from ..code.emit import I32, I64, Function, Value
 from ..code.engine import Kernel
-from .frame import Slot, advance, number, operand, pointer, set_slot, slot_at, slot_number
-from .kernel_abi import begin_kernel, end_kernel
+from .frame import (
+    Slot,
+    advance,
+    begin_kernel,
+    end_kernel,
+    operand,
+    set_slot,
+    slot_address,
+    slot_at,
+    slot_value,
+    value_at,
+)
 
 # How many bytes before a block's first element hold the list of blocks; a cache line.
 _BLOCK_HEADER = 64
@@ -39,7 +49,7 @@ def allocate_kernel(*, guarded: bool = False) -> Kernel:
     """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one,
     the status where there is no memory."""
     f = begin_kernel()
-    size = _bytes_of(f, number(f, 1), operand(f, 2))
+    size = _bytes_of(f, slot_value(f, 1), operand(f, 2))
     set_slot(f, 0, _block(f, size, operand(f, 3), guarded=guarded))
     end_kernel(f)
     return f.kernel()
@@ -59,7 +69,7 @@ def _block(f: Function, size: str, status: str, *, guarded: bool) -> str:
     f.start_block(some)
     address = f.emit(f"ptrtoint ptr {block} to i64")
     # Several threads may allocate at once; nobody reads the list before they are done.
-    head = slot_at(f, str(8 * Slot.BLOCKS))
+    head = slot_at(f, Slot.BLOCKS)
     before = f.emit(f"atomicrmw xchg ptr {head}, i64 {address} seq_cst")
     if guarded:
         _fill(f, block, whole)
@@ -86,7 +96,7 @@ def fill_kernel() -> Kernel:
     """The pattern in place of elements that nobody reads any more. Operands: their address, their
     number, raw: the bytes of one."""
     f = begin_kernel()
-    _fill(f, pointer(f, 0), _bytes_of(f, number(f, 1), operand(f, 2)))
+    _fill(f, slot_address(f, 0), _bytes_of(f, slot_value(f, 1), operand(f, 2)))
     end_kernel(f)
     return f.kernel()
 
@@ -98,8 +108,8 @@ def grow_kernel(*, guarded: bool = False) -> Kernel:
     how many addresses into them; for each buffer the slots of its address, of the rows ahead, of a
     row's bytes and of how far it moved; for each address its slot and that of how far it moves."""
     f = begin_kernel()
-    capacity = number(f, 1)
-    full = f.emit(f"icmp sge i64 {number(f, 0)}, {capacity}")
+    capacity = slot_value(f, 1)
+    full = f.emit(f"icmp sge i64 {slot_value(f, 0)}, {capacity}")
     f.branch(full, "grow", "fits")
     f.start_block("fits")
     f.do("ret i32 0")
@@ -138,7 +148,7 @@ def arena_kernel() -> Kernel:
     one, and the status where there cannot be so much memory.
     With an address of 0 the size is computed, else the buffers get their addresses."""
     f = begin_kernel()
-    base = number(f, 1)
+    base = slot_value(f, 1)
     first = f.pointer("%operands", "3", I64)
     loop = f.begin_loop(operand(f, 2), carried=[Value(base, I64, 1)])
     at = loop.carried[0]
@@ -147,7 +157,7 @@ def arena_kernel() -> Kernel:
         f.emit(f"load i64, ptr {f.pointer(entry, str(i), I64)}") for i in range(4)
     )
     f.do(f"store i64 {at}, ptr {slot_at(f, slot)}")
-    size = _bytes_of(f, slot_number(f, count_slot), bytes_each)
+    size = _bytes_of(f, value_at(f, count_slot), bytes_each)
     size = f.emit(f"and i64 {f.emit(f'add i64 {size}, 127')}, -64")
     following = f.emit(f"add i64 {at}, {size}")
     used = f.emit(f"sub i64 {following}, {base}")
@@ -167,7 +177,7 @@ def release_kernel() -> Kernel:
     """Give back all memory that the call allocated; ``void (ptr frame)``."""
     f = Function("void (ptr %frame)")
     f.declare("free", "void (ptr)")
-    head = f.emit(f"load ptr, ptr {slot_at(f, str(8 * Slot.BLOCKS))}")
+    head = f.emit(f"load ptr, ptr {slot_at(f, Slot.BLOCKS)}")
     f.jump("next")
     f.start_block("next")
     f.do(f"%block = phi ptr [ {head}, %entry ], [ %following, %one ]")

@@ -19,8 +19,7 @@ from typing import NamedTuple
 from ....core.dims import Size
 from ..code.emit import I64, Function, Value
 from ..code.engine import Kernel
-from .frame import HEADER_WORDS, MAX_OPERANDS, return_failure
-from .kernel_abi import begin_kernel, end_kernel
+from .frame import HEADER_WORDS, MAX_OPERANDS, begin_kernel, end_kernel, return_failure, value_at
 from .runtime import leave_kernel, poll_kernel
 
 __all__ = ["Axis", "Move", "Pieces", "is_known_to_fit", "pieces_kernel"]
@@ -117,9 +116,8 @@ def pieces_kernel() -> Kernel:
     slots = f.pointer(instruction, str(HEADER_WORDS), I64)
     count = _word(f, instruction, HEADER_WORDS - 1)
     loop = f.begin_loop(count)
-    slot = f.emit(f"getelementptr i8, ptr %frame, i64 {_word(f, slots, loop.index.text)}")
-    content = f.emit(f"load i64, ptr {slot}")
-    f.do(f"store i64 {content}, ptr {f.pointer('%room', loop.index.text, I64)}")
+    value = value_at(f, _word(f, slots, loop.index.text))
+    f.do(f"store i64 {value}, ptr {f.pointer('%room', loop.index.text, I64)}")
     f.end_loop(loop)
     ends = f.pointer("%room", count, I64)
     f.do(f"store ptr %totals, ptr {ends}")

@@ -20,14 +20,15 @@ from .frame import (
     Slot,
     Status,
     advance,
-    number,
+    begin_kernel,
+    end_kernel,
     operand,
     return_failure,
     set_slot,
     slot_at,
-    slot_number,
+    slot_value,
+    value_at,
 )
-from .kernel_abi import begin_kernel, end_kernel
 from .memory import allocate_kernel, arena_kernel, fill_kernel, grow_kernel, release_kernel
 from .sizes import (
     address_kernel,
@@ -67,7 +68,7 @@ def run_kernel() -> Kernel:
     f.do("%count = load i64, ptr %count_at")
     loop = f.begin_loop("%count")
     offset = f.emit(f"load i64, ptr {f.pointer('%operands', loop.index.text, I64)}")
-    content = slot_number(f, offset)
+    content = value_at(f, offset)
     f.do(f"store i64 {content}, ptr {f.pointer('%room', loop.index.text, I64)}")
     f.end_loop(loop)
     f.do("%as_it_is = icmp eq i64 %count, 0")
@@ -92,7 +93,7 @@ def loop_kernel() -> Kernel:
     bool that ends the loop (or −1), then raw: how many slots advance, that many pairs of slots
     (what advances, by how many bytes), and the body."""
     f = begin_kernel()
-    turns = number(f, 0)
+    turns = slot_value(f, 0)
     turn_place = slot_at(f, operand(f, 1))
     until = operand(f, 2)
     count = operand(f, 3)
@@ -129,8 +130,8 @@ def sometimes_kernel() -> Kernel:
     f = begin_kernel()
     f.declare("llvm.smax.i64", "i64 (i64, i64)")
     f.declare("llvm.smin.i64", "i64 (i64, i64)")
-    turn, turns = number(f, 0), number(f, 1)
-    every = f.emit(f"call i64 @llvm.smax.i64(i64 {number(f, 2)}, i64 1)")
+    turn, turns = slot_value(f, 0), slot_value(f, 1)
+    every = f.emit(f"call i64 @llvm.smax.i64(i64 {slot_value(f, 2)}, i64 1)")
     rest = f.emit(f"urem i64 {turn}, {every}")
     f.branch(f.emit(f"icmp eq i64 {rest}, 0"), "now", "later")
     f.start_block("now")
@@ -153,7 +154,7 @@ def poll_kernel() -> Kernel:
     f = begin_kernel()
     f.declare("llvm.readcyclecounter", "i64 ()")
     now = f.emit("call i64 @llvm.readcyclecounter()")
-    place = slot_at(f, str(8 * Slot.CLOCK))
+    place = slot_at(f, Slot.CLOCK)
     before = f.emit(f"load i64, ptr {place}")
     is_first = f.emit(f"icmp eq i64 {before}, 0")
     passed = f.emit(f"sub i64 {now}, {before}")
@@ -163,7 +164,7 @@ def poll_kernel() -> Kernel:
     f.do(f"store i64 {f.emit(f'select i1 {is_first}, i64 {now}, i64 {before}')}, ptr {place}")
     f.do("ret i32 0")
     f.start_block("ask")
-    stop_place = slot_at(f, str(8 * Slot.STOP))
+    stop_place = slot_at(f, Slot.STOP)
     f.do(f"%stop = load atomic i64, ptr {stop_place} seq_cst, align 8")
     f.branch(f.emit("icmp eq i64 %stop, 0"), "who", "stopped")
     f.start_block("stopped")
@@ -190,7 +191,7 @@ def poll_kernel() -> Kernel:
 def _is_caller(f: Function) -> str:
     """Whether this is the thread that Python called, and none that helps it."""
     f.declare("PyThread_get_thread_ident", f"{THREAD} ()")
-    caller = f.emit(f"load {THREAD}, ptr {slot_at(f, str(8 * Slot.CALLER))}")
+    caller = f.emit(f"load {THREAD}, ptr {slot_at(f, Slot.CALLER)}")
     this = f.emit(f"call {THREAD} @PyThread_get_thread_ident()")
     is_alone = f.emit(f"icmp eq {THREAD} {caller}, 0")
     return f.emit(f"or i1 {is_alone}, {f.emit(f'icmp eq {THREAD} {caller}, {this}')}")
@@ -200,7 +201,7 @@ def _is_caller(f: Function) -> str:
 def leave_kernel() -> Kernel:
     """Let other threads have Python, if they may not already; ``void (ptr frame)``."""
     f = Function("void (ptr %frame)")
-    place = slot_at(f, str(8 * Slot.PYTHON))
+    place = slot_at(f, Slot.PYTHON)
     kept = f.emit(f"load ptr, ptr {place}")
     f.branch(f.emit(f"icmp eq ptr {kept}, null"), "leave", "end")
     f.start_block("leave")
@@ -216,7 +217,7 @@ def leave_kernel() -> Kernel:
 def return_kernel() -> Kernel:
     """Have Python again, if other threads may; ``void (ptr frame)``."""
     f = Function("void (ptr %frame)")
-    place = slot_at(f, str(8 * Slot.PYTHON))
+    place = slot_at(f, Slot.PYTHON)
     kept = f.emit(f"load ptr, ptr {place}")
     f.branch(f.emit(f"icmp eq ptr {kept}, null"), "end", "return")
     f.start_block("return")
@@ -247,7 +248,7 @@ def rotate_kernel() -> Kernel:
     f = begin_kernel()
     count = operand(f, 0)
     last = f.pointer("%operands", count, I64)
-    kept = slot_number(f, f.emit(f"load i64, ptr {last}"))
+    kept = value_at(f, f.emit(f"load i64, ptr {last}"))
     end = f.emit(f"add i64 {count}, 1")
     loop = f.begin_loop(end, start="1", carried=[Value(kept, I64, 1)])
     place = f.pointer("%operands", loop.index.text, I64)
@@ -313,7 +314,7 @@ def python_kernel() -> Kernel:
     ]
     for i, argument in enumerate(arguments):
         f.do(f"store ptr {argument}, ptr {f.pointer('%arguments', str(i), I64)}")
-    callback = f.emit(f"load ptr, ptr {slot_at(f, str(8 * Slot.CALLBACK))}")
+    callback = f.emit(f"load ptr, ptr {slot_at(f, Slot.CALLBACK)}")
     returned = f.emit(
         f"call ptr @PyObject_Vectorcall(ptr {callback}, ptr %arguments, i64 2, ptr null)"
     )

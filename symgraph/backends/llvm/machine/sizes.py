@@ -6,8 +6,7 @@ from functools import lru_cache
 
 from ..code.emit import I64, Function, Value
 from ..code.engine import Kernel
-from .frame import number, operand, pointer, set_slot, slot_number
-from .kernel_abi import begin_kernel, end_kernel
+from .frame import begin_kernel, end_kernel, operand, set_slot, slot_address, slot_value, value_at
 
 # What sizes that nobody counts exactly become where 64 bits do not hold them: the work of a part.
 _LARGEST = (1 << 63) - 1
@@ -29,7 +28,7 @@ def polynomial_kernel() -> Kernel:
     first = f.emit(f"add i64 {at}, 2")
     inner = f.begin_loop(count, carried=[Value(factor, I64, 1)])
     place = f.pointer("%operands", f.emit(f"add i64 {first}, {inner.index}"), I64)
-    atom = slot_number(f, f.emit(f"load i64, ptr {place}"))
+    atom = value_at(f, f.emit(f"load i64, ptr {place}"))
     product = _exactly(f, "mul", inner.carried[0].text, atom)
     f.end_loop(inner, [Value(product, I64, 1)])
     added = _exactly(f, "add", total.text, inner.carried[0].text)
@@ -57,7 +56,7 @@ def _exactly(f: Function, operation: str, a: str, b: str) -> str:
 def floor_div_kernel() -> Kernel:
     """Operands: target, numerator, denominator; 0 for division by zero."""
     f = begin_kernel()
-    a, b = number(f, 1), number(f, 2)
+    a, b = slot_value(f, 1), slot_value(f, 2)
     # The least number by -1 is one more than 64 bits hold: dividing it would end the process.
     f.declare("llvm.smax.i64", "i64 (i64, i64)")
     is_minus_one = f.emit(f"icmp eq i64 {b}, -1")
@@ -80,7 +79,7 @@ def max_zero_kernel() -> Kernel:
     """Operands: target, number."""
     f = begin_kernel()
     f.declare("llvm.smax.i64", "i64 (i64, i64)")
-    set_slot(f, 0, f.emit(f"call i64 @llvm.smax.i64(i64 {number(f, 1)}, i64 0)"))
+    set_slot(f, 0, f.emit(f"call i64 @llvm.smax.i64(i64 {slot_value(f, 1)}, i64 0)"))
     end_kernel(f)
     return f.kernel()
 
@@ -89,8 +88,8 @@ def max_zero_kernel() -> Kernel:
 def address_kernel() -> Kernel:
     """Operands: target, base address, number of elements, raw: bytes of an element."""
     f = begin_kernel()
-    moved = f.emit(f"mul i64 {number(f, 2)}, {operand(f, 3)}")
-    set_slot(f, 0, f.emit(f"add i64 {number(f, 1)}, {moved}"))
+    moved = f.emit(f"mul i64 {slot_value(f, 2)}, {operand(f, 3)}")
+    set_slot(f, 0, f.emit(f"add i64 {slot_value(f, 1)}, {moved}"))
     end_kernel(f)
     return f.kernel()
 
@@ -99,7 +98,7 @@ def address_kernel() -> Kernel:
 def read_kernel() -> Kernel:
     """A slot from an int64 in memory. Operands: target, its address."""
     f = begin_kernel()
-    set_slot(f, 0, f.emit(f"load i64, ptr {pointer(f, 1)}"))
+    set_slot(f, 0, f.emit(f"load i64, ptr {slot_address(f, 1)}"))
     end_kernel(f)
     return f.kernel()
 
@@ -108,7 +107,7 @@ def read_kernel() -> Kernel:
 def write_kernel() -> Kernel:
     """An int64 in memory from a slot. Operands: address, number."""
     f = begin_kernel()
-    f.do(f"store i64 {number(f, 1)}, ptr {pointer(f, 0)}")
+    f.do(f"store i64 {slot_value(f, 1)}, ptr {slot_address(f, 0)}")
     end_kernel(f)
     return f.kernel()
 
@@ -128,6 +127,6 @@ def at_least_kernel() -> Kernel:
 def _comparison(predicate: str) -> Kernel:
     f = begin_kernel()
     status = f.emit(f"trunc i64 {operand(f, 2)} to i32")
-    fine = f.emit(f"icmp {predicate} i64 {number(f, 0)}, {number(f, 1)}")
+    fine = f.emit(f"icmp {predicate} i64 {slot_value(f, 0)}, {slot_value(f, 1)}")
     f.do(f"ret i32 {f.emit(f'select i1 {fine}, i32 0, i32 {status}')}")
     return f.kernel()

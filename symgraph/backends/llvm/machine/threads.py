@@ -15,8 +15,7 @@ from functools import lru_cache
 
 from ..code.emit import I64, Function
 from ..code.engine import Kernel
-from .frame import HEADER_WORDS, Slot, Status
-from .kernel_abi import begin_kernel
+from .frame import HEADER_WORDS, Slot, Status, begin_kernel, slot_at, value_at
 from .runtime import THREAD, poll_kernel, run_kernel
 
 __all__ = ["LEAST_WORK", "part_kernel", "together_kernel"]
@@ -40,10 +39,6 @@ class _Shared:
 
 def _shared(f: Function, word: int) -> str:
     return f.pointer("%shared", str(word), I64)
-
-
-def _frame_slot(f: Function, slot: int) -> str:
-    return f.pointer("%frame", str(slot), I64)
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +94,7 @@ def _note_failure(f: Function) -> None:
     f.branch(f.emit("icmp eq i64 %number, 0"), "stop", "end")
     f.start_block("stop")
     status = f.emit("sext i32 %status to i64")
-    f.do(f"store atomic i64 {status}, ptr {_frame_slot(f, Slot.STOP)} seq_cst, align 8")
+    f.do(f"store atomic i64 {status}, ptr {slot_at(f, Slot.STOP)} seq_cst, align 8")
     f.jump("end")
 
 
@@ -144,7 +139,7 @@ def together_kernel() -> Kernel:
     _start_helpers(f, helpers)
     f.do(f"call void @{f.use(take_kernel())}(ptr %shared)")
     _wait(f)
-    stop = f.emit(f"load i64, ptr {_frame_slot(f, Slot.STOP)}")
+    stop = value_at(f, Slot.STOP)
     failure = f.emit(f"load i64, ptr {_shared(f, _Shared.FAILURE)}")
     first = f.emit(f"select i1 {f.emit(f'icmp eq i64 {failure}, -1')}, i64 0, i64 {failure}")
     # An exception is set: whatever else failed, it is what the call raises.
@@ -164,8 +159,7 @@ def _count_helpers(f: Function) -> str:
     f.do("%kernel = load ptr, ptr %at")
     f.branch(f.emit("icmp eq ptr %kernel, null"), "counted", "more")
     f.start_block("more")
-    offset = f.emit(f"load i64, ptr {f.pointer('%at', str(HEADER_WORDS), I64)}")
-    work = f.emit(f"load i64, ptr {f.emit(f'getelementptr i8, ptr %frame, i64 {offset}')}")
+    work = value_at(f, f.emit(f"load i64, ptr {f.pointer('%at', str(HEADER_WORDS), I64)}"))
     is_large = f.emit(f"icmp sge i64 {work}, {LEAST_WORK}")
     f.do(f"%larger = add i64 %large, {f.emit(f'zext i1 {is_large} to i64')}")
     length = f.emit(f"load i64, ptr {f.pointer('%at', '1', I64)}")
@@ -190,7 +184,7 @@ def _share(f: Function) -> None:
         f.do(f"store {content}, ptr {_shared(f, word)}")
     f.declare("PyThread_get_thread_ident", f"{THREAD} ()")
     caller = f.emit(f"call {THREAD} @PyThread_get_thread_ident()")
-    f.do(f"store {THREAD} {caller}, ptr {_frame_slot(f, Slot.CALLER)}")
+    f.do(f"store {THREAD} {caller}, ptr {slot_at(f, Slot.CALLER)}")
     f.declare("PyThread_acquire_lock_timed", "i32 (ptr, i64, i32)")
     f.emit("call i32 @PyThread_acquire_lock_timed(ptr %lock, i64 0, i32 0)")
 
