@@ -12,7 +12,9 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any, TypeAlias
 
+from .interned import Interned
 from .processes import origin
 
 __all__ = [
@@ -36,13 +38,13 @@ __all__ = [
 
 # ("name", "B"), ("unknown", origin, 7), ("number", origin, 8), ("floor_div", p, q),
 # ("max_zero", p): hashable by value. Of these a number alone may be negative.
-Atom = tuple
+Atom: TypeAlias = tuple[Any, ...]
 # The kinds of atoms that are made of no others.
 PRIMITIVE = frozenset({"name", "unknown", "number"})
-Monomial = tuple[Atom, ...]
+Monomial: TypeAlias = tuple[Atom, ...]
 
 
-class Dim:
+class Dim(Interned):
     """A polynomial with integer coefficients in named sizes, interned; never a constant."""
 
     __slots__ = ("__weakref__", "_text", "terms")
@@ -61,14 +63,8 @@ class Dim:
     def __repr__(self) -> str:
         return f"Dim({self})"
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _from_terms, (self.terms,)
-
-    def __copy__(self) -> Dim:
-        return self
-
-    def __deepcopy__(self, memo: dict) -> Dim:
-        return self
 
     def __add__(self, other: Size) -> Size:
         return _sum(self, other)
@@ -126,9 +122,9 @@ class Dim:
         return total
 
 
-Size = int | Dim
+Size: TypeAlias = int | Dim
 
-_interned: weakref.WeakValueDictionary[tuple, Dim] = weakref.WeakValueDictionary()
+_interned: weakref.WeakValueDictionary[tuple[Any, ...], Dim] = weakref.WeakValueDictionary()
 _counter = itertools.count()
 
 
@@ -325,7 +321,7 @@ def _intern(terms: tuple[tuple[Monomial, int], ...]) -> Dim:
     return dim
 
 
-def _term_key(term: tuple[Monomial, int]) -> tuple:
+def _term_key(term: tuple[Monomial, int]) -> tuple[Any, ...]:
     monomial, _ = term
     return (-len(monomial), [_atom_key(atom) for atom in monomial])
 

@@ -15,6 +15,7 @@ from .errors import (
     SymgraphTypeError,
     explain,
 )
+from .interned import Interned
 from .values import array_for
 from .variable import (
     Variable,
@@ -28,7 +29,7 @@ from .variable import (
 __all__ = ["Graph", "rebuild", "replace", "substitute"]
 
 
-class Graph:
+class Graph(Interned):
     """Outputs as a function of inputs, and of nothing else: closed and immutable.
 
     A *canonical* graph has numbered parameters for inputs and is interned, so that equal programs
@@ -93,22 +94,16 @@ class Graph:
         outputs = ", ".join(str(v.type) for v in self.outputs)
         return f"<Graph ({inputs}) -> ({outputs}), {len(self._nodes)} nodes>"
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         canonical = all(v.op.name == "parameter" for v in self.inputs)
         kind = "canonical" if canonical else "named"
         return _load_graph, (len(self.inputs), kind, dump((*self.inputs, *self.outputs)))
 
-    def __copy__(self) -> Graph:
-        return self
 
-    def __deepcopy__(self, memo: dict) -> Graph:
-        return self
+_canonical: weakref.WeakValueDictionary[tuple[Any, ...], Graph] = weakref.WeakValueDictionary()
 
 
-_canonical: weakref.WeakValueDictionary[tuple, Graph] = weakref.WeakValueDictionary()
-
-
-def _load_graph(n_inputs: int, kind: str, dumped: tuple) -> Graph:
+def _load_graph(n_inputs: int, kind: str, dumped: tuple[Any, ...]) -> Graph:
     variables = load(*dumped)
     graph = Graph(variables[:n_inputs], variables[n_inputs:])
     return graph.canonical() if kind == "canonical" else graph

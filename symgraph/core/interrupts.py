@@ -57,7 +57,7 @@ def call_undisturbed(run: Callable[[], T]) -> T:
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         return run()  # no exception comes
-    came: list[tuple] = []
+    came: list[tuple[Any, ...]] = []
     try:
         try:
             signal.signal(signal.SIGINT, lambda *what: came.append(what))

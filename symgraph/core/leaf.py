@@ -6,9 +6,11 @@ import hashlib
 import itertools
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from .interned import Interned
 from .processes import origin
 
 __all__ = ["Constant", "Leaf"]
@@ -17,7 +19,7 @@ _INLINE_BYTES = 1024
 _counter = itertools.count()
 
 
-class Leaf:
+class Leaf(Interned):
     """The identity of a leaf that is equal to no other one; survives pickling."""
 
     __slots__ = ("__weakref__", "key")
@@ -34,14 +36,8 @@ class Leaf:
             found = _leaves.setdefault(key, found)
         return found
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return Leaf, (self.key,)
-
-    def __copy__(self) -> Leaf:
-        return self
-
-    def __deepcopy__(self, memo: dict) -> Leaf:
-        return self
 
     def __repr__(self) -> str:
         return f"Leaf({self.key[1]})"
@@ -68,7 +64,7 @@ class Constant:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Constant) and self.key == other.key
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return Constant, (self.array,)
 
     def __repr__(self) -> str:
@@ -79,4 +75,4 @@ def _digest(array: np.ndarray) -> bytes:
     return hashlib.blake2b(array.data).digest()
 
 
-_leaves: weakref.WeakValueDictionary[tuple, Leaf] = weakref.WeakValueDictionary()
+_leaves: weakref.WeakValueDictionary[tuple[Any, ...], Leaf] = weakref.WeakValueDictionary()

@@ -15,6 +15,6 @@ class Node:
     # Told exactly by Variable; an op's record speaks of nodes itself.
     op: Any
     inputs: tuple[Any, ...]
-    params: tuple
+    params: tuple[Any, ...]
     type: Any  # TensorType, or TupleType for ops with several results
     serial: int

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import provenance
 from .errors import SymgraphValueError, explain
+from .interned import Interned
 
 __all__ = ["OPS", "Op"]
 
@@ -19,7 +20,7 @@ OPS: dict[str, Op] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Op:
+class Op(Interned):
     """What the system knows of an operation. One object for each; compared by identity.
 
     A node of the graph is ``op(inputs; params)``: inputs are variables, params are hashable
@@ -100,14 +101,8 @@ class Op:
     def __repr__(self) -> str:
         return f"Op({self.name})"
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _find, (self.name,)
-
-    def __copy__(self) -> Op:
-        return self
-
-    def __deepcopy__(self, memo: dict) -> Op:
-        return self
 
 
 def _line_of_definition() -> str | None:

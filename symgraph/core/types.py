@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .dims import Dim, Size, fresh_size, named_size
 from .errors import DtypeError, ShapeError, SymgraphTypeError
+from .interned import Interned
 
 __all__ = [
     "DTYPES",
@@ -33,7 +34,7 @@ DTYPES: tuple[np.dtype, ...] = (
 )
 
 
-class TensorType:
+class TensorType(Interned):
     """A dtype and a shape of sizes; interned, so equal types are one object."""
 
     __slots__ = ("__weakref__", "dtype", "shape")
@@ -63,17 +64,11 @@ class TensorType:
     def __repr__(self) -> str:
         return f"TensorType({self})"
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return tensor_type, (self.dtype, self.shape)
 
-    def __copy__(self) -> TensorType:
-        return self
 
-    def __deepcopy__(self, memo: dict) -> TensorType:
-        return self
-
-
-class TupleType:
+class TupleType(Interned):
     """The types of an operation's several results; interned."""
 
     __slots__ = ("__weakref__", "items")
@@ -95,20 +90,18 @@ class TupleType:
     def __repr__(self) -> str:
         return f"TupleType{self}"
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return TupleType, (self.items,)
 
-    def __copy__(self) -> TupleType:
-        return self
 
-    def __deepcopy__(self, memo: dict) -> TupleType:
-        return self
+Type: TypeAlias = TensorType | TupleType
 
-
-Type = TensorType | TupleType
-
-_tensor_types: weakref.WeakValueDictionary[tuple, TensorType] = weakref.WeakValueDictionary()
-_tuple_types: weakref.WeakValueDictionary[tuple, TupleType] = weakref.WeakValueDictionary()
+_tensor_types: weakref.WeakValueDictionary[tuple[Any, ...], TensorType] = (
+    weakref.WeakValueDictionary()
+)
+_tuple_types: weakref.WeakValueDictionary[tuple[Any, ...], TupleType] = (
+    weakref.WeakValueDictionary()
+)
 
 
 def tensor_type(dtype: np.dtype, shape: Sequence[Size]) -> TensorType:

@@ -167,7 +167,7 @@ class Variable(Node):
     def __copy__(self) -> Variable:
         return self
 
-    def __deepcopy__(self, memo: dict) -> Variable:
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Variable:
         return _copy_deeply(self, memo)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -183,7 +183,7 @@ class SharedVariable(Variable):
     _lock: Any
     # What `dump` made of the default update: the expression itself is made of this variable, and
     # the table, whose keys hold the inputs of living nodes, would keep both for ever.
-    _update: tuple | None
+    _update: tuple[Any, ...] | None
 
     @property
     def default_update(self) -> Variable | None:
@@ -228,10 +228,10 @@ class SharedVariable(Variable):
         # The update comes after the variable, for it is made of it.
         return _load_shared, (self.get_value(), self.name), self._update
 
-    def __setstate__(self, update: tuple) -> None:
+    def __setstate__(self, update: tuple[Any, ...]) -> None:
         self._update = update
 
-    def __deepcopy__(self, memo: dict) -> SharedVariable:
+    def __deepcopy__(self, memo: dict[Any, Any]) -> SharedVariable:
         copy = _load_shared(self.get_value(), self.name)
         memo[id(self)] = copy
         update = self.default_update
@@ -257,14 +257,16 @@ class _Interning:
     _lock: Any
 
     def __init__(self) -> None:
-        self.nodes: weakref.WeakValueDictionary[tuple, Variable] = weakref.WeakValueDictionary()
+        self.nodes: weakref.WeakValueDictionary[tuple[Any, ...], Variable] = (
+            weakref.WeakValueDictionary()
+        )
         give_lock(self)
 
 
 _interning = _Interning()
 
 
-def node(op: Op, inputs: Sequence[Variable], params: tuple = ()) -> Variable:
+def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Variable:
     """The variable ``op(inputs; params)``; the same object for the same arguments."""
     key = (op, tuple(inputs), params)
     found = _interning.nodes.get(key)
@@ -286,7 +288,7 @@ def _float_parameter(op: Op) -> SymgraphTypeError:
     )
 
 
-def _insert(kind: type[Variable], key: tuple, inferred: Type) -> Variable:
+def _insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variable:
     made = object.__new__(kind)
     made.op, made.inputs, made.params = key
     made.type = inferred
@@ -360,7 +362,7 @@ def make_parameter(index: int, depth: int, type: TensorType) -> Variable:
     return node(PARAMETER, (), (index, depth, type))
 
 
-def existing_node(op: Op, inputs: Sequence[Variable], params: tuple) -> Variable | None:
+def existing_node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...]) -> Variable | None:
     """The variable ``op(inputs; params)`` if there is one already."""
     return _interning.nodes.get((op, tuple(inputs), params))
 
@@ -409,11 +411,11 @@ def _serial(variable: Variable) -> int:
     return variable.serial
 
 
-def dump(variables: Sequence[Variable]) -> tuple[list, list, list[int]]:
+def dump(variables: Sequence[Variable]) -> tuple[list[Any], list[Any], list[int]]:
     """The graph below variables as flat lists, so that pickle does not recurse; see `load`."""
     order = ancestors(variables)
     position = {v: i for i, v in enumerate(order)}
-    records: list = []
+    records: list[Any] = []
     for v in order:
         if isinstance(v, SharedVariable):
             records.append(v)
@@ -423,7 +425,7 @@ def dump(variables: Sequence[Variable]) -> tuple[list, list, list[int]]:
     return records, lines, [position[v] for v in variables]
 
 
-def load(records: list, lines: list, positions: list[int]) -> list[Variable]:
+def load(records: list[Any], lines: list[Any], positions: list[int]) -> list[Variable]:
     """The variables that `dump` wrote down."""
     made: list[Variable] = []
     for record, line in zip(records, lines, strict=True):
@@ -443,7 +445,7 @@ def _label(variable: Variable, name: str | None, lines: tuple[provenance.Line, .
     provenance.set_lines(variable, lines)
 
 
-def _load_node(op: Op, inputs: Sequence[Variable], params: tuple) -> Variable:
+def _load_node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...]) -> Variable:
     try:
         return node(op, inputs, params)
     except SymgraphError:
@@ -454,7 +456,7 @@ def _load_node(op: Op, inputs: Sequence[Variable], params: tuple) -> Variable:
         return op.build(inputs, *params)
 
 
-def _load_one(records: list, lines: list, positions: list[int]) -> Variable:
+def _load_one(records: list[Any], lines: list[Any], positions: list[int]) -> Variable:
     return load(records, lines, positions)[0]
 
 
@@ -474,7 +476,7 @@ def _load_shared(value: np.ndarray, name: str | None) -> SharedVariable:
     return made
 
 
-def _copy_deeply(variable: Variable, memo: dict) -> Variable:
+def _copy_deeply(variable: Variable, memo: dict[Any, Any]) -> Variable:
     """The variable over copies of its shared variables; itself where it has none."""
     order = ancestors([variable])
     copies: dict[Variable, Variable] = {}
