@@ -6,6 +6,7 @@ from . import datasets, init, schedules
 from .buffers import Buffer, buffer_updates
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
+from .ctc import ctc, ctc_beam, ctc_greedy
 from .files import FileError
 from .gradients import clip_norm, clip_value, weight_decay
 from .history import History
@@ -64,6 +65,9 @@ __all__ = [
     "accuracy",
     "binary_cross_entropy",
     "cross_entropy",
+    "ctc",
+    "ctc_beam",
+    "ctc_greedy",
     "squared_error",
     # updates
     "Updates",
