@@ -11,8 +11,8 @@ from symgraph.backends.llvm.kernels.gemm import (
     packed_product_kernel,
     product_kernel,
     room_for,
-    tile_for,
 )
+from symgraph.backends.llvm.kernels.panels import tile_for
 
 SIZES = (0, 1, 2, 3, 7, 16, 17, 63, 65, 130)
 SHAPES = [(m, n) for m in SIZES for n in SIZES if (m + n) % 3 == 0 or 1 in (m, n)]

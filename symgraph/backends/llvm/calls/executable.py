@@ -19,9 +19,11 @@ from ...profile import Profile
 from ..analysis.layout import contiguous_strides
 from ..code.cpu import host
 from ..code.engine import Loaded, engine
-from ..kernels.gemm import pack_kernel, packed_product_kernel, product_kernel, tile_for
+from ..kernels.gemm import pack_kernel, packed_product_kernel, product_kernel
+from ..kernels.panels import tile_for
 from ..lowering.image import Image, Lowered
-from ..machine.entry import Argument, Description, Result, entry_kernel, make_entry
+from ..machine.entry import Argument, Description, Result, make_entry
+from ..machine.entry_kernel import entry_kernel
 from ..machine.frame import Frame, Slot, Status
 from ..machine.pieces import pieces_kernel
 from ..machine.runtime import runtime_kernels

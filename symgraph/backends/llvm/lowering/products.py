@@ -13,14 +13,8 @@ from ....ops.linalg import MATMUL
 from ..analysis.layout import contiguous_strides
 from ..analysis.schedule import is_large
 from ..kernels.few_rows import FEW_ROWS
-from ..kernels.gemm import (
-    K_BLOCK,
-    pack_kernel,
-    packed_product_kernel,
-    product_kernel,
-    room_for,
-    tile_for,
-)
+from ..kernels.gemm import K_BLOCK, pack_kernel, packed_product_kernel, product_kernel, room_for
+from ..kernels.panels import tile_for
 from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
 from .program import PackedKey
 from .records import rule

@@ -1,10 +1,9 @@
 """The short way from Python into a program: a built-in function made of machine code.
 
 It takes arrays exactly as the program wants them (dtype, number of axes, C order, alignment, sizes
-that agree), allocates the results through NumPy's C functions, and runs the program in a frame on
-the stack. Whatever is unusual, and whatever fails, goes to a Python function given with it, which
-starts again from the same arguments. One piece of code serves all programs: what differs is in the
-descriptor that the built-in carries.
+that agree). Whatever is unusual, and whatever fails, goes to a Python function given with it, which
+starts again from the same arguments. The code is in `entry_kernel.py`; the descriptor that it reads
+is filled here.
 """
 
 from __future__ import annotations
@@ -19,21 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..code.emit import I64, POINTER, Function, Value
-from ..code.engine import Kernel, engine
+from ..code.engine import engine
 from ..code.libraries import capsule_pointer
-from .frame import Status, slot_at, value_at
-from .memory import release_kernel
-from .runtime import leave_kernel, return_kernel, run_kernel
+from .entry_kernel import USUAL, ArrayField, Word, entry_kernel
 
 __all__ = ["Argument", "Description", "Result", "is_supported", "make_entry"]
 
 # Frames of more words than this are not put on the stack.
 MAX_SLOTS = 4096
 _METH_FASTCALL = 0x80
-# Where the fields of NumPy's array object lie; `is_supported` looks whether it is so.
-_TYPE, _DATA, _NDIM, _DIMS, _DESCR, _FLAGS = 8, 16, 24, 32, 56, 64
-_USUAL = 0x0001 | 0x0100  # C order, aligned
 
 
 class Argument(NamedTuple):
@@ -44,6 +37,11 @@ class Argument(NamedTuple):
     axes: tuple[tuple[bool, int], ...]
     """For each axis whether its size is put into a slot, and the slot; or the size it must have."""
 
+    def words(self) -> list[int]:
+        """What the machine code reads of it."""
+        axes = [word for stored, what in self.axes for word in (int(stored), what)]
+        return [id(self.dtype), len(self.axes), self.slot, *axes]
+
 
 class Result(NamedTuple):
     """What a result is: its dtype, the slot of its address, those of its sizes."""
@@ -51,6 +49,10 @@ class Result(NamedTuple):
     dtype: np.dtype
     slot: int
     sizes: tuple[int, ...]
+
+    def words(self) -> list[int]:
+        """What the machine code reads of it."""
+        return [self.dtype.num, len(self.sizes), self.slot, *self.sizes]
 
 
 class Description(NamedTuple):
@@ -65,272 +67,6 @@ class Description(NamedTuple):
     """The slots of the arena's size and address."""
     is_long: bool
     """Whether the program runs long for all that is known: then other threads run meanwhile."""
-
-
-class _Word:
-    """The words of a descriptor."""
-
-    (
-        N_ARGUMENTS, N_SLOTS, TEMPLATE, PROLOGUE, MAIN, ARGUMENTS, N_RESULTS, RESULTS,
-        ARENA_SIZE, ARENA_BASE, CELL, ARRAY_TYPE, ARRAY_NEW, ARRAY_RETURN, IS_LONG, SLOW, IS_ONE,
-        HAS_SCALARS, COUNT,
-    ) = range(19)  # fmt: skip
-
-
-# --- the code -----------------------------------------------------------------------------------
-
-
-def _field(f: Function, base: str, offset: int, kind: str) -> str:
-    place = f.emit(f"getelementptr i8, ptr {base}, i64 {offset}")
-    return f.emit(f"load {kind}, ptr {place}")
-
-
-def _word(f: Function, word: int, kind: str = "i64") -> str:
-    return _field(f, "%d", 8 * word, kind)
-
-
-def _require(f: Function, condition: str, otherwise: str = "slow") -> None:
-    following = f.new_label("ok")
-    f.branch(condition, following, otherwise)
-    f.start_block(following)
-
-
-@lru_cache(maxsize=1)
-def entry_kernel() -> Kernel:
-    """``PyObject *(PyObject *self, PyObject **arguments, Py_ssize_t n)``."""
-    f = Function("ptr (ptr %self, ptr %args, i64 %n)")
-    f.declare("PyCapsule_GetPointer", "ptr (ptr, ptr)")
-    f.do("%d = call ptr @PyCapsule_GetPointer(ptr %self, ptr null)")
-    _require(f, f.emit(f"icmp eq i64 %n, {_word(f, _Word.N_ARGUMENTS)}"))
-    n_slots = _word(f, _Word.N_SLOTS)
-    f.do(f"%frame = alloca i64, i64 {n_slots}, align 64")
-    f.do("%dims = alloca i64, i64 64")
-    template = _word(f, _Word.TEMPLATE, "ptr")
-    f.declare("memcpy", "ptr (ptr, ptr, i64)")
-    size = f.emit(f"shl i64 {n_slots}, 3")
-    f.emit(f"call ptr @memcpy(ptr %frame, ptr {template}, i64 {size})")
-    _read_arguments(f)
-    run = f.use(run_kernel())
-    status = f.emit(f"call i32 @{run}(ptr %frame, ptr {_word(f, _Word.PROLOGUE, 'ptr')})")
-    _require(f, f.emit(f"icmp eq i32 {status}, 0"))
-    _take_arena(f, run)
-    _make_results(f)
-    _run_main(f, run)
-    _give_back(f)
-    _hand_over(f)
-    f.start_block("slow")
-    f.declare("PyObject_Vectorcall", "ptr (ptr, ptr, i64, ptr)")
-    slow = _word(f, _Word.SLOW, "ptr")
-    f.do(f"%again = call ptr @PyObject_Vectorcall(ptr {slow}, ptr %args, i64 %n, ptr null)")
-    f.do("ret ptr %again")
-    return f.kernel()
-
-
-def _read_arguments(f: Function) -> None:
-    """Check each argument, and put its address and sizes into the frame."""
-    table = _word(f, _Word.ARGUMENTS, "ptr")
-    array_type = _word(f, _Word.ARRAY_TYPE, "ptr")
-    loop = f.begin_loop("%n", carried=[Value(table, POINTER, 1)])
-    at = loop.carried[0].text
-    argument = f.emit(f"load ptr, ptr {f.emit(f'getelementptr ptr, ptr %args, i64 {loop.index}')}")
-    _require(f, f.emit(f"icmp eq ptr {_field(f, argument, _TYPE, 'ptr')}, {array_type}"))
-    descr = _field(f, argument, _DESCR, "ptr")
-    _require(f, f.emit(f"icmp eq ptr {descr}, {_field(f, at, 0, 'ptr')}"))
-    ndim = f.emit(f"zext i32 {_field(f, argument, _NDIM, 'i32')} to i64")
-    _require(f, f.emit(f"icmp eq i64 {ndim}, {_field(f, at, 8, 'i64')}"))
-    flags = f.emit(f"and i32 {_field(f, argument, _FLAGS, 'i32')}, {_USUAL}")
-    _require(f, f.emit(f"icmp eq i32 {flags}, {_USUAL}"))
-    place = slot_at(f, _field(f, at, 16, "i64"))
-    f.do(f"store ptr {_field(f, argument, _DATA, 'ptr')}, ptr {place}")
-    sizes = _field(f, argument, _DIMS, "ptr")
-    axes = f.begin_loop(ndim)
-    rule = f.pointer(at, f.emit(f"add i64 {f.emit(f'shl i64 {axes.index}, 1')}, 3"), I64)
-    what = _field(f, rule, 8, "i64")
-    size = f.emit(f"load i64, ptr {f.pointer(sizes, axes.index.text, I64)}")
-    stored, fixed, done = (f.new_label(hint) for hint in ("stored", "fixed", "done"))
-    f.branch(f.emit(f"icmp ne i64 {_field(f, rule, 0, 'i64')}, 0"), stored, fixed)
-    f.start_block(stored)
-    f.do(f"store i64 {size}, ptr {slot_at(f, what)}")
-    f.jump(done)
-    f.start_block(fixed)
-    f.branch(f.emit(f"icmp eq i64 {size}, {what}"), done, "slow")
-    f.start_block(done)
-    f.end_loop(axes)
-    length = f.emit(f"add i64 {f.emit(f'shl i64 {ndim}, 1')}, 3")
-    f.end_loop(loop, [Value(f.pointer(at, length, I64), POINTER, 1)])
-
-
-# The first words of an arena: how many bytes it has.
-_ARENA_HEADER = 64
-# From how many bytes on an arena asks for large pages: touching 30 MB for the first time takes
-# 3.5 ms with them and 18 ms without.
-_LARGE = 1 << 22
-_PAGE = 1 << 16  # no system has larger ones by default
-_HUGE_PAGES = 14  # MADV_HUGEPAGE
-
-
-def _take_arena(f: Function, run: str) -> None:
-    """Take the arena that the last call left, or make one; then its buffers get their addresses."""
-    f.declare("malloc", "ptr (i64)")
-    f.declare("free", "void (ptr)")
-    base_slot = _word(f, _Word.ARENA_BASE)
-    f.branch(f.emit(f"icmp slt i64 {base_slot}, 0"), "no_arena", "arena")
-    f.start_block("arena")
-    needed = value_at(f, _word(f, _Word.ARENA_SIZE))
-    needed = f.emit(f"add i64 {needed}, {3 * _ARENA_HEADER}")
-    cell = f.emit(f"getelementptr i8, ptr %d, i64 {8 * _Word.CELL}")
-    old = f.emit(f"atomicrmw xchg ptr {cell}, i64 0 seq_cst")
-    old = f.emit(f"inttoptr i64 {old} to ptr")
-    f.branch(f.emit(f"icmp eq ptr {old}, null"), "make", "look")
-    f.start_block("look")
-    room = f.emit(f"load i64, ptr {old}")
-    f.branch(f.emit(f"icmp sge i64 {room}, {needed}"), "have", "drop")
-    f.start_block("drop")
-    f.do(f"call void @free(ptr {old})")
-    f.jump("make")
-    f.start_block("make")
-    f.do(f"%made = call ptr @malloc(i64 {needed})")
-    f.branch(f.emit("icmp eq ptr %made, null"), "slow", "new")
-    f.start_block("new")
-    f.do(f"store i64 {needed}, ptr %made")
-    _ask_for_large_pages(f, needed)
-    f.jump("kept")
-    f.start_block("kept")
-    f.jump("have")
-    f.start_block("have")
-    f.do(f"%block = phi ptr [ {old}, %look ], [ %made, %kept ]")
-    address = f.emit("ptrtoint ptr %block to i64")
-    aligned = f.emit(f"add i64 {address}, {2 * _ARENA_HEADER - 1}")
-    aligned = f.emit(f"and i64 {aligned}, -{_ARENA_HEADER}")
-    f.do(f"store i64 {aligned}, ptr {slot_at(f, base_slot)}")
-    f.do(f"%again_status = call i32 @{run}(ptr %frame, ptr {_word(f, _Word.PROLOGUE, 'ptr')})")
-    f.jump("placed")
-    f.start_block("no_arena")
-    f.jump("placed")
-    f.start_block("placed")
-    f.do("%taken = phi ptr [ %block, %have ], [ null, %no_arena ]")
-
-
-def _ask_for_large_pages(f: Function, size: str) -> None:
-    """Let the system back a large arena with pages of megabytes, as NumPy does for its arrays."""
-    if sys.platform != "linux":
-        return
-    f.declare("madvise", "i32 (ptr, i64, i32)")
-    f.branch(f.emit(f"icmp sge i64 {size}, {_LARGE}"), "large", "kept")
-    f.start_block("large")
-    first = f.emit(f"add i64 {f.emit('ptrtoint ptr %made to i64')}, {_PAGE - 1}")
-    first = f.emit(f"inttoptr i64 {f.emit(f'and i64 {first}, -{_PAGE}')} to ptr")
-    length = f.emit(f"sub i64 {size}, {_PAGE}")
-    f.emit(f"call i32 @madvise(ptr {first}, i64 {length}, i32 {_HUGE_PAGES})")
-
-
-def _make_results(f: Function) -> None:
-    """Arrays for the results; references to them stand in the array of objects."""
-    count = _word(f, _Word.N_RESULTS)
-    f.do(f"%objects = alloca ptr, i64 {count}")
-    new = _word(f, _Word.ARRAY_NEW, "ptr")
-    array_type = _word(f, _Word.ARRAY_TYPE, "ptr")
-    loop = f.begin_loop(count, carried=[Value(_word(f, _Word.RESULTS, "ptr"), POINTER, 1)])
-    at = loop.carried[0].text
-    ndim = _field(f, at, 8, "i64")
-    axes = f.begin_loop(ndim)
-    slot = _field(f, f.pointer(at, axes.index.text, I64), 24, "i64")
-    size = value_at(f, slot)
-    f.do(f"store i64 {size}, ptr {f.pointer('%dims', axes.index.text, I64)}")
-    f.end_loop(axes)
-    number = f.emit(f"trunc i64 {_field(f, at, 0, 'i64')} to i32")
-    narrow = f.emit(f"trunc i64 {ndim} to i32")
-    made = f.emit(
-        f"call ptr {new}(ptr {array_type}, i32 {narrow}, ptr %dims, i32 {number}, ptr null, "
-        "ptr null, i32 0, i32 0, ptr null)"
-    )
-    f.do(f"store ptr {made}, ptr {f.emit(f'getelementptr ptr, ptr %objects, i64 {loop.index}')}")
-    # Without memory for a result the Python function says so.
-    _require(f, f.emit(f"icmp ne ptr {made}, null"), "no_result")
-    place = slot_at(f, _field(f, at, 16, "i64"))
-    f.do(f"store ptr {_field(f, made, _DATA, 'ptr')}, ptr {place}")
-    length = f.emit(f"add i64 {ndim}, 3")
-    f.end_loop(loop, [Value(f.pointer(at, length, I64), POINTER, 1)])
-    f.jump("results")
-    f.start_block("no_result")
-    f.declare("PyErr_Clear", "void ()")
-    f.do("call void @PyErr_Clear()")
-    f.do("call void @free(ptr %taken)")
-    _drop_results(f, loop.index.text)
-    f.jump("slow")
-    f.start_block("results")
-
-
-def _drop_results(f: Function, count: str) -> None:
-    """Give back the first so many results."""
-    f.declare("Py_DecRef", "void (ptr)")
-    loop = f.begin_loop(count)
-    made = f.emit(f"load ptr, ptr {f.emit(f'getelementptr ptr, ptr %objects, i64 {loop.index}')}")
-    f.do(f"call void @Py_DecRef(ptr {made})")
-    f.end_loop(loop)
-
-
-def _run_main(f: Function, run: str) -> None:
-    main = _word(f, _Word.MAIN, "ptr")
-    is_long = f.emit(f"icmp ne i64 {_word(f, _Word.IS_LONG)}, 0")
-    f.branch(is_long, "long", "run")
-    f.start_block("long")
-    f.do(f"call void @{f.use(leave_kernel())}(ptr %frame)")
-    f.jump("run")
-    f.start_block("run")
-    f.do(f"%status = call i32 @{run}(ptr %frame, ptr {main})")
-    f.do(f"call void @{f.use(return_kernel())}(ptr %frame)")
-    f.do(f"call void @{f.use(release_kernel())}(ptr %frame)")
-
-
-def _give_back(f: Function) -> None:
-    """Leave the arena for the next call; of two, one is freed."""
-    cell = f.emit(f"getelementptr i8, ptr %d, i64 {8 * _Word.CELL}")
-    address = f.emit("ptrtoint ptr %taken to i64")
-    f.branch(f.emit("icmp eq ptr %taken, null"), "given", "give")
-    f.start_block("give")
-    other = f.emit(f"atomicrmw xchg ptr {cell}, i64 {address} seq_cst")
-    f.do(f"call void @free(ptr {f.emit(f'inttoptr i64 {other} to ptr')})")
-    f.jump("given")
-    f.start_block("given")
-
-
-def _hand_over(f: Function) -> None:
-    """The one result, or a list; after a failure the results are dropped."""
-    f.declare("PyList_New", "ptr (i64)")
-    f.declare("PyList_SetItem", "i32 (ptr, i64, ptr)")
-    count = _word(f, _Word.N_RESULTS)
-    f.branch(f.emit("icmp eq i32 %status, 0"), "good", "bad")
-    f.start_block("bad")
-    is_raised = f.emit(f"icmp eq i32 %status, {Status.RAISED}")
-    _drop_results(f, count)
-    f.branch(is_raised, "raised", "slow")
-    f.start_block("raised")
-    f.do("ret ptr null")
-    f.start_block("good")
-    scalars = _word(f, _Word.ARRAY_RETURN, "ptr")
-    f.branch(f.emit(f"icmp ne i64 {_word(f, _Word.IS_ONE)}, 0"), "one", "several")
-    f.start_block("one")
-    f.do("%first = load ptr, ptr %objects")
-    f.do(f"%single = call ptr {scalars}(ptr %first)")
-    f.do("ret ptr %single")
-    f.start_block("several")
-    f.do(f"%list = call ptr @PyList_New(i64 {count})")
-    has_scalars = f.emit(f"icmp ne i64 {_word(f, _Word.HAS_SCALARS)}, 0")
-    loop = f.begin_loop(count)
-    made = f.emit(f"load ptr, ptr {f.emit(f'getelementptr ptr, ptr %objects, i64 {loop.index}')}")
-    f.branch(has_scalars, "scalar", "array")
-    f.start_block("scalar")
-    f.do(f"%number = call ptr {scalars}(ptr {made})")
-    f.jump("array")
-    f.start_block("array")
-    result = f.emit(f"phi ptr [ {made}, %{loop.label}.body ], [ %number, %scalar ]")
-    f.emit(f"call i32 @PyList_SetItem(ptr %list, i64 {loop.index}, ptr {result})")
-    f.end_loop(loop)
-    f.do("ret ptr %list")
-
-
-# --- the built-in -------------------------------------------------------------------------------
 
 
 class _MethodDef(ctypes.Structure):
@@ -363,15 +99,20 @@ def is_supported() -> bool:
     def pointer(offset: int) -> int:
         return ctypes.c_void_p.from_address(at + offset).value or 0
 
-    dims = (ctypes.c_int64 * 2).from_address(pointer(_DIMS))
+    dims = (ctypes.c_int64 * 2).from_address(pointer(ArrayField.DIMS))
     return (
-        pointer(_TYPE) == id(np.ndarray)
-        and pointer(_DATA) == sample.__array_interface__["data"][0]
-        and ctypes.c_int.from_address(at + _NDIM).value == 2
+        pointer(ArrayField.TYPE) == id(np.ndarray)
+        and pointer(ArrayField.DATA) == sample.__array_interface__["data"][0]
+        and ctypes.c_int.from_address(at + ArrayField.NDIM).value == 2
         and list(dims) == [3, 5]
-        and pointer(_DESCR) == id(np.dtype("float32"))
-        and ctypes.c_int.from_address(at + _FLAGS).value & _USUAL == _USUAL
+        and pointer(ArrayField.DESCR) == id(np.dtype("float32"))
+        and ctypes.c_int.from_address(at + ArrayField.FLAGS).value & USUAL == USUAL
     )
+
+
+def _table(rows: Sequence[Argument | Result]) -> np.ndarray:
+    """The words of all of them, and one more: a table has an address though it be empty."""
+    return np.array([*(word for row in rows for word in row.words()), 0], np.int64)
 
 
 class Entry:
@@ -380,39 +121,26 @@ class Entry:
     def __init__(self, description: Description, slow: Callable[..., Any], form: str) -> None:
         self._description = description
         self._slow = slow
-        arguments = [
-            word
-            for a in description.arguments
-            for word in (
-                id(a.dtype), len(a.axes), a.slot,
-                *(part for stored, what in a.axes for part in (int(stored), what)),
-            )
-        ]  # fmt: skip
-        results = [
-            word
-            for r in description.results
-            for word in (r.dtype.num, len(r.sizes), r.slot, *r.sizes)
-        ]
-        self._arguments = np.array([*arguments, 0], np.int64)
-        self._results = np.array([*results, 0], np.int64)
+        self._arguments = _table(description.arguments)
+        self._results = _table(description.results)
         self._loaded = engine().load([entry_kernel()])
         new, scalars = _numpy_functions()
-        words = self.words = np.zeros(_Word.COUNT, np.int64)
-        words[_Word.N_ARGUMENTS] = len(description.arguments)
-        words[_Word.N_SLOTS] = len(description.template)
-        words[_Word.TEMPLATE] = description.template.ctypes.data
-        words[_Word.PROLOGUE] = description.prologue.ctypes.data
-        words[_Word.MAIN] = description.main.ctypes.data
-        words[_Word.ARGUMENTS] = self._arguments.ctypes.data
-        words[_Word.N_RESULTS] = len(description.results)
-        words[_Word.RESULTS] = self._results.ctypes.data
-        words[_Word.ARENA_SIZE], words[_Word.ARENA_BASE] = description.arena or (-1, -1)
-        words[_Word.ARRAY_TYPE] = id(np.ndarray)
-        words[_Word.ARRAY_NEW], words[_Word.ARRAY_RETURN] = new, scalars
-        words[_Word.IS_LONG] = description.is_long
-        words[_Word.SLOW] = id(slow)
-        words[_Word.IS_ONE] = form == "one"
-        words[_Word.HAS_SCALARS] = form != "arrays"
+        words = self.words = np.zeros(Word.COUNT, np.int64)
+        words[Word.N_ARGUMENTS] = len(description.arguments)
+        words[Word.N_SLOTS] = len(description.template)
+        words[Word.TEMPLATE] = description.template.ctypes.data
+        words[Word.PROLOGUE] = description.prologue.ctypes.data
+        words[Word.MAIN] = description.main.ctypes.data
+        words[Word.ARGUMENTS] = self._arguments.ctypes.data
+        words[Word.N_RESULTS] = len(description.results)
+        words[Word.RESULTS] = self._results.ctypes.data
+        words[Word.ARENA_SIZE], words[Word.ARENA_BASE] = description.arena or (-1, -1)
+        words[Word.ARRAY_TYPE] = id(np.ndarray)
+        words[Word.ARRAY_NEW], words[Word.ARRAY_RETURN] = new, scalars
+        words[Word.IS_LONG] = description.is_long
+        words[Word.SLOW] = id(slow)
+        words[Word.IS_ONE] = form == "one"
+        words[Word.HAS_SCALARS] = form != "arrays"
         address = self._loaded.addresses[entry_kernel().name]
         weakref.finalize(self, _free_arena, words).atexit = False
         self._method = _MethodDef(b"compiled", address, _METH_FASTCALL, None)
@@ -435,7 +163,7 @@ _free.argtypes, _free.restype = [ctypes.c_void_p], None
 
 def _free_arena(words: np.ndarray) -> None:
     """Give back the arena that the last call left."""
-    address = int(words[_Word.CELL])
+    address = int(words[Word.CELL])
     if address:
         _free(address)
 
