@@ -27,8 +27,8 @@ def test_products_of_all_sizes(dtype, transposed):
     tile = tile_for(cpu, np.dtype(dtype))
     kernels = [
         pack_kernel(tile),
-        packed_product_kernel(tile, has_fma=cpu.has_fma),
-        product_kernel(tile, has_fma=cpu.has_fma),
+        packed_product_kernel(tile),
+        product_kernel(tile),
     ]
     loaded = engine().load(kernels)
     pack, packed_product, product = kernels

@@ -44,13 +44,8 @@ _RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 @lru_cache(maxsize=1)
 def _load_support() -> Loaded:
     """What nearly every program needs, as one pack: in every process the same cache entry."""
-    cpu = host()
-    tile = tile_for(cpu, np.dtype("float32"))
-    common = [
-        pack_kernel(tile),
-        product_kernel(tile, has_fma=cpu.has_fma),
-        packed_product_kernel(tile, has_fma=cpu.has_fma),
-    ]
+    tile = tile_for(host(), np.dtype("float32"))
+    common = [pack_kernel(tile), product_kernel(tile), packed_product_kernel(tile)]
     return engine().load([*runtime_kernels().values(), pieces_kernel(), entry_kernel(), *common])
 
 

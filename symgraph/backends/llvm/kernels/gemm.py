@@ -39,7 +39,7 @@ def pack_panel_kernel(tile: Tile) -> Kernel:
     row = f.pointer("%b", f.emit(f"mul i64 {loop.index}, %rb"), tile.dtype)
     target = f.pointer("%p", f.emit(f"mul i64 {loop.index}, {tile.width}"), tile.dtype)
     for v, mask in enumerate(masks):
-        part = f.load(f.pointer(row, str(v * tile.lanes), tile.dtype), tile.dtype, tile.lanes, mask)
+        part = tile.load(f, f.pointer(row, str(v * tile.lanes), tile.dtype), mask)
         f.store(part, f.pointer(target, str(v * tile.lanes), tile.dtype))
     f.end_loop(loop)
     f.do("ret void")
@@ -154,7 +154,7 @@ class _Product:
 
 
 @cache
-def packed_product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
+def packed_product_kernel(tile: Tile) -> Kernel:
     """``c (+)= a · b`` with b packed already.
 
     Operands: a, packed b, c, M, N, K, row and k stride of a, row stride of c, whether to add.
@@ -162,7 +162,7 @@ def packed_product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     f = begin_kernel()
     a, b, c = (operand_address(f, i) for i in range(3))
     m, n, k, ra, ka, ldc, adds = (operand(f, i) for i in range(3, 10))
-    product = _Product(f, tile, f.use(panels_kernel(tile, has_fma=has_fma)), m, a, c, ra, ka, ldc)
+    product = _Product(f, tile, f.use(panels_kernel(tile)), m, a, c, ra, ka, ldc)
     width = str(tile.width)
     size = f.emit(f"mul i64 {k}, {width}")
 
@@ -178,7 +178,7 @@ def packed_product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
 
 
 @cache
-def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
+def product_kernel(tile: Tile) -> Kernel:
     """``c (+)= a · b`` for matrices as they lie; packs a part of b at a time, if it pays.
 
     Operands: a, b, c, room for a part (see `room_for`), M, N, K, row and k stride of a, row and
@@ -189,8 +189,8 @@ def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     a, b, c, room = (operand_address(f, i) for i in range(4))
     m, n, k, ra, ka, rb, cb, ldc, adds = (operand(f, i) for i in range(4, 13))
     adds = f.emit(f"icmp ne i64 {adds}, 0")
-    _write_few_rows(f, tile, (m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds), has_fma=has_fma)
-    product = _Product(f, tile, f.use(panels_kernel(tile, has_fma=has_fma)), m, a, c, ra, ka, ldc)
+    _write_few_rows(f, tile, (m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds))
+    product = _Product(f, tile, f.use(panels_kernel(tile)), m, a, c, ra, ka, ldc)
     width = str(tile.width)
     are_few = f.emit(f"icmp sle i64 {m}, {_UNPACKED_ROWS}")
     as_it_lies = f.emit(f"and i1 {are_few}, {f.emit(f'icmp eq i64 {cb}, 1')}")
@@ -215,14 +215,14 @@ def product_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     return f.kernel()
 
 
-def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...], *, has_fma: bool) -> None:
+def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...]) -> None:
     """The products that are better off without panels, which are then done."""
     m, n, a, b, c, k, ra, ka, rb, cb, ldc, adds = operands
     is_one = f.emit(f"icmp eq i64 {m}, 1")
     dense = f.emit(f"icmp eq i64 {cb}, 1")
     f.branch(f.emit(f"and i1 {is_one}, {dense}"), "multiples", "transposed")
     f.start_block("multiples")
-    name = f.use(row_kernel(tile.dtype, tile.lanes, has_fma=has_fma))
+    name = f.use(row_kernel(tile))
     f.do(
         f"call void @{name}(i64 {n}, ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {ka}, i64 {rb}, "
         f"i1 {adds})"
@@ -235,7 +235,7 @@ def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...], *, has_f
     few = f.emit(f"and i1 {few}, {dense}")
     f.branch(f.emit(f"and i1 {few}, {dense_left}"), "dots", "many")
     f.start_block("dots")
-    name = f.use(dot_products_kernel(tile.dtype, tile.lanes, has_fma=has_fma))
+    name = f.use(dot_products_kernel(tile))
     f.do(
         f"call void @{name}(i64 {m}, i64 {n}, ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {ra}, "
         f"i64 {cb}, i64 {ldc}, i1 {adds})"

@@ -29,6 +29,7 @@ class Tile:
     dtype: np.dtype
     lanes: int
     vectors: int
+    has_fma: bool
 
     @property
     def width(self) -> int:
@@ -45,10 +46,22 @@ class Tile:
         """What distinguishes its functions in a module."""
         return f"{self.dtype.name}.{self.lanes}x{self.vectors}"
 
+    def load(self, f: Function, place: str, mask: str | None = None) -> Value:
+        """A vector from memory."""
+        return f.load(place, self.dtype, self.lanes, mask)
+
+    def multiply_add(self, f: Function, x: Value, y: Value, z: Value) -> Value:
+        """``x * y + z`` of vectors."""
+        kind, function = self.type, "fma" if self.has_fma else "fmuladd"
+        name = f"llvm.{function}.v{self.lanes}f{8 * self.dtype.itemsize}"
+        f.declare(name, f"{kind} ({kind}, {kind}, {kind})")
+        call = f"call {kind} @{name}({kind} {x}, {kind} {y}, {kind} {z})"
+        return f.value(call, self.dtype, self.lanes)
+
 
 def tile_for(cpu: Cpu, dtype: np.dtype) -> Tile:
     """The panel that fills the CPU's registers: 6 rows and their vectors, and room to load."""
-    return Tile(dtype, cpu.lanes(dtype), 4 if cpu.registers == 32 else 2)
+    return Tile(dtype, cpu.lanes(dtype), 4 if cpu.registers == 32 else 2, cpu.has_fma)
 
 
 # --- the micro-kernel ---------------------------------------------------------------------------
@@ -58,7 +71,7 @@ _BLOCK_ARGUMENTS = (
 )
 
 
-def _block(tile: Tile, rows: int, vectors: int, *, has_fma: bool) -> tuple[str, Function]:
+def _block(tile: Tile, rows: int, vectors: int) -> tuple[str, Function]:
     """``c[rows, columns] (+)= a[rows, k] · b[k, panel]`` for fixed numbers of rows and vectors."""
     f = Function(f"void ({_BLOCK_ARGUMENTS})", linkage="internal ")
     masks = column_masks(f, tile, vectors)
@@ -70,9 +83,7 @@ def _block(tile: Tile, rows: int, vectors: int, *, has_fma: bool) -> tuple[str, 
     f.branch("%adds", "load", "zero")
     f.start_block("load")
     loaded = [
-        f.load(place, tile.dtype, tile.lanes, mask)
-        for row in places
-        for place, mask in zip(row, masks, strict=True)
+        tile.load(f, place, mask) for row in places for place, mask in zip(row, masks, strict=True)
     ]
     f.jump("start")
     f.start_block("zero")
@@ -86,7 +97,7 @@ def _block(tile: Tile, rows: int, vectors: int, *, has_fma: bool) -> tuple[str, 
     ]
     offset = Value("0", I64, 1)
     loop = f.begin_loop("%k", carried=[Value("%b", POINTER, 1), offset, *start])
-    totals = _turn(f, loop.carried, row_a, tile, vectors, has_fma=has_fma)
+    totals = _turn(f, loop.carried, row_a, tile, vectors)
     f.end_loop(loop, totals)
     sums = iter(loop.carried[2:])
     for row in places:
@@ -97,29 +108,19 @@ def _block(tile: Tile, rows: int, vectors: int, *, has_fma: bool) -> tuple[str, 
 
 
 def _turn(
-    f: Function, carried: list[Value], rows: list[str], tile: Tile, n_vectors: int, *, has_fma: bool
+    f: Function, carried: list[Value], rows: list[str], tile: Tile, n_vectors: int
 ) -> list[Value]:
     """One k: the panel's vectors times one number of each row."""
     panel, offset, *totals = carried
     vectors = [
-        f.load(f.pointer(panel.text, str(v * tile.lanes), tile.dtype), tile.dtype, tile.lanes)
+        tile.load(f, f.pointer(panel.text, str(v * tile.lanes), tile.dtype))
         for v in range(n_vectors)
     ]
-    name = f"llvm.{'fma' if has_fma else 'fmuladd'}.v{tile.lanes}f{8 * tile.dtype.itemsize}"
-    f.declare(name, f"{tile.type} ({tile.type}, {tile.type}, {tile.type})")
     new = []
     for r, row in enumerate(rows):
         one = f.splat(f.load(f.pointer(row, offset.text, tile.dtype), tile.dtype), tile.lanes)
         for v, vector in enumerate(vectors):
-            total = totals[r * n_vectors + v]
-            new.append(
-                f.value(
-                    f"call {tile.type} @{name}({tile.type} {one}, {tile.type} {vector}, "
-                    f"{tile.type} {total})",
-                    tile.dtype,
-                    tile.lanes,
-                )
-            )
+            new.append(tile.multiply_add(f, one, vector, totals[r * n_vectors + v]))
     following = f.pointer(panel.text, "%rb", tile.dtype)
     moved = f.emit(f"add i64 {offset}, %ka")
     return [Value(following, panel.dtype, 1), Value(moved, offset.dtype, 1), *new]
@@ -144,7 +145,7 @@ _PRODUCT = (
 
 
 @cache
-def panels_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
+def panels_kernel(tile: Tile) -> Kernel:
     """All rows of some panels: rows outside, so that they stay in cache.
 
     ``rb`` and ``panel`` are how far the rows of a panel are apart, and the panels.
@@ -157,20 +158,19 @@ def panels_kernel(tile: Tile, *, has_fma: bool) -> Kernel:
     wide = f.emit(f"select i1 {is_narrow}, i64 {before}, i64 %n")
     done = "0"
     for rows in _ROWS:
-        done = _row_blocks(f, tile, rows, tile.vectors, ("0", wide), done, has_fma=has_fma)
+        done = _row_blocks(f, tile, rows, tile.vectors, ("0", wide), done)
     done = "0"
     for rows in _NARROW_ROWS:
-        done = _row_blocks(f, tile, rows, 1, (wide, "%n"), done, has_fma=has_fma)
+        done = _row_blocks(f, tile, rows, 1, (wide, "%n"), done)
     f.do("ret void")
     return f.kernel()
 
 
 def _row_blocks(
-    f: Function, tile: Tile, rows: int, vectors: int, columns: tuple[str, str], done: str,
-    *, has_fma: bool,
-) -> str:  # fmt: skip
+    f: Function, tile: Tile, rows: int, vectors: int, columns: tuple[str, str], done: str
+) -> str:
     """A loop over as many blocks of rows as there are: the number of rows that are done then."""
-    name, block = _block(tile, rows, vectors, has_fma=has_fma)
+    name, block = _block(tile, rows, vectors)
     f.add_part(name, block)
     loop = f.begin_loop(_end_of_blocks(f, rows), start=done, step=str(rows))
     a = f.pointer("%a", f.emit(f"mul i64 {loop.index}, %ra"), tile.dtype)

@@ -174,7 +174,7 @@ assert _PIECE >> 1 > FEW_ROWS * K_BLOCK * _COLUMNS
 
 def _product(scope: Scope, v: Variable, shape: _Shape, at: _Bases, room: int) -> None:
     a, cpu, itemsize = scope.assembler, scope.lowering.cpu, v.dtype.itemsize
-    kernel = product_kernel(tile_for(cpu, v.dtype), has_fma=cpu.has_fma)
+    kernel = product_kernel(tile_for(cpu, v.dtype))
     sizes = (shape.m, shape.n, shape.k, *shape.left, *shape.right, shape.n, 0)
     pieces = None
     if not is_known_to_fit((shape.m, shape.n, shape.k), _PIECE):
@@ -187,7 +187,7 @@ def _product(scope: Scope, v: Variable, shape: _Shape, at: _Bases, room: int) ->
 
 def _packed_product(scope: Scope, v: Variable, shape: _Shape, at: _Bases, packed: int) -> None:
     a, cpu, itemsize = scope.assembler, scope.lowering.cpu, v.dtype.itemsize
-    kernel = packed_product_kernel(tile_for(cpu, v.dtype), has_fma=cpu.has_fma)
+    kernel = packed_product_kernel(tile_for(cpu, v.dtype))
     sizes = (shape.m, shape.n, shape.k, *shape.left, shape.n, 0)
     pieces = None
     if not is_known_to_fit((shape.m, shape.n, shape.k), _PIECE):
@@ -256,7 +256,7 @@ def multiply_packed(
     """The product of rows (the first place) with the right operand of ``v``, packed ahead of the
     loop, into the second place."""
     a, cpu = scope.assembler, scope.lowering.cpu
-    kernel = packed_product_kernel(tile_for(cpu, v.dtype), has_fma=cpu.has_fma)
+    kernel = packed_product_kernel(tile_for(cpu, v.dtype))
     packed = scope.lowering.packed[_packed_key(scope, v.inputs[1])]
     depth, n = v.inputs[1].type.shape
     a.main.emit(kernel, at[0], packed, at[1], *map(a.size, (rows, n, depth, *strides, n, 0)))
