@@ -10,7 +10,26 @@ import numpy as np
 
 from ..core.errors import TooLargeError
 from ..core.graph import Graph
+from ..core.op import Op
 from ..core.variable import Variable
+from ..ops.broadcast import BROADCAST_TO
+from ..ops.conv import OVERLAP_ADD
+from ..ops.create import IOTA
+from ..ops.elementwise import (
+    ADD,
+    FLOOR_DIVIDE,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    NEGATIVE,
+    SQUARE,
+    SUBTRACT,
+)
+from ..ops.promotion import CAST
+from ..ops.random import RANDOM_BITS
+from ..ops.reshape import RESHAPE
+from ..ops.slices import ADD_SLICE, SET_SLICE, SLICE
+from ..scan.op import SCAN
 
 __all__ = ["exact_call", "size_arithmetic"]
 
@@ -18,25 +37,25 @@ _INT64 = np.dtype("int64")
 _LEAST, _LARGEST = -(1 << 63), (1 << 63) - 1
 # Ops that take sizes, by the position of the first.
 _FIRST_SIZE = {
-    "broadcast_to": 1,
-    "iota": 0,
-    "overlap_add": 1,
-    "random_bits": 1,
-    "reshape": 1,
-    "scan": 0,
-    "set_slice": 2,
-    "add_slice": 2,
-    "slice": 1,
+    BROADCAST_TO: 1,
+    IOTA: 0,
+    OVERLAP_ADD: 1,
+    RANDOM_BITS: 1,
+    RESHAPE: 1,
+    SCAN: 0,
+    SET_SLICE: 2,
+    ADD_SLICE: 2,
+    SLICE: 1,
 }
 # What may lie between a size and what it is computed from.
-_CHOICES = frozenset({"cast", "maximum", "minimum"})
-_EXACT: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "floor_divide": lambda a, b: a // b if b else 0,
-    "multiply": operator.mul,
-    "negative": operator.neg,
-    "square": lambda a: a * a,
-    "subtract": operator.sub,
+_CHOICES = frozenset({CAST, MAXIMUM, MINIMUM})
+_EXACT: dict[Op, Callable[..., Any]] = {
+    ADD: operator.add,
+    FLOOR_DIVIDE: lambda a, b: a // b if b else 0,
+    MULTIPLY: operator.mul,
+    NEGATIVE: operator.neg,
+    SQUARE: lambda a: a * a,
+    SUBTRACT: operator.sub,
 }
 
 
@@ -45,22 +64,22 @@ def size_arithmetic(graph: Graph) -> set[Variable]:
     sizes: set[Variable] = set()
     found: set[Variable] = set()
     for v in reversed(graph.nodes):
-        first = _FIRST_SIZE.get(v.op.name)
+        first = _FIRST_SIZE.get(v.op)
         if first is not None:
-            sizes.update(v.inputs[first : 1 if v.op.name == "scan" else None])
+            sizes.update(v.inputs[first : 1 if v.op is SCAN else None])
         elif v in sizes and v.type.shape == ():
-            if v.op.name in _EXACT and all(x.type is v.type for x in v.inputs):
+            if v.op in _EXACT and all(x.type is v.type for x in v.inputs):
                 if v.dtype == _INT64:
                     found.add(v)
                     sizes.update(v.inputs)
-            elif v.op.name in _CHOICES:
+            elif v.op in _CHOICES:
                 sizes.update(v.inputs)
     return found
 
 
 def exact_call(v: Variable) -> Callable[..., Any]:
     """What computes such a node; 64 bits have to hold the result."""
-    compute = _EXACT[v.op.name]
+    compute = _EXACT[v.op]
 
     def call(*numbers: Any) -> np.ndarray:
         exact = compute(*map(int, numbers))

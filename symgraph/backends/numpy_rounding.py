@@ -14,8 +14,29 @@ from typing import Any
 
 import numpy as np
 
+from ..core.op import Op
 from ..core.types import TensorType, is_float
 from ..core.variable import Variable
+from ..ops.activation import RELU
+from ..ops.create import IOTA
+from ..ops.elementwise import (
+    ABSOLUTE,
+    ADD,
+    CLIP,
+    DIVIDE,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    NEGATIVE,
+    SQUARE,
+    SUBTRACT,
+    WHERE,
+)
+from ..ops.promotion import CAST
+from ..ops.reduce import MAX, MIN
+from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
+from ..ops.sort import SORT
+from ..ops.transcendental import POWER, RECIPROCAL, SQRT
 from .plan import Call
 
 __all__ = ["Rounding"]
@@ -28,13 +49,12 @@ _SUM_ULPS = 2.0
 _WHOLE = 2.0**20
 # What only chooses among values that are there already.
 _CHOOSING = frozenset(
-    {"where", "negative", "absolute", "maximum", "minimum", "clip", "relu", "max", "min", "sort"}
-    | {"gather", "scatter_set", "set_slice", "concatenate", "size", "iota"}
+    {WHERE, NEGATIVE, ABSOLUTE, MAXIMUM, MINIMUM, CLIP, RELU, MAX, MIN, SORT, IOTA}
 )
-_SUMS = frozenset({"add", "subtract"})
-_ARITHMETIC = _SUMS | {"multiply", "divide", "square", "sqrt", "power", "reciprocal", "cast"}
+_SUMS = frozenset({ADD, SUBTRACT})
+_ARITHMETIC = _SUMS | {MULTIPLY, DIVIDE, SQUARE, SQRT, POWER, RECIPROCAL, CAST}
 # What has a value of 0 or 1 for whole numbers that is not the true one.
-_SATURATING = frozenset({"softmax", "log_softmax", "logsumexp"})
+_SATURATING = frozenset({SOFTMAX, LOG_SOFTMAX, LOGSUMEXP})
 
 
 class Rounding:
@@ -46,20 +66,20 @@ class Rounding:
     def around(self, v: Variable, call: Call) -> Call:
         """What computes the node by ``call``, rounded otherwise each time."""
         op = v.op
-        if not isinstance(v.type, TensorType) or not is_float(v.dtype) or op.name in _CHOOSING:
+        if not isinstance(v.type, TensorType) or not is_float(v.dtype) or op in _CHOOSING:
             return call
-        if not op.traits.isdisjoint({"view", "leaf", "step"}):
+        if not op.traits.isdisjoint({"view", "leaf", "step", "layout"}):
             return call
-        if "elementwise" in op.traits:
-            return lambda *operands: self._rounded_each(op.name, call(*operands), operands)
-        return lambda *operands: self._rounded(op.name, call, operands)
+        if op.kind == "elementwise":
+            return lambda *operands: self._rounded_each(op, call(*operands), operands)
+        return lambda *operands: self._rounded(op, call, operands)
 
-    def _rounded_each(self, op: str, result: Any, operands: Sequence[Any]) -> Any:
+    def _rounded_each(self, op: Op, result: Any, operands: Sequence[Any]) -> Any:
         """What an elementwise operation gave, rounded otherwise."""
         moved = self._moved(result, _is_exact(op, result, operands), _ULPS)
         return self._within_range(result, operands, moved, may_vanish=op not in _SUMS)
 
-    def _rounded(self, op: str, call: Call, operands: Sequence[Any]) -> Any:
+    def _rounded(self, op: Op, call: Call, operands: Sequence[Any]) -> Any:
         """What an operation of several terms gives, its terms and itself rounded otherwise."""
         result = call(*operands)
         is_whole = all(np.all(_is_whole(x)) for x in operands if is_float(x.dtype))
@@ -96,7 +116,7 @@ class Rounding:
         return moved.astype(result.dtype)
 
 
-def _is_exact(op: str, result: Any, operands: Sequence[Any]) -> Any:
+def _is_exact(op: Op, result: Any, operands: Sequence[Any]) -> Any:
     """Which elements of an elementwise operation's result no rounding made."""
     floats = [x for x in operands if is_float(x.dtype)]
     exact = _is_whole(result)

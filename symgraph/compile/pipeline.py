@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ..backends.base import Backend
 from ..core.errors import BackendError
 from ..core.graph import Graph
+from ..core.op import Op
 from ..core.provenance import without_lines
 from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
@@ -86,13 +87,13 @@ def expand(graph: Graph, backend: Backend, hits: Hits) -> Graph:
 
 def _expansions(graph: Graph, backend: Backend) -> list[Rule]:
     """A rule for each op of the graph and its loop bodies that has to be expanded."""
-    found: dict[str, Rule] = {}
+    found: dict[Op, Rule] = {}
     seen, pending = {graph}, [graph]
     while pending:
         for v in pending.pop().nodes:
             op = v.op
-            if op.name not in found and op.expand is not None and not backend.has_lowering(op):
-                found[op.name] = Rule(f"expand {op.name}", (op.name,), EVERY, op.expand)
+            if op not in found and op.expand is not None and not backend.has_lowering(op):
+                found[op] = Rule(f"expand {op.name}", (op.name,), EVERY, op.expand)
             for part in v.params:
                 if isinstance(part, Graph) and part not in seen:
                     seen.add(part)

@@ -18,6 +18,8 @@ from .errors import (
 from .interned import Interned
 from .values import array_for
 from .variable import (
+    CONSTANT,
+    PARAMETER,
     Variable,
     dump,
     load,
@@ -95,7 +97,7 @@ class Graph(Interned):
         return f"<Graph ({inputs}) -> ({outputs}), {len(self._nodes)} nodes>"
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        canonical = all(v.op.name == "parameter" for v in self.inputs)
+        canonical = all(v.op is PARAMETER for v in self.inputs)
         kind = "canonical" if canonical else "named"
         return _load_graph, (len(self.inputs), kind, dump((*self.inputs, *self.outputs)))
 
@@ -115,7 +117,7 @@ def graph_of(outputs: Sequence[Variable]) -> Graph:
 
 
 def _is_open_leaf(v: Variable) -> bool:
-    return "leaf" in v.op.traits and v.op.name != "constant"
+    return "leaf" in v.op.traits and v.op is not CONSTANT
 
 
 def _closed_nodes(

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from . import provenance
-from .errors import SymgraphValueError, explain
+from .errors import SymgraphValueError
 from .interned import Interned
 
-__all__ = ["OPS", "Op"]
+__all__ = ["KINDS", "OPS", "TRAITS", "Op"]
 
 _PACKAGE = __name__.partition(".")[0]
+
+KINDS = ("elementwise", "product", "reduction", "movement", "other")
+TRAITS = ("leaf", "commutative", "view", "layout", "traced", "check", "step")
 
 # Every operation by name: the op table that tests walk, and what pickle refers to.
 OPS: dict[str, Op] = {}
@@ -47,9 +49,18 @@ class Op(Interned):
         The node for inputs whose types may differ from those of an existing node: promotes and
         unifies as the public function does. None: no more than ``infer``.
 
-    Traits: ``elementwise``, ``commutative``, ``associative``, ``view`` (the result may be a view),
-    ``traced`` (the user's line is recorded for each node), ``check`` (kept even where the value is
-    the input's: it may raise), ``step`` (piecewise constant: a float result with zero gradient).
+    ``kind``
+        What sort of op this is, one of `KINDS`; an elementwise op computes each element of its
+        result from those at the same place. Pictures go by it, and rewrites by ``elementwise``.
+    ``is_cheap``
+        Whether computing the result again costs about what reading it from memory does, so that a
+        gradient loop need not be left it. A ``view`` is.
+
+    Traits, those in `TRAITS` alone: ``leaf`` (with no operands: an input, a constant);
+    ``commutative``; ``view`` (the result may be a view); ``layout`` (the elements of the result are
+    those of the operands, laid out anew); ``traced`` (the user's line is recorded for each node);
+    ``check`` (kept even where the value is the input's: it may raise); ``step`` (piecewise
+    constant: a float result with zero gradient).
     """
 
     name: str
@@ -62,16 +73,22 @@ class Op(Interned):
     build: Callable[..., Any] | None = None
     params: tuple[str, ...] = ()
     traits: frozenset[str] = field(default_factory=frozenset)
+    kind: str = "other"
+    is_cheap: bool = False
 
     def __post_init__(self) -> None:
-        known = OPS.get(self.name)
-        if known is not None and known.is_own:
-            raise SymgraphValueError(
-                explain(
-                    f"symgraph has an op named {self.name!r} already",
-                    line=_line_of_definition(),
-                    remedy="Give the new op another name: backends know ops by theirs.",
-                )
+        for what, words, known in (("kind", (self.kind,), KINDS), ("trait", self.traits, TRAITS)):
+            for word in words:
+                if word not in known:
+                    raise SymgraphValueError.here(
+                        f"op {self.name!r} cannot have the {what} {word!r}",
+                        remedy=f"Known are {', '.join(map(repr, known))}.",
+                    )
+        earlier = OPS.get(self.name)
+        if earlier is not None and earlier.is_own:
+            raise SymgraphValueError.here(
+                f"symgraph has an op named {self.name!r} already",
+                remedy="Give the new op another name: backends know ops by theirs.",
             )
         # A user's op takes the place of an earlier one, as where a notebook's cell is run again;
         # nodes made before keep theirs.
@@ -103,12 +120,6 @@ class Op(Interned):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _find, (self.name,)
-
-
-def _line_of_definition() -> str | None:
-    """The user's line that makes an op; the initialiser of the record is no file of ours."""
-    lines = (line for line in provenance.user_lines() if line.function != "__init__")
-    return next(map(str, lines), None)
 
 
 def _package_of(rule: Any) -> str:

@@ -68,7 +68,9 @@ def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
     found: list[Line] = []
     while frame is not None and len(found) < depth:
         code = frame.f_code
-        if not code.co_filename.startswith(_OWN) or code.co_filename.startswith(_DEMOS):
+        if code.co_name == "__init__" and code.co_filename == "<string>":
+            pass  # of a dataclass
+        elif not code.co_filename.startswith(_OWN) or code.co_filename.startswith(_DEMOS):
             found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back
     return tuple(found)

@@ -142,7 +142,9 @@ def restore_axes(x: Variable, axes: tuple[int, ...], ndim: int) -> Variable:
 
 
 # The sum over axes (sorted, not negative), in the dtype of the operand.
-SUM = Op("sum", infer_reduction, _evaluate_sum, _vjp_sum, params=("axes", "keepdims"))
+SUM = Op(
+    "sum", infer_reduction, _evaluate_sum, _vjp_sum, params=("axes", "keepdims"), kind="reduction"
+)
 
 
 def reduce_sum(x: Variable, axes: Sequence[int], *, keepdims: bool = False) -> Variable:
@@ -214,6 +216,7 @@ BROADCAST_TO = Op(
     _vjp_broadcast_to,
     params=("template",),
     traits=frozenset({"view"}),
+    kind="movement",
 )
 
 
@@ -296,7 +299,8 @@ REARRANGE = Op(
     _evaluate_rearrange,
     _vjp_rearrange,
     params=("order",),
-    traits=frozenset({"view"}),
+    traits=frozenset({"layout", "view"}),
+    kind="movement",
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.dims import Size
 from ..core.graph import rebuild
+from ..core.op import Op
 from ..core.variable import CONSTANT, Variable, constant_value, make_constant
 from .broadcast import BROADCAST_TO, SUM, broadcast_to, restore_axes
 from .elementwise import (
@@ -29,19 +30,13 @@ from .elementwise import (
     WHERE,
     add,
 )
+from .promotion import CAST
 from .sizes import shape_of
 
-__all__ = ["by_terms", "without_factor"]
+__all__ = ["FACTOR_RULES", "by_terms", "in_power", "without_factor"]
 
 _DEPTH = 12
 _NEARBY = 32
-# Ops that lay elements out anew. By name, since some of them are made above.
-_LAYOUTS = frozenset(
-    {
-        *("rearrange", "reshape", "cast", "check_size", "concatenate"),
-        *("slice", "gather", "set_slice", "scatter_set"),
-    }
-)
 
 
 def by_terms(
@@ -77,51 +72,47 @@ def without_factor(x: Variable, factor: Variable, depth: int = _DEPTH) -> Variab
         return broadcast_to(make_constant(np.ones((), x.dtype)), shape_of(x))
     if depth == 0 or x.serial < factor.serial:
         return None
-    op, inputs = x.op, x.inputs
-    if op is SQUARE or op.name == "power":
-        lower = _lower_power(x)
-        rest = None if lower is None else without_factor(inputs[0], factor, depth - 1)
-        return None if rest is None or lower is None else SCALE(rest, lower)
-    if op is MULTIPLY or op is SCALE:
-        for a, b in (inputs, inputs[::-1]):
-            rest = without_factor(a, factor, depth - 1)
-            if rest is not None:
-                return op(rest, b)
-        return None
-    if op is DIVIDE or op is UNSCALE:
-        rest = without_factor(inputs[0], factor, depth - 1)
-        return None if rest is None else op(rest, inputs[1])
-    if op in (ADD, SUBTRACT, NEGATIVE):
-        return _in_terms(x, (), inputs, factor, depth)
-    if op is WHERE:
-        return _in_terms(x, inputs[:1], inputs[1:], factor, depth)
-    if op is SUM or op is BROADCAST_TO:
-        return _in_copies(x, factor, depth)
-    return _in_layout(x, factor, depth)
+    return FACTOR_RULES.get(x.op, _in_layout)(x, factor, depth)
 
 
-def _lower_power(power: Variable) -> Variable | None:
-    """A power with an exponent that is less by one."""
-    if power.op is SQUARE:
-        return power.inputs[0]
-    base, exponent = power.inputs
+def _in_square(x: Variable, factor: Variable, depth: int) -> Variable | None:
+    (base,) = x.inputs
+    rest = without_factor(base, factor, depth - 1)
+    return None if rest is None else SCALE(rest, base)
+
+
+def in_power(x: Variable, factor: Variable, depth: int) -> Variable | None:
+    """The factor out of the base of a power whose exponent is a number of at least 2."""
+    base, exponent = x.inputs
     value = constant_value(exponent)
     if value is None or value.size != 1 or not value.min() >= 2:
         return None
+    rest = without_factor(base, factor, depth - 1)
+    if rest is None:
+        return None
     lower = value.reshape(()) - 1
-    return base if lower == 1 else power.op(base, make_constant(lower.astype(base.dtype)))
+    power = base if lower == 1 else x.op(base, make_constant(lower.astype(base.dtype)))
+    return SCALE(rest, power)
 
 
-def _in_terms(
-    x: Variable,
-    others: tuple[Variable, ...],
-    terms: tuple[Variable, ...],
-    factor: Variable,
-    depth: int,
-) -> Variable | None:
+def _in_product(x: Variable, factor: Variable, depth: int) -> Variable | None:
+    for a, b in (x.inputs, x.inputs[::-1]):
+        rest = without_factor(a, factor, depth - 1)
+        if rest is not None:
+            return x.op(rest, b)
+    return None
+
+
+def _in_dividend(x: Variable, factor: Variable, depth: int) -> Variable | None:
+    rest = without_factor(x.inputs[0], factor, depth - 1)
+    return None if rest is None else x.op(rest, x.inputs[1])
+
+
+def _in_terms(x: Variable, factor: Variable, depth: int) -> Variable | None:
     """The op on all its terms without the factor; terms of zero are without any."""
-    rest = list(others)
-    for term in terms:
+    n_others = 1 if x.op is WHERE else 0  # a condition is no term
+    rest = list(x.inputs[:n_others])
+    for term in x.inputs[n_others:]:
         part = term if _is_zero(term) else without_factor(term, factor, depth - 1)
         if part is None:
             return None
@@ -157,7 +148,7 @@ def _in_layout(x: Variable, factor: Variable, depth: int) -> Variable | None:
     """
     for inner in x.inputs:
         for laid in _nearby(inner, factor):
-            if laid.type is not inner.type or laid.op.name not in _LAYOUTS:
+            if laid.type is not inner.type or not _lays_out(laid.op):
                 continue
             assert laid.op.vjp is not None
             for position, part in enumerate(laid.inputs):
@@ -165,6 +156,26 @@ def _in_layout(x: Variable, factor: Variable, depth: int) -> Variable | None:
                     rest = without_factor(inner, laid, depth - 1)
                     return None if rest is None else laid.op.vjp(laid, rest)[position]
     return None
+
+
+def _lays_out(op: Op) -> bool:
+    return op is CAST or "layout" in op.traits
+
+
+# For each op how a factor is taken out of what it gives; out of layouts where there is none.
+FACTOR_RULES: dict[Op, Callable[[Variable, Variable, int], Variable | None]] = {
+    SQUARE: _in_square,
+    MULTIPLY: _in_product,
+    SCALE: _in_product,
+    DIVIDE: _in_dividend,
+    UNSCALE: _in_dividend,
+    ADD: _in_terms,
+    SUBTRACT: _in_terms,
+    NEGATIVE: _in_terms,
+    WHERE: _in_terms,
+    SUM: _in_copies,
+    BROADCAST_TO: _in_copies,
+}
 
 
 def _nearby(x: Variable, factor: Variable) -> list[Variable]:

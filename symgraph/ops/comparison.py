@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,18 +41,14 @@ __all__ = [
 
 # --- comparisons --------------------------------------------------------------------------------
 
-EQUAL = elementwise(
-    "equal", lambda m, x, y: m.eq(x, y), operands="any", result="bool", traits=["commutative"]
-)
-NOT_EQUAL = elementwise(
-    "not_equal", lambda m, x, y: m.ne(x, y), operands="any", result="bool", traits=["commutative"]
-)
-LESS = elementwise("less", lambda m, x, y: m.lt(x, y), operands="any", result="bool")
-LESS_EQUAL = elementwise("less_equal", lambda m, x, y: m.le(x, y), operands="any", result="bool")
-GREATER = elementwise("greater", lambda m, x, y: m.gt(x, y), operands="any", result="bool")
-GREATER_EQUAL = elementwise(
-    "greater_equal", lambda m, x, y: m.ge(x, y), operands="any", result="bool"
-)
+_comparison = partial(elementwise, operands="any", result="bool", is_cheap=True)
+
+EQUAL = _comparison("equal", lambda m, x, y: m.eq(x, y), traits=["commutative"])
+NOT_EQUAL = _comparison("not_equal", lambda m, x, y: m.ne(x, y), traits=["commutative"])
+LESS = _comparison("less", lambda m, x, y: m.lt(x, y))
+LESS_EQUAL = _comparison("less_equal", lambda m, x, y: m.le(x, y))
+GREATER = _comparison("greater", lambda m, x, y: m.gt(x, y))
+GREATER_EQUAL = _comparison("greater_equal", lambda m, x, y: m.ge(x, y))
 ISNAN = elementwise("isnan", lambda m, x: m.isnan(x), operands="float", result="bool")
 ISINF = elementwise("isinf", lambda m, x: m.isinf(x), operands="float", result="bool")
 ISFINITE = elementwise("isfinite", lambda m, x: m.isfinite(x), operands="float", result="bool")
@@ -139,19 +136,19 @@ BITWISE_AND = elementwise(
     "bitwise_and",
     lambda m, x, y: m.bit_and(x, y),
     operands="bits",
-    traits=["commutative", "associative"],
+    traits=["commutative"],
 )
 BITWISE_OR = elementwise(
     "bitwise_or",
     lambda m, x, y: m.bit_or(x, y),
     operands="bits",
-    traits=["commutative", "associative"],
+    traits=["commutative"],
 )
 BITWISE_XOR = elementwise(
     "bitwise_xor",
     lambda m, x, y: m.bit_xor(x, y),
     operands="bits",
-    traits=["commutative", "associative"],
+    traits=["commutative"],
 )
 INVERT = elementwise("invert", lambda m, x: m.bit_not(x), operands="bits")
 LEFT_SHIFT = elementwise("left_shift", lambda m, x, y: m.shift_left(x, y), operands="integer")

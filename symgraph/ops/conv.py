@@ -91,6 +91,7 @@ WINDOWS = Op(
     _vjp_windows,
     params=("axis", "size", "stride", "dilation"),
     traits=frozenset({"view", "traced"}),
+    kind="movement",
 )
 
 
@@ -136,6 +137,7 @@ OVERLAP_ADD = Op(
     _evaluate_overlap_add,
     _vjp_overlap_add,
     params=("template", "axis", "stride", "dilation"),
+    kind="movement",
 )
 
 

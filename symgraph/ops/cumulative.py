@@ -40,6 +40,7 @@ CUMSUM = Op(
     lambda arrays, axis: np.cumsum(arrays[0], axis=axis, dtype=arrays[0].dtype),
     _vjp_cumsum,
     params=("axis",),
+    kind="reduction",
 )
 
 
@@ -56,6 +57,7 @@ CUMPROD = Op(
     lambda arrays, axis: np.cumprod(arrays[0], axis=axis, dtype=arrays[0].dtype),
     _vjp_cumprod,
     params=("axis",),
+    kind="reduction",
 )
 
 

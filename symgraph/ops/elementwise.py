@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import provenance
+from ..core import dims, provenance
 from ..core.errors import DtypeError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
@@ -35,7 +35,7 @@ from .comparison import (
 from .entry import BOOL, elementwise, vjp_from
 from .formula import numpy_maths
 from .promotion import CAST, as_variable, cast_to, is_weak, promote_arguments
-from .sizes import SIZE
+from .sizes import SIZE, size_rule
 
 __all__ = [
     "abs",
@@ -97,7 +97,8 @@ WHERE = Op(
     ),
     formula=lambda m, c, x, y: m.select(c, x, y),
     build=_build_where,
-    traits=frozenset({"elementwise"}),
+    kind="elementwise",
+    is_cheap=True,
 )
 
 
@@ -141,6 +142,7 @@ SCALE = elementwise(
     [lambda ct, z, x, y: scale(ct, y), lambda ct, z, x, y: scale(ct, x)],
     operands="float",
     traits=["commutative"],
+    is_cheap=True,
 )
 UNSCALE = elementwise(
     "unscale",
@@ -203,19 +205,22 @@ ADD = elementwise(
     lambda m, x, y: m.add(x, y),
     [lambda ct, z, x, y: ct, lambda ct, z, x, y: ct],
     bools=logical_or,
-    traits=["commutative", "associative"],
+    traits=["commutative"],
+    is_cheap=True,
 )
 SUBTRACT = elementwise(
     "subtract",
     lambda m, x, y: m.subtract(x, y),
     [lambda ct, z, x, y: ct, lambda ct, z, x, y: negative(ct)],
+    is_cheap=True,
 )
 MULTIPLY = elementwise(
     "multiply",
     lambda m, x, y: m.multiply(x, y),
     [lambda ct, z, x, y: scale(ct, y), lambda ct, z, x, y: scale(ct, x)],
     bools=logical_and,
-    traits=["commutative", "associative"],
+    traits=["commutative"],
+    is_cheap=True,
 )
 DIVIDE = elementwise(
     "divide",
@@ -226,18 +231,22 @@ DIVIDE = elementwise(
     ],
     operands="quotient",
 )
-NEGATIVE = elementwise("negative", lambda m, x: m.negative(x), [lambda ct, z, x: negative(ct)])
+NEGATIVE = elementwise(
+    "negative", lambda m, x: m.negative(x), [lambda ct, z, x: negative(ct)], is_cheap=True
+)
 SQUARE = elementwise(
     "square",
     lambda m, x: m.multiply(x, x),
     [lambda ct, z, x: scale(ct, multiply(x, 2.0))],
     bools=lambda x: square(cast_to(x, _INT8)),
+    is_cheap=True,
 )
 ABSOLUTE = elementwise(
     "absolute",
     lambda m, x: m.absolute(x),
     [lambda ct, z, x: scale(ct, sign(x))],
     bools=lambda x: x,
+    is_cheap=True,
 )
 _INT8, _FLOAT64 = np.dtype("int8"), np.dtype("float64")
 
@@ -292,7 +301,7 @@ def absolute(x: Any) -> Variable:
 
 # --- whole parts --------------------------------------------------------------------------------
 
-SIGN = elementwise("sign", lambda m, x: m.sign(x), traits=["step"])
+SIGN = elementwise("sign", lambda m, x: m.sign(x), traits=["step"], is_cheap=True)
 FLOOR_DIVIDE = elementwise(
     "floor_divide",
     lambda m, x, y: m.floor_divide(x, y),
@@ -353,7 +362,8 @@ MAXIMUM = elementwise(
         lambda ct, z, x, y: _share(ct, less_equal(x, y), x, y),
     ],
     bools=logical_or,
-    traits=["commutative", "associative"],
+    traits=["commutative"],
+    is_cheap=True,
 )
 MINIMUM = elementwise(
     "minimum",
@@ -363,7 +373,8 @@ MINIMUM = elementwise(
         lambda ct, z, x, y: _share(ct, greater_equal(x, y), x, y),
     ],
     bools=logical_and,
-    traits=["commutative", "associative"],
+    traits=["commutative"],
+    is_cheap=True,
 )
 CLIP = elementwise(
     "clip",
@@ -457,3 +468,14 @@ def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -
 
 
 abs = absolute
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+size_rule(ADD, lambda a, b: a + b)
+size_rule(SUBTRACT, lambda a, b: a - b)
+size_rule(MULTIPLY, lambda a, b: a * b)
+size_rule(NEGATIVE, lambda a: -a)
+size_rule(FLOOR_DIVIDE, dims.floor_div)
+size_rule(MAXIMUM, lambda a, b: b + dims.maximum_zero(a - b))
+size_rule(MINIMUM, dims.minimum)

@@ -49,6 +49,7 @@ def elementwise(
     result: str = "same",
     bools: Callable[..., Variable] | None = None,
     traits: Sequence[str] = (),
+    is_cheap: bool = False,
 ) -> Op:
     """A new elementwise op.
 
@@ -56,7 +57,7 @@ def elementwise(
     small ones to float32), ``quotient`` (integers become float64), ``integer``, ``bits`` (integers
     and bools). ``result``: ``same`` dtype as the operands', or ``bool``. ``bools``: what to build
     instead where all operands are bools. ``derivatives``: one for each operand, None where the
-    gradient is cut.
+    gradient is cut. ``traits`` and ``is_cheap``: see `Op`.
     """
     kinds = _KINDS[operands]
 
@@ -87,7 +88,9 @@ def elementwise(
         vjp=None if derivatives is None else vjp_from(derivatives),
         formula=formula,
         build=build,
-        traits=frozenset({"elementwise", *traits, *(() if derivatives else ("traced",))}),
+        traits=frozenset({*traits, *(() if derivatives else ("traced",))}),
+        kind="elementwise",
+        is_cheap=is_cheap,
     )
     return op
 

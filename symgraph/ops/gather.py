@@ -201,7 +201,8 @@ GATHER = Op(
     _vjp_gather,
     build=_build_gather,
     params=("axes",),
-    traits=frozenset({"traced"}),
+    traits=frozenset({"layout", "traced"}),
+    kind="movement",
 )
 # x with values, which have the shape of the elements, stored there: the last of several stays.
 SCATTER_SET = Op(
@@ -211,7 +212,8 @@ SCATTER_SET = Op(
     _vjp_scatter_set,
     build=lambda inputs, axes: _build_scatter(SCATTER_SET, inputs, axes),
     params=("axes",),
-    traits=frozenset({"traced"}),
+    traits=frozenset({"layout", "traced"}),
+    kind="movement",
 )
 # x with values added there, all of several.
 SCATTER_ADD = Op(
@@ -222,6 +224,7 @@ SCATTER_ADD = Op(
     build=lambda inputs, axes: _build_scatter(SCATTER_ADD, inputs, axes),
     params=("axes",),
     traits=frozenset({"traced"}),
+    kind="movement",
 )
 
 

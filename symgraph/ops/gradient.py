@@ -27,6 +27,7 @@ STOP_GRADIENT = Op(
     evaluate=lambda arrays: arrays[0],
     expand=lambda stopped: stopped.inputs[0],
     traits=frozenset({"view", "traced"}),
+    kind="movement",
 )
 
 
@@ -48,6 +49,7 @@ CLIP_GRADIENT = Op(
     vjp=_vjp_clip_gradient,
     expand=lambda clipped: clipped.inputs[0],
     traits=frozenset({"view"}),
+    kind="movement",
 )
 
 

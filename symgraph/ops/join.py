@@ -80,6 +80,9 @@ CONCATENATE = Op(
     vjp=_vjp_concatenate,
     build=_build_concatenate,
     params=("axis",),
+    traits=frozenset({"layout"}),
+    kind="movement",
+    is_cheap=True,
 )
 
 

@@ -101,6 +101,7 @@ MATMUL = Op(
     evaluate=lambda arrays: np.matmul(*arrays),
     vjp=_vjp_matmul,
     build=_build_matmul,
+    kind="product",
 )
 
 

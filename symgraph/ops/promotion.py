@@ -40,7 +40,8 @@ CAST = Op(
     vjp=_vjp_cast,
     formula=lambda maths, x, dtype: maths.cast(x, dtype),
     params=("dtype",),
-    traits=frozenset({"elementwise"}),
+    kind="elementwise",
+    is_cheap=True,
 )
 
 

@@ -171,8 +171,22 @@ def _vjp_extreme(extreme: Variable, cotangent: Variable) -> list[Variable | None
 
 
 # The largest and the smallest element over axes (sorted, not negative); NaN if there is one.
-MAX = Op("max", infer_extreme, _evaluate_extreme(np.max), _vjp_extreme, params=("axes", "keepdims"))
-MIN = Op("min", infer_extreme, _evaluate_extreme(np.min), _vjp_extreme, params=("axes", "keepdims"))
+MAX = Op(
+    "max",
+    infer_extreme,
+    _evaluate_extreme(np.max),
+    _vjp_extreme,
+    params=("axes", "keepdims"),
+    kind="reduction",
+)
+MIN = Op(
+    "min",
+    infer_extreme,
+    _evaluate_extreme(np.min),
+    _vjp_extreme,
+    params=("axes", "keepdims"),
+    kind="reduction",
+)
 
 
 def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Variable:
@@ -230,6 +244,7 @@ ARGMAX = Op(
     _evaluate_position(np.argmax),
     params=("axis",),
     traits=frozenset({"traced"}),
+    kind="reduction",
 )
 ARGMIN = Op(
     "argmin",
@@ -237,6 +252,7 @@ ARGMIN = Op(
     _evaluate_position(np.argmin),
     params=("axis",),
     traits=frozenset({"traced"}),
+    kind="reduction",
 )
 
 
@@ -268,6 +284,7 @@ ANY = Op(
     lambda arrays, axes, keepdims: np.any(arrays[0], axis=axes, keepdims=keepdims),
     params=("axes", "keepdims"),
     traits=frozenset({"traced"}),
+    kind="reduction",
 )
 ALL = Op(
     "all",
@@ -275,6 +292,7 @@ ALL = Op(
     lambda arrays, axes, keepdims: np.all(arrays[0], axis=axes, keepdims=keepdims),
     params=("axes", "keepdims"),
     traits=frozenset({"traced"}),
+    kind="reduction",
 )
 
 
@@ -315,6 +333,7 @@ PROD = Op(
     lambda arrays, axis: np.prod(arrays[0], axis=axis, dtype=arrays[0].dtype),
     _vjp_prod,
     params=("axis",),
+    kind="reduction",
 )
 
 

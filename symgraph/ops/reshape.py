@@ -68,7 +68,8 @@ RESHAPE = Op(
     _evaluate_reshape,
     _vjp_reshape,
     params=("template",),
-    traits=frozenset({"view", "traced"}),
+    traits=frozenset({"layout", "view", "traced"}),
+    kind="movement",
 )
 
 

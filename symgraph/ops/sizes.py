@@ -16,12 +16,9 @@ from ..core import provenance
 from ..core.dims import (
     Dim,
     Size,
-    floor_div,
     fresh_number,
     fresh_size,
     known_different,
-    maximum_zero,
-    minimum,
     product,
 )
 from ..core.errors import CallError, ShapeError, SymgraphTypeError
@@ -62,6 +59,8 @@ SIZE = Op(
     _infer_size,
     evaluate=lambda arrays, axis: np.asarray(arrays[0].shape[axis], _INT64),
     params=("axis",),
+    kind="movement",
+    is_cheap=True,
 )
 
 
@@ -76,24 +75,17 @@ def shape_of(x: Variable) -> tuple[Any, ...]:
 # --- what is known of an integer scalar ---------------------------------------------------------
 
 SizeRule = Callable[..., Size]
-_rules: dict[str, SizeRule] = {}
+_rules: dict[Op, SizeRule] = {}
 # Numbers that depend on data: one Dim for each scalar.
 _opaque: weakref.WeakKeyDictionary[Variable, Dim] = weakref.WeakKeyDictionary()
 
 
-def size_rule(op_name: str, rule: SizeRule) -> None:
+def size_rule(op: Op, rule: SizeRule) -> None:
     """Teach `size_of` an op on integer scalars: ``rule(*sizes)`` is the size of its result."""
-    _rules[op_name] = rule
+    _rules[op] = rule
 
 
-size_rule("add", lambda a, b: a + b)
-size_rule("subtract", lambda a, b: a - b)
-size_rule("multiply", lambda a, b: a * b)
-size_rule("negative", lambda a: -a)
-size_rule("floor_divide", floor_div)
-size_rule("maximum", lambda a, b: b + maximum_zero(a - b))
-size_rule("minimum", minimum)
-size_rule("cast", lambda a: a)
+size_rule(CAST, lambda a: a)
 
 
 def size_of(scalar: Variable) -> Size:
@@ -153,7 +145,7 @@ def _rule_for(v: Variable) -> SizeRule | None:
     Of int64 alone, since arithmetic of narrower integers wraps; a size that is converted to int32
     is taken to fit.
     """
-    rule = _rules.get(v.op.name)
+    rule = _rules.get(v.op)
     if rule is None or v.type.shape != ():
         return None
     if v.op is CAST:
@@ -263,7 +255,8 @@ CHECK_SIZE = Op(
     evaluate=_evaluate_check_size,
     vjp=_vjp_check_size,
     params=("axis", "other_axis", "context"),
-    traits=frozenset({"view", "check", "traced"}),
+    traits=frozenset({"layout", "view", "check", "traced"}),
+    kind="movement",
 )
 
 

@@ -23,8 +23,19 @@ from ..core.types import TensorType, format_shape, is_integer
 from ..core.variable import Variable, constant_value, make_constant, node
 from .broadcast import broadcast_to
 from .comparison import less
-from .elementwise import add, maximum, minimum, to_int64, where
-from .promotion import cast_to
+from .elementwise import (
+    ADD,
+    FLOOR_DIVIDE,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    add,
+    maximum,
+    minimum,
+    to_int64,
+    where,
+)
+from .promotion import CAST, cast_to
 from .reshape import fit
 from .sizes import SIZE, as_scalar, carry_size, shape_of, size_of, take_for_size
 
@@ -271,7 +282,8 @@ SLICE = Op(
     _evaluate_slice,
     _vjp_slice,
     params=("entries",),
-    traits=frozenset({"view", "traced"}),
+    traits=frozenset({"layout", "view", "traced"}),
+    kind="movement",
 )
 # x with the part replaced by the values, which have its shape; inputs are x, values and symbols.
 SET_SLICE = Op(
@@ -281,7 +293,8 @@ SET_SLICE = Op(
     _vjp_set_slice,
     build=_build_set_slice,
     params=("entries",),
-    traits=frozenset({"traced"}),
+    traits=frozenset({"layout", "traced"}),
+    kind="movement",
 )
 # x with the values added to the part.
 ADD_SLICE = Op(
@@ -292,6 +305,7 @@ ADD_SLICE = Op(
     build=_build_add_slice,
     params=("entries",),
     traits=frozenset({"traced"}),
+    kind="movement",
 )
 
 
@@ -397,7 +411,7 @@ def _bad_bound(edge: Any) -> SymgraphTypeError:
     return SymgraphTypeError.here(f"the bounds of a slice are integers; found {found}")
 
 
-_SIZE_OPS = frozenset({"add", "multiply", "minimum", "floor_divide", "cast"})
+_SIZE_OPS = frozenset({ADD, MULTIPLY, MINIMUM, FLOOR_DIVIDE, CAST})
 
 
 def _is_size(scalar: Variable) -> bool:
@@ -408,11 +422,11 @@ def _is_size(scalar: Variable) -> bool:
         value = constant_value(v)
         if v.op is SIZE or (value is not None and value >= 0):
             continue
-        if v.op.name == "maximum" and any(
+        if v.op is MAXIMUM and any(
             (c := constant_value(x)) is not None and c >= 0 for x in v.inputs
         ):
             continue
-        if v.op.name not in _SIZE_OPS:
+        if v.op not in _SIZE_OPS:
             return False
         stack.extend(v.inputs)
     return True

@@ -117,6 +117,7 @@ LOGSUMEXP = Op(
     _vjp_logsumexp,
     expand=_expand_logsumexp,
     params=("axes", "keepdims"),
+    kind="reduction",
 )
 
 
@@ -151,6 +152,7 @@ SOFTMAX = Op(
     _vjp_softmax,
     expand=_expand_softmax,
     params=("axes",),
+    kind="reduction",
 )
 
 
@@ -180,6 +182,7 @@ LOG_SOFTMAX = Op(
     _vjp_log_softmax,
     expand=_expand_log_softmax,
     params=("axes",),
+    kind="reduction",
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..core import provenance
 from ..core.errors import SymgraphValueError
 from ..core.variable import Variable, constant_value, make_constant
-from .cancel import by_terms, without_factor
+from .cancel import FACTOR_RULES, by_terms, in_power, without_factor
 from .comparison import equal, greater_equal, logical_and
 from .elementwise import (
     add,
@@ -161,6 +161,7 @@ POWER = elementwise(
     bools=lambda x, y: power(cast_to(x, _INT8), cast_to(y, _INT8)),
 )
 _INT8 = np.dtype("int8")
+FACTOR_RULES[POWER] = in_power
 
 
 def power(x: Any, y: Any) -> Variable:

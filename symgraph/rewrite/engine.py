@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ..core import provenance
-from ..core.errors import GraphError
+from ..core.errors import GraphError, SymgraphValueError
 from ..core.graph import Graph, rebuild
-from ..core.op import Op
+from ..core.op import OPS, Op
 from ..core.variable import Variable
 from ..ops.sizes import carry_size
 
@@ -30,6 +31,7 @@ __all__ = [
     "Rebuild",
     "Rule",
     "RuleSet",
+    "check_op",
     "rule",
     "sweep",
 ]
@@ -64,8 +66,22 @@ class Rule:
     reads: tuple[str, ...] = ()
     """Ops of which one of the inputs has to be, for the rule to apply; none if that is open."""
 
+    def __post_init__(self) -> None:
+        for op in (*self.ops, *self.reads):
+            check_op(op, self.name)
+
     def __repr__(self) -> str:
         return f"Rule({self.name}: {self.formula})"
+
+
+def check_op(op: str, rule: str) -> None:
+    """Raise an error that names the rule unless there is such an op."""
+    if op not in OPS:
+        near = "".join(f"Write {name!r}? " for name in get_close_matches(op, OPS, 1))
+        raise SymgraphValueError.here(
+            f"the rule {rule} names an op {op!r}, and there is none",
+            remedy=f"{near}An op is defined before the rules that name it.",
+        )
 
 
 def rule(*ops: str, of: str, reads: tuple[str, ...] = ()) -> Callable[[Apply], Rule]:

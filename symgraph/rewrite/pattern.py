@@ -11,17 +11,19 @@ it replaces, so ``x * 1`` may well become ``broadcast_to(x, …)``.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.dims import Size
-from ..core.errors import SymgraphError
+from ..core.errors import SymgraphError, SymgraphValueError
 from ..core.op import OPS
 from ..core.variable import CONSTANT, Variable, make_constant, node
+from ..ops import elementwise, transcendental  # noqa: F401 (operators in templates)
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to
 from ..ops.promotion import cast_to
 from ..ops.sizes import SIZE, known_size
-from .engine import EVERY, Rule
+from .engine import EVERY, Rule, check_op
 
 __all__ = ["find_sizes", "fit", "if_typed", "is_full_of", "template", "uniform"]
 
@@ -48,19 +50,41 @@ def template(before: str, after: str, *, of: str, when: Callable[..., bool] | No
     need not be said. ``when`` is asked with the matched variables, by their names in the template.
     """
     formula = f"{before} → {after}"
-    pattern = ast.parse(before, mode="eval").body
+    pattern = _parse(before)
     root = _call(pattern)
     if root is None:
-        raise ValueError(f"a template begins with an op: {before!r}")
+        raise SymgraphValueError.here(f"a template begins with an op: {before!r}")
+    _check_names(before, after, formula)
     compiled: list[Callable[[Variable], Variable | None]] = []
 
     def apply(node: Variable) -> Variable | None:
         if not compiled:  # at first use: all templates together take milliseconds
-            matcher = _Matcher(pattern, ast.parse(after, mode="eval").body, of, when)
+            matcher = _Matcher(pattern, _parse(after), of, when)
             compiled.append(matcher.compile(f"<template {formula}>"))
         return compiled[0](node)
 
     return Rule(formula, (root[0],), of, apply, formula, _reads(root[1]))
+
+
+# A name in a template, and whether it is called. Looking for them costs less than parsing.
+_NAMES = re.compile(r"([A-Za-z_]\w*)\s*(\(?)")
+
+
+def _check_names(before: str, after: str, formula: str) -> None:
+    """Raise an error unless what is called are ops, and other names stand on the left too."""
+    holes = {name for name, call in _NAMES.findall(before) if not call} | {"True", "False"}
+    for name, call in _NAMES.findall(f"{before} {after}"):
+        if call:
+            check_op(name, formula)
+        elif name not in holes:
+            raise SymgraphValueError.here(f"the rule {formula} has no {name!r} on its left side")
+
+
+def _parse(side: str) -> ast.expr:
+    try:
+        return ast.parse(side, mode="eval").body
+    except SyntaxError:
+        raise SymgraphValueError.here(f"a template is a Python expression: {side!r}") from None
 
 
 def _call(pattern: ast.expr) -> tuple[str, list[ast.expr]] | None:
@@ -68,10 +92,17 @@ def _call(pattern: ast.expr) -> tuple[str, list[ast.expr]] | None:
     if isinstance(pattern, ast.Call) and isinstance(pattern.func, ast.Name):
         return pattern.func.id, pattern.args
     if isinstance(pattern, ast.BinOp):
-        return _OPERATORS[type(pattern.op)], [pattern.left, pattern.right]
+        return _operator(pattern.op), [pattern.left, pattern.right]
     if isinstance(pattern, ast.UnaryOp) and not isinstance(pattern.operand, ast.Constant):
-        return _OPERATORS[type(pattern.op)], [pattern.operand]
+        return _operator(pattern.op), [pattern.operand]
     return None
+
+
+def _operator(symbol: ast.AST) -> str:
+    op = _OPERATORS.get(type(symbol))
+    if op is None:
+        raise SymgraphValueError.here(f"a template has no operator {type(symbol).__name__}")
+    return op
 
 
 def _reads(operands: Sequence[ast.expr]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from ..core.dims import product
 from ..core.types import TensorType
 from ..core.variable import CONSTANT, Variable, make_constant, node
-from ..ops import activation, gradient, transcendental  # noqa: F401 (templates name their ops)
+from ..ops import activation, gradient  # noqa: F401 (templates name their ops)
 from ..ops.broadcast import BROADCAST_TO, broadcast_to
 from ..ops.elementwise import ADD, MULTIPLY, SUBTRACT, WHERE, add, multiply
 from ..ops.promotion import CAST, cast_to
@@ -183,7 +183,7 @@ def merge_wheres(v: Variable) -> Variable | None:
 # --- constants ----------------------------------------------------------------------------------
 
 _MAX_FOLDED = 1000
-_NEVER_FOLDED = frozenset({"leaf", "check", "random"})
+_NEVER_FOLDED = frozenset({"leaf", "check"})
 
 
 @rule(of=EVERY)

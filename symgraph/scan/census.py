@@ -115,7 +115,7 @@ def _derive_from_one(x: Variable, y: Variable) -> bool:
         if x is y:
             continue
         same_view = (
-            x.op is y.op and x.params == y.params and x.inputs and "elementwise" not in x.op.traits
+            x.op is y.op and x.params == y.params and x.inputs and x.op.kind != "elementwise"
         )
         if same_view:
             pairs += zip(x.inputs, y.inputs, strict=True)
@@ -171,7 +171,7 @@ def _elementwise_sources(x: Variable) -> set[Variable]:
     seen, stack = {x}, [x]
     while stack:
         v = stack.pop()
-        if "elementwise" in v.op.traits:
+        if v.op.kind == "elementwise":
             stack += [source for source in v.inputs if source not in seen]
             seen.update(v.inputs)
     return {v for v in seen if isinstance(v, SharedVariable)}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..core.variable import CONSTANT, Variable
 from ..ops.broadcast import BROADCAST_TO
-from ..ops.elementwise import add
+from ..ops.elementwise import ADD, add
 from ..ops.slices import ADD_SLICE, At, Span
 
 __all__ = ["BufferCotangent", "split_cotangent"]
@@ -62,7 +62,7 @@ def _terms(total: Variable) -> list[Variable]:
     stack = [total]
     while stack:
         v = stack.pop()
-        if v.op.name == "add" and all(x.type is v.type for x in v.inputs):
+        if v.op is ADD and all(x.type is v.type for x in v.inputs):
             stack.extend(reversed(v.inputs))
         else:
             found.append(v)

@@ -13,24 +13,15 @@ from typing import NamedTuple
 
 from ..core.dims import Size
 from ..core.graph import replace
+from ..core.types import TupleType
 from ..core.variable import ITEM, Variable, ancestors, item, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, SYMBOL, Span
 from .close import find_varying
-from .op import Loop
+from .op import Loop, is_scan
 from .open import OpenLoop
 
 __all__ = ["Residual", "find_residuals", "loops_behind"]
-
-# Elementwise ops that cost about as much as reading the result from memory, or less.
-CHEAP = frozenset(
-    {
-        *("add", "subtract", "multiply", "scale", "negative", "square", "absolute", "sign"),
-        *("maximum", "minimum", "where", "cast"),
-        *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
-        *("logical_and", "logical_or", "logical_not"),
-    }
-)
 
 
 class Residual(NamedTuple):
@@ -84,7 +75,7 @@ def loops_behind(opened: OpenLoop) -> list[Variable]:
 
 
 def _is_loop_result(variable: Variable) -> bool:
-    return variable.op is ITEM and variable.inputs[0].op.name == "scan"
+    return variable.op is ITEM and is_scan(variable.inputs[0])
 
 
 def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
@@ -123,9 +114,7 @@ def _dear_nodes(
 
 
 def _is_dear(v: Variable) -> bool:
-    if v.op.name in CHEAP or "view" in v.op.traits or not hasattr(v.type, "dtype"):
-        return False
-    return v.op.name not in ("size", "slice", "concatenate", "arange")
+    return not (v.op.is_cheap or "view" in v.op.traits or isinstance(v.type, TupleType))
 
 
 def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE, SUM, rearrange, reduce_sum
-from ..ops.elementwise import add
+from ..ops.elementwise import ADD, add
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
@@ -81,7 +81,7 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
         v = stack.pop()
         if v is symbol:
             met += 1
-        elif v.op.name == "add" and all(x.type is v.type for x in v.inputs):
+        elif v.op is ADD and all(x.type is v.type for x in v.inputs):
             stack.extend(v.inputs)
         else:
             terms.append(v)

@@ -10,18 +10,10 @@ from ..ops.promotion import CAST
 from ..ops.sizes import SIZE, size_of
 from .labels import constant_text, is_scalar_constant
 
-__all__ = ["Compact", "kind_of"]
+__all__ = ["Compact"]
 
 _ROWS = 12  # the most ops that one box holds
 _FAN_IN = 6  # as many leaves, used once, by one op are one box
-_KINDS = {
-    "product": "matmul convolution",
-    "reduction": "sum prod max min argmax argmin any all logsumexp softmax log_softmax cumsum "
-    "cumprod",
-    "movement": "reshape concatenate slice set_slice add_slice gather scatter_set scatter_add "
-    "broadcast_to rearrange check_size size stop_gradient clip_gradient windows overlap_add",
-}
-_KIND_OF_OP = {op: kind for kind, ops in _KINDS.items() for op in ops.split()}
 
 
 class Compact:
@@ -78,7 +70,7 @@ class Compact:
     def _find_chains(self) -> dict[Variable, list[Variable]]:
         chains: dict[Variable, list[Variable]] = {}
         for v in self.shown:
-            if kind_of(v) in ("elementwise", "movement") and "leaf" not in v.op.traits:
+            if v.op.kind in ("elementwise", "movement"):
                 chain = next((chains[x] for x in v.inputs if self._shares_box(chains, x, v)), [])
                 chain.append(v)
                 chains[v] = chain
@@ -88,9 +80,9 @@ class Compact:
         """Whether ``v`` is a row below its operand ``x``: one more step of the same kind."""
         if x not in chains or len(self._users[x]) > 1 or x in self._outputs:
             return False
-        if len(chains[x]) == _ROWS or kind_of(x) != kind_of(v):
+        if len(chains[x]) == _ROWS or x.op.kind != v.op.kind:
             return False
-        if kind_of(v) == "elementwise":
+        if v.op.kind == "elementwise":
             return x.type is v.type
         return all(other is x or other in self.inline for other in v.inputs)
 
@@ -115,10 +107,3 @@ class Compact:
 
 def _is_integer_scalar(v: Variable) -> bool:
     return not isinstance(v.type, TupleType) and v.ndim == 0 and is_integer(v.dtype)
-
-
-def kind_of(v: Variable) -> str:
-    """What sort of op computes the variable: elementwise, product, reduction, movement, other."""
-    if "elementwise" in v.op.traits:
-        return "elementwise"
-    return _KIND_OF_OP.get(v.op.name, "other")

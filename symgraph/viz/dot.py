@@ -17,7 +17,7 @@ import graphviz
 
 from ..core.variable import CONSTANT, ITEM, SHARED, Variable, constant_value
 from ..scan.op import Loop, is_scan
-from .compact import Compact, kind_of
+from .compact import Compact
 from .labels import Bodies, constant_text, input_ports, output_ports, params_of
 from .subject import order_of, subject_of
 
@@ -181,7 +181,7 @@ class _Drawing:
 
     def _draw_box(self, frame: _Frame, chain: Sequence[Variable], compact: Compact) -> None:
         """An op, or a chain of elementwise ops with a row for each."""
-        kind = kind_of(chain[0])
+        kind = chain[0].op.kind
         rows = [_row(v, chain, compact.inline, self.bodies) for v in chain]
         if len(rows) == 1:
             name = self.node(frame.target, kind, rows[0])
@@ -365,7 +365,7 @@ def _small(text: str) -> str:
 
 
 def _arguments(v: Variable, chain: Sequence[Variable], inline: Mapping[Variable, str]) -> str:
-    if kind_of(v) == "movement":  # the edges show the sizes
+    if v.op.kind == "movement":  # the edges show the sizes
         return f"({escape(inline[v.inputs[0]])})" if v.inputs[0] in inline else ""
     previous, operands = _previous(v, chain), _linked(v, chain, inline)
     has_number = any(x in inline for x in v.inputs)

@@ -43,3 +43,17 @@ def test_names_of_symgraphs_own_ops_are_taken() -> None:
     assert OPS["exp"] is exp
     with pytest.raises(sg.SymgraphValueError, match="has a rule 'infer' already"):
         exp.attach(infer=lambda inputs: inputs[0].type)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"kind": "view"}, r"op 'test_words' cannot have the kind 'view'[\s\S]*'elementwise'"),
+        ({"traits": frozenset({"random"})}, r"the trait 'random'[\s\S]*'commutative'"),
+    ],
+)
+def test_what_an_op_says_of_itself_are_known_words(words: dict, message: str) -> None:
+    with pytest.raises(sg.SymgraphValueError, match=message) as caught:
+        Op("test_words", lambda inputs: inputs[0].type, **words)
+    assert "test_ops_defined_again.py" in str(caught.value)
+    assert "test_words" not in OPS

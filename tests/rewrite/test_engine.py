@@ -10,7 +10,7 @@ import pytest
 
 from symgraph.core import provenance
 from symgraph.core.dims import named_size
-from symgraph.core.errors import GraphError
+from symgraph.core.errors import GraphError, SymgraphValueError
 from symgraph.core.graph import Graph
 from symgraph.core.graph import rebuild as rebuild_node
 from symgraph.core.types import tensor_type
@@ -265,3 +265,19 @@ def test_shapes_are_read_from_their_source():
     graph = sweep(Graph([x], [y]), RuleSet(tanh_to_exp))
     verify(graph)
     assert graph.outputs[0].type is y.type
+
+
+@pytest.mark.parametrize(
+    "names", [{"ops": ("mulitply",)}, {"ops": ("add",), "reads": ("mulitply",)}]
+)
+def test_a_rule_that_names_an_unknown_op_is_refused_where_it_is_defined(names):
+    message = r"the rule fuse names an op 'mulitply'[\s\S]*test_engine.py:\d+\n  Write 'multiply'"
+    with pytest.raises(SymgraphValueError, match=message):
+
+        @rule(*names["ops"], of=EVERY, reads=names.get("reads", ()))
+        def fuse(v):
+            """x * y → x."""
+            return v.inputs[0]
+
+    with pytest.raises(SymgraphValueError, match=message):
+        Rule("fuse", names["ops"], EVERY, lambda v: None, reads=names.get("reads", ()))

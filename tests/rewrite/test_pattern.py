@@ -156,3 +156,19 @@ def test_uniform_is_the_value_of_a_constant_with_one():
     assert uniform(sg.zeros(x.shape).T) == 0
     assert uniform(make_constant([1.0, 2.0])) is None
     assert uniform(x) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("lgo(x)", "x", r"lgo\(x\) → x names an op 'lgo'[\s\S]*test_pattern.py:\d+\n  Write 'log'"),
+        ("log(exq(x))", "x", "names an op 'exq'"),
+        ("log(x)", "x * exq(x)", "names an op 'exq'"),
+        ("log(x)", "exp(y)", "has no 'y' on its left side"),
+        ("log(x", "x", r"is a Python expression: 'log\(x'"),
+        ("x @ y", "x", "has no operator MatMult"),
+    ],
+)
+def test_a_template_that_cannot_be_is_refused_where_it_is_defined(before, after, message):
+    with pytest.raises(sg.SymgraphValueError, match=message):
+        template(before, after, of=EVERY)
