@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.backends.llvm.kernels import nest_kernel
+from symgraph.backends.llvm.kernels import nest_shape
 from symgraph.backends.llvm.lowering import products
 
 # Seconds after which the signal comes, and within which it must have ended the call.
@@ -110,7 +110,7 @@ def _cut_in_two_ways(monkeypatch, inputs, outputs, arrays, limits):
     each time."""
     results = []
     for limit in limits:
-        for module in (nest_kernel, products):
+        for module in (nest_shape, products):
             monkeypatch.setattr(module, "_PIECE", limit)
         results.append(sg.compile(inputs, outputs, profile=True)(*arrays))
     return results

@@ -56,6 +56,11 @@ class Nest:
     steps: list[Step]
     outputs: list[Output]
 
+    @property
+    def accesses(self) -> list[Access]:
+        """How memory is reached: by the inputs, and then by the outputs."""
+        return [*self.inputs, *(output.access for output in self.outputs)]
+
     def collapsed(self) -> Nest:
         """The same nest with as few axes as its accesses allow."""
         return self._vectors_last()._merged()
@@ -85,8 +90,7 @@ class Nest:
 
     def _merged(self) -> Nest:
         """The same nest with one axis where all accesses move along several as along one."""
-        accesses = [*self.inputs, *(output.access for output in self.outputs)]
-        groups = _groups(self.space, self.reduced, [a.strides for a in accesses])
+        groups = _groups(self.space, self.reduced, [a.strides for a in self.accesses])
         if all(len(group) == 1 for group in groups) and len(groups) == len(self.space):
             return self
         space = []

@@ -1,48 +1,44 @@
 """From a loop nest to a kernel.
 
 The last axis is the vector's. Kept axes are the outer loops, reduced ones the inner loops, so that
-sums stay in registers. Sizes, strides and addresses are operands; what is in the text is only how
-each access moves: not at all, by one, or by a stride.
+sums stay in registers. What the text depends on is in `nest_shape.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
 from ....core.dims import Size
 from ..code.cpu import Cpu
-from ..code.emit import BOOL, F32, F64, Value, constant_text, type_text
+from ..code.emit import BOOL, F32, F64, Loop, Value, constant_text, memory_dtype, type_text
 from ..code.engine import Kernel
 from ..machine.frame import begin_kernel, end_kernel, operand, operand_address
-from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
+from ..machine.pieces import Pieces
 from ..maths.functions import VectorMaths
-from .nest import Nest, Reference, Step
+from .nest import Nest, Reference
+from .nest_shape import WIDEST_TOTAL, Shape, Stored, is_a_piece, shape_of
 from .totals import combine, neutral_text, reduce_lanes
 
 __all__ = ["nest_kernel"]
 
-# A piece takes some microseconds where little is computed of an element, and at the very most a
-# good part of a second.
-_PIECE = 1 << 16
 
-
-def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size | tuple[int]], Pieces | None]:
-    """The kernel of a (collapsed) nest, its operands: sizes, or slots as 1-tuples; and how it is
-    run in pieces, None where it is known to be small."""
-    accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
-    shape, strides = _shape_of(nest, cpu)
+def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size], Pieces | None]:
+    """The kernel of a (collapsed) nest; the sizes among its operands, which the addresses of the
+    accesses follow; and how it is run in pieces, None where it is known to be small."""
+    shape, strides = shape_of(nest, cpu)
     kernel, lanes = _kernel_of(shape)
-    pieces = None if is_known_to_fit(nest.space, _PIECE) else shape.pieces(lanes)
-    return kernel, [*nest.space, *strides, *((access.base,) for access in accesses)], pieces
+    pieces = None if is_a_piece(nest.space) else shape.pieces(lanes)
+    return kernel, [*nest.space, *strides], pieces
 
 
 # A text of some ten thousand letters is written in a fraction of a millisecond.
 @lru_cache(maxsize=256)
-def _kernel_of(shape: _Shape) -> tuple[Kernel, int]:
+def _kernel_of(shape: Shape) -> tuple[Kernel, int]:
     """The kernel, and how many elements it takes at a time: two vectors of them where much is
     computed of few numbers."""
     kernel = _Writer(shape).write()
@@ -60,161 +56,19 @@ _WINDOW = 64
 _CHAIN = 24
 
 
-class _Stored(NamedTuple):
-    """A value that is stored, and how it is reduced before."""
+class _Open(NamedTuple):
+    """A loop that is being written, and what held around it."""
 
-    value: Reference
-    kind: str | None
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """All that a nest's text depends on: the writer sees no more of a nest than this."""
-
-    n: int
-    """The number of axes."""
-    reduced: frozenset[int]
-    moves: tuple[str, ...]
-    """How each access, inputs first, moves along each axis."""
-    strides: tuple[tuple[int, ...], ...]
-    """For each access and axis the number of its stride among the operands, or −1."""
-    n_strides: int
-    dtypes: tuple[np.dtype, ...]
-    lanes: int
-    exact: bool
-    """Whether no vector is left over at the end."""
-    can_double: bool
-    """Whether twice as many lanes would do, and be as exact."""
-    is_long: bool
-    goes_on: bool
-    """Whether sums may be cut into pieces."""
-    n_inputs: int
-    steps: tuple[Step, ...]
-    outputs: tuple[_Stored, ...]
-    cpu: Cpu
-
-    @property
-    def vector(self) -> int:
-        """The axis of vectors, the innermost of its kind."""
-        return self.n - 1
-
-    @property
-    def order(self) -> list[int]:
-        """The axes from the outermost loop: kept ones, then reduced ones."""
-        kept = [axis for axis in range(self.n) if axis not in self.reduced]
-        return [*kept, *sorted(self.reduced)]
-
-    def pieces(self, lanes: int) -> Pieces:
-        """How the kernel is cut, which takes so many elements at a time. Sums are cut only where
-        one number, or one vector of them, is left of what is kept."""
-        n, first = self.n, self.n + self.n_strides
-        last = first + len(self.moves)
-        axes = []
-        for axis in self.order:
-            moves = tuple(
-                Move(first + i, -1 if move[axis] == "1" else n + strides[axis], dtype.itemsize)
-                for i, (move, strides, dtype) in enumerate(
-                    zip(self.moves, self.strides, self.dtypes, strict=True)
-                )
-                if move[axis] != "0"
-            )
-            least = lanes if axis == self.vector else 1
-            if axis not in self.reduced:
-                axes.append(Axis(axis, least, moves))
-            elif self.goes_on:
-                axes.append(Axis(axis, least, moves, last + 1))
-        totals = _WIDEST_TOTAL.itemsize * lanes * len(self.outputs) if self.goes_on else 0
-        return Pieces(_PIECE, range(n), tuple(axes), totals)
-
-
-def _shape_of(nest: Nest, cpu: Cpu) -> tuple[_Shape, list[Size]]:
-    """The shape of a nest, and the strides among its operands: those that are one size are one."""
-    accesses = [*nest.inputs, *(o.access for o in nest.outputs)]
-    moves = tuple(_moves(a.strides) for a in accesses)
-    n = len(nest.space)
-    size = nest.space[-1] if n else 1
-    is_wide = _is_wide(nest, size)
-    # Columns of a matrix: several lines of memory at a time.
-    lanes = (_lanes(nest, cpu) if n else 1) * (4 if is_wide else 1)
-    numbers: dict[Size, int] = {}
-    strides = tuple(
-        tuple(
-            numbers.setdefault(stride, len(numbers)) if move == "s" else -1
-            for stride, move in zip(access.strides, moved, strict=True)
-        )
-        for access, moved in zip(accesses, moves, strict=True)
-    )
-    shape = _Shape(
-        n=n,
-        reduced=nest.reduced,
-        moves=moves,
-        strides=strides,
-        n_strides=len(numbers),
-        dtypes=tuple(a.dtype for a in accesses),
-        lanes=lanes,
-        exact=isinstance(size, int) and size % lanes == 0,
-        can_double=lanes > 1
-        and not is_wide
-        and not any(moved[-1] == "s" for moved in moves)
-        and (not isinstance(size, int) or size % (2 * lanes) == 0),
-        is_long=_is_long(nest),
-        goes_on=bool(nest.reduced)
-        and not is_known_to_fit([nest.space[axis] for axis in sorted(nest.reduced)], _PIECE),
-        n_inputs=len(nest.inputs),
-        steps=tuple(nest.steps),
-        outputs=tuple(_Stored(o.value, o.kind) for o in nest.outputs),
-        cpu=cpu,
-    )
-    return shape, list(numbers)
-
-
-def _moves(strides: tuple[Size, ...]) -> str:
-    """For each axis 0 (it stays) or s (a stride); for the last one 1: adjacent elements."""
-    moves = ["0" if stride == 0 and isinstance(stride, int) else "s" for stride in strides]
-    if strides and isinstance(strides[-1], int) and strides[-1] == 1:
-        moves[-1] = "1"
-    return "".join(moves)
-
-
-def _is_wide(nest: Nest, size: Size) -> bool:
-    """Whether sums over outer axes are so light that several vectors of columns fit registers."""
-    return (
-        bool(nest.reduced)
-        and len(nest.space) - 1 not in nest.reduced
-        and len(nest.steps) + len(nest.inputs) + len(nest.outputs) <= 6
-        and isinstance(size, int)
-        and size >= 64
-    )
-
-
-def _is_long(nest: Nest) -> bool:
-    """Whether sums of float32 are made in float64: one number after another loses digits."""
-    count = 1
-    for axis in nest.reduced:
-        size = nest.space[axis]
-        if not isinstance(size, int):
-            return True
-        count *= size
-    return count > _SHORT_SUM
-
-
-# The room that one number of a total has between pieces.
-_WIDEST_TOTAL = F64
-# Terms that float32 sums in a row without harm.
-_SHORT_SUM = 64
-
-
-def _lanes(nest: Nest, cpu: Cpu) -> int:
-    dtypes = [a.dtype for a in nest.inputs] + [o.access.dtype for o in nest.outputs]
-    dtypes += [p for step in nest.steps for p in step.params if isinstance(p, np.dtype)]
-    widest = max(dtype.itemsize for dtype in dtypes)
-    return max(1, cpu.vector_bytes // max(4, widest))
+    loop: Loop
+    pointers: list[str]
+    loaded: dict[int, Value]
+    mask: str | None
 
 
 class _Writer:
     """Writes one nest."""
 
-    def __init__(self, shape: _Shape) -> None:
+    def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.f = begin_kernel()
         self.maths = VectorMaths(self.f, shape.lanes, shape.cpu)
@@ -231,21 +85,17 @@ class _Writer:
         return self.f.kernel()
 
     def _read_operands(self) -> None:
-        f, position = self.f, 0
-        for _ in range(self.shape.n):
-            self.sizes.append(operand(f, position))
-            position += 1
-        strides = [operand(f, position + i) for i in range(self.shape.n_strides)]
-        position += len(strides)
+        f, shape, position = self.f, self.shape, count()
+        self.sizes = [operand(f, next(position)) for _ in range(shape.n)]
+        strides = [operand(f, next(position)) for _ in range(shape.n_strides)]
         self.strides = [
             {axis: strides[i] for axis, i in enumerate(numbers) if i >= 0}
-            for numbers in self.shape.strides
+            for numbers in shape.strides
         ]
-        self.pointers = [operand_address(f, position + i) for i in range(len(self.shape.moves))]
-        if self.shape.goes_on:
-            position += len(self.pointers)
-            self.room = operand_address(f, position)
-            self.goes_on = f.emit(f"icmp ne i64 {operand(f, position + 1)}, 0")
+        self.pointers = [operand_address(f, next(position)) for _ in shape.moves]
+        if shape.goes_on:
+            self.room = operand_address(f, next(position))
+            self.goes_on = f.emit(f"icmp ne i64 {operand(f, next(position))}, 0")
         self._load_settled(0)
 
     # --- loops ----------------------------------------------------------------------------------
@@ -258,19 +108,18 @@ class _Writer:
             else:
                 self._stores(self._compute())
             return
-        loop, outer, mask = self._enter(depth, [])
+        outer = self._enter(depth, [])
         self._loops(depth + 1, stop)
-        self._leave(loop, outer, mask, [])
+        self._leave(outer, [])
 
-    def _enter(self, depth: int, carried: list[Value]) -> tuple[Any, Any, Any]:
+    def _enter(self, depth: int, carried: list[Value]) -> _Open:
         """Begin the loop at this depth: addresses move on, and what is settled is loaded."""
         f, shape = self.f, self.shape
         axis = shape.order[depth]
         is_vector = axis == shape.vector and shape.lanes > 1
         step = str(shape.lanes) if is_vector else "1"
         loop = f.begin_loop(self.sizes[axis], step=step, carried=carried)
-        outer = (self.pointers, dict(self.loaded))
-        mask = self.mask
+        outer = _Open(loop, self.pointers, dict(self.loaded), self.mask)
         if is_vector and not shape.exact:
             self.mask = f.tail_mask(loop.index.text, self.sizes[axis], shape.lanes)
         offsets: dict[str, str] = {}
@@ -278,11 +127,10 @@ class _Writer:
             self._moved(i, axis, loop.index.text, offsets) for i in range(len(self.pointers))
         ]
         self._load_settled(depth + 1)
-        return loop, outer, mask
+        return outer
 
-    def _leave(self, loop: Any, outer: Any, mask: str | None, new: list[Value]) -> list[Value]:
-        self.pointers, self.loaded = outer
-        self.mask = mask
+    def _leave(self, outer: _Open, new: list[Value]) -> list[Value]:
+        loop, self.pointers, self.loaded, self.mask = outer
         return self.f.end_loop(loop, new)
 
     def _moved(self, access: int, axis: int, index: str, offsets: dict[str, str]) -> str:
@@ -325,7 +173,7 @@ class _Writer:
         """Elements a stride apart, one by one; past the end the first one is read again."""
         f, lanes, dtype = self.f, self.shape.lanes, self.shape.dtypes[i]
         stride = self.strides[i][self.shape.vector]
-        stored = np.dtype("int8") if dtype == BOOL else dtype
+        stored = memory_dtype(dtype)
         kind = type_text(stored, lanes)
         text = "poison"
         offset = "0"
@@ -437,26 +285,26 @@ class _Writer:
         )
 
     def _room_of(self, i: int) -> str:
-        return self.f.pointer(self.room, str(i * self.shape.lanes), _WIDEST_TOTAL)
+        return self.f.pointer(self.room, str(i * self.shape.lanes), WIDEST_TOTAL)
 
-    def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[_Stored]) -> list[Value]:
+    def _reduce_loops(self, depth: int, totals: list[Value], outputs: list[Stored]) -> list[Value]:
         if depth == len(self.shape.order):
-            values = self._compute()
-            self._stores(values)
-            new = []
-            for total, output in zip(totals, outputs, strict=True):
-                value = self._value(output.value, values)
-                if self.mask is not None and self.shape.vector in self.shape.reduced:
-                    neutral = neutral_text(output.kind, value.dtype, value.lanes)
-                    value = self.f.value(
-                        f"select <{value.lanes} x i1> {self.mask}, {value.type} {value}, "
-                        f"{value.type} {neutral}",
-                        value.dtype,
-                        value.lanes,
-                    )
-                value = self.maths.cast(value, total.dtype)
-                new.append(combine(self.maths, output.kind, total, value))
-            return new
-        loop, outer, mask = self._enter(depth, totals)
-        new = self._reduce_loops(depth + 1, loop.carried, outputs)
-        return self._leave(loop, outer, mask, new)
+            return self._combine(totals, outputs)
+        outer = self._enter(depth, totals)
+        new = self._reduce_loops(depth + 1, outer.loop.carried, outputs)
+        return self._leave(outer, new)
+
+    def _combine(self, totals: list[Value], outputs: list[Stored]) -> list[Value]:
+        """The totals with the values at this point of the space."""
+        values = self._compute()
+        self._stores(values)
+        new = []
+        for total, output in zip(totals, outputs, strict=True):
+            value = self._value(output.value, values)
+            if self.mask is not None and self.shape.vector in self.shape.reduced:
+                neutral = neutral_text(output.kind, value.dtype, value.lanes)
+                choice = f"<{value.lanes} x i1> {self.mask}, {value.type} {value}, {value.type}"
+                value = self.f.value(f"select {choice} {neutral}", value.dtype, value.lanes)
+            value = self.maths.cast(value, total.dtype)
+            new.append(combine(self.maths, output.kind, total, value))
+        return new

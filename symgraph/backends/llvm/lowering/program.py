@@ -184,10 +184,9 @@ class Lowering:
         if any(size == 0 for i, size in enumerate(nest.space) if i not in nest.reduced):
             return  # there is nothing to store, however long the other axes are
         nest = nest.collapsed()
-        kernel, operands, pieces = nest_kernel(nest, self.cpu)
-        a = self.assembler
-        slots = [o[0] if isinstance(o, tuple) else a.size(o) for o in operands]
-        a.run_kernel(kernel, pieces, *slots)
+        kernel, sizes, pieces = nest_kernel(nest, self.cpu)
+        bases = [access.base for access in nest.accesses]
+        self.assembler.run_kernel(kernel, pieces, *map(self.assembler.size, sizes), *bases)
 
     def copy(self, source: Place, target: Place, shape: Sequence[Size], dtype: np.dtype) -> None:
         """Append a copy of an array."""
