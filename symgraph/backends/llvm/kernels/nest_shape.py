@@ -59,6 +59,7 @@ class Shape:
     can_double: bool
     """Whether twice as many lanes would do, and be as exact."""
     is_long: bool
+    """Whether sums of float32 are made in float64."""
     goes_on: bool
     """Whether sums may be cut into pieces."""
     n_inputs: int
@@ -166,7 +167,7 @@ def _is_wide(nest: Nest, size: Size) -> bool:
 
 
 def _is_long(nest: Nest) -> bool:
-    """Whether sums of float32 are made in float64: one number after another loses digits."""
+    """Whether sums over so many numbers lose digits, one number after another."""
     count = 1
     for axis in nest.reduced:
         size = nest.space[axis]

@@ -13,8 +13,9 @@ from functools import lru_cache
 from ..code.emit import I64, POINTER, Function, Value
 from ..code.engine import Kernel
 from .frame import Status, slot_at, value_at
+from .interpreter import leave_kernel, return_kernel
 from .memory import release_kernel
-from .runtime import leave_kernel, return_kernel, run_kernel
+from .runtime import run_kernel
 
 __all__ = ["USUAL", "ArrayField", "Word", "entry_kernel"]
 

@@ -20,7 +20,7 @@ from ....core.dims import Size
 from ..code.emit import I64, Function, Value
 from ..code.engine import Kernel
 from .frame import HEADER_WORDS, MAX_OPERANDS, begin_kernel, end_kernel, return_failure, value_at
-from .runtime import leave_kernel, poll_kernel
+from .interpreter import leave_kernel, poll_kernel
 
 __all__ = ["Axis", "Move", "Pieces", "is_known_to_fit", "pieces_kernel"]
 

@@ -2,23 +2,20 @@
 
 A program is an array of 64-bit words, shared by all calls: one instruction after another, each the
 address of a kernel, the instruction's length in bytes, the number of its operands that are slots to
-be read, and its operands; a zero ends it. The kernels of the runtime (here, in `memory.py` and
-`size_instructions.py`) get their operands as they stand. Loops are kernels too: their body is a
+be read, and its operands; a zero ends it. The kernels of the runtime (here, in `interpreter.py`,
+`memory.py` and `sizes.py`) get their operands as they stand. Loops are kernels too: their body is a
 program among their operands. So machine code is written for distinct kernels only, and what joins
 them is data. What the first slots of a frame mean stands in `frame.py`.
 """
 
 from __future__ import annotations
 
-import ctypes
 from functools import lru_cache
 
 from ..code.emit import I64, Function, Value
 from ..code.engine import Kernel
 from .frame import (
     MAX_OPERANDS,
-    Slot,
-    Status,
     advance,
     begin_kernel,
     end_kernel,
@@ -29,6 +26,7 @@ from .frame import (
     slot_value,
     value_at,
 )
+from .interpreter import leave_kernel, poll_kernel, python_kernel, return_kernel
 from .memory import allocate_kernel, arena_kernel, fill_kernel, grow_kernel, release_kernel
 from .sizes import (
     address_kernel,
@@ -41,13 +39,9 @@ from .sizes import (
     write_kernel,
 )
 
-__all__ = ["RUN", "THREAD", "guard_kernels", "runtime_kernels"]
+__all__ = ["RUN", "guard_kernels", "run_kernel", "runtime_kernels"]
 
-# A tenth of a second, more or less.
-_POLL_CYCLES = 200_000_000
 RUN = "i32 (ptr %frame, ptr %code)"
-# C's ``unsigned long``, in which Python numbers threads.
-THREAD = f"i{8 * ctypes.sizeof(ctypes.c_ulong)}"
 
 
 @lru_cache(maxsize=1)
@@ -145,92 +139,6 @@ def sometimes_kernel() -> Kernel:
 
 
 @lru_cache(maxsize=1)
-def poll_kernel() -> Kernel:
-    """Let Python's signal handlers run, if some hundred million cycles have passed since.
-
-    Where one raises (Ctrl-C), its exception is left for whoever called the program, and threads
-    that help end as well: they ask for that alone, and leave the clock to the caller.
-    """
-    f = begin_kernel()
-    f.declare("llvm.readcyclecounter", "i64 ()")
-    now = f.emit("call i64 @llvm.readcyclecounter()")
-    place = slot_at(f, Slot.CLOCK)
-    before = f.emit(f"load i64, ptr {place}")
-    is_first = f.emit(f"icmp eq i64 {before}, 0")
-    passed = f.emit(f"sub i64 {now}, {before}")
-    recent = f.emit(f"icmp ult i64 {passed}, {_POLL_CYCLES}")
-    f.branch(f.emit(f"or i1 {is_first}, {recent}"), "no", "ask")
-    f.start_block("no")
-    f.do(f"store i64 {f.emit(f'select i1 {is_first}, i64 {now}, i64 {before}')}, ptr {place}")
-    f.do("ret i32 0")
-    f.start_block("ask")
-    stop_place = slot_at(f, Slot.STOP)
-    f.do(f"%stop = load atomic i64, ptr {stop_place} seq_cst, align 8")
-    f.branch(f.emit("icmp eq i64 %stop, 0"), "who", "stopped")
-    f.start_block("stopped")
-    f.do(f"ret i32 {f.emit('trunc i64 %stop to i32')}")
-    f.start_block("who")
-    f.branch(_is_caller(f), "signals", "fine")
-    f.start_block("fine")
-    f.do("ret i32 0")
-    f.start_block("signals")
-    f.do(f"store i64 {now}, ptr {place}")
-    f.declare("PyGILState_Ensure", "i32 ()")
-    f.declare("PyGILState_Release", "void (i32)")
-    f.declare("PyErr_CheckSignals", "i32 ()")
-    state = f.emit("call i32 @PyGILState_Ensure()")
-    raised = f.emit("call i32 @PyErr_CheckSignals()")
-    f.do(f"call void @PyGILState_Release(i32 {state})")
-    f.branch(f.emit(f"icmp eq i32 {raised}, 0"), "fine", "raised")
-    f.start_block("raised")
-    f.do(f"store atomic i64 {Status.RAISED}, ptr {stop_place} seq_cst, align 8")
-    f.do(f"ret i32 {Status.RAISED}")
-    return f.kernel()
-
-
-def _is_caller(f: Function) -> str:
-    """Whether this is the thread that Python called, and none that helps it."""
-    f.declare("PyThread_get_thread_ident", f"{THREAD} ()")
-    caller = f.emit(f"load {THREAD}, ptr {slot_at(f, Slot.CALLER)}")
-    this = f.emit(f"call {THREAD} @PyThread_get_thread_ident()")
-    is_alone = f.emit(f"icmp eq {THREAD} {caller}, 0")
-    return f.emit(f"or i1 {is_alone}, {f.emit(f'icmp eq {THREAD} {caller}, {this}')}")
-
-
-@lru_cache(maxsize=1)
-def leave_kernel() -> Kernel:
-    """Let other threads have Python, if they may not already; ``void (ptr frame)``."""
-    f = Function("void (ptr %frame)")
-    place = slot_at(f, Slot.PYTHON)
-    kept = f.emit(f"load ptr, ptr {place}")
-    f.branch(f.emit(f"icmp eq ptr {kept}, null"), "leave", "end")
-    f.start_block("leave")
-    f.declare("PyEval_SaveThread", "ptr ()")
-    f.do(f"store ptr {f.emit('call ptr @PyEval_SaveThread()')}, ptr {place}")
-    f.jump("end")
-    f.start_block("end")
-    f.do("ret void")
-    return f.kernel()
-
-
-@lru_cache(maxsize=1)
-def return_kernel() -> Kernel:
-    """Have Python again, if other threads may; ``void (ptr frame)``."""
-    f = Function("void (ptr %frame)")
-    place = slot_at(f, Slot.PYTHON)
-    kept = f.emit(f"load ptr, ptr {place}")
-    f.branch(f.emit(f"icmp eq ptr {kept}, null"), "end", "return")
-    f.start_block("return")
-    f.do(f"store ptr null, ptr {place}")
-    f.declare("PyEval_RestoreThread", "void (ptr)")
-    f.do(f"call void @PyEval_RestoreThread(ptr {kept})")
-    f.jump("end")
-    f.start_block("end")
-    f.do("ret void")
-    return f.kernel()
-
-
-@lru_cache(maxsize=1)
 def run_apart_kernel() -> Kernel:
     """Run a program while other threads have Python."""
     f = Function(RUN)
@@ -288,47 +196,6 @@ def cycles_kernel() -> Kernel:
     f = Function("i64 ()")
     f.declare("llvm.readcyclecounter", "i64 ()")
     f.do(f"ret i64 {f.emit('call i64 @llvm.readcyclecounter()')}")
-    return f.kernel()
-
-
-@lru_cache(maxsize=1)
-def python_kernel() -> Kernel:
-    """A step in Python. Operand, raw: its number.
-
-    Called as Python calls, so that what a signal handler raises before the step begins is still
-    there when the program has ended.
-    """
-    f = begin_kernel()
-    f.declare("PyGILState_Ensure", "i32 ()")
-    f.declare("PyGILState_Release", "void (i32)")
-    f.declare("PyLong_FromVoidPtr", "ptr (ptr)")
-    f.declare("PyLong_FromLongLong", "ptr (i64)")
-    f.declare("PyLong_AsLongLong", "i64 (ptr)")
-    f.declare("PyObject_Vectorcall", "ptr (ptr, ptr, i64, ptr)")
-    f.declare("Py_DecRef", "void (ptr)")
-    f.do("%arguments = alloca [2 x ptr]")
-    state = f.emit("call i32 @PyGILState_Ensure()")
-    arguments = [
-        f.emit("call ptr @PyLong_FromVoidPtr(ptr %frame)"),
-        f.emit(f"call ptr @PyLong_FromLongLong(i64 {operand(f, 0)})"),
-    ]
-    for i, argument in enumerate(arguments):
-        f.do(f"store ptr {argument}, ptr {f.pointer('%arguments', str(i), I64)}")
-    callback = f.emit(f"load ptr, ptr {slot_at(f, Slot.CALLBACK)}")
-    returned = f.emit(
-        f"call ptr @PyObject_Vectorcall(ptr {callback}, ptr %arguments, i64 2, ptr null)"
-    )
-    for argument in arguments:
-        f.do(f"call void @Py_DecRef(ptr {argument})")
-    f.branch(f.emit(f"icmp eq ptr {returned}, null"), "raised", "returned")
-    f.start_block("returned")
-    status = f.emit(f"call i64 @PyLong_AsLongLong(ptr {returned})")
-    f.do(f"call void @Py_DecRef(ptr {returned})")
-    f.do(f"call void @PyGILState_Release(i32 {state})")
-    f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
-    f.start_block("raised")
-    f.do(f"call void @PyGILState_Release(i32 {state})")
-    f.do(f"ret i32 {Status.RAISED}")
     return f.kernel()
 
 

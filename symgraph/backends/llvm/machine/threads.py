@@ -16,7 +16,8 @@ from functools import lru_cache
 from ..code.emit import I64, Function
 from ..code.engine import Kernel
 from .frame import HEADER_WORDS, Slot, Status, begin_kernel, slot_at, value_at
-from .runtime import THREAD, poll_kernel, run_kernel
+from .interpreter import THREAD, poll_kernel
+from .runtime import run_kernel
 
 __all__ = ["LEAST_WORK", "part_kernel", "together_kernel"]
 
