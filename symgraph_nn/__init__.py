@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from . import datasets, init, schedules
+from .attention import MultiHeadAttention
 from .buffers import Buffer, buffer_updates
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
+from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .ctc import ctc, ctc_beam, ctc_greedy
 from .files import FileError
 from .gradients import clip_norm, clip_value, weight_decay
+from .group_norm import GroupNorm
 from .history import History
 from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
 from .losses import accuracy, binary_cross_entropy, cross_entropy, squared_error
 from .module import Module
+from .pooling import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool
 from .recurrent import GRU, LSTM, RNN, Bidirectional, Recurrent
+from .residual import Residual
 from .rules import (
     adadelta,
     adagrad,
@@ -51,15 +56,24 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     # layers
+    "AveragePool1D",
+    "AveragePool2D",
     "BatchNorm",
     "Conv1D",
     "Conv2D",
+    "ConvTranspose1D",
+    "ConvTranspose2D",
     "Dense",
     "Dropout",
     "Embedding",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "GroupNorm",
     "LayerNorm",
     "MaxPool1D",
     "MaxPool2D",
+    "MultiHeadAttention",
+    "Residual",
     "Sequential",
     # losses
     "accuracy",

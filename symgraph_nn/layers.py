@@ -27,7 +27,7 @@ from .checks import (
 from .init import Initialiser, default_bias, default_weights, generator, initial_value, normal
 from .module import Module
 
-__all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm", "Sequential"]
+__all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm", "Sequential", "accepted"]
 
 Rng = int | np.random.Generator | None
 _SMALL = normal(0.1)
@@ -253,15 +253,15 @@ class Sequential(Module):
     def __call__(self, x: Any, *, mask: Any = None, training: bool = False) -> sg.Variable:
         """What the last layer returns."""
         for layer in self.layers:
-            x = layer(x, **_accepted(layer, mask=mask, training=training))
+            x = layer(x, **accepted(layer, mask=mask, training=training))
         return x
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
 
-def _accepted(layer: Callable[..., Any], **options: Any) -> dict[str, Any]:
-    """Those of the options that the layer has an argument for."""
+def accepted(layer: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Those of the options that a layer has an argument for."""
     try:
         taken = inspect.signature(layer).parameters
     except ValueError:  # a builtin

@@ -1,0 +1,162 @@
+"""Transposed convolutions: what makes signals and images larger, channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+import symgraph as sg
+from symgraph.errors import SymgraphValueError
+from symgraph.typing import ArrayLike
+
+from .checks import as_variable, check_activation, check_axes, check_features, check_positive
+from .init import Initialiser, default_bias, default_weights, generator, initial_value
+from .module import Module
+
+__all__ = ["ConvTranspose1D", "ConvTranspose2D"]
+
+Padding = Literal["valid", "same"] | int
+_SIGNAL = "a signal [batch, time, channels]"
+
+
+class _ConvTranspose(Module):
+    """The adjoint of a convolution, and a bias."""
+
+    n_axes = 1
+
+    def __init__(
+        self,
+        n_in: int,
+        n_units: int,
+        size: int | tuple[int, ...],
+        activation: Callable[[sg.Variable], sg.Variable] | None = None,
+        *,
+        stride: int | tuple[int, ...] = 1,
+        padding: Padding = "valid",
+        output_padding: int | tuple[int, ...] = 0,
+        dilation: int | tuple[int, ...] = 1,
+        weights: Initialiser | np.ndarray = default_weights,
+        bias: Initialiser | np.ndarray | None = default_bias,
+        rng: int | np.random.Generator | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        name = type(self).__name__
+        check_positive(name, n_in=n_in, n_units=n_units)
+        check_activation(name, activation)
+        self.n_in, self.n_units, self.activation = n_in, n_units, activation
+        self.size = self._each(size, "size")
+        self.stride = self._each(stride, "stride")
+        self.dilation = self._each(dilation, "dilation")
+        self.output_padding = self._each(output_padding, "output_padding", least=0)
+        is_number = isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0
+        if padding not in ("valid", "same") and not is_number:
+            raise SymgraphValueError.here(
+                f"{name}: padding is 'valid', 'same' or a number of at least 0, not {padding!r}"
+            )
+        self.padding = padding
+        rng, shape = generator(rng), (*self.size, n_in, n_units)
+        self.W = sg.shared(initial_value(weights, rng, shape, dtype), "W")
+        self.b = None
+        if bias is not None:
+            self.b = sg.shared(initial_value(bias, rng, (n_units,), dtype), "b")
+
+    def _each(self, value: Any, what: str, *, least: int = 1) -> tuple[int, ...]:
+        """One number for each axis, from an int or a tuple."""
+        numbers = (value,) * self.n_axes if isinstance(value, int) else tuple(value)
+        if len(numbers) != self.n_axes or not all(
+            isinstance(n, int) and not isinstance(n, bool) and n >= least for n in numbers
+        ):
+            raise SymgraphValueError.here(
+                f"{type(self).__name__}: {what} is a whole number of at least {least}, or "
+                f"{self.n_axes} of them; not {value!r}"
+            )
+        return numbers
+
+    def _undone(self, x: sg.Variable, stride: Any, dilation: Any) -> sg.Variable:
+        """What the convolution from units to inputs takes to ``x``, in the sense of its gradient.
+
+        What the convolution is given does not count, since it is linear.
+        """
+        convolve = sg.conv1d if self.n_axes == 1 else sg.conv2d
+        sizes = [self._length(x.shape[1 + axis], axis) for axis in range(self.n_axes)]
+        units = sg.zeros((x.shape[0], *sizes, self.n_units), dtype=x.dtype)
+        filters = sg.swapaxes(self.W, -1, -2)
+        inputs = convolve(units, filters, stride=stride, padding=self.padding, dilation=dilation)
+        return self._finished(sg.vjp(inputs, units, x))
+
+    def _finished(self, y: sg.Variable) -> sg.Variable:
+        if self.b is not None:
+            y = y + self.b
+        return y if self.activation is None else self.activation(y)
+
+    def _length(self, length: Any, axis: int) -> Any:
+        """How long an axis becomes."""
+        stride, extra = self.stride[axis], self.output_padding[axis]
+        if self.padding == "same":
+            return length * stride + extra
+        span = (self.size[axis] - 1) * self.dilation[axis] + 1
+        margin = 0 if self.padding == "valid" else self.padding
+        return (length - 1) * stride + span - 2 * int(margin) + extra
+
+    def __repr__(self) -> str:
+        size = self.size[0] if self.n_axes == 1 else self.size
+        return f"{type(self).__name__}({self.n_in}, {self.n_units}, {size})"
+
+
+class ConvTranspose1D(_ConvTranspose):
+    """A transposed convolution over time: [batch, time, n_in] becomes [batch, time', n_units].
+
+    The adjoint of `Conv1D` from n_units to n_in channels: each input adds its filter to ``size``
+    outputs, ``stride`` apart. With ``span = (size - 1) dilation + 1`` the new length is ``(time -
+    1) stride + span``; ``padding=p`` takes p off either end, ``output_padding`` adds to the last;
+    ``"same"`` makes it ``time stride``. ``W`` is [size, n_in, n_units], ``b`` [n_units].
+
+    >>> nn.ConvTranspose1D(2, 4, 3, stride=2)(np.ones((1, 5, 2), "float32")).eval().shape
+    (1, 11, 4)
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_units: int,
+        size: int,
+        activation: Callable[[sg.Variable], sg.Variable] | None = None,
+        *,
+        time_major: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(n_in, n_units, size, activation, **options)
+        self.time_major = time_major
+
+    def __call__(self, x: ArrayLike) -> sg.Variable:
+        """The longer signal, in the layout of ``x``; raises `ShapeError` for another layout."""
+        x = as_variable(x, self)
+        check_axes(x, 3, self, "a signal [time, batch, channels]" if self.time_major else _SIGNAL)
+        check_features(x, self.n_in, self)
+        (stride,), (dilation,) = self.stride, self.dilation
+        if self.time_major:
+            return sg.swapaxes(self._undone(sg.swapaxes(x, 0, 1), stride, dilation), 0, 1)
+        return self._undone(x, stride, dilation)
+
+
+class ConvTranspose2D(_ConvTranspose):
+    """A transposed convolution over images: [batch, height, width, n_in] becomes larger ones.
+
+    As `ConvTranspose1D` on either axis; ``size``, ``stride``, ``dilation`` and ``output_padding``
+    are an int or a pair. ``W`` is [height, width, n_in, n_units], ``b`` [n_units].
+
+    >>> layer = nn.ConvTranspose2D(2, 4, 4, stride=2, padding=1)
+    >>> layer(np.ones((1, 5, 6, 2), "float32")).eval().shape
+    (1, 10, 12, 4)
+    """
+
+    n_axes = 2
+
+    def __call__(self, x: ArrayLike) -> sg.Variable:
+        """The larger images; raises `ShapeError` for another layout."""
+        x = as_variable(x, self)
+        check_axes(x, 4, self, "an image [batch, height, width, channels]")
+        check_features(x, self.n_in, self)
+        return self._undone(x, self.stride, self.dilation)
