@@ -37,8 +37,9 @@ from .core.errors import (
 )
 from .core.graph import Graph, substitute
 from .core.provenance import record_lines
+from .core.shared import SharedVariable
 from .core.tracing import LoopTrace, current_loop
-from .core.variable import SharedVariable, Variable
+from .core.variable import Variable
 from .ops import numpy_dispatch, operators, random  # noqa: F401  (the first two attach methods)
 from .ops.activation import elu, gelu, leaky_relu, log_sigmoid, relu, sigmoid, silu, softplus
 from .ops.broadcast import broadcast_to

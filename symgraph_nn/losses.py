@@ -79,8 +79,9 @@ def cross_entropy(
         return _mean(_smoothed(found, weighed, label_smoothing), mask, "cross_entropy")
     chosen, kept = _checked_labels("cross_entropy", logits, labels, mask, ignore_index)
     found = _at_labels(costs, chosen)
-    weights = None if class_weights is None else class_weights[chosen]
-    if weights is not None:
+    weights = None
+    if class_weights is not None:
+        weights = class_weights[chosen]
         found, costs = found * weights, costs * class_weights
     found = _smoothed(found, costs, label_smoothing)
     return _weighted_mean(found, kept, _as_weights(mask, found), weights)

@@ -7,9 +7,13 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..backends.base import Executable, load_backend
+from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphError, SymgraphTypeError
-from ..core.variable import SharedVariable, Variable
+from ..core.shared import SharedVariable
+from ..core.variable import Variable
 from .pipeline import rewrite
 from .program import Program, make_program
 from .signature import Signature
@@ -50,7 +54,7 @@ _evaluations: weakref.WeakKeyDictionary[Variable, dict[tuple[int, ...], _Evaluat
 )
 
 
-def evaluate(variable: Variable, inputs: Mapping[Variable, Any] | None = None) -> Any:
+def evaluate(self: Variable, inputs: Mapping[Variable, ArrayLike] | None = None) -> np.ndarray:
     """The variable's value for these values of its inputs; compiled once, then kept with it.
 
     What it reads of shared variables are their present values; random streams advance.
@@ -63,15 +67,15 @@ def evaluate(variable: Variable, inputs: Mapping[Variable, Any] | None = None) -
             remedy="Write y.eval({x: value}).",
         )
     key = tuple(v.serial for v in inputs)
-    kept = _evaluations.setdefault(variable, {})
+    kept = _evaluations.setdefault(self, {})
     evaluation = kept.get(key)
     if evaluation is None:
-        evaluation = kept[key] = _Evaluation(make_program(list(inputs), variable))
+        evaluation = kept[key] = _Evaluation(make_program(list(inputs), self))
     values = list(inputs.values())
     with contextlib.suppress(SymgraphError):
         return evaluation(values)
     # It failed, and has numbers in place of names: the same once more, for a better message.
-    return _Evaluation(make_program(list(inputs), variable), with_names=True)(values)
+    return _Evaluation(make_program(list(inputs), self), with_names=True)(values)
 
 
 Variable.eval = evaluate

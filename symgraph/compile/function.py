@@ -15,7 +15,8 @@ from ..core import provenance
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.graph import Graph
 from ..core.processes import n_threads
-from ..core.variable import SharedVariable, Variable
+from ..core.shared import SharedVariable
+from ..core.variable import Variable
 from ..scan.census import count_loops
 from .compiled import Compiled, compile_graph
 from .pipeline import rewrite

@@ -10,19 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
+from ..core.copies import dump, load
 from ..core.errors import InputError, SymgraphTypeError, SymgraphValueError, explain
 from ..core.graph import Graph, replace, substitute
+from ..core.shared import SharedVariable
 from ..core.types import TensorType
-from ..core.variable import (
-    CONSTANT,
-    SharedVariable,
-    Variable,
-    ancestors,
-    dump,
-    load,
-    make_constant,
-    make_input,
-)
+from ..core.variable import CONSTANT, Variable, ancestors, make_constant, make_input
 from .signature import Parameter, as_argument
 from .updates import (
     as_pairs,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import UpdateError
 from ..core.interrupts import call_holding
-from ..core.variable import SharedVariable
+from ..core.shared import SharedVariable
 
 __all__ = ["SharedState", "set_values"]
 

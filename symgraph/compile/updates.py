@@ -9,8 +9,9 @@ from ..core import provenance
 from ..core.dims import known_different
 from ..core.errors import SymgraphTypeError, SymgraphValueError, UpdateError
 from ..core.graph import substitute
+from ..core.shared import SharedVariable
 from ..core.values import takes_kind, weak_kind
-from ..core.variable import SharedVariable, Variable, ancestors, make_constant
+from ..core.variable import Variable, ancestors, make_constant
 from ..ops.sizes import check_size
 
 __all__ = [

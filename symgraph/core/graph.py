@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import provenance
+from .copies import dump, load
 from .errors import (
     DtypeError,
     GraphError,
@@ -17,16 +18,7 @@ from .errors import (
 )
 from .interned import Interned
 from .values import array_for
-from .variable import (
-    CONSTANT,
-    PARAMETER,
-    Variable,
-    dump,
-    load,
-    make_constant,
-    make_parameter,
-    node,
-)
+from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
 
 __all__ = ["Graph", "rebuild", "replace", "substitute"]
 

@@ -10,45 +10,38 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from . import provenance
-from .errors import (
-    SymbolicValueError,
-    SymgraphError,
-    SymgraphTypeError,
-    UpdateError,
-)
+from .annotations import ArrayLike, Axes, Axis, DTypeLike, Index, Shape
+from .errors import SymbolicValueError, SymgraphTypeError
 from .leaf import Constant, Leaf
 from .node import Node
 from .op import Op
 from .processes import give_lock
 from .types import TensorType, Type, tensor_type
-from .values import array_for, as_array, brief, weak_kind
+from .values import as_array, brief, weak_kind
 
 __all__ = [
     "CONSTANT",
     "INPUT",
     "ITEM",
     "PARAMETER",
-    "SHARED",
     "Constant",
     "Leaf",
-    "SharedVariable",
     "Variable",
     "ancestors",
     "constant_value",
-    "dump",
     "existing_node",
+    "infer_leaf",
+    "insert",
     "item",
-    "load",
     "make_constant",
     "make_input",
     "make_parameter",
-    "make_shared",
     "node",
 ]
 
@@ -68,7 +61,7 @@ class Variable(Node):
     # NumPy arrays must leave mixed arithmetic to us.
     __array_priority__ = 1000
 
-    def __new__(cls, *_args: object, **_kwargs: object) -> Variable:
+    def __new__(cls, *_args: object, **_kwargs: object) -> NoReturn:
         raise TypeError("make variables with sg.tensor, sg.constant, sg.shared and operations")
 
     @property
@@ -90,31 +83,81 @@ class Variable(Node):
     def name(self, name: str | None) -> None:
         provenance.set_name(self, name)
 
-    if TYPE_CHECKING:  # what symgraph.ops.operators attaches
+    if TYPE_CHECKING:  # attached by core.copies, ops.operators and compile.evaluate
+
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]: ...
+        def __deepcopy__(self, memo: dict[int, Any]) -> Variable: ...
+
         T: Variable
         mT: Variable
-        shape: tuple[Any, ...]
-        size: Any
-        eval: Callable[..., Any]
+        shape: tuple[int | Variable, ...]
+        size: int | Variable
 
-        def _unary(self) -> Variable: ...
-        def _binary(self, other: Any) -> Variable: ...
-        def _method(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def _tuple(self, *args: Any) -> tuple[Variable, ...]: ...
+        def eval(self, inputs: Mapping[Variable, ArrayLike] | None = None) -> np.ndarray: ...
         def __len__(self) -> int: ...
         def __iter__(self) -> Iterator[Variable]: ...
+        def __getitem__(self, index: Index) -> Variable: ...
+        def __round__(self, decimals: int | None = None) -> Variable: ...
+        def __divmod__(self, y: ArrayLike) -> tuple[Variable, Variable]: ...
+        def __rdivmod__(self, y: ArrayLike) -> tuple[Variable, Variable]: ...
+        def _unary(self) -> Variable: ...
+        def _binary(self, y: ArrayLike) -> Variable: ...
 
-        __neg__ = __pos__ = __abs__ = __invert__ = copy = _unary
+        __neg__ = __pos__ = __abs__ = __invert__ = copy = ravel = _unary
         __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = _binary
         __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _binary
         __rpow__ = __matmul__ = __rmatmul__ = __and__ = __rand__ = __or__ = __ror__ = _binary
         __xor__ = __rxor__ = __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _binary
-        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
-        __divmod__ = __rdivmod__ = nonzero = _tuple
-        add_at = all = any = argmax = argmin = argsort = astype = clip = cumprod = cumsum = _method
-        diagonal = dot = flatten = max = mean = min = prod = ravel = repeat = reshape = _method
-        round = set = sort = squeeze = std = sum = swapaxes = take = trace = transpose = _method
-        var = _method
+        __lt__ = __le__ = __gt__ = __ge__ = dot = _binary
+
+        def _fold(self, axis: Axes = None, *, keepdims: bool = False) -> Variable: ...
+        def _total(
+            self, axis: Axes = None, *, keepdims: bool = False, dtype: DTypeLike | None = None
+        ) -> Variable: ...
+        def _spread(
+            self,
+            axis: Axes = None,
+            *,
+            ddof: float = 0,
+            keepdims: bool = False,
+            dtype: DTypeLike | None = None,
+        ) -> Variable: ...
+        def _place(self, axis: Axis | None = None, *, keepdims: bool = False) -> Variable: ...
+        def _running(
+            self, axis: Axis | None = None, *, dtype: DTypeLike | None = None
+        ) -> Variable: ...
+        def _sorted(self, axis: Axis | None = -1) -> Variable: ...
+
+        all = any = max = min = _fold
+        sum = prod = mean = _total
+        std = var = _spread
+        argmax = argmin = _place
+        cumsum = cumprod = _running
+        sort = argsort = _sorted
+
+        def add_at(self, index: Index, value: ArrayLike) -> Variable: ...
+        def astype(self, dtype: DTypeLike) -> Variable: ...
+        def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Variable: ...
+        def diagonal(self, offset: int = 0, axis1: Axis = 0, axis2: Axis = 1) -> Variable: ...
+        def flatten(self, ndim: int = 1) -> Variable: ...
+        def nonzero(self) -> tuple[Variable, ...]: ...
+        def repeat(self, repeats: ArrayLike, axis: Axis | None = None) -> Variable: ...
+        def reshape(self, *sizes: Shape) -> Variable: ...
+        def round(self, decimals: int = 0) -> Variable: ...
+        def set(self, index: Index, value: ArrayLike) -> Variable: ...
+        def squeeze(self, axis: Axes = None) -> Variable: ...
+        def swapaxes(self, axis1: Axis, axis2: Axis) -> Variable: ...
+        def take(
+            self, indices: ArrayLike, axis: Axis | None = None, mode: str = "raise"
+        ) -> Variable: ...
+        def trace(
+            self,
+            offset: int = 0,
+            axis1: Axis = 0,
+            axis2: Axis = 1,
+            dtype: DTypeLike | None = None,
+        ) -> Variable: ...
+        def transpose(self, *axes: Axes) -> Variable: ...
 
     def __eq__(self, other: object) -> bool:
         """Whether both are one variable; elements are compared by ``sg.eq`` alone."""
@@ -132,27 +175,29 @@ class Variable(Node):
 
     __hash__ = object.__hash__
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> NoReturn:
         raise SymbolicValueError.here(
             f"the truth of {provenance.describe(self)} is not known while the graph is built",
             remedy="Use sg.where or sg.ifelse to choose, sg.eq to compare elements, "
             "and & | ~ for logic.",
         )
 
-    def __array__(self, *_args: object, **_kwargs: object) -> np.ndarray:
-        raise SymbolicValueError.here(
-            f"{provenance.describe(self)} is a symbol and has no value to convert to an array",
-            remedy="Use variable.eval({input: value}), or compile a function that returns it.",
-        )
+    if not TYPE_CHECKING:  # a checker is to find float(x), range(x) and np.asarray(x)
 
-    def __index__(self) -> int:
-        raise self._no_number("an index")
+        def __array__(self, *_args: object, **_kwargs: object) -> np.ndarray:
+            raise SymbolicValueError.here(
+                f"{provenance.describe(self)} is a symbol and has no value to convert to an array",
+                remedy="Use variable.eval({input: value}), or compile a function that returns it.",
+            )
 
-    def __int__(self) -> int:
-        raise self._no_number("an int")
+        def __index__(self) -> int:
+            raise self._no_number("an index")
 
-    def __float__(self) -> float:
-        raise self._no_number("a float")
+        def __int__(self) -> int:
+            raise self._no_number("an int")
+
+        def __float__(self) -> float:
+            raise self._no_number("a float")
 
     def _no_number(self, kind: str) -> SymbolicValueError:
         return SymbolicValueError.here(
@@ -166,86 +211,6 @@ class Variable(Node):
 
     def __copy__(self) -> Variable:
         return self
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Variable:
-        return _copy_deeply(self, memo)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _load_one, dump([self])
-
-
-class SharedVariable(Variable):
-    """A variable with a value that stays between calls; the value is never part of the graph."""
-
-    __slots__ = ("_lock", "_update", "_value")
-
-    _value: np.ndarray
-    _lock: Any
-    # What `dump` made of the default update: the expression itself is made of this variable, and
-    # the table, whose keys hold the inputs of living nodes, would keep both for ever.
-    _update: tuple[Any, ...] | None
-
-    @property
-    def default_update(self) -> Variable | None:
-        """What a compiled function stores here after each call where the user gives no update.
-
-        How a stream of random numbers advances.
-        """
-        return None if self._update is None else load(*self._update)[0]
-
-    @default_update.setter
-    def default_update(self, update: Variable | None) -> None:
-        self._update = None if update is None else dump([update])
-
-    def get_value(self) -> np.ndarray:
-        """A copy of the value; an array, of no dimensions for a scalar."""
-        with self._lock:
-            return self._value.copy()
-
-    def set_value(self, value: Any) -> None:
-        """Replace the value; another shape, or a dtype that does not fit, is an `UpdateError`."""
-        fresh = self.as_new_value(value)
-        with self._lock:
-            self._value = fresh
-
-    def as_new_value(self, value: Any) -> np.ndarray:
-        """A copy of a value that can be stored here; an `UpdateError` where it does not fit."""
-        label = f"shared variable {self.name!r}" if self.name else "the shared variable"
-        try:
-            if weak_kind(value) is None:
-                _refuse_other_dtype(label, as_array(value, what=label).dtype, self.dtype)
-            given = array_for(value, self.dtype, label)
-        except SymgraphTypeError as error:
-            raise UpdateError(str(error)) from None
-        if given.shape != self._value.shape:
-            raise UpdateError.here(
-                f"{label} has shape {self._value.shape}; the new value has {given.shape}",
-                remedy="Make a new shared variable for another shape.",
-            )
-        return np.array(given, order="C")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The update comes after the variable, for it is made of it.
-        return _load_shared, (self.get_value(), self.name), self._update
-
-    def __setstate__(self, update: tuple[Any, ...]) -> None:
-        self._update = update
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> SharedVariable:
-        copy = _load_shared(self.get_value(), self.name)
-        memo[id(self)] = copy
-        update = self.default_update
-        if update is not None:
-            copy.default_update = _copy_deeply(update, memo)
-        return copy
-
-
-def _refuse_other_dtype(label: str, found: np.dtype, expected: np.dtype) -> None:
-    if found != expected:
-        raise UpdateError.here(
-            f"{label} holds {expected}; the new value is {found}",
-            remedy=f"Convert it with .astype('{expected}').",
-        )
 
 
 _serials = itertools.count()
@@ -275,7 +240,7 @@ def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Va
     if float in map(type, params):
         raise _float_parameter(op)
     inferred = op.infer(key[1], *params)
-    found = _insert(Variable, key, inferred)
+    found = insert(Variable, key, inferred)
     if provenance.is_recorded(traced="traced" in op.traits):
         provenance.record(found)
     return found
@@ -288,7 +253,7 @@ def _float_parameter(op: Op) -> SymgraphTypeError:
     )
 
 
-def _insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variable:
+def insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variable:
     made = object.__new__(kind)
     made.op, made.inputs, made.params = key
     made.type = inferred
@@ -300,7 +265,7 @@ def _insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Varia
 # --- leaves -----------------------------------------------------------------------------------
 
 
-def _infer_leaf(inputs: Sequence[Variable], identity: Any, type: TensorType) -> TensorType:
+def infer_leaf(inputs: Sequence[Variable], identity: Leaf, type: TensorType) -> TensorType:
     return type
 
 
@@ -312,8 +277,7 @@ def _infer_item(inputs: Sequence[Variable], index: int) -> TensorType:
     return inputs[0].type.items[index]
 
 
-INPUT = Op("input", _infer_leaf, params=("leaf", "type"), traits=frozenset({"leaf", "traced"}))
-SHARED = Op("shared", _infer_leaf, params=("leaf", "type"), traits=frozenset({"leaf", "traced"}))
+INPUT = Op("input", infer_leaf, params=("leaf", "type"), traits=frozenset({"leaf", "traced"}))
 # A numbered input of a closed graph: equal for equal programs.
 PARAMETER = Op(
     "parameter",
@@ -377,22 +341,12 @@ def constant_value(variable: Variable) -> np.ndarray | None:
     return variable.params[0].array if variable.op is CONSTANT else None
 
 
-def make_shared(value: Any, name: str | None = None) -> SharedVariable:
-    """A new shared variable that holds a copy of the value. A Python float becomes float32."""
-    if isinstance(value, Variable):
-        raise SymgraphTypeError.here(
-            f"a shared variable holds an array; {provenance.describe(value)} is a symbol",
-            remedy="Evaluate it first, with variable.eval().",
-        )
-    return _load_shared(as_array(value, what="a shared variable"), name)
-
-
 def item(variable: Variable, index: int) -> Variable:
     """One result of an op with several results."""
     return node(ITEM, (variable,), (index,))
 
 
-# --- walks, copies, pickles -------------------------------------------------------------------
+# --- walks --------------------------------------------------------------------------------------
 
 
 def ancestors(outputs: Sequence[Variable]) -> list[Variable]:
@@ -409,84 +363,3 @@ def ancestors(outputs: Sequence[Variable]) -> list[Variable]:
 
 def _serial(variable: Variable) -> int:
     return variable.serial
-
-
-def dump(variables: Sequence[Variable]) -> tuple[list[Any], list[Any], list[int]]:
-    """The graph below variables as flat lists, so that pickle does not recurse; see `load`."""
-    order = ancestors(variables)
-    position = {v: i for i, v in enumerate(order)}
-    records: list[Any] = []
-    for v in order:
-        if isinstance(v, SharedVariable):
-            records.append(v)
-        else:
-            records.append((v.op, tuple(position[x] for x in v.inputs), v.params, v.name))
-    lines = [provenance.lines_of(v) for v in order]
-    return records, lines, [position[v] for v in variables]
-
-
-def load(records: list[Any], lines: list[Any], positions: list[int]) -> list[Variable]:
-    """The variables that `dump` wrote down."""
-    made: list[Variable] = []
-    for record, line in zip(records, lines, strict=True):
-        if isinstance(record, Variable):
-            made.append(record)
-            continue
-        op, inputs, params, name = record
-        variable = _load_node(op, [made[i] for i in inputs], params)
-        _label(variable, name, line)
-        made.append(variable)
-    return [made[position] for position in positions]
-
-
-def _label(variable: Variable, name: str | None, lines: tuple[provenance.Line, ...]) -> None:
-    if name is not None:
-        provenance.set_name(variable, name)
-    provenance.set_lines(variable, lines)
-
-
-def _load_node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...]) -> Variable:
-    try:
-        return node(op, inputs, params)
-    except SymgraphError:
-        # A size that depends on data is another unknown in another process, so that a loop's body
-        # may not fit what it is given: made again, it does.
-        if op.build is None:
-            raise
-        return op.build(inputs, *params)
-
-
-def _load_one(records: list[Any], lines: list[Any], positions: list[int]) -> Variable:
-    return load(records, lines, positions)[0]
-
-
-def _load_shared(value: np.ndarray, name: str | None) -> SharedVariable:
-    made = _insert(
-        SharedVariable,
-        (SHARED, (), (Leaf(), tensor_type(value.dtype, value.shape))),
-        tensor_type(value.dtype, value.shape),
-    )
-    assert isinstance(made, SharedVariable)
-    made._value = np.array(value, order="C")
-    give_lock(made)
-    made._update = None
-    provenance.record(made)
-    if name is not None:
-        provenance.set_name(made, name)
-    return made
-
-
-def _copy_deeply(variable: Variable, memo: dict[Any, Any]) -> Variable:
-    """The variable over copies of its shared variables; itself where it has none."""
-    order = ancestors([variable])
-    copies: dict[Variable, Variable] = {}
-    for v in order:
-        if isinstance(v, SharedVariable):
-            copied = memo.get(id(v))
-            copies[v] = v.__deepcopy__(memo) if copied is None else copied
-        else:
-            inputs = tuple(copies[x] for x in v.inputs)
-            copies[v] = v if inputs == v.inputs else _load_node(v.op, inputs, v.params)
-            _label(copies[v], v.name, provenance.lines_of(v))
-    memo[id(variable)] = copies[variable]
-    return copies[variable]

@@ -18,16 +18,10 @@ from ..core.errors import (
     TooLargeError,
 )
 from ..core.op import Op
+from ..core.shared import SharedVariable, make_shared
 from ..core.types import TensorType, as_dtype, is_integer, size_from, tensor_type
 from ..core.values import whole_number
-from ..core.variable import (
-    SharedVariable,
-    Variable,
-    make_constant,
-    make_input,
-    make_shared,
-    node,
-)
+from ..core.variable import Variable, make_constant, make_input, node
 from .broadcast import broadcast_to, rearrange, template_numbers, template_sizes
 from .comparison import eq, greater_equal
 from .elementwise import (

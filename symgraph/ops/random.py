@@ -22,9 +22,10 @@ from ..core.errors import (
     SymgraphValueError,
 )
 from ..core.op import Op
+from ..core.shared import make_shared
 from ..core.types import TensorType, as_dtype, is_integer, tensor_type
 from ..core.values import entries_of
-from ..core.variable import Variable, make_constant, make_shared, node
+from ..core.variable import Variable, make_constant, node
 from .broadcast import broadcast_to, template_numbers, template_sizes, unify_shapes
 from .comparison import bitwise_and, equal, less, right_shift
 from .create import iota

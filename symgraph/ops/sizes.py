@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -206,7 +206,7 @@ def _shape_entries(shape: Any, function: str) -> list[Any]:
         raise _bad_shape(function, shape) from None
 
 
-def _is_number(entry: Any) -> bool:
+def _is_number(entry: Any) -> TypeGuard[int]:
     return whole_number(entry) is not None
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from ..core.graph import Graph
 from ..core.provenance import Line, lines_of
+from ..core.shared import SharedVariable
 from ..core.types import is_float
-from ..core.variable import SharedVariable, Variable, ancestors
+from ..core.variable import Variable, ancestors
 from .op import Layout, Loop, is_scan
 
 __all__ = ["Census", "RepeatedBody", "count_loops"]

@@ -18,9 +18,10 @@ from ..core import provenance
 from ..core.dims import Size, known_different
 from ..core.errors import ScanError
 from ..core.graph import Graph
+from ..core.shared import SharedVariable
 from ..core.tracing import within_loop
 from ..core.values import takes_kind, weak_kind
-from ..core.variable import INPUT, SharedVariable, Variable, make_constant, make_input
+from ..core.variable import INPUT, Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.comparison import as_condition
 from ..ops.create import arange

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..compile.function import compile
+from ..core.shared import SharedVariable
 from ..core.types import is_float
-from ..core.variable import SharedVariable, Variable, ancestors
+from ..core.variable import Variable, ancestors
 
 __all__ = ["check_backends", "difference"]
 

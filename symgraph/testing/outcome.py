@@ -16,7 +16,8 @@ import symgraph as sg
 from ..backends.base import load_backend
 from ..core.errors import SymgraphError
 from ..core.graph import Graph
-from ..core.variable import SharedVariable, Variable, ancestors
+from ..core.shared import SharedVariable
+from ..core.variable import Variable, ancestors
 from .compare import difference
 from .differences import wrong_gradient
 from .eager import nudged

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..backends.base import load_backend
 from ..core.graph import Graph
-from ..core.variable import SharedVariable, Variable, ancestors
+from ..core.shared import SharedVariable
+from ..core.variable import Variable, ancestors
 from ..core.verify import verify
 from ..ops.create import tensor
 

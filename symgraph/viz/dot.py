@@ -15,7 +15,8 @@ from typing import Any
 
 import graphviz
 
-from ..core.variable import CONSTANT, ITEM, SHARED, Variable, constant_value
+from ..core.shared import SHARED
+from ..core.variable import CONSTANT, ITEM, Variable, constant_value
 from ..scan.op import Loop, is_scan
 from .compact import Compact
 from .labels import Bodies, constant_text, input_ports, output_ports, params_of

@@ -13,8 +13,9 @@ from symgraph.core.dims import named_size
 from symgraph.core.errors import GraphError, SymgraphValueError
 from symgraph.core.graph import Graph
 from symgraph.core.graph import rebuild as rebuild_node
+from symgraph.core.shared import make_shared
 from symgraph.core.types import tensor_type
-from symgraph.core.variable import make_constant, make_input, make_shared
+from symgraph.core.variable import make_constant, make_input
 from symgraph.core.verify import verify
 from symgraph.ops.broadcast import broadcast_to
 from symgraph.ops.elementwise import add, multiply, negative, subtract, where
