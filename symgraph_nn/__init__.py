@@ -15,11 +15,13 @@ from .group_norm import GroupNorm
 from .history import History
 from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
 from .losses import accuracy, binary_cross_entropy, cross_entropy, squared_error
+from .modifiers import accumulate, apply_ema, apply_lookahead, apply_rates
 from .module import Module
 from .pooling import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool
 from .recurrent import GRU, LSTM, RNN, Bidirectional, Recurrent
 from .residual import Residual
 from .rules import (
+    adabelief,
     adadelta,
     adagrad,
     adam,
@@ -28,6 +30,7 @@ from .rules import (
     amsgrad,
     apply_momentum,
     apply_nesterov,
+    lion,
     momentum,
     nesterov,
     rmsprop,
@@ -85,17 +88,23 @@ __all__ = [
     "squared_error",
     # updates
     "Updates",
+    "accumulate",
+    "adabelief",
     "adadelta",
     "adagrad",
     "adam",
     "adamax",
     "adamw",
     "amsgrad",
+    "apply_ema",
+    "apply_lookahead",
     "apply_momentum",
     "apply_nesterov",
+    "apply_rates",
     "clip_norm",
     "clip_value",
     "iterate",
+    "lion",
     "momentum",
     "nesterov",
     "rmsprop",

@@ -22,6 +22,7 @@ from .rates import Rate, Scalar, rate_at_step
 from .updates import Updates
 
 __all__ = [
+    "adabelief",
     "adadelta",
     "adagrad",
     "adam",
@@ -30,6 +31,7 @@ __all__ = [
     "amsgrad",
     "apply_momentum",
     "apply_nesterov",
+    "lion",
     "momentum",
     "nesterov",
     "rmsprop",
@@ -302,3 +304,68 @@ def _running(
     slot = updates.slot(kind, param)
     updates[slot] = keep * slot + (1 - keep) * value
     return updates[slot]
+
+
+def adabelief(
+    loss_or_grads: Loss,
+    params: Any,
+    learning_rate: Rate = 0.001,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-16,
+) -> Updates:
+    """Zhuang et al. 2020: `adam` with the square of what the mean did not foresee.
+
+    ``a' = β₁ a + (1 - β₁) g``, ``s' = β₂ s + (1 - β₂) (g - a')² + ε``, with t counting from 1
+    ``p' = p - e · a' / (1 - β₁ᵗ) / (√(s' / (1 - β₂ᵗ)) + ε)``.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.adabelief(sg.sum(w**2), [w], 0.1))()
+    >>> w.get_value().round(2)
+    array([0.89, 0.89], dtype=float32)
+    """
+    check_share("adabelief", beta1=beta1, beta2=beta2)
+    check_number("adabelief", epsilon=epsilon)
+    updates, grads = begin("adabelief", loss_or_grads, params)
+    t = (updates.count + 1).astype("float64")
+    of_mean = rate_at_step(updates, 1 / (1 - beta1**t), "correction")
+    of_square = rate_at_step(updates, 1 / (1 - beta2**t), "correction")
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
+    for p, g in zip(updates.params, grads, strict=True):
+        mean = _running(updates, "mean", p, g, beta1)
+        slot = updates.slot("surprise", p)
+        updates[slot] = beta2 * slot + (1 - beta2) * sg.square(g - mean) + epsilon
+        deviation = sg.sqrt(updates[slot] * of_square(p)) + epsilon
+        updates.move(p, -rate(p) * of_mean(p) * mean / deviation)
+    return updates
+
+
+def lion(
+    loss_or_grads: Loss,
+    params: Any,
+    learning_rate: Rate = 0.0001,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    weight_decay: float = 0.0,
+) -> Updates:
+    """Chen et al. 2023: all weights move equally far, by the sign of a mean of the gradients.
+
+    ``p' = p - e (sign(β₁ a + (1 - β₁) g) + weight_decay · p)``, ``a' = β₂ a + (1 - β₂) g``.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.lion(sg.sum(w**2), [w], 0.1))()
+    >>> w.get_value()
+    array([0.9, 0.9], dtype=float32)
+    """
+    check_share("lion", beta1=beta1, beta2=beta2)
+    check_number("lion", weight_decay=weight_decay)
+    updates, grads = begin("lion", loss_or_grads, params)
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
+    for p, g in zip(updates.params, grads, strict=True):
+        slot = updates.slot("mean", p)
+        updates[slot] = beta2 * slot + (1 - beta2) * g
+        direction = sg.sign(beta1 * slot + (1 - beta1) * g)
+        updates.move(p, -rate(p) * (direction + weight_decay * p if weight_decay else direction))
+    return updates
