@@ -48,8 +48,8 @@ def tracked(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _note(module: Any, outer: Sequence[Any]) -> None:
-    for found in walk(module):
-        known = _callers.setdefault(found.variable, [])
+    for entry in walk(module):
+        known = _callers.setdefault(entry.variable, [])
         held = {id(reference()) for reference in known}
         known.extend(weakref.ref(caller) for caller in outer if id(caller) not in held)
 
@@ -89,7 +89,7 @@ def check_kept(
         if variable in given:
             continue
         callers = [c for c in (r() for r in _callers.get(variable, ())) if c is not None]
-        if any(variable in {found.variable for found in walk(c)} for c in callers):
+        if any(variable in {entry.variable for entry in walk(c)} for c in callers):
             continue
         for caller in callers:
             if caller is module or (module is None and _is_given(caller, given)):

@@ -10,16 +10,15 @@ Any object with these three is a cell, and runs as fast as the ones here:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 
 import symgraph as sg
+from symgraph.typing import SizeLike
 
 from .checks import check_activation, check_positive
 from .init import (
-    Initialiser,
     default_bias,
     default_weights,
     generator,
@@ -28,26 +27,48 @@ from .init import (
     side_by_side,
 )
 from .module import Module
+from .typing import Activation, Initial, Rng
 
-__all__ = ["GRUCell", "LSTMCell", "RNNCell"]
+__all__ = ["CellOptions", "GRUCell", "LSTMCell", "LSTMOptions", "RNNCell"]
 
-State = Any  # a variable, or a tuple of variables
+
+class CellOptions(TypedDict, total=False):
+    """What all cells take by keyword."""
+
+    input_weights: Initial | None
+    recurrent_weights: Initial | None
+    bias: Initial | None
+    rng: Rng
+    dtype: str
+
+
+class LSTMOptions(CellOptions, total=False):
+    """What an `LSTMCell` takes by keyword."""
+
+    peepholes: bool
+    forget_bias: float
 
 
 class _GatedCell(Module):
     """What the cells share: one input and one recurrent matrix for all gates, side by side."""
 
-    n_gates = 1
+    n_gates: int = 1
+    n_in: int
+    n_units: int
+    dtype: str
+    W: sg.SharedVariable
+    U: sg.SharedVariable
+    b: sg.SharedVariable
 
     def __init__(
         self,
         n_in: int,
         n_units: int,
         *,
-        input_weights: Initialiser | Any | None = None,
-        recurrent_weights: Initialiser | Any | None = None,
-        bias: Initialiser | Any | None = None,
-        rng: int | np.random.Generator | None = None,
+        input_weights: Initial | None = None,
+        recurrent_weights: Initial | None = None,
+        bias: Initial | None = None,
+        rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
         check_positive(type(self).__name__, n_in=n_in, n_units=n_units)
@@ -62,11 +83,15 @@ class _GatedCell(Module):
         self.b = sg.shared(initial_value(bias, rng, (self.n_gates * n_units,), dtype), "b")
 
     def gate(self, z: sg.Variable, k: int) -> sg.Variable:
-        """The columns of gate ``k`` among the gates side by side."""
+        """The columns of gate ``k`` among those in ``z`` [batch, gates · n_units].
+
+        >>> cell = nn.GRUCell(3, 5)
+        >>> cell.gate(sg.zeros((2, 15)), 1)
+        <slice: float32[2, 5]>
+        """
         return z[:, k * self.n_units : (k + 1) * self.n_units]
 
-    def initial_state(self, batch: Any) -> State:
-        """Zeros [batch, n_units]."""
+    def _zeros(self, batch: SizeLike) -> sg.Variable:
         return sg.zeros((batch, self.n_units), dtype=self.dtype)
 
     def __repr__(self) -> str:
@@ -76,22 +101,54 @@ class _GatedCell(Module):
 class RNNCell(_GatedCell):
     """The plain recurrent cell (Elman 1990): ``h' = activation(x W + h U + b)``; the state is h.
 
-    ``W`` is [n_in, n_units], ``U`` [n_units, n_units], ``b`` [n_units].
+    n_in, n_units
+        The features of x and of h; whole numbers of at least 1, else a `SymgraphValueError`.
+    activation
+        A function of a variable; ``sg.tanh`` by default.
+    input_weights, recurrent_weights, bias
+        How ``W`` [n_in, n_units], ``U`` [n_units, n_units] and ``b`` [n_units] begin: initialisers
+        or arrays. By default `init.glorot_uniform`, `init.orthogonal` and zeros.
+    rng
+        A seed or NumPy Generator for the initialisers; by default others each time.
+    dtype
+        That of the parameters and the state, ``"float32"`` by default.
+
+    >>> cell = nn.RNNCell(3, 5, sg.relu, rng=0)
+    >>> nn.Recurrent(cell)(sg.zeros((7, 2, 3)))
+    <slice: float32[7, 2, 5]>
     """
+
+    activation: Activation
 
     def __init__(
         self,
         n_in: int,
         n_units: int,
-        activation: Callable[[sg.Variable], sg.Variable] = sg.tanh,
-        **initial: Any,
+        activation: Activation = sg.tanh,
+        **initial: Unpack[CellOptions],
     ) -> None:
         super().__init__(n_in, n_units, **initial)
         check_activation("RNNCell", activation)
         self.activation = activation
 
-    def step(self, x_t: sg.Variable, state: State) -> tuple[sg.Variable, State]:
-        """The new h [batch, n_units], as output and as state."""
+    def initial_state(self, batch: SizeLike) -> sg.Variable:
+        """Zeros [batch, n_units].
+
+        >>> nn.RNNCell(3, 5).initial_state(2)
+        <broadcast_to: float32[2, 5]>
+        """
+        return self._zeros(batch)
+
+    def step(self, x_t: sg.Variable, state: sg.Variable) -> tuple[sg.Variable, sg.Variable]:
+        """The new h [batch, n_units], as output and as state.
+
+        ``x_t`` is [batch, n_in], ``state`` h.
+
+        >>> cell = nn.RNNCell(3, 5)
+        >>> output, h = cell.step(sg.zeros((2, 3)), cell.initial_state(2))
+        >>> output is h, h
+        (True, <tanh: float32[2, 5]>)
+        """
         h = self.activation(sg.dot(x_t, self.W) + sg.dot(state, self.U) + self.b)
         return h, h
 
@@ -104,13 +161,36 @@ class LSTMCell(_GatedCell):
         c' = σ(f) c + σ(i) tanh(g)
         h' = σ(o) tanh(c')
 
-    ``peepholes``: the gates see the memory through one weight for each unit (Gers and Schmidhuber
-    2000): i and f add ``c p_i`` and ``c p_f``, o adds ``c' p_o``. ``forget_bias`` is
-    the initial bias of the forget gate where ``bias`` is not given: a new cell remembers. ``W`` is
-    [n_in, 4 n_units], ``U`` [n_units, 4 n_units], ``b`` [4 n_units], a peephole [n_units].
+    n_in, n_units
+        The features of x and of h; whole numbers of at least 1, else a `SymgraphValueError`.
+    peepholes
+        Whether the gates see the memory through one weight for each unit (Gers and Schmidhuber
+        2000): i and f add ``c p_i`` and ``c p_f``, o adds ``c' p_o``. Off by default.
+    forget_bias
+        The initial bias of the forget gate where ``bias`` is not given, 1 by default: a new cell
+        remembers.
+    input_weights, recurrent_weights, bias
+        How ``W`` [n_in, 4 n_units], ``U`` [n_units, 4 n_units] and ``b`` [4 n_units] begin:
+        initialisers, which draw each gate's matrix by itself, or arrays. By default
+        `init.glorot_uniform`, `init.orthogonal` and zeros. Peepholes ``p_i``, ``p_f``, ``p_o``
+        [n_units] begin as zeros.
+    rng
+        A seed or NumPy Generator for the initialisers; by default others each time.
+    dtype
+        That of the parameters and the state, ``"float32"`` by default.
+
+    >>> cell = nn.LSTMCell(3, 5, peepholes=True, rng=0)
+    >>> [p.name for p in cell.params]
+    ['W', 'U', 'b', 'p_i', 'p_f', 'p_o']
+    >>> nn.Recurrent(cell)(sg.zeros((7, 2, 3)))
+    <slice: float32[7, 2, 5]>
     """
 
     n_gates = 4
+    peepholes: bool
+    p_i: sg.SharedVariable
+    p_f: sg.SharedVariable
+    p_o: sg.SharedVariable
 
     def __init__(
         self,
@@ -119,7 +199,7 @@ class LSTMCell(_GatedCell):
         *,
         peepholes: bool = False,
         forget_bias: float = 1.0,
-        **initial: Any,
+        **initial: Unpack[CellOptions],
     ) -> None:
         super().__init__(n_in, n_units, **initial)
         if initial.get("bias") is None:
@@ -133,13 +213,28 @@ class LSTMCell(_GatedCell):
             self.p_f = sg.shared(zeros, "p_f")
             self.p_o = sg.shared(zeros, "p_o")
 
-    def initial_state(self, batch: Any) -> State:
-        """Zeros [batch, n_units] for h and for c."""
-        zeros = super().initial_state(batch)
+    def initial_state(self, batch: SizeLike) -> tuple[sg.Variable, sg.Variable]:
+        """Zeros [batch, n_units] for h and for c.
+
+        >>> h, c = nn.LSTMCell(3, 5).initial_state(2)
+        >>> h.shape, c.shape
+        ((2, 5), (2, 5))
+        """
+        zeros = self._zeros(batch)
         return zeros, zeros
 
-    def step(self, x_t: sg.Variable, state: State) -> tuple[sg.Variable, State]:
-        """The new h [batch, n_units] as output; the new (h, c) as state."""
+    def step(
+        self, x_t: sg.Variable, state: tuple[sg.Variable, sg.Variable]
+    ) -> tuple[sg.Variable, tuple[sg.Variable, sg.Variable]]:
+        """The new h [batch, n_units] as output; the new (h, c) as state.
+
+        ``x_t`` is [batch, n_in], ``state`` the pair (h, c).
+
+        >>> cell = nn.LSTMCell(3, 5)
+        >>> output, (h, c) = cell.step(sg.zeros((2, 3)), cell.initial_state(2))
+        >>> output is h, c
+        (True, <add: float32[2, 5]>)
+        """
         h, c = state
         z = sg.dot(x_t, self.W) + sg.dot(h, self.U) + self.b
         i, f, g, o = (self.gate(z, k) for k in range(4))
@@ -160,13 +255,46 @@ class GRUCell(_GatedCell):
         h' = u h + (1 - u) tanh(z_n + σ(z_r + y_r) y_n)        u = σ(z_u + y_u)
 
     Resetting after the product needs one product with h instead of two, as Lasagne, cuDNN and
-    PyTorch have it. ``W`` is [n_in, 3 n_units], ``U`` [n_units, 3 n_units], ``b`` [3 n_units].
+    PyTorch have it.
+
+    n_in, n_units
+        The features of x and of h; whole numbers of at least 1, else a `SymgraphValueError`.
+    input_weights, recurrent_weights, bias
+        How ``W`` [n_in, 3 n_units], ``U`` [n_units, 3 n_units] and ``b`` [3 n_units] begin:
+        initialisers, which draw each gate's matrix by itself, or arrays. By default
+        `init.glorot_uniform`, `init.orthogonal` and zeros.
+    rng
+        A seed or NumPy Generator for the initialisers; by default others each time.
+    dtype
+        That of the parameters and the state, ``"float32"`` by default.
+
+    >>> cell = nn.GRUCell(3, 5, rng=0)
+    >>> cell.W.get_value().shape, cell.U.get_value().shape
+    ((3, 15), (5, 15))
+    >>> nn.Recurrent(cell, reverse=True)(sg.zeros((7, 2, 3))).shape
+    (7, 2, 5)
     """
 
     n_gates = 3
 
-    def step(self, x_t: sg.Variable, state: State) -> tuple[sg.Variable, State]:
-        """The new h [batch, n_units], as output and as state."""
+    def initial_state(self, batch: SizeLike) -> sg.Variable:
+        """Zeros [batch, n_units].
+
+        >>> nn.GRUCell(3, 5).initial_state(2)
+        <broadcast_to: float32[2, 5]>
+        """
+        return self._zeros(batch)
+
+    def step(self, x_t: sg.Variable, state: sg.Variable) -> tuple[sg.Variable, sg.Variable]:
+        """The new h [batch, n_units], as output and as state.
+
+        ``x_t`` is [batch, n_in], ``state`` h.
+
+        >>> cell = nn.GRUCell(3, 5)
+        >>> output, h = cell.step(sg.zeros((2, 3)), cell.initial_state(2))
+        >>> output is h, h
+        (True, <add: float32[2, 5]>)
+        """
         h = state
         z = sg.dot(x_t, self.W) + self.b
         y = sg.dot(h, self.U)

@@ -6,19 +6,19 @@ layers have them; images are [batch, height, width, channels].
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, TypedDict, Unpack
 
 import symgraph as sg
 from symgraph.errors import SymgraphValueError
+from symgraph.typing import ArrayLike
 
 from .checks import as_variable, check_activation, check_axes, check_features, check_positive
-from .init import Initialiser, default_bias, default_weights, generator, initial_value
+from .init import default_bias, default_weights, generator, initial_value
 from .module import Module
+from .typing import Activation, Initial, Padding, Rng
 
-__all__ = ["Conv1D", "Conv2D", "MaxPool1D", "MaxPool2D"]
+__all__ = ["Conv1D", "Conv2D", "ConvOptions", "MaxPool1D", "MaxPool2D"]
 
 _LAYOUTS = {
     "signals": "a signal [batch, time, channels]",
@@ -27,25 +27,44 @@ _LAYOUTS = {
 }
 
 
+class ConvOptions(TypedDict, total=False):
+    """What convolutions take by keyword."""
+
+    stride: int | Sequence[int]
+    padding: Padding
+    dilation: int | Sequence[int]
+    weights: Initial
+    bias: Initial | None
+    rng: Rng
+    dtype: str
+
+
 class _Convolution(Module):
     """What convolutions over one and two axes share."""
 
-    n_axes = 1
+    n_axes: int = 1
+    n_in: int
+    n_units: int
+    size: tuple[int, ...]
+    activation: Activation | None
+    options: dict[str, Any]
+    W: sg.SharedVariable
+    b: sg.SharedVariable | None
 
     def __init__(
         self,
         n_in: int,
         n_units: int,
-        size: int | tuple[int, ...],
-        activation: Callable[[sg.Variable], sg.Variable] | None,
+        size: int | Sequence[int],
+        activation: Activation | None = None,
         *,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        weights: Initialiser | Any,
-        bias: Initialiser | Any | None,
-        rng: int | np.random.Generator | None,
-        dtype: str,
+        stride: int | Sequence[int] = 1,
+        padding: Padding = "valid",
+        dilation: int | Sequence[int] = 1,
+        weights: Initial = default_weights,
+        bias: Initial | None = default_bias,
+        rng: Rng = None,
+        dtype: str = "float32",
     ) -> None:
         name = type(self).__name__
         check_positive(name, n_in=n_in, n_units=n_units)
@@ -72,34 +91,51 @@ class _Convolution(Module):
 class Conv1D(_Convolution):
     """A convolution over time: [batch, time, n_in] becomes [batch, time', n_units].
 
-    ``padding``: ``valid`` (none), ``same``, ``causal`` (as ``same``, but no output sees the
-    future), or a number of zeros on either side. ``W`` is [size, n_in, n_units], ``b`` [n_units];
-    filters are not reversed.
+    ``y[t] = activation(Σ_k x[stride · t + dilation · k] W[k] + b)``: filters are not reversed.
+
+    n_in, n_units, size
+        The channels of x and y, and how many steps a filter covers; whole numbers of at least 1,
+        else a `SymgraphValueError`.
+    activation
+        A function of a variable, such as ``sg.relu``; None, as by default, for none.
+    stride, dilation
+        How far the filter moves on, and how far apart the steps are that it sees; 1 by default.
+    padding
+        ``"valid"`` (none; the default), ``"same"`` (with stride 1 time stays), ``"causal"`` (as
+        ``"same"``, but no output sees the future), or a number of zeros on either side.
+    time_major
+        Whether signals are [time, batch, channels], as those of recurrent layers; no by default.
+    weights, bias
+        How ``W`` [size, n_in, n_units] and ``b`` [n_units] begin: initialisers or arrays; by
+        default `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out.
+    rng, dtype
+        A seed or NumPy Generator for the initialisers; the dtype of the parameters.
+
+    >>> layer = nn.Conv1D(3, 8, 5, sg.relu, padding="causal", rng=0)
+    >>> layer(sg.zeros((2, 20, 3))).shape
+    (2, 20, 8)
     """
+
+    time_major: bool
 
     def __init__(
         self,
         n_in: int,
         n_units: int,
         size: int,
-        activation: Callable[[sg.Variable], sg.Variable] | None = None,
+        activation: Activation | None = None,
         *,
-        stride: int = 1,
-        padding: Any = "valid",
-        dilation: int = 1,
         time_major: bool = False,
-        weights: Initialiser | Any = default_weights,
-        bias: Initialiser | Any | None = default_bias,
-        rng: int | np.random.Generator | None = None,
-        dtype: str = "float32",
+        **options: Unpack[ConvOptions],
     ) -> None:
-        options = {"stride": stride, "padding": padding, "dilation": dilation}
-        initial = {"weights": weights, "bias": bias, "rng": rng, "dtype": dtype}
-        super().__init__(n_in, n_units, size, activation, **options, **initial)
+        super().__init__(n_in, n_units, size, activation, **options)
         self.time_major = time_major
 
-    def __call__(self, x: Any) -> sg.Variable:
-        """The filtered signal, in the layout of ``x``."""
+    def __call__(self, x: ArrayLike) -> sg.Variable:
+        """The filtered signal, in the layout of ``x``.
+
+        A `ShapeError` where ``x`` has not three axes, or other channels than ``n_in``.
+        """
         x = _checked(x, self, "time-major signals" if self.time_major else "signals")
         check_features(x, self.n_in, self)
         if self.time_major:
@@ -113,34 +149,38 @@ class Conv1D(_Convolution):
 class Conv2D(_Convolution):
     """A convolution over images: [batch, height, width, n_in] becomes [..., n_units].
 
-    ``size``, ``stride`` and ``dilation`` are an int or a pair. ``padding``: ``valid`` (none),
-    ``same``, or a number (or pair) of zeros on either side. ``W`` is [height, width, n_in,
-    n_units], ``b`` [n_units]; filters are not reversed.
+    ``y[i, j] = activation(Σ_kl x[stride · i + dilation · k, stride · j + dilation · l] W[k, l] +
+    b)``: filters are not reversed.
+
+    n_in, n_units
+        The channels of x and y; whole numbers of at least 1, else a `SymgraphValueError`.
+    size
+        The height and width of a filter; one number stands for both, here and below.
+    activation
+        A function of a variable, such as ``sg.relu``; None, as by default, for none.
+    stride, dilation
+        How far the filter moves on, and how far apart the pixels are that it sees; 1 by default.
+    padding
+        ``"valid"`` (none; the default), ``"same"`` (with stride 1 sizes stay), or a number (or
+        pair) of zeros on either side.
+    weights, bias
+        How ``W`` [height, width, n_in, n_units] and ``b`` [n_units] begin: initialisers or arrays;
+        by default `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out.
+    rng, dtype
+        A seed or NumPy Generator for the initialisers; the dtype of the parameters.
+
+    >>> layer = nn.Conv2D(1, 8, (3, 5), padding="same", rng=0)
+    >>> layer(sg.zeros((2, 28, 28, 1))).shape
+    (2, 28, 28, 8)
     """
 
     n_axes = 2
 
-    def __init__(
-        self,
-        n_in: int,
-        n_units: int,
-        size: int | tuple[int, int],
-        activation: Callable[[sg.Variable], sg.Variable] | None = None,
-        *,
-        stride: Any = 1,
-        padding: Any = "valid",
-        dilation: Any = 1,
-        weights: Initialiser | Any = default_weights,
-        bias: Initialiser | Any | None = default_bias,
-        rng: int | np.random.Generator | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        options = {"stride": stride, "padding": padding, "dilation": dilation}
-        initial = {"weights": weights, "bias": bias, "rng": rng, "dtype": dtype}
-        super().__init__(n_in, n_units, size, activation, **options, **initial)
+    def __call__(self, x: ArrayLike) -> sg.Variable:
+        """The filtered images.
 
-    def __call__(self, x: Any) -> sg.Variable:
-        """The filtered images."""
+        A `ShapeError` where ``x`` has not four axes, or other channels than ``n_in``.
+        """
         x = _checked(x, self, "images")
         check_features(x, self.n_in, self)
         return self._finished(sg.conv2d(x, self.W, **self.options))
@@ -149,21 +189,39 @@ class Conv2D(_Convolution):
 class MaxPool1D(Module):
     """The maximum over stretches of time: [batch, time, channels] becomes [batch, time', channels].
 
-    ``stride`` is the size where it is not given. Ties share the gradient.
+    size
+        How many steps a stretch has; a whole number of at least 1, else a `SymgraphValueError`.
+    stride
+        How far apart stretches begin; the size by default.
+    padding
+        ``"valid"`` (what is left at the end is dropped; the default), ``"same"``, or how many steps
+        to add on either side; what is added is never the maximum.
+    time_major
+        Whether signals are [time, batch, channels], as those of recurrent layers; no by default.
+
+    Elements that are equal share the gradient.
+
+    >>> nn.MaxPool1D(2)(np.array([[[1], [3], [2], [0]]], "float32")).eval()[0, :, 0]
+    array([3., 2.], dtype=float32)
     """
+
+    size: tuple[int, ...]
+    stride: int | None
+    padding: Padding
+    time_major: bool
 
     def __init__(
         self,
         size: int,
         *,
         stride: int | None = None,
-        padding: Any = "valid",
+        padding: Padding = "valid",
         time_major: bool = False,
     ) -> None:
         self.size = _sizes("MaxPool1D", size, 1)
         self.stride, self.padding, self.time_major = stride, padding, time_major
 
-    def __call__(self, x: Any) -> sg.Variable:
+    def __call__(self, x: ArrayLike) -> sg.Variable:
         """The pooled signal, in the layout of ``x``."""
         x = _checked(x, self, "time-major signals" if self.time_major else "signals")
         if self.time_major:
@@ -180,16 +238,36 @@ class MaxPool1D(Module):
 class MaxPool2D(Module):
     """The maximum over rectangles: [batch, height, width, channels] with smaller sides.
 
-    ``size`` is an int or a pair; so is ``stride``, the size where it is not given.
+    size
+        The height and width of a rectangle, one number for both; at least 1, else a
+        `SymgraphValueError`.
+    stride
+        How far apart rectangles begin, a number or a pair; the size by default.
+    padding
+        ``"valid"`` (what is left at the end is dropped; the default), ``"same"``, or how many
+        pixels to add on either side; what is added is never the maximum.
+
+    Elements that are equal share the gradient.
+
+    >>> nn.MaxPool2D(2)(sg.zeros((2, 28, 28, 8))).shape
+    (2, 14, 14, 8)
     """
 
+    size: tuple[int, ...]
+    stride: int | Sequence[int] | None
+    padding: Padding
+
     def __init__(
-        self, size: int | tuple[int, int], *, stride: Any = None, padding: Any = "valid"
+        self,
+        size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] | None = None,
+        padding: Padding = "valid",
     ) -> None:
         self.size = _sizes("MaxPool2D", size, 2)
         self.stride, self.padding = stride, padding
 
-    def __call__(self, x: Any) -> sg.Variable:
+    def __call__(self, x: ArrayLike) -> sg.Variable:
         """The pooled images."""
         x = _checked(x, self, "images")
         return sg.max_pool(x, self.size, stride=self.stride, padding=self.padding)
@@ -210,7 +288,7 @@ def _sizes(owner: str, size: Any, n_axes: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _checked(x: Any, owner: Module, layout: str) -> sg.Variable:
+def _checked(x: ArrayLike, owner: Module, layout: str) -> sg.Variable:
     x = as_variable(x, owner)
     check_axes(x, 4 if layout == "images" else 3, owner, _LAYOUTS[layout])
     return x

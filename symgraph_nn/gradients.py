@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,13 +21,25 @@ from .checks import check_axes
 
 __all__ = ["clip_norm", "clip_value", "weight_decay"]
 
+_Limit: TypeAlias = float | np.number[Any] | np.ndarray[Any, Any] | sg.Variable
 
-def clip_norm(grads: Sequence[sg.Variable], max_norm: Any) -> list[sg.Variable]:
+
+def clip_norm(grads: Sequence[sg.Variable], max_norm: _Limit) -> list[sg.Variable]:
     """The gradients scaled down together to this Euclidean norm where theirs is larger.
 
-    The norm is that of all elements of all gradients (Pascanu et al. 2013). ``max_norm`` is a
-    number or a scalar variable. Gradients whose squares are no floats any more are scaled all the
-    same; where one is infinite or no number, there is no such norm, and all stay as they are.
+    ``g · min(1, max_norm / √(Σ g²))`` over all elements of all gradients (Pascanu et al. 2013).
+
+    grads
+        Floats of any shapes, in a list; others are a `DtypeError`. As many come back.
+    max_norm
+        A number of at least 0, or a scalar variable.
+
+    Gradients whose squares are no floats any more are scaled all the same; where one is infinite
+    or no number, there is no such norm, and all stay as they are.
+
+    >>> (g,) = nn.clip_norm([sg.constant([3.0, 4.0])], 1.0)
+    >>> g.eval()
+    array([0.6, 0.8], dtype=float32)
     """
     listed = _check("clip_norm", grads, max_norm)
     filled = [g for g in listed if 0 not in g.type.shape]
@@ -58,15 +70,31 @@ def _largest(x: sg.Variable) -> sg.Variable:
     return sg.max(sizes)
 
 
-def clip_value(grads: Sequence[sg.Variable], limit: Any) -> list[sg.Variable]:
-    """The gradients with every element brought into [-limit, limit]."""
+def clip_value(grads: Sequence[sg.Variable], limit: _Limit) -> list[sg.Variable]:
+    """The gradients with every element brought into [-limit, limit], in a list.
+
+    ``limit`` is a number of at least 0, or a scalar variable.
+
+    >>> (g,) = nn.clip_value([sg.constant([3.0, -0.5])], 1.0)
+    >>> g.eval()
+    array([ 1. , -0.5], dtype=float32)
+    """
     return [sg.clip(g, -limit, limit) for g in _check("clip_value", grads, limit)]
 
 
 def weight_decay(
-    grads: Sequence[sg.Variable], params: Sequence[sg.SharedVariable], rate: Any
+    grads: Sequence[sg.Variable], params: Sequence[sg.SharedVariable], rate: _Limit
 ) -> list[sg.Variable]:
-    """The gradients with ``rate * p`` added: those of the loss plus ``rate / 2 · Σ p²``."""
+    """The gradients with ``rate * p`` added: those of the loss plus ``rate / 2 · Σ p²``.
+
+    One gradient for each parameter, in their order, else a `SymgraphValueError`; ``rate`` is a
+    number of at least 0, or a scalar variable.
+
+    >>> p = sg.shared(np.array([1.0, -2.0]))
+    >>> (g,) = nn.weight_decay([sg.zeros((2,), "float64")], [p], 0.1)
+    >>> g.eval()
+    array([ 0.1, -0.2])
+    """
     listed, weights = _check("weight_decay", grads, rate), list(params)
     if len(listed) != len(weights):
         raise SymgraphValueError.here(

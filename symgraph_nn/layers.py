@@ -14,6 +14,7 @@ from symgraph.errors import (
     SymgraphTypeError,
     describe,
 )
+from symgraph.typing import ArrayLike
 
 from .buffers import Buffer
 from .checks import (
@@ -24,30 +25,49 @@ from .checks import (
     check_positive,
     check_share,
 )
-from .init import Initialiser, default_bias, default_weights, generator, initial_value, normal
+from .init import default_bias, default_weights, generator, initial_value, normal
 from .module import Module
+from .typing import Activation, Initial, Rng
 
 __all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm", "Sequential", "accepted"]
 
-Rng = int | np.random.Generator | None
 _SMALL = normal(0.1)
 
 
 class Dense(Module):
     """``activation(x W + b)`` on the last axis: [..., n_in] becomes [..., n_units].
 
-    ``weights`` and ``bias`` are initialisers or arrays; ``bias=None`` leaves the bias out.
-    ``W`` is [n_in, n_units], ``b`` [n_units].
+    n_in, n_units
+        The numbers of features; whole numbers of at least 1, else a `SymgraphValueError`.
+    activation
+        A function of a variable, such as ``sg.tanh``; None, as by default, for none.
+    weights, bias
+        How ``W`` [n_in, n_units] and ``b`` [n_units] begin: initialisers or arrays; by default
+        `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out.
+    rng
+        A seed or NumPy Generator for the initialisers; by default others each time.
+    dtype
+        That of the parameters, ``"float32"`` by default.
+
+    >>> layer = nn.Dense(3, 4, sg.tanh, rng=0)
+    >>> layer(sg.tensor("x", ("T", "B", 3)))
+    <tanh: float32[T, B, 4]>
     """
+
+    n_in: int
+    n_units: int
+    activation: Activation | None
+    W: sg.SharedVariable
+    b: sg.SharedVariable | None
 
     def __init__(
         self,
         n_in: int,
         n_units: int,
-        activation: Callable[[sg.Variable], sg.Variable] | None = None,
+        activation: Activation | None = None,
         *,
-        weights: Initialiser | Any = default_weights,
-        bias: Initialiser | Any | None = default_bias,
+        weights: Initial = default_weights,
+        bias: Initial | None = default_bias,
         rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
@@ -60,8 +80,11 @@ class Dense(Module):
         if bias is not None:
             self.b = sg.shared(initial_value(bias, rng, (n_units,), dtype), "b")
 
-    def __call__(self, x: Any) -> sg.Variable:
-        """The units [..., n_units]."""
+    def __call__(self, x: ArrayLike) -> sg.Variable:
+        """The units [..., n_units] of ``x`` [..., n_in].
+
+        A `ShapeError` where ``x`` is known to have another number of features.
+        """
         x = as_variable(x, self)
         check_features(x, self.n_in, self)
         y = sg.dot(x, self.W)
@@ -76,9 +99,29 @@ class Dense(Module):
 class Embedding(Module):
     """A vector for each symbol: integers [...] become [..., n_units].
 
-    ``W`` is [n_symbols, n_units]. The symbol ``padding_index`` stands for nothing: its vector is
-    zeros and gets no gradient; its row of ``W``, if it has one, starts as zeros.
+    n_symbols, n_units
+        How many symbols there are, and how long a vector is; whole numbers of at least 1, else a
+        `SymgraphValueError`.
+    padding_index
+        A symbol that stands for nothing, -1 say: its vector is zeros and gets no gradient; its row
+        of ``W``, if it has one, starts as zeros. None, as by default, for none.
+    weights
+        How ``W`` [n_symbols, n_units] begins: an initialiser or an array; ``init.normal(0.1)`` by
+        default.
+    rng
+        A seed or NumPy Generator for the initialiser; by default others each time.
+    dtype
+        That of the vectors, ``"float32"`` by default.
+
+    >>> layer = nn.Embedding(26, 8, padding_index=-1, rng=0)
+    >>> layer(np.array([[0, 25], [3, -1]])).eval()[1, 1]
+    array([0., 0., 0., 0., 0., 0., 0., 0.], dtype=float32)
     """
+
+    n_symbols: int
+    n_units: int
+    padding_index: int | None
+    W: sg.SharedVariable
 
     def __init__(
         self,
@@ -86,7 +129,7 @@ class Embedding(Module):
         n_units: int,
         padding_index: int | None = None,
         *,
-        weights: Initialiser | Any = _SMALL,
+        weights: Initial = _SMALL,
         rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
@@ -99,8 +142,8 @@ class Embedding(Module):
             table[padding_index] = 0
         self.W = sg.shared(table, "W")
 
-    def __call__(self, symbols: Any) -> sg.Variable:
-        """The vectors [..., n_units].
+    def __call__(self, symbols: ArrayLike) -> sg.Variable:
+        """The vectors [..., n_units] of ``symbols`` [...], integers (others are a `DtypeError`).
 
         A symbol that is not from 0 to below ``n_symbols``, -1 too, is an `IndexRangeError` at the
         call, unless it is ``padding_index``.
@@ -116,8 +159,8 @@ class Embedding(Module):
         if padding is None or not limits.min <= padding <= limits.max:
             return self.W[sg.in_range(symbols, self.n_symbols, f"{self}: symbol")]
         is_padding = sg.eq(symbols, padding)
-        found = sg.where(is_padding, 0, symbols)
-        vectors = self.W[sg.in_range(found, self.n_symbols, f"{self}: symbol")]
+        others = sg.where(is_padding, 0, symbols)
+        vectors = self.W[sg.in_range(others, self.n_symbols, f"{self}: symbol")]
         return sg.where(sg.expand_dims(is_padding, -1), 0, vectors)
 
     def __repr__(self) -> str:
@@ -130,15 +173,25 @@ def _check_padding(index: Any) -> None:
 
 
 class Dropout(Module):
-    """Elements set to 0 with probability ``rate`` while training, the others scaled to make up.
+    """Elements set to 0 with probability ``rate`` while training (Srivastava et al. 2014).
 
-    Draws are fresh at each call of the compiled function, and at each step within a loop. With
-    ``training=False`` the input is returned as it is (Srivastava et al. 2014).
+    The others are divided by ``1 - rate``, so that the mean stays. Draws are fresh at each call of
+    the compiled function, and at each step within a loop. There is nothing to train.
 
-    ``rng``: a seed is that of ``stream``, whose counter starts at 0. A Generator, or the system's
-    chance where there is none, says where the counter starts; so that whoever keeps the counter,
-    as ``fit(resume=…)`` and ``save(…, updates=…)`` do, can go on exactly.
+    rate
+        The probability, from 0 to below 1, else a `SymgraphValueError`.
+    rng
+        A seed is that of ``stream``, a `random.Stream` whose counter starts at 0. A Generator, or
+        the system's chance where there is none, says where the counter starts; so that whoever
+        keeps the counter, as ``fit(resume=…)`` and ``save(…, updates=…)`` do, can go on exactly.
+
+    >>> layer = nn.Dropout(0.5, rng=0)
+    >>> np.unique(layer(np.ones((2, 50), "float32"), training=True).eval())
+    array([0., 2.], dtype=float32)
     """
+
+    rate: float
+    stream: sg.random.Stream
 
     def __init__(self, rate: float, *, rng: Rng = None) -> None:
         check_share("Dropout", rate=rate)
@@ -149,14 +202,17 @@ class Dropout(Module):
         if not is_seed:
             self.stream.counter.set_value(np.int64(drawn << 31))
 
-    def __call__(self, x: Any, *, training: bool = False) -> sg.Variable:
-        """``x`` with elements dropped, or as it is."""
+    def __call__(self, x: ArrayLike, *, training: bool = False) -> sg.Variable:
+        """``x`` [...] with elements dropped; without ``training``, as by default, as it is.
+
+        A `DtypeError` where ``x`` is not of floats.
+        """
         x = as_variable(x, self)
         if not training or self.rate == 0:
             return x
         check_float(x, self)
-        kept = self.stream.bernoulli(x.shape, 1 - self.rate, dtype="bool")
-        return sg.where(kept, x / (1 - self.rate), 0)
+        stays = self.stream.bernoulli(x.shape, 1 - self.rate, dtype="bool")
+        return sg.where(stays, x / (1 - self.rate), 0)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
@@ -165,8 +221,25 @@ class Dropout(Module):
 class LayerNorm(Module):
     """The last axis brought to mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
 
-    ``gain`` and ``bias`` are [n_units].
+    ``(x - μ) / √(σ² + ε) · gain + bias`` with the mean μ and the (biased) variance σ² of each row
+    [n_units] by itself.
+
+    n_units
+        The size of the last axis; a whole number of at least 1, else a `SymgraphValueError`.
+    epsilon
+        ε, 1e-5 by default.
+    dtype
+        That of ``gain`` [n_units], ones at first, and ``bias`` [n_units], zeros at first.
+
+    >>> row = nn.LayerNorm(4)(np.array([1, 2, 3, 6], "float32"))
+    >>> row.eval().round(2)
+    array([-1.07, -0.53,  0.  ,  1.6 ], dtype=float32)
     """
+
+    n_units: int
+    epsilon: float
+    gain: sg.SharedVariable
+    bias: sg.SharedVariable
 
     def __init__(self, n_units: int, *, epsilon: float = 1e-5, dtype: str = "float32") -> None:
         check_positive("LayerNorm", n_units=n_units)
@@ -174,8 +247,8 @@ class LayerNorm(Module):
         self.gain = sg.shared(np.ones(n_units, dtype), "gain")
         self.bias = sg.shared(np.zeros(n_units, dtype), "bias")
 
-    def __call__(self, x: Any) -> sg.Variable:
-        """The normalised ``x``, of the same shape."""
+    def __call__(self, x: ArrayLike) -> sg.Variable:
+        """The normalised ``x`` [..., n_units], of the same shape."""
         x = as_variable(x, self)
         check_features(x, self.n_units, self)
         centred = x - sg.mean(x, axis=-1, keepdims=True)
@@ -189,13 +262,41 @@ class LayerNorm(Module):
 class BatchNorm(Module):
     """Each feature brought to mean 0 and variance 1 over the batch, then scaled and shifted.
 
-    With ``training=True`` by the statistics of the batch, over all axes but that of the features;
-    with ``training=False`` by running means of them (Ioffe and Szegedy 2015). The running means
-    move at each call of a function whose update rule got a loss that this layer is in, by ``rate``
-    of the distance; `buffer_updates` gives the same updates where you write your own. ``axis`` is
-    that of the features: -1, the last one by default. ``gain`` and ``bias`` are [n_units], so are
-    the buffers ``mean`` and ``variance`` (the biased one).
+    ``(x - μ) / √(σ² + ε) · gain + bias`` (Ioffe and Szegedy 2015). With ``training=True`` by the
+    mean μ and the (biased) variance σ² of the batch, over all axes but that of the features; with
+    ``training=False`` by running means of them. These move at each call of a function whose update
+    rule got a loss that this layer is in, by ``rate`` of the distance: ``mean' = mean + rate · (μ -
+    mean)``; `buffer_updates` gives the same updates where you write your own. Within a loop they
+    move once for each step.
+
+    n_units
+        The number of features; a whole number of at least 1, else a `SymgraphValueError`.
+    axis
+        That of the features: -1, the last one, by default; the others are averaged over.
+    rate
+        How far the running means move at a step, from 0 to 1; 0.1 by default.
+    epsilon
+        ε, 1e-5 by default.
+    dtype
+        That of ``gain`` and ``bias`` [n_units], which are trained, and of the buffers ``mean`` and
+        ``variance`` [n_units]; they begin as ones, zeros, zeros and ones.
+
+    >>> layer, x = nn.BatchNorm(3), sg.tensor("x", ("B", 3))
+    >>> loss = sg.mean(layer(x, training=True) ** 3)
+    >>> step = sg.compile([x], loss, updates=nn.sgd(loss, layer.params, 0.1))
+    >>> _ = step(np.ones((4, 3)))
+    >>> layer.mean.variable.get_value()
+    array([0.1, 0.1, 0.1], dtype=float32)
     """
+
+    n_units: int
+    axis: int
+    rate: float
+    epsilon: float
+    gain: sg.SharedVariable
+    bias: sg.SharedVariable
+    mean: Buffer
+    variance: Buffer
 
     def __init__(
         self,
@@ -213,8 +314,8 @@ class BatchNorm(Module):
         self.mean = Buffer(np.zeros(n_units, dtype), "mean")
         self.variance = Buffer(np.ones(n_units, dtype), "variance")
 
-    def __call__(self, x: Any, *, training: bool = False) -> sg.Variable:
-        """The normalised ``x``, of the same shape."""
+    def __call__(self, x: ArrayLike, *, training: bool = False) -> sg.Variable:
+        """The normalised ``x``, of the same shape; ``training`` says by which statistics."""
         x = as_variable(x, self)
         check_features(x, self.n_units, self, self.axis)
         axis = self.axis % x.ndim
@@ -236,10 +337,22 @@ class BatchNorm(Module):
 
 
 class Sequential(Module):
-    """Layers and functions, one after the other.
+    """Layers and functions, one after the other: each gets what the one before returns.
 
-    ``mask`` and ``training`` go to those layers that take them.
+    layers
+        Modules, or functions of a variable such as ``sg.relu``; something else is a
+        `SymgraphTypeError`. Their parameters are named ``layers.0.W``, and so on.
+
+    ``mask`` and ``training`` of a call go to those layers that take an argument of that name.
+
+    >>> net = nn.Sequential(nn.GRU(3, 5, rng=0), nn.Dropout(0.5), nn.Dense(5, 2, rng=1))
+    >>> net(sg.tensor("x", ("T", "B", 3)), training=True)
+    <add: float32[T, B, 2]>
+    >>> [p.name for p in net.params][-2:]
+    ['layers.2.W', 'layers.2.b']
     """
+
+    layers: list[Callable[..., sg.Variable]]
 
     def __init__(self, *layers: Callable[..., sg.Variable]) -> None:
         for layer in layers:
@@ -250,11 +363,14 @@ class Sequential(Module):
                 )
         self.layers = list(layers)
 
-    def __call__(self, x: Any, *, mask: Any = None, training: bool = False) -> sg.Variable:
+    def __call__(
+        self, x: ArrayLike, *, mask: ArrayLike | None = None, training: bool = False
+    ) -> sg.Variable:
         """What the last layer returns."""
+        value: Any = x
         for layer in self.layers:
-            x = layer(x, **accepted(layer, mask=mask, training=training))
-        return x
+            value = layer(value, **accepted(layer, mask=mask, training=training))
+        return value
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"

@@ -19,35 +19,51 @@ from symgraph.errors import (
     SymgraphValueError,
     describe,
 )
+from symgraph.typing import ArrayLike
 
 from .checks import as_mask, as_partner, as_variable, check_axes, check_float, check_sizes
 
 __all__ = ["accuracy", "binary_cross_entropy", "cross_entropy", "squared_error"]
 
 
-def squared_error(prediction: Any, target: Any, mask: Any = None) -> sg.Variable:
-    """The mean of ``(prediction - target)²`` over all elements, a scalar; shapes must agree."""
+def squared_error(
+    prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None
+) -> sg.Variable:
+    """The mean of ``(prediction - target)²`` over all elements, a scalar.
+
+    prediction, target
+        Of one shape; other axes or sizes are a `ShapeError`, also where they would broadcast.
+    mask
+        [...], the leading axes of these: zeros are left out, other floats weigh.
+
+    >>> prediction, target = np.array([1.0, 2.0]), np.array([1.0, 4.0])
+    >>> print(nn.squared_error(prediction, target).eval())
+    2.0
+    >>> print(nn.squared_error(prediction, target, mask=np.array([False, True])).eval())
+    4.0
+    """
     prediction, target = _pair("squared_error", prediction, target)
     return _mean(sg.square(prediction - target), mask, "squared_error")
 
 
 def cross_entropy(
-    logits: Any,
-    labels: Any,
-    mask: Any = None,
+    logits: ArrayLike,
+    labels: ArrayLike,
+    mask: ArrayLike | None = None,
     *,
     ignore_index: int | None = None,
-    class_weights: Any = None,
+    class_weights: ArrayLike | None = None,
     label_smoothing: float = 0.0,
 ) -> sg.Variable:
     """The mean of ``-log softmax(logits)[label]`` over all positions, a scalar.
 
-    ``logits`` [..., classes] are unnormalised. ``labels`` are integers [...], each from 0 to below
-    the number of classes (another one, -1 too, is an `IndexRangeError` at the call), or
-    probabilities, floats [..., classes] (one-hot rows, say). The options are PyTorch's:
-
+    logits
+        [..., classes], unnormalised: the result of a softmax is a `SymgraphValueError`.
+    labels
+        Integers [...], each from 0 to below the number of classes (another one, -1 too, is an
+        `IndexRangeError` at the call), or probabilities, floats [..., classes] (one-hot rows, say).
     mask
-        [...] chooses positions, or weighs them.
+        [...], or the leading axes of it: zeros are left out, other floats weigh.
     ignore_index
         The label of positions that do not count, neither in the sum nor in what it is divided by.
     class_weights
@@ -55,6 +71,15 @@ def cross_entropy(
         the weights of the labels; that of probabilities is divided by the number of positions.
     label_smoothing
         How much of each label goes to all classes alike, from 0 to 1.
+
+    The options are PyTorch's. Other axes than these are a `ShapeError`, other dtypes a
+    `DtypeError`.
+
+    >>> logits = np.array([[2.0, 0.0], [0.0, 3.0]])
+    >>> print(nn.cross_entropy(logits, np.array([0, 1])).eval().round(3))
+    0.088
+    >>> print(nn.cross_entropy(logits, np.array([0, -1]), ignore_index=-1).eval().round(3))
+    0.127
     """
     logits = as_variable(logits, "cross_entropy")
     labels = as_variable(labels, "cross_entropy")
@@ -62,36 +87,39 @@ def cross_entropy(
     _refuse_normalised(logits, "cross_entropy", "softmax")
     if logits.ndim == 0:
         raise ShapeError.here("cross_entropy: logits have an axis of classes")
-    if class_weights is not None:
-        class_weights = _as_class_weights(class_weights, logits)
+    weights = None if class_weights is None else _as_class_weights(class_weights, logits)
     _check_smoothing(label_smoothing)
     costs = -sg.log_softmax(logits, axis=-1)
     if labels.ndim == logits.ndim:
-        check_float(labels, "cross_entropy: labels with an axis of classes")
-        check_sizes("cross_entropy", labels, logits, range(labels.ndim))
-        if ignore_index is not None:
-            raise SymgraphTypeError.here(
-                "cross_entropy: ignore_index is a label; these are probabilities",
-                remedy="Give a mask.",
-            )
-        weighed = costs if class_weights is None else costs * class_weights
-        found = sg.sum(labels.astype(logits.dtype) * weighed, axis=-1)
-        return _mean(_smoothed(found, weighed, label_smoothing), mask, "cross_entropy")
-    chosen, kept = _checked_labels("cross_entropy", logits, labels, mask, ignore_index)
-    found = _at_labels(costs, chosen)
-    weights = None
-    if class_weights is not None:
-        weights = class_weights[chosen]
-        found, costs = found * weights, costs * class_weights
-    found = _smoothed(found, costs, label_smoothing)
-    return _weighted_mean(found, kept, _as_weights(mask, found), weights)
+        _check_probabilities(logits, labels, ignore_index)
+        weighed = costs if weights is None else costs * weights
+        expected = sg.sum(labels.astype(logits.dtype) * weighed, axis=-1)
+        return _mean(_smoothed(expected, weighed, label_smoothing), mask, "cross_entropy")
+    chosen, counts = _checked_labels("cross_entropy", logits, labels, mask, ignore_index)
+    own = _at_labels(costs, chosen)
+    shares = None
+    if weights is not None:
+        shares = weights[chosen]
+        own, costs = own * shares, costs * weights
+    own = _smoothed(own, costs, label_smoothing)
+    return _weighted_mean(own, counts, _as_weights(mask, own), shares)
 
 
-def binary_cross_entropy(logits: Any, targets: Any, mask: Any = None) -> sg.Variable:
+def binary_cross_entropy(
+    logits: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None
+) -> sg.Variable:
     """The mean of ``-t log σ(z) - (1 - t) log(1 - σ(z))`` over all elements, a scalar.
 
-    ``logits`` z are unnormalised, as `cross_entropy` has them: give what would go into the
-    sigmoid, not what comes out. ``targets`` t are 0 and 1 (any dtype) or probabilities.
+    logits
+        z [...], unnormalised, as `cross_entropy` has them: the result of a sigmoid is a
+        `SymgraphValueError`.
+    targets
+        t [...], 0 and 1 (any dtype) or probabilities; another shape is a `ShapeError`.
+    mask
+        The leading axes of these: zeros are left out, other floats weigh.
+
+    >>> print(nn.binary_cross_entropy(np.array([0.0, 0.0]), np.array([0, 1])).eval().round(4))
+    0.6931
     """
     z, t = _pair("binary_cross_entropy", logits, targets)
     check_float(z, "binary_cross_entropy")
@@ -101,17 +129,42 @@ def binary_cross_entropy(logits: Any, targets: Any, mask: Any = None) -> sg.Vari
 
 
 def accuracy(
-    logits: Any, labels: Any, mask: Any = None, *, ignore_index: int | None = None
+    logits: ArrayLike,
+    labels: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    ignore_index: int | None = None,
 ) -> sg.Variable:
     """The share of positions whose largest logit is the label's, a float32 scalar; no gradient.
 
-    ``logits`` [..., classes] may as well be probabilities; ``labels`` are integers [...]. ``mask``
-    and ``ignore_index`` as in `cross_entropy`.
+    logits
+        [..., classes]; probabilities do as well.
+    labels
+        Integers [...], each from 0 to below the number of classes; another one is an
+        `IndexRangeError` at the call.
+    mask, ignore_index
+        Which positions count, as in `cross_entropy`.
+
+    >>> print(nn.accuracy(np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([0, 0])).eval())
+    0.5
     """
     logits, labels = as_variable(logits, "accuracy"), as_variable(labels, "accuracy")
-    chosen, kept = _checked_labels("accuracy", logits, labels, mask, ignore_index)
+    chosen, counts = _checked_labels("accuracy", logits, labels, mask, ignore_index)
     hits = sg.eq(sg.argmax(logits, axis=-1), chosen).astype("float32")
-    return _weighted_mean(hits, kept, _as_weights(mask, hits))
+    return _weighted_mean(hits, counts, _as_weights(mask, hits))
+
+
+def _check_probabilities(
+    logits: sg.Variable, labels: sg.Variable, ignore_index: int | None
+) -> None:
+    """Raise unless the labels are floats of the logits' shape, and no label is to be ignored."""
+    check_float(labels, "cross_entropy: labels with an axis of classes")
+    check_sizes("cross_entropy", labels, logits, range(labels.ndim))
+    if ignore_index is not None:
+        raise SymgraphTypeError.here(
+            "cross_entropy: ignore_index is a label; these are probabilities",
+            remedy="Give a mask.",
+        )
 
 
 def _check_labels(owner: str, logits: sg.Variable, labels: sg.Variable) -> None:
@@ -156,14 +209,14 @@ def _checked_labels(
 ) -> tuple[sg.Variable, sg.Variable | None]:
     """Labels in range, 0 where none counts; and where one does (None: everywhere)."""
     _check_labels(owner, logits, labels)
-    kept = None if mask is None else _as_bool(mask, labels, owner)
+    counts = None if mask is None else _as_bool(mask, labels, owner)
     if ignore_index is not None:
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
             raise SymgraphTypeError.here(f"{owner}: ignore_index is an int, not {ignore_index!r}")
-        counts = _differ(labels, int(ignore_index))
-        kept = counts if kept is None or counts is None else kept & counts
-    chosen = labels if kept is None else sg.where(kept, labels, 0)
-    return sg.in_range(chosen, logits.shape[-1], f"{owner}: label"), kept
+        others = _differ(labels, int(ignore_index))
+        counts = others if counts is None or others is None else counts & others
+    chosen = labels if counts is None else sg.where(counts, labels, 0)
+    return sg.in_range(chosen, logits.shape[-1], f"{owner}: label"), counts
 
 
 def _differ(labels: sg.Variable, number: int) -> sg.Variable | None:
@@ -173,12 +226,12 @@ def _differ(labels: sg.Variable, number: int) -> sg.Variable | None:
 
 
 def _as_class_weights(weights: Any, logits: sg.Variable) -> sg.Variable:
-    found = as_variable(weights, "cross_entropy: class_weights")
-    check_axes(found, 1, "cross_entropy", "class_weights [classes]")
-    n, size = logits.shape[-1], found.shape[0]
+    weights = as_variable(weights, "cross_entropy: class_weights")
+    check_axes(weights, 1, "cross_entropy", "class_weights [classes]")
+    n, size = logits.shape[-1], weights.shape[0]
     if isinstance(n, int) and isinstance(size, int) and n != size:
         raise ShapeError.here(f"cross_entropy: {n} classes need as many class_weights, not {size}")
-    return found.astype(logits.dtype)
+    return weights.astype(logits.dtype)
 
 
 def _check_smoothing(share: Any) -> None:
@@ -188,9 +241,9 @@ def _check_smoothing(share: Any) -> None:
         )
 
 
-def _smoothed(found: sg.Variable, costs: sg.Variable, share: float) -> sg.Variable:
+def _smoothed(own: sg.Variable, costs: sg.Variable, share: float) -> sg.Variable:
     """The costs of the labels, a share of which goes to all classes alike."""
-    return (1 - share) * found + share * sg.mean(costs, axis=-1) if share else found
+    return (1 - share) * own + share * sg.mean(costs, axis=-1) if share else own
 
 
 def _at_labels(values: sg.Variable, labels: sg.Variable) -> sg.Variable:
@@ -226,23 +279,23 @@ def _as_weights(mask: Any, values: sg.Variable) -> sg.Variable | None:
 
 def _mean(values: sg.Variable, mask: Any, owner: str) -> sg.Variable:
     """The mean of the unmasked values."""
-    kept = None if mask is None else _as_bool(mask, values, owner)
-    return _weighted_mean(values, kept, _as_weights(mask, values))
+    counts = None if mask is None else _as_bool(mask, values, owner)
+    return _weighted_mean(values, counts, _as_weights(mask, values))
 
 
 def _weighted_mean(
     values: sg.Variable,
-    kept: sg.Variable | None,
+    counts: sg.Variable | None,
     weights: sg.Variable | None,
     others: sg.Variable | None = None,
 ) -> sg.Variable:
-    """The mean of the values that are kept, weighed; the values have the ``others`` in them."""
-    if kept is None and weights is None and others is None:
+    """The mean of the values that count, weighed; the values have the ``others`` in them."""
+    if counts is None and weights is None and others is None:
         return sg.mean(values)
     # An axis that a mask lacks counts in full.
     shares = sg.ones_like(values) if others is None else others
     if weights is not None:
         values, shares = values * weights, shares * weights
-    if kept is not None:
-        values, shares = sg.where(kept, values, 0), sg.where(kept, shares, 0)
+    if counts is not None:
+        values, shares = sg.where(counts, values, 0), sg.where(counts, shares, 0)
     return sg.sum(values) / sg.sum(shares)

@@ -9,7 +9,7 @@ to it, such as ``forward.cell.W``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,34 +21,66 @@ from symgraph.errors import (
 )
 
 from .calls import tracked
-from .graphs import ancestors
 from .walk import Listed, variables_of
 
-__all__ = ["Module", "ancestors", "checked_values"]
+__all__ = ["Module", "checked_values"]
 
 
 class Module:
     """The base of layers and nets: gives ``params``, ``buffers``, ``state`` and ``load_state``.
 
-    ``params`` lists the float shared variables, in the order of the attributes, each once even
-    where it stands in several places. Integer variables and `Buffer` values are ``buffers``. An
-    object that sets ``params`` itself is taken at its word: its other variables are buffers.
+    Derive from it, keep shared variables, `Buffer` and modules in attributes (or in lists, tuples,
+    dicts, dataclasses of attributes), and build the expression in ``__call__``. There is no
+    ``super().__init__()`` to call. A variable is named by the path to it: ``readout.W``.
+
+    params
+        The float shared variables, in the order of the attributes, each once even where it stands
+        in several places. An object that sets ``params`` itself is taken at its word: its other
+        variables are buffers.
+    buffers
+        Integer variables and those of `Buffer`: kept and saved, but not trained.
+
+    Layers are made once, and kept; one that is made in ``__call__`` is in no ``params``, and the
+    update rules raise a `SymgraphValueError` where they meet it.
+
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         self.hidden = nn.Dense(3, 4, sg.tanh, rng=0)
+    ...         self.scale = sg.shared(1.0)
+    ...     def __call__(self, x):
+    ...         return self.scale * self.hidden(x)
+    >>> net = Net()
+    >>> [p.name for p in net.params], net(sg.matrix("x"))
+    (['hidden.W', 'hidden.b', 'scale'], <multiply: float32[?, 4]>)
     """
 
-    params: Any = Listed(trained=True)
-    buffers: Any = Listed(trained=False)
+    params: list[sg.SharedVariable] = cast("Any", Listed(trained=True))
+    buffers: list[sg.SharedVariable] = cast("Any", Listed(trained=False))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__call__" in cls.__dict__:
-            cls.__call__ = tracked(cls.__dict__["__call__"])
+            type.__setattr__(cls, "__call__", tracked(cls.__dict__["__call__"]))
 
-    def state(self) -> dict[str, np.ndarray]:
-        """A copy of every value, parameters and buffers, by attribute path."""
+    def state(self) -> dict[str, np.ndarray[Any, Any]]:
+        """A copy of every value, parameters and buffers, by attribute path.
+
+        >>> {path: value.shape for path, value in nn.Dense(3, 4).state().items()}
+        {'W': (3, 4), 'b': (4,)}
+        """
         return {path: v.get_value() for path, v in variables_of(self).items()}
 
     def load_state(self, values: Mapping[str, Any]) -> None:
-        """Set every value by its path. Names, shapes and dtypes are checked before any is set."""
+        """Set every value by its path, from what `state` gave.
+
+        Names, shapes and dtypes are checked before any is set; a `SymgraphValueError` lists all
+        that do not fit.
+
+        >>> trained, fresh = nn.Dense(3, 4, rng=0), nn.Dense(3, 4, rng=1)
+        >>> fresh.load_state(trained.state())
+        >>> bool((fresh.W.get_value() == trained.W.get_value()).all())
+        True
+        """
         variables = variables_of(self)
         arrays = checked_values(variables, values, type(self).__name__)
         sg.set_values({v: arrays[path] for path, v in variables.items()})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -19,31 +19,60 @@ from symgraph.errors import (
     SymgraphTypeError,
     describe,
 )
+from symgraph.typing import ArrayLike
 
 from .buffers import moving_where
-from .cells import GRUCell, LSTMCell, RNNCell, State
+from .cells import CellOptions, GRUCell, LSTMCell, LSTMOptions, RNNCell
 from .checks import as_mask, as_variable, check_axes, check_features, check_sizes
 from .module import Module
+from .typing import Activation, Cell, StateLike, StateT
 from .walk import params_of
 
 __all__ = ["Bidirectional", "GRU", "LSTM", "RNN", "Recurrent"]
 
+BackwardT = TypeVar("BackwardT")
 
-class Recurrent(Module):
+
+class Recurrent(Module, Generic[StateT]):
     """A cell run over a sequence, from the first step on, or with ``reverse`` from the last.
 
-    Called as ``y = layer(x)``, ``layer(x, mask=m, state=s)``, ``y, s = layer(x,
-    return_state=True)``: ``x`` is [time, batch, features], ``y`` [time, batch, units] in input
-    order for both directions. ``state`` replaces the cell's initial state; the state returned is
-    that of the last step taken (for a reverse layer, of the first time), the initial one of none.
+    cell
+        One of `RNNCell`, `LSTMCell`, `GRUCell`, or any object with ``params``,
+        ``initial_state(batch)`` and ``step(x_t, state)``; another one is a `SymgraphTypeError`.
+    reverse
+        Whether it begins with the last step.
 
-    A masked step carries the state through, and its output is that of the step taken before it
-    (before any, the initial state, or zeros where the output is no part of the state). So a padded
-    batch gives what its rows give alone, in both directions, and ``y[-1]`` of a forward layer is
-    each row's last output.
+    Called as ``y = layer(x)``, ``layer(x, mask=m, state=s)``, ``y, s = layer(x,
+    return_state=True)``:
+
+    x, y
+        [time, batch, features] and [time, batch, units], in input order for both directions.
+    mask
+        [time, batch], bools or numbers (zero: masked). A masked step carries the state through, and
+        its output is that of the step taken before it (before any, the initial state, or zeros
+        where the output is no part of the state). So a padded batch gives what its rows give alone,
+        in both directions, and ``y[-1]`` of a forward layer is each row's last output.
+    state
+        Replaces the cell's initial state: a variable or an array, or as many as the cell has.
+    return_state
+        Whether the state comes back as well: that of the last step taken (for a reverse layer, of
+        the first time), the initial one where there is none.
+
+    Raises a `ShapeError` for other axes or features, a `DtypeError` where the sequence or the state
+    is of another dtype than the cell's, and a `ScanError` where the cell's step returns other
+    states than it begins with.
+
+    >>> layer = nn.Recurrent(nn.LSTMCell(3, 5, rng=0))
+    >>> x, mask = sg.tensor("x", ("T", "B", 3)), sg.tensor("mask", ("T", "B"))
+    >>> y, (h, c) = layer(x, mask=mask, return_state=True)
+    >>> y.type, c.type
+    (float32[T, B, 5], float32[B, 5])
     """
 
-    def __init__(self, cell: Any, *, reverse: bool = False) -> None:
+    cell: Cell[StateT]
+    reverse: bool
+
+    def __init__(self, cell: Cell[StateT], *, reverse: bool = False) -> None:
         for name in ("params", "initial_state", "step"):
             if not hasattr(cell, name):
                 raise SymgraphTypeError.here(
@@ -53,14 +82,32 @@ class Recurrent(Module):
         self.cell = cell
         self.reverse = reverse
 
+    @overload
     def __call__(
         self,
-        x: Any,
+        x: ArrayLike,
         *,
-        mask: Any = None,
-        state: State | None = None,
+        mask: ArrayLike | None = None,
+        state: StateLike | None = None,
+        return_state: Literal[False] = False,
+    ) -> sg.Variable: ...
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        state: StateLike | None = None,
+        return_state: Literal[True],
+    ) -> tuple[sg.Variable, StateT]: ...
+    def __call__(
+        self,
+        x: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        state: StateLike | None = None,
         return_state: bool = False,
-    ) -> Any:
+    ) -> sg.Variable | tuple[sg.Variable, StateT]:
         """The outputs [time, batch, units]; with ``return_state`` also the last step's state."""
         x = as_variable(x, self)
         check_axes(x, 3, self, "a sequence [time, batch, features]")
@@ -70,7 +117,7 @@ class Recurrent(Module):
         self._check_dtype(x)
         initial = self.cell.initial_state(x.shape[1])
         if state is not None:
-            initial = self._given_state(state, initial)
+            initial = self._checked_state(state, initial)
         mask = self._prepared_mask(mask, x)
         if mask is not None:
             # Zeros, since in the products of the gradient 0 times a padding of NaN is NaN.
@@ -79,32 +126,19 @@ class Recurrent(Module):
         return (y, last) if return_state else y
 
     def _run(
-        self, x: sg.Variable, mask: sg.Variable | None, initial: State, *, wants_state: bool
-    ) -> tuple[sg.Variable, State | None]:
+        self, x: sg.Variable, mask: sg.Variable | None, initial: Any, *, wants_state: bool
+    ) -> tuple[sg.Variable, Any]:
         """The outputs in input order and, where it is wanted, the state of the last step."""
         states = _as_list(initial)
         with moving_where(False):
-            first = self._step(sg.zeros(x.shape[1:], dtype=x.dtype), initial, len(states))
-        self._check_width(x, states, first[0])
+            output, *new = self._step(sg.zeros(x.shape[1:], dtype=x.dtype), initial, len(states))
+        self._check_width(x, states, output)
         # An output that is no part of the state is a further result of the loop; with a mask it is
         # carried over masked steps as states are.
-        place = _position(first[0], first[1:])
-        extra = [] if place < len(states) else [None if mask is None else sg.zeros_like(first[0])]
-
-        @functools.wraps(self.cell.step)  # so that errors name the cell's own line
-        def step(x_t: sg.Variable, *others: sg.Variable) -> list[sg.Variable]:
-            m_t, old = (None, others) if mask is None else (others[0], others[1:])
-            state = _like(initial, old[: len(states)])
-            with moving_where(None if m_t is None else sg.any(m_t)):
-                output, *new = self._step(x_t, state, len(states))
-            if extra:
-                new.append(output)
-            return (
-                new if m_t is None else [_choose(m_t, n, o) for n, o in zip(new, old, strict=True)]
-            )
-
+        place = _position(output, new)
+        extra = [] if place < len(states) else [None if mask is None else sg.zeros_like(output)]
         results = sg.scan(
-            step,
+            self._loop_step(initial, returns_output=bool(extra), is_masked=mask is not None),
             sequences=[x] if mask is None else [x, mask],
             outputs_info=[*states, *extra],
             go_backwards=self.reverse,
@@ -118,7 +152,27 @@ class Recurrent(Module):
             last = _like(initial, [sg.last_value(trace, state) for trace, state in pairs])
         return (y[::-1] if self.reverse else y), last
 
-    def _step(self, x_t: sg.Variable, state: State, n_states: int) -> list[sg.Variable]:
+    def _loop_step(
+        self, initial: Any, *, returns_output: bool, is_masked: bool
+    ) -> Callable[..., list[sg.Variable]]:
+        """The cell's step as `sg.scan` calls it: rows and old states in, new states out."""
+        n_states = len(_as_list(initial))
+
+        @functools.wraps(self.cell.step)  # so that errors name the cell's own line
+        def step(x_t: sg.Variable, *others: sg.Variable) -> list[sg.Variable]:
+            m_t, old = (others[0], others[1:]) if is_masked else (None, others)
+            state = _like(initial, old[:n_states])
+            with moving_where(None if m_t is None else sg.any(m_t)):
+                output, *new = self._step(x_t, state, n_states)
+            if returns_output:
+                new.append(output)
+            if m_t is None:
+                return new
+            return [_choose(m_t, n, o) for n, o in zip(new, old, strict=True)]
+
+        return step
+
+    def _step(self, x_t: sg.Variable, state: Any, n_states: int) -> list[sg.Variable]:
         """The cell's output and the parts of its new state."""
         result = self.cell.step(x_t, state)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
@@ -160,16 +214,16 @@ class Recurrent(Module):
                 remedy=f"Make the initial state with dtype='{dtype}', or .astype('{dtype}').",
             )
 
-    def _given_state(self, state: State, initial: State) -> State:
-        """The state that the user gave, in the form that the cell has it."""
-        given, expected = _as_list(state), _as_list(initial)
-        if len(given) != len(expected):
+    def _checked_state(self, state: StateLike, initial: Any) -> Any:
+        """The state as variables, in the form that the cell has it."""
+        parts, expected = _as_list(state), _as_list(initial)
+        if len(parts) != len(expected):
             raise ShapeError.here(
-                f"{self}: a state of {len(expected)} parts is expected, not of {len(given)}",
+                f"{self}: a state of {len(expected)} parts is expected, not of {len(parts)}",
                 remedy="Give the state as the layer returned it (an LSTM's is the tuple h, c).",
             )
-        given = [as_variable(part, self) for part in given]
-        for part, like in zip(given, expected, strict=True):
+        variables = [as_variable(part, self) for part in parts]
+        for part, like in zip(variables, expected, strict=True):
             check_axes(part, like.ndim, self, f"a state like {describe(like)}")
             check_sizes(str(self), part, like, range(like.ndim))
             if part.dtype != like.dtype:
@@ -178,9 +232,9 @@ class Recurrent(Module):
                     f"{part.dtype}",
                     remedy=f"Convert it with .astype('{like.dtype}').",
                 )
-        return _like(initial, given)
+        return _like(initial, variables)
 
-    def _prepared_mask(self, mask: Any, x: sg.Variable) -> sg.Variable | None:
+    def _prepared_mask(self, mask: ArrayLike | None, x: sg.Variable) -> sg.Variable | None:
         """The mask as bools [time, batch]."""
         if mask is None:
             return None
@@ -199,28 +253,63 @@ def _name_of(cell: Any) -> str:
     return repr(cell) if has_text else f"{type(cell).__name__}()"
 
 
-class Bidirectional(Module):
+class Bidirectional(Module, Generic[StateT, BackwardT]):
     """Two layers over one sequence, the second one in reverse; their features side by side.
 
-    ``backward`` may be reversed already or not; either may be a bare cell. Called as `Recurrent`
-    is; the state is a pair, of the forward and of the backward layer.
+    forward, backward
+        Each a `Recurrent` (``nn.LSTM(…)``) or a bare cell, of as many features in; ``backward`` may
+        be reversed already or not.
+
+    Called as `Recurrent` is: ``x`` is [time, batch, features], ``y`` [time, batch, forward units +
+    backward units], a mask [time, batch]. The state is a pair, of the forward and of the backward
+    layer, another one a `SymgraphTypeError`.
+
+    >>> layer = nn.Bidirectional(nn.LSTM(3, 5, rng=0), nn.GRU(3, 4, rng=1))
+    >>> y, ((h, c), back) = layer(sg.zeros((7, 2, 3)), return_state=True)
+    >>> y.shape, c.shape, back.shape
+    ((7, 2, 9), (2, 5), (2, 4))
     """
 
-    def __init__(self, forward: Any, backward: Any) -> None:
+    forward: Recurrent[StateT]
+    backward: Recurrent[BackwardT]
+
+    def __init__(
+        self,
+        forward: Recurrent[StateT] | Cell[StateT],
+        backward: Recurrent[BackwardT] | Cell[BackwardT],
+    ) -> None:
         self.forward = forward if isinstance(forward, Recurrent) else Recurrent(forward)
         if isinstance(backward, Recurrent):
             self.backward = backward if backward.reverse else Recurrent(backward.cell, reverse=True)
         else:
             self.backward = Recurrent(backward, reverse=True)
 
+    @overload
     def __call__(
         self,
-        x: Any,
+        x: ArrayLike,
         *,
-        mask: Any = None,
-        state: tuple[State, State] | None = None,
+        mask: ArrayLike | None = None,
+        state: tuple[StateLike | None, StateLike | None] | None = None,
+        return_state: Literal[False] = False,
+    ) -> sg.Variable: ...
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        state: tuple[StateLike | None, StateLike | None] | None = None,
+        return_state: Literal[True],
+    ) -> tuple[sg.Variable, tuple[StateT, BackwardT]]: ...
+    def __call__(
+        self,
+        x: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        state: tuple[StateLike | None, StateLike | None] | None = None,
         return_state: bool = False,
-    ) -> Any:
+    ) -> sg.Variable | tuple[sg.Variable, tuple[StateT, BackwardT]]:
         """The outputs [time, batch, forward units + backward units], with the state if wanted."""
         if state is None:
             state = (None, None)
@@ -240,33 +329,122 @@ class Bidirectional(Module):
 def RNN(
     n_in: int,
     n_units: int,
-    activation: Callable[[sg.Variable], sg.Variable] = sg.tanh,
+    activation: Activation = sg.tanh,
     *,
     reverse: bool = False,
-    **options: Any,
-) -> Recurrent:
-    """``Recurrent(RNNCell(n_in, n_units, activation, **options), reverse=reverse)``."""
+    **options: Unpack[CellOptions],
+) -> Recurrent[sg.Variable]:
+    """A plain recurrent layer (Elman 1990): `Recurrent` over an `RNNCell`.
+
+    ``h[t] = activation(x[t] W + h[t-1] U + b)`` from zeros on; the output is h.
+
+    n_in, n_units
+        The features of x and of h.
+    activation
+        A function of a variable; ``sg.tanh`` by default.
+    reverse
+        Whether it begins with the last step; no by default.
+    input_weights, recurrent_weights, bias
+        How ``W`` [n_in, n_units], ``U`` [n_units, n_units] and ``b`` [n_units] begin: initialisers
+        or arrays; by default `init.glorot_uniform`, `init.orthogonal` and zeros.
+    rng, dtype
+        A seed or NumPy Generator for these; the dtype, ``"float32"`` by default.
+
+    ``layer(x, mask=…, state=…, return_state=…)`` takes ``x`` [time, batch, n_in], a mask [time,
+    batch] and a state h [batch, n_units], and returns [time, batch, n_units] (with
+    ``return_state`` also the last h); see `Recurrent`. The errors are those of the two classes.
+
+    >>> layer = nn.RNN(3, 5, sg.relu, rng=0)
+    >>> layer(sg.tensor("x", ("T", "B", 3)))
+    <slice: float32[T, B, 5]>
+    >>> [p.name for p in layer.params]
+    ['cell.W', 'cell.U', 'cell.b']
+    """
     return Recurrent(RNNCell(n_in, n_units, activation, **options), reverse=reverse)
 
 
-def LSTM(n_in: int, n_units: int, *, reverse: bool = False, **options: Any) -> Recurrent:
-    """``Recurrent(LSTMCell(n_in, n_units, **options), reverse=reverse)``."""
+def LSTM(
+    n_in: int, n_units: int, *, reverse: bool = False, **options: Unpack[LSTMOptions]
+) -> Recurrent[tuple[sg.Variable, sg.Variable]]:
+    """A layer of long short-term memory: `Recurrent` over an `LSTMCell`.
+
+    With the columns of ``z = x[t] W + h[t-1] U + b`` as the gates i, f, g, o, from zeros on::
+
+        c[t] = σ(f) c[t-1] + σ(i) tanh(g)
+        h[t] = σ(o) tanh(c[t])
+
+    (Hochreiter and Schmidhuber 1997, with a forget gate). The output is h, the state (h, c).
+
+    n_in, n_units
+        The features of x and of h.
+    reverse
+        Whether it begins with the last step; no by default.
+    peepholes
+        Whether gates see c through weights ``p_i``, ``p_f``, ``p_o`` [n_units], zeros at first
+        (Gers and Schmidhuber 2000); no by default.
+    forget_bias
+        What the forget gate's bias begins as where ``bias`` is not given; 1 by default.
+    input_weights, recurrent_weights, bias
+        How ``W`` [n_in, 4 n_units], ``U`` [n_units, 4 n_units] and ``b`` [4 n_units] begin:
+        initialisers or arrays; by default `init.glorot_uniform`, `init.orthogonal` and zeros.
+    rng, dtype
+        A seed or NumPy Generator for these; the dtype, ``"float32"`` by default.
+
+    ``layer(x, mask=…, state=…, return_state=…)`` takes ``x`` [time, batch, n_in], a mask [time,
+    batch] and a state (h, c), each [batch, n_units], and returns [time, batch, n_units] (with
+    ``return_state`` also the last (h, c)); see `Recurrent`. The errors are those of the two
+    classes.
+
+    >>> layer = nn.LSTM(3, 5, rng=0)
+    >>> y, (h, c) = layer(sg.tensor("x", ("T", "B", 3)), return_state=True)
+    >>> y.type, h.type
+    (float32[T, B, 5], float32[B, 5])
+    >>> [p.name for p in layer.params]
+    ['cell.W', 'cell.U', 'cell.b']
+    """
     return Recurrent(LSTMCell(n_in, n_units, **options), reverse=reverse)
 
 
-def GRU(n_in: int, n_units: int, *, reverse: bool = False, **options: Any) -> Recurrent:
-    """``Recurrent(GRUCell(n_in, n_units, **options), reverse=reverse)``."""
+def GRU(
+    n_in: int, n_units: int, *, reverse: bool = False, **options: Unpack[CellOptions]
+) -> Recurrent[sg.Variable]:
+    """A layer of gated recurrent units: `Recurrent` over a `GRUCell`.
+
+    With the columns of ``z = x[t] W + b`` and ``y = h[t-1] U`` as r, u, n, from zeros on::
+
+        h[t] = u h[t-1] + (1 - u) tanh(z_n + σ(z_r + y_r) y_n)        u = σ(z_u + y_u)
+
+    (Cho et al. 2014, reset after the product). The output and the state are h.
+
+    n_in, n_units
+        The features of x and of h.
+    reverse
+        Whether it begins with the last step; no by default.
+    input_weights, recurrent_weights, bias
+        How ``W`` [n_in, 3 n_units], ``U`` [n_units, 3 n_units] and ``b`` [3 n_units] begin:
+        initialisers or arrays; by default `init.glorot_uniform`, `init.orthogonal` and zeros.
+    rng, dtype
+        A seed or NumPy Generator for these; the dtype, ``"float32"`` by default.
+
+    ``layer(x, mask=…, state=…, return_state=…)`` takes ``x`` [time, batch, n_in], a mask [time,
+    batch] and a state h [batch, n_units], and returns [time, batch, n_units] (with
+    ``return_state`` also the last h); see `Recurrent`. The errors are those of the two classes.
+
+    >>> layer = nn.GRU(3, 5, reverse=True, rng=0)
+    >>> layer(sg.tensor("x", ("T", "B", 3)))
+    <slice: float32[T, B, 5]>
+    """
     return Recurrent(GRUCell(n_in, n_units, **options), reverse=reverse)
 
 
 # --- states of one part and of several ----------------------------------------------------------
 
 
-def _as_list(state: State) -> list[Any]:
+def _as_list(state: Any) -> list[Any]:
     return list(state) if isinstance(state, (tuple, list)) else [state]
 
 
-def _like(model: State, parts: Sequence[sg.Variable]) -> State:
+def _like(model: Any, parts: Sequence[sg.Variable]) -> Any:
     """The parts as the model has them: one variable, or a tuple."""
     return tuple(parts) if isinstance(model, (tuple, list)) else parts[0]
 

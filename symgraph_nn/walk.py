@@ -7,14 +7,16 @@ import functools
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 import symgraph as sg
 from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
 from .buffers import Buffer
 
-__all__ = ["Found", "Listed", "buffers_of", "params_of", "variables_of", "walk"]
+__all__ = ["Listed", "NamedVariable", "buffers_of", "params_of", "variables_of", "walk"]
 
 
 class Listed:
@@ -31,30 +33,29 @@ class Listed:
 
 def params_of(module: Any) -> list[sg.SharedVariable]:
     """What is trained of a module, or of any object that has ``params``, in order, each once."""
-    return [found.variable for found in _named(module) if found.is_trained]
+    return [entry.variable for entry in _named(module) if entry.is_trained]
 
 
 def buffers_of(module: Any) -> list[sg.SharedVariable]:
     """What a module keeps but does not train, in order, each once."""
-    return [found.variable for found in _named(module) if not found.is_trained]
+    return [entry.variable for entry in _named(module) if not entry.is_trained]
 
 
 def variables_of(module: Any) -> dict[str, sg.SharedVariable]:
     """All shared variables of a module by attribute path, parameters and buffers."""
     if not (_is_container(module) or _has_variables(module)):
         raise SymgraphTypeError.here(f"a module is expected, not {module!r}")
-    named: dict[str, sg.SharedVariable] = {}
-    for found in _named(module):
-        if found.path in named:
+    by_path: dict[str, sg.SharedVariable] = {}
+    for entry in _named(module):
+        if entry.path in by_path:
             raise SymgraphValueError.here(
-                f"two variables of {module!r} have the path {found.path!r}"
+                f"two variables of {module!r} have the path {entry.path!r}"
             )
-        named[found.path] = found.variable
-    return named
+        by_path[entry.path] = entry.variable
+    return by_path
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
+class NamedVariable(NamedTuple):
     """A variable of a module."""
 
     path: str
@@ -62,103 +63,113 @@ class Found:
     is_trained: bool
 
 
-@dataclasses.dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """A place in the walk: its path, what stands there, and what holds around it."""
 
     path: str
-    found: Any
+    value: Any
     # The variables that may be trained; None for all.
-    allowed: frozenset | None = None
+    allowed: frozenset[Any] | None = None
     # The path of a set that it is in.
     unordered: str | None = None
 
-    def member(self, name: str, found: Any, **changes: Any) -> _Place:
-        path = f"{self.path}.{name}" if self.path else name
-        return dataclasses.replace(self, path=path, found=found, **changes)
+    def members(
+        self, values: Iterable[tuple[Any, Any]], allowed: frozenset[Any] | None = None
+    ) -> list[_Place]:
+        """The places of values by name, but of those that can hold no variable."""
+        path = f"{self.path}." if self.path else ""
+        allowed = self.allowed if allowed is None else allowed
+        return [
+            _Place(f"{path}{name}", value, allowed, self.unordered)
+            for name, value in values
+            if type(value) not in _PLAIN
+        ]
 
 
-def walk(module: Any) -> Iterator[Found]:
+# Most attributes are of these, and a walk is made at each call of a layer within another.
+_PLAIN = frozenset({int, float, bool, str, bytes, type(None), np.ndarray})
+
+
+def walk(module: Any) -> Iterator[NamedVariable]:
     """The variables of the module, in the order of attributes, each once."""
     seen: set[Any] = set()
     stack = [_Place("", module)]
     while stack:
         place = stack.pop()
-        found = place.found
-        is_buffer = isinstance(found, Buffer)
+        value = place.value
+        is_buffer = isinstance(value, Buffer)
         if is_buffer:
-            found = found.variable
-        if isinstance(found, sg.SharedVariable):
+            value = value.variable
+        if isinstance(value, sg.SharedVariable):
             if place.unordered is not None:
-                raise _no_order(place.unordered, found)
-            if found not in seen:
-                seen.add(found)
-                is_stated = place.allowed is None or found in place.allowed
-                trained = found.dtype.kind == "f" and not is_buffer and is_stated
-                yield Found(place.path, found, trained)
+                raise _no_order(place.unordered, value)
+            if value not in seen:
+                seen.add(value)
+                is_stated = place.allowed is None or value in place.allowed
+                is_trained = value.dtype.kind == "f" and not is_buffer and is_stated
+                yield NamedVariable(place.path, value, is_trained)
             continue
-        if isinstance(found, types.MethodType):  # what it is bound to may be a module
-            stack.append(dataclasses.replace(place, found=found.__self__))
+        if isinstance(value, types.MethodType):  # what it is bound to may be a module
+            stack.append(place._replace(value=value.__self__))
             continue
-        is_container = _is_container(found)
-        if not (is_container or _has_variables(found)) or id(found) in seen:
+        is_container = _is_container(value)
+        if not (is_container or _has_variables(value)) or id(value) in seen:
             continue
-        seen.add(id(found))
+        seen.add(id(value))
         stack.extend(reversed(_contents(place) if is_container else _attributes(place)))
 
 
-def _named(module: Any) -> Iterator[Found]:
+def _named(module: Any) -> Iterator[NamedVariable]:
     """The walk, which names the variables by their paths."""
-    for found in walk(module):
-        _name(found.variable, found.path)
-        yield found
+    for entry in walk(module):
+        _name(entry.variable, entry.path)
+        yield entry
 
 
-def _is_container(found: Any) -> bool:
+def _is_container(value: Any) -> bool:
     """Whether what an object holds counts as the holder's own."""
-    return isinstance(found, (list, tuple, deque, Mapping, Set, functools.partial)) or (
-        dataclasses.is_dataclass(found)
-        and not isinstance(found, type)
-        and not _has_variables(found)
+    return isinstance(value, (list, tuple, deque, Mapping, Set, functools.partial)) or (
+        dataclasses.is_dataclass(value)
+        and not isinstance(value, type)
+        and not _has_variables(value)
     )
 
 
 def _contents(place: _Place) -> list[_Place]:
     """The members of a container."""
-    found = place.found
-    if isinstance(found, Mapping):
-        return [place.member(str(key), member) for key, member in found.items()]
-    if isinstance(found, Set):
+    container = place.value
+    if isinstance(container, Mapping):
+        return place.members(container.items())
+    if isinstance(container, Set):
         path = place.path if place.unordered is None else place.unordered
-        return [place.member(str(i), m, unordered=path) for i, m in enumerate(found)]
-    if isinstance(found, functools.partial):
-        given = {"func": found.func, **dict(enumerate(found.args)), **found.keywords}
-        return [place.member(str(name), member) for name, member in given.items()]
-    if dataclasses.is_dataclass(found):
-        names = [field.name for field in dataclasses.fields(found)]
-        return [place.member(n, getattr(found, n)) for n in names if hasattr(found, n)]
-    return [place.member(str(i), member) for i, member in enumerate(found)]
+        return place._replace(unordered=path).members(enumerate(container))
+    if isinstance(container, functools.partial):
+        arguments = {**dict(enumerate(container.args)), **container.keywords}
+        return place.members([("func", container.func), *arguments.items()])
+    if dataclasses.is_dataclass(container):
+        names = [field.name for field in dataclasses.fields(container)]
+        return place.members((n, getattr(container, n)) for n in names if hasattr(container, n))
+    return place.members(enumerate(container))
 
 
 def _attributes(place: _Place) -> list[_Place]:
     """The members of a module, or of what acts as one."""
-    module, allowed = place.found, place.allowed
+    module, allowed = place.value, place.allowed
     stated = _stated_params(module)
     if stated is not None:
         allowed = frozenset(stated) if allowed is None else allowed & frozenset(stated)
-    members = [
-        place.member(name, member, allowed=allowed)
-        for name, member in getattr(module, "__dict__", {}).items()
-        if name not in ("params", "buffers")
-    ]
-    return [*members, place.member("params", stated, allowed=allowed)] if stated else members
+    attributes = getattr(module, "__dict__", {}).items()
+    members = place.members(
+        (pair for pair in attributes if pair[0] not in ("params", "buffers")), allowed
+    )
+    return [*members, *place.members([("params", stated)], allowed)] if stated else members
 
 
-def _has_variables(found: Any) -> bool:
+def _has_variables(value: Any) -> bool:
     """Whether an object is a module, or acts as one by having ``params``."""
-    if isinstance(getattr(type(found), "params", None), Listed):
+    if isinstance(getattr(type(value), "params", None), Listed):
         return True
-    return not isinstance(found, (type, sg.Variable)) and hasattr(found, "params")
+    return not isinstance(value, (type, sg.Variable)) and hasattr(value, "params")
 
 
 def _stated_params(module: Any) -> list[sg.SharedVariable] | None:

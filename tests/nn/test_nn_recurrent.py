@@ -216,7 +216,7 @@ def test_an_output_that_is_the_state_is_no_further_result_of_the_loop():
     for name, n_results in [("RNN", 1), ("LSTM", 2), ("GRU", 1), ("custom", 3)]:
         for options in ({}, {"mask": mask}):
             y = MAKERS[name]()(x, **options)
-            loops = [v for v in nn.module.ancestors([y]) if v.op.name == "scan"]
+            loops = [v for v in nn.graphs.ancestors([y]) if v.op.name == "scan"]
             assert [len(loop.type.items) for loop in loops] == [n_results]
 
 
