@@ -65,8 +65,8 @@ class Recurrent(Module, Generic[StateT]):
     >>> layer = nn.Recurrent(nn.LSTMCell(3, 5, rng=0))
     >>> x, mask = sg.tensor("x", ("T", "B", 3)), sg.tensor("mask", ("T", "B"))
     >>> y, (h, c) = layer(x, mask=mask, return_state=True)
-    >>> y.type, c.type
-    (float32[T, B, 5], float32[B, 5])
+    >>> print(y.type, c.type)
+    float32[T, B, 5] float32[B, 5]
     """
 
     cell: Cell[StateT]
@@ -397,8 +397,8 @@ def LSTM(
 
     >>> layer = nn.LSTM(3, 5, rng=0)
     >>> y, (h, c) = layer(sg.tensor("x", ("T", "B", 3)), return_state=True)
-    >>> y.type, h.type
-    (float32[T, B, 5], float32[B, 5])
+    >>> print(y.type, h.type)
+    float32[T, B, 5] float32[B, 5]
     >>> [p.name for p in layer.params]
     ['cell.W', 'cell.U', 'cell.b']
     """
