@@ -10,11 +10,12 @@ Any object with these three is a cell, and runs as fast as the ones here:
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 
 import symgraph as sg
+from symgraph.errors import SymgraphValueError
 from symgraph.typing import SizeLike
 
 from .checks import check_activation, check_positive
@@ -29,7 +30,7 @@ from .init import (
 from .module import Module
 from .typing import Activation, Initial, Rng
 
-__all__ = ["CellOptions", "GRUCell", "LSTMCell", "LSTMOptions", "RNNCell"]
+__all__ = ["CellOptions", "GRUCell", "GRUOptions", "LSTMCell", "LSTMOptions", "RNNCell"]
 
 
 class CellOptions(TypedDict, total=False):
@@ -47,6 +48,13 @@ class LSTMOptions(CellOptions, total=False):
 
     peepholes: bool
     forget_bias: float
+
+
+class GRUOptions(CellOptions, total=False):
+    """What a `GRUCell` takes by keyword."""
+
+    reset: Literal["after", "before"]
+    second_bias: bool
 
 
 class _GatedCell(Module):
@@ -248,17 +256,23 @@ class LSTMCell(_GatedCell):
 
 
 class GRUCell(_GatedCell):
-    """The gated recurrent unit (Cho et al. 2014), reset after the product; the state is h.
+    """The gated recurrent unit (Cho et al. 2014); the state is h.
 
     With ``z = x W + b`` and ``y = h U``, whose columns are r, u, n side by side::
 
-        h' = u h + (1 - u) tanh(z_n + σ(z_r + y_r) y_n)        u = σ(z_u + y_u)
+        h' = u h + (1 - u) tanh(n)        u = σ(z_u + y_u)    r = σ(z_r + y_r)
+        n = z_n + r (y_n + c)             reset="after", the default
+        n = z_n + (r h) U_n               reset="before", as in the paper
 
-    Resetting after the product needs one product with h instead of two, as Lasagne, cuDNN and
-    PyTorch have it.
+    Resetting after the product needs one product with h instead of two, as Lasagne, cuDNN, PyTorch
+    and Keras have it; with ``second_bias`` there is a bias c inside of it, as in the last three,
+    and else none.
 
     n_in, n_units
         The features of x and of h; whole numbers of at least 1, else a `SymgraphValueError`.
+    reset, second_bias
+        ``"after"`` or ``"before"``; whether there is ``c`` [n_units], zeros at first, which needs
+        ``"after"``. Else a `SymgraphValueError`.
     input_weights, recurrent_weights, bias
         How ``W`` [n_in, 3 n_units], ``U`` [n_units, 3 n_units] and ``b`` [3 n_units] begin:
         initialisers, which draw each gate's matrix by itself, or arrays. By default
@@ -268,14 +282,35 @@ class GRUCell(_GatedCell):
     dtype
         That of the parameters and the state, ``"float32"`` by default.
 
-    >>> cell = nn.GRUCell(3, 5, rng=0)
-    >>> cell.W.get_value().shape, cell.U.get_value().shape
-    ((3, 15), (5, 15))
+    >>> cell = nn.GRUCell(3, 5, second_bias=True, rng=0)
+    >>> cell.W.get_value().shape, cell.U.get_value().shape, cell.c.get_value().shape
+    ((3, 15), (5, 15), (5,))
     >>> nn.Recurrent(cell, reverse=True)(sg.zeros((7, 2, 3))).shape
     (7, 2, 5)
     """
 
     n_gates = 3
+
+    def __init__(
+        self,
+        n_in: int,
+        n_units: int,
+        *,
+        reset: Literal["after", "before"] = "after",
+        second_bias: bool = False,
+        **initial: Unpack[CellOptions],
+    ) -> None:
+        super().__init__(n_in, n_units, **initial)
+        if reset not in ("after", "before"):
+            raise SymgraphValueError.here(f"GRUCell: reset is 'after' or 'before', not {reset!r}")
+        if second_bias and reset == "before":
+            raise SymgraphValueError.here(
+                "GRUCell: a second bias stands inside the reset product, so it needs reset='after'",
+                remedy="Leave second_bias out: it would be the same as b.",
+            )
+        self.reset, self.second_bias = reset, second_bias
+        if second_bias:
+            self.c = sg.shared(np.zeros(n_units, self.dtype), "c")
 
     def initial_state(self, batch: SizeLike) -> sg.Variable:
         """Zeros [batch, n_units].
@@ -295,11 +330,14 @@ class GRUCell(_GatedCell):
         >>> output is h, h
         (True, <add: float32[2, 5]>)
         """
-        h = state
+        h, n = state, self.n_units
         z = sg.dot(x_t, self.W) + self.b
-        y = sg.dot(h, self.U)
+        y = sg.dot(h, self.U if self.reset == "after" else self.U[:, : 2 * n])
         r = sg.sigmoid(self.gate(z, 0) + self.gate(y, 0))
         u = sg.sigmoid(self.gate(z, 1) + self.gate(y, 1))
-        n = sg.tanh(self.gate(z, 2) + r * self.gate(y, 2))
-        h = u * h + (1 - u) * n
+        if self.reset == "before":
+            memory = sg.dot(r * h, self.U[:, 2 * n :])
+        else:
+            memory = r * (self.gate(y, 2) + self.c if self.second_bias else self.gate(y, 2))
+        h = u * h + (1 - u) * sg.tanh(self.gate(z, 2) + memory)
         return h, h

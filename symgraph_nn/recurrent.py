@@ -22,7 +22,7 @@ from symgraph.errors import (
 from symgraph.typing import ArrayLike
 
 from .buffers import moving_where
-from .cells import CellOptions, GRUCell, LSTMCell, LSTMOptions, RNNCell
+from .cells import CellOptions, GRUCell, GRUOptions, LSTMCell, LSTMOptions, RNNCell
 from .checks import as_mask, as_variable, check_axes, check_features, check_sizes
 from .module import Module
 from .typing import Activation, Cell, StateLike, StateT
@@ -406,7 +406,7 @@ def LSTM(
 
 
 def GRU(
-    n_in: int, n_units: int, *, reverse: bool = False, **options: Unpack[CellOptions]
+    n_in: int, n_units: int, *, reverse: bool = False, **options: Unpack[GRUOptions]
 ) -> Recurrent[sg.Variable]:
     """A layer of gated recurrent units: `Recurrent` over a `GRUCell`.
 

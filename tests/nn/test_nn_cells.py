@@ -45,11 +45,37 @@ def step_gru(cell, x, h):
     return h, h
 
 
+def step_gru_with_second_bias(cell, x, h):
+    W, U, b, c = (v.get_value() for v in (cell.W, cell.U, cell.b, cell.c))
+    z_r, z_u, z_n = np.split(x @ W + b, 3, axis=1)
+    y_r, y_u, y_n = np.split(h @ U, 3, axis=1)
+    r, u = sigmoid(z_r + y_r), sigmoid(z_u + y_u)
+    h = u * h + (1 - u) * np.tanh(z_n + r * (y_n + c))
+    return h, h
+
+
+def step_gru_reset_before(cell, x, h):
+    W, U, b = (v.get_value() for v in (cell.W, cell.U, cell.b))
+    U_r, U_u, U_n = np.split(U, 3, axis=1)
+    z_r, z_u, z_n = np.split(x @ W + b, 3, axis=1)
+    r, u = sigmoid(z_r + h @ U_r), sigmoid(z_u + h @ U_u)
+    h = u * h + (1 - u) * np.tanh(z_n + (r * h) @ U_n)
+    return h, h
+
+
 CASES = {
     "RNN": (lambda **k: nn.RNNCell(N_IN, N_UNITS, **k), step_rnn),
     "LSTM": (lambda **k: nn.LSTMCell(N_IN, N_UNITS, **k), step_lstm),
     "LSTM with peepholes": (lambda **k: nn.LSTMCell(N_IN, N_UNITS, peepholes=True, **k), step_lstm),
     "GRU": (lambda **k: nn.GRUCell(N_IN, N_UNITS, **k), step_gru),
+    "GRU with a second bias": (
+        lambda **k: nn.GRUCell(N_IN, N_UNITS, second_bias=True, **k),
+        step_gru_with_second_bias,
+    ),
+    "GRU reset before": (
+        lambda **k: nn.GRUCell(N_IN, N_UNITS, reset="before", **k),
+        step_gru_reset_before,
+    ),
 }
 
 
@@ -152,3 +178,10 @@ def test_params_and_their_order():
 def test_sizes_that_make_no_sense(sizes):
     with pytest.raises(sg.SymgraphValueError, match="GRUCell"):
         nn.GRUCell(*sizes)
+
+
+def test_resets_that_there_are_not():
+    with pytest.raises(sg.SymgraphValueError, match="'after' or 'before'"):
+        nn.GRUCell(1, 1, reset="never")
+    with pytest.raises(sg.SymgraphValueError, match="second bias"):
+        nn.GRU(1, 1, reset="before", second_bias=True)
