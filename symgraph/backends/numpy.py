@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..core.op import Op
 from ..core.processes import give_lock
 from ..core.variable import CONSTANT, Variable
 from ..scan.op import SCAN
+from .base import Backend, Executable
 from .numpy_rounding import Rounding
 from .numpy_scan import NumpyLoop
 from .plan import Call, Plan, ProfiledPlan, call_of
@@ -25,12 +26,10 @@ from .too_large import array_text
 __all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable", "Planner", "reference_call"]
 
 
-class NumpyBackend:
+class NumpyBackend(Backend):
     """Runs every op that has an ``evaluate`` rule, and loops."""
 
     name = "numpy"
-    programs = None
-    steps_are_cheap = False
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op can be evaluated."""
@@ -100,19 +99,16 @@ def reference_call(v: Variable) -> Call:
     return Planner().call(v, 0)
 
 
-class NumpyExecutable:
+class NumpyExecutable(Executable):
     """A graph that NumPy evaluates node by node."""
 
-    cache = "off"
-    cache_reason: str = "nothing to keep"
-    threads = 1
     _lock: Any
 
     def __init__(self, planner: Planner, graph: Graph) -> None:
         started = time.perf_counter()
         self.profile = planner.profile
         self._plan = planner.plan(graph)
-        self.seconds: Mapping[str, float] = {"plan": time.perf_counter() - started}
+        self.seconds = {"plan": time.perf_counter() - started}
         self.kernels = len(planner.kernels)
         self.distinct_kernels = len(set(planner.kernels))
         self._outputs = graph.outputs

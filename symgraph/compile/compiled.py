@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
-from ..backends.base import Backend, Executable, Kept, Programs
+from ..backends.base import Backend, Executable, Kept, Programs, executable_of
 from ..core.graph import Graph
 from ..core.interrupts import call_without_collection
 from ..scan.census import count_loops
@@ -55,7 +55,7 @@ def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool
 
     def prepare() -> tuple[Executable, Graph, Summary]:
         graph, passes = rewrite(built, backend)
-        executable = backend.prepare(graph, threads=threads, profile=profile)
+        executable = executable_of(backend, graph, threads=threads, profile=profile)
         return executable, graph, _summarise(graph, passes)
 
     programs = backend.programs

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.base import Executable, load_backend
+from ..backends.base import Backend, executable_of, load_backend
 from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphError, SymgraphTypeError
 from ..core.shared import SharedVariable
@@ -28,10 +28,10 @@ class _Evaluation:
     It holds nothing that would keep the variable alive, unless errors are to tell names and lines.
     """
 
-    def __init__(self, program: Program, *, with_names: bool = False) -> None:
-        runner = load_backend("native")
-        graph, _ = rewrite(program.graph if with_names else program.graph.canonical(), runner)
-        self._executable: Executable = runner.prepare(graph)
+    def __init__(self, program: Program, backend: Backend, *, with_names: bool = False) -> None:
+        graph, _ = rewrite(program.graph if with_names else program.graph.canonical(), backend)
+        self.backend = backend
+        self._executable = executable_of(backend, graph)
         self._signature = Signature(program.parameters, "eval")
         # A shared variable may be what is evaluated.
         self._read = [weakref.ref(v) for v in program.shared]
@@ -48,16 +48,29 @@ def _alive(references: list[weakref.ref[SharedVariable]]) -> list[SharedVariable
     return [v for v in (reference() for reference in references) if v is not None]
 
 
-# For each variable the evaluations by the serials of their inputs.
+# For each variable the evaluations by the backend, which each keeps alive, and the serials of their
+# inputs.
 _evaluations: weakref.WeakKeyDictionary[Variable, dict[tuple[int, ...], _Evaluation]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def evaluate(self: Variable, inputs: Mapping[Variable, ArrayLike] | None = None) -> np.ndarray:
-    """The variable's value for these values of its inputs; compiled once, then kept with it.
+def evaluate(
+    self: Variable,
+    inputs: Mapping[Variable, ArrayLike] | None = None,
+    *,
+    backend: str | Backend = "native",
+) -> np.ndarray:
+    """The variable's value for these values of its inputs: an array, or a NumPy scalar.
 
-    What it reads of shared variables are their present values; random streams advance.
+    It is compiled once for each backend (a name or an object, as `compile` takes it) and kept with
+    the variable. What it reads of shared variables are their present values; random streams
+    advance. An input that is missing or not needed is an `InputError`; values that do not fit are a
+    `ShapeError` or a `DtypeError`.
+
+    >>> x = sg.vector("x")
+    >>> (2 * x).eval({x: [1.0, 2.0]})
+    array([2., 4.], dtype=float32)
     """
     if inputs is None:
         inputs = {}
@@ -66,16 +79,17 @@ def evaluate(self: Variable, inputs: Mapping[Variable, ArrayLike] | None = None)
             f"eval takes a dict from variables to values, not {inputs!r}",
             remedy="Write y.eval({x: value}).",
         )
-    key = tuple(v.serial for v in inputs)
+    runner = load_backend(backend)
+    key = (id(runner), *(v.serial for v in inputs))
     kept = _evaluations.setdefault(self, {})
     evaluation = kept.get(key)
     if evaluation is None:
-        evaluation = kept[key] = _Evaluation(make_program(list(inputs), self))
+        evaluation = kept[key] = _Evaluation(make_program(list(inputs), self), runner)
     values = list(inputs.values())
     with contextlib.suppress(SymgraphError):
         return evaluation(values)
     # It failed, and has numbers in place of names: the same once more, for a better message.
-    return _Evaluation(make_program(list(inputs), self), with_names=True)(values)
+    return _Evaluation(make_program(list(inputs), self), runner, with_names=True)(values)
 
 
 Variable.eval = evaluate

@@ -189,9 +189,8 @@ class Function:
         """The executable's short way for the usual arguments, and what must live as long."""
         container = self._program.container
         form = "one" if container == "one" else "list" if container is list else None
-        make = getattr(self._executable, "entry", None)
         is_plain = not (self._program.shared or self._program.updates or self._options.verify)
-        if make is None or form is None or not is_plain:
+        if form is None or not is_plain:
             return None, None
         reference = weakref.ref(self)
 
@@ -200,7 +199,7 @@ class Function:
             assert function is not None
             return function._call(*arguments)
 
-        return make(call_slowly, form) or (None, None)
+        return self._executable.entry(call_slowly, form) or (None, None)
 
     def _call(self, /, *arguments: Any, **by_name: Any) -> Any:
         arrays = self._signature.arrays(arguments, by_name)

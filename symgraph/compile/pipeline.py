@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from ..backends.base import Backend
+from ..backends.base import Target
 from ..core.errors import BackendError
 from ..core.graph import Graph
 from ..core.op import Op
@@ -22,7 +22,7 @@ from .report import PassRow, count_nodes
 __all__ = ["PASSES", "Hits", "Pass", "all_passes", "expand", "rewrite"]
 
 Hits = Counter[str]
-Pass = Callable[[Graph, Backend, Hits], Graph]
+Pass = Callable[[Graph, Target, Hits], Graph]
 
 
 def _apply(rules: RuleSet) -> Pass:
@@ -33,11 +33,11 @@ def _apply(rules: RuleSet) -> Pass:
 def _apply_in_loops(rules: RuleSet) -> Pass:
     """A pass that applies rules to loop bodies, and takes out of loops what need not be there."""
 
-    def run(graph: Graph, backend: Backend, hits: Hits) -> Graph:
+    def run(graph: Graph, target: Target, hits: Hits) -> Graph:
         def rewrite_body(body: Graph) -> Graph:
             return sweep(body, rules, hits, rebuild=rebuild_alike)
 
-        return rewrite_loops(graph, rewrite_body, steps_are_cheap=backend.steps_are_cheap)
+        return rewrite_loops(graph, rewrite_body, steps_are_cheap=target.steps_are_cheap)
 
     return run
 
@@ -55,24 +55,24 @@ def all_passes() -> tuple[tuple[str, Pass], ...]:
     return (*PASSES, ("expand", expand))
 
 
-def rewrite(graph: Graph, backend: Backend) -> tuple[Graph, list[PassRow]]:
-    """The graph after all passes, in terms that the backend runs; and what each pass did."""
+def rewrite(graph: Graph, target: Target) -> tuple[Graph, list[PassRow]]:
+    """The graph after all passes, in terms that the target runs; and what each pass did."""
     rows: list[PassRow] = []
     nodes = count_nodes(graph)
     for name, run in all_passes():
         start = time.perf_counter()
         hits: Hits = Counter()
         with without_lines():
-            graph = run(graph, backend, hits)
+            graph = run(graph, target, hits)
         seconds = time.perf_counter() - start
         before, nodes = nodes, count_nodes(graph)
         rows.append(PassRow(name, seconds, before, nodes, start, dict(hits)))
     return graph, rows
 
 
-def expand(graph: Graph, backend: Backend, hits: Hits) -> Graph:
-    """The graph with ops that the backend does not know in terms of those that it knows."""
-    while rules := _expansions(graph, backend):
+def expand(graph: Graph, target: Target, hits: Hits) -> Graph:
+    """The graph with ops that the target does not know in terms of those that it knows."""
+    while rules := _expansions(graph, target):
         previous, ruleset = graph, RuleSet(*rules)
 
         def expand_part(part: Graph, rules: RuleSet = ruleset) -> Graph:
@@ -81,18 +81,18 @@ def expand(graph: Graph, backend: Backend, hits: Hits) -> Graph:
         graph = rewrite_bodies(expand_part(graph), expand_part)
         if graph is previous:
             names = ", ".join(rule.ops[0] for rule in rules)
-            raise BackendError(f"backend {backend.name!r} cannot run {names}, nor expand it")
+            raise BackendError(f"backend {target.name!r} cannot run {names}, nor expand it")
     return graph
 
 
-def _expansions(graph: Graph, backend: Backend) -> list[Rule]:
+def _expansions(graph: Graph, target: Target) -> list[Rule]:
     """A rule for each op of the graph and its loop bodies that has to be expanded."""
     found: dict[Op, Rule] = {}
     seen, pending = {graph}, [graph]
     while pending:
         for v in pending.pop().nodes:
             op = v.op
-            if op not in found and op.expand is not None and not backend.has_lowering(op):
+            if op not in found and op.expand is not None and not target.has_lowering(op):
                 found[op] = Rule(f"expand {op.name}", (op.name,), EVERY, op.expand)
             for part in v.params:
                 if isinstance(part, Graph) and part not in seen:

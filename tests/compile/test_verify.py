@@ -6,7 +6,6 @@ import copy
 import pickle
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from faulty_backends import Faulty, Miscounting, plant
 
 import symgraph as sg
 import symgraph_nn as nn
+from symgraph.backends.base import Executable
 from symgraph.backends.llvm.code.cache import DiskCache
 from symgraph.backends.llvm.code.engine import engine
 from symgraph.compile import locate, pipeline
@@ -304,10 +304,7 @@ class Wrapped(Faulty):
 
     def prepare(self, graph, **options):
         made = super().prepare(graph, **options)
-        described = {n: getattr(made, n) for n in ("kernels", "distinct_kernels", "threads")}
-        described.update(cache="off", cache_reason="", seconds={}, profile=None)
-        run = type("Run", (SimpleNamespace,), {"__call__": lambda s, *a: self.call(made, *a)})
-        return run(**described)
+        return type("Run", (Executable,), {"__call__": lambda s, *a: self.call(made, *a)})()
 
 
 def _clear_argument(run, x):
