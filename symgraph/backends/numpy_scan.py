@@ -25,57 +25,50 @@ class NumpyLoop:
     """A scan node, ready to run: from the values of its inputs to its buffers and traces."""
 
     def __init__(self, scan: Variable, body: Plan) -> None:
-        loop = Loop(scan)
-        layout = loop.layout
         self._scan = scan
         self._body = body
-        self._offsets = layout.sequences
-        self._taps = layout.states
-        self._depths = [layout.depth(state) for state in range(len(layout.states))]
-        self._n_row = len(loop.slices) + len(loop.taps)
-        self._n_states = len(layout.states)
-        self._n_results = self._n_states + len(loop.plain)
-        self._until = layout.until
-        self._plain = loop.plain
+        self._loop = loop = Loop(scan)
+        self._states = loop.states
+        self._depths = [result.depth for result in loop.results]
+        self._n_changing = len(loop.changing)
+        self._until = loop.layout.until
 
     def __call__(self, n_steps: Any, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """Buffers and traces, for the values of the node's inputs."""
         n = int(n_steps)
-        n_sequences = len(self._offsets)
-        sequences = arrays[:n_sequences]
-        initials = arrays[n_sequences : n_sequences + self._n_states]
-        self._check(n, sequences, initials)
+        parts = self._loop.layout.parts((n_steps, *arrays))
+        self._check(n, parts.sequences, parts.initials)
         values = self._body.slots()
-        others = arrays[n_sequences + self._n_states :]
-        values[self._n_row : self._n_row + len(others)] = others
+        values[self._n_changing : self._n_changing + len(parts.fixed)] = parts.fixed
         buffers = [
-            np.empty((depth, *initial.shape[1:]), initial.dtype)
-            for depth, initial in zip(self._depths, initials, strict=True)
+            np.empty((state.depth, *initial.shape[1:]), initial.dtype)
+            for state, initial in zip(self._states, parts.initials, strict=True)
         ]
-        for buffer, initial in zip(buffers, initials, strict=True):
+        for buffer, initial in zip(buffers, parts.initials, strict=True):
             buffer[...] = initial
-        taken, results = self._run(n, values, sequences, buffers)
-        if len(results) < self._n_results:
+        taken, results = self._run(n, values, parts.sequences, buffers)
+        if len(results) < len(self._depths):
             results += self._empty_traces((n_steps, *arrays))
-        depths = [*self._depths, *itertools.repeat(0, self._n_results - self._n_states)]
-        return tuple(result[: depth + taken] for depth, result in zip(depths, results, strict=True))
+        return tuple(
+            result[: depth + taken] for depth, result in zip(self._depths, results, strict=True)
+        )
 
     def _run(
         self, n: int, values: list[Any], sequences: Sequence[np.ndarray], results: list[np.ndarray]
     ) -> tuple[int, list[np.ndarray]]:
         """How many steps were taken, and the results with as many rows or more."""
-        body, n_row = self._body, self._n_row
+        body, n_changing = self._body, self._n_changing
         for start, stop in _spans(n, in_parts=self._until):
             results = self._with_rows(results, stop)
             rows = self._rows(start, stop, sequences, results)
             targets = self._targets(results)
             for t, row in enumerate(rows, start):
-                values[:n_row] = row
+                values[:n_changing] = row
                 try:
                     body.run(values)
                 except SymgraphError as error:
                     raise self._in_step(t, error) from error.__cause__
-                if len(targets) < self._n_results:
+                if len(targets) < len(self._depths):
                     results += self._new_traces(values, stop)
                     targets = self._targets(results)
                 for target, depth, shape, slot in targets:
@@ -93,23 +86,20 @@ class NumpyLoop:
         """For each step the slices and the taps that it reads; taps are read when it begins."""
         read = [
             sequence[start + offset : stop + offset]
-            for sequence, offsets in zip(sequences, self._offsets, strict=True)
-            for offset in offsets
+            for sequence, reads in zip(sequences, self._loop.reads_by_sequence, strict=True)
+            for _, offset, _ in reads
         ]
         read += [
-            buffer[start + depth + tap : stop + depth + tap]
-            for buffer, depth, taps in zip(
-                results[: self._n_states], self._depths, self._taps, strict=True
-            )
-            for tap in taps
+            buffer[start + state.depth + tap : stop + state.depth + tap]
+            for buffer, state in zip(results, self._states, strict=False)
+            for tap in state.taps
         ]
         return zip(*read, strict=True) if read else itertools.repeat((), stop - start)
 
     def _with_rows(self, results: list[np.ndarray], n: int) -> list[np.ndarray]:
         """Copies of the results so far with room for ``n`` steps."""
         grown = []
-        for i, result in enumerate(results):
-            depth = self._depths[i] if i < self._n_states else 0
+        for depth, result in zip(self._depths, results, strict=False):
             larger = np.empty((depth + n, *result.shape[1:]), result.dtype)
             larger[: len(result)] = result
             grown.append(larger)
@@ -118,13 +108,14 @@ class NumpyLoop:
     def _targets(self, results: list[np.ndarray]) -> list[tuple[np.ndarray, int, tuple, int]]:
         """For each result its array, its first row, the shape of a row, and the slot to store."""
         return [
-            (result, self._depths[i] if i < self._n_states else 0, result.shape[1:], slot)
-            for i, (result, slot) in enumerate(zip(results, self._body.outputs, strict=False))
+            (result, depth, result.shape[1:], slot)
+            for result, depth, slot in zip(results, self._depths, self._body.outputs, strict=False)
         ]
 
     def _new_traces(self, values: list[Any], n: int) -> list[np.ndarray]:
         """Room for the plain outputs, of which the first step has just computed the first."""
-        first = [values[slot] for slot in self._body.outputs[self._n_states : self._n_results]]
+        outputs = self._body.outputs[len(self._states) : len(self._depths)]
+        first = [values[slot] for slot in outputs]
         return [np.empty((n, *value.shape), value.dtype) for value in first]
 
     def _empty_traces(self, arrays: Sequence[Any]) -> list[np.ndarray]:
@@ -138,7 +129,7 @@ class NumpyLoop:
             for size, number in zip(type.shape, shape, strict=True)
         }
         traces = []
-        for output in self._plain:
+        for output in self._loop.outputs:
             numbers = shape_numbers(output.type.shape, sizes)
             pairs = zip(output.type.shape, numbers, strict=True)
             shape = [known.get(size, 0) if number is None else number for size, number in pairs]
@@ -152,18 +143,16 @@ class NumpyLoop:
     ) -> None:
         if n < 0:
             raise self._error(f"the number of steps is {n}; it is at least 0")
-        for i, (sequence, offsets) in enumerate(zip(sequences, self._offsets, strict=True)):
-            needed = n + max(offsets, default=0)
-            if len(sequence) < needed and n > 0:
-                name = provenance.describe(self._scan.inputs[1 + i])
+        for rows, reads in zip(sequences, self._loop.reads_by_sequence, strict=True):
+            needed = n + max(read.offset for read in reads)
+            if len(rows) < needed and n > 0:
+                name = provenance.describe(reads[0].sequence)
+                raise self._error(f"{n} steps read {needed} rows of {name}, which has {len(rows)}")
+        for initial, state in zip(initials, self._states, strict=True):
+            if len(initial) != state.depth:
+                name = provenance.describe(state.initial)
                 raise self._error(
-                    f"{n} steps read {needed} rows of {name}, which has {len(sequence)}"
-                )
-        for i, (initial, depth) in enumerate(zip(initials, self._depths, strict=True)):
-            if len(initial) != depth:
-                name = provenance.describe(self._scan.inputs[1 + len(sequences) + i])
-                raise self._error(
-                    f"taps {list(self._taps[i])} take an initial value of {depth} rows; "
+                    f"taps {list(state.taps)} take an initial value of {state.depth} rows; "
                     f"{name} has {len(initial)}"
                 )
 
@@ -176,7 +165,8 @@ class NumpyLoop:
 
     def _changed_shape(self, t: int, slot: int, expected: tuple, found: tuple) -> CallError:
         i = self._body.outputs.index(slot)
-        kind = f"state {i}" if i < self._n_states else f"output {i - self._n_states}"
+        n = len(self._states)
+        kind = f"state {i}" if i < n else f"output {i - n}"
         return self._error(f"{kind} has shape {found} in step {t}; {expected} is expected")
 
 

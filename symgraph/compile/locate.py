@@ -15,11 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
-from ..core import provenance
 from ..core.graph import Graph
 from ..core.types import TensorType
-from ..core.variable import ITEM, PARAMETER, Variable, item
-from ..scan.op import Loop, is_scan, is_told, keep_sizes, make_scan, sizes_told
+from ..core.variable import ITEM, PARAMETER, Variable
+from ..scan.op import Loop, is_scan, with_body
+from ..scan.step_sizes import atoms_of, is_made_of
 from .rounding import RUNS_TO_SEARCH, Difference, Suspect, compare, measure, reference
 
 __all__ = ["Fault", "is_value", "locate"]
@@ -160,36 +160,28 @@ class _Inside:
         self._scan, self._loop = scan, Loop(scan)
         body = self._loop.body
         read = set(body.nodes)
-        told = sizes_told(body.inputs)
+        outer = atoms_of(body.inputs)
         # What a step reads comes first; what has another size in each step has no trace.
-        changing = [x for x in (*self._loop.slices, *self._loop.taps) if x in read]
+        changing = [x for x in self._loop.changing if x in read]
         values = [v for v in body.nodes if is_value(v)]
-        traced = [v for v in values if is_told(v.type.shape, told)]
+        traced = [v for v in values if is_made_of(v.type.shape, outer)]
         self.has_ragged = len(traced) < len(values)
         self.nodes = [*changing, *traced]
         self.sizes = measure(graph, arrays)
 
     def wrong_among(self, nodes: Sequence[Variable]) -> list[_Candidate]:
         """The wrong values of these nodes of the body, and of the loop's results."""
-        loop, layout = self._loop, self._loop.layout
-        n_states, n_plain = len(loop.new_states), len(loop.plain)
+        loop = self._loop
+        ends = [result.value for result in loop.results]
         condition = () if loop.condition is None else (loop.condition,)
-        body = Graph(
-            loop.body.inputs, (*loop.new_states, *loop.plain, *nodes, *condition)
-        ).canonical()
-        keep_sizes(self._scan, self._scan.inputs, body, layout)
-        probe = make_scan(
-            self._scan.inputs[0], self._scan.inputs[1:], (), (), body, layout,
-            lines=provenance.lines_of(self._scan),
-        )  # fmt: skip
-        results = [item(probe, i) for i in range(n_states + n_plain + len(nodes))]
-        depths = [layout.depth(i) for i in range(n_states)] + [0] * (n_plain + len(nodes))
-        graph = Graph(self._graph.inputs, results)
+        body = Graph(loop.body.inputs, (*ends, *nodes, *condition)).canonical()
+        probe = Loop(with_body(self._scan, self._scan.inputs, body))
+        depths = [result.depth for result in probe.results]
+        graph = Graph(self._graph.inputs, [*probe.buffers, *probe.traces])
         found = compare(graph, self._arrays, self._suspect, skip=depths, runs=RUNS_TO_SEARCH)
         # A result that is wrong where the node itself is right was not handed on as it should be.
         seen = set(nodes)
-        values = [v if v not in seen else self._scan for v in (*loop.new_states, *loop.plain)]
-        values += nodes
+        values = [*(v if v not in seen else self._scan for v in ends), *nodes]
         order = {v: i for i, v in enumerate(self.nodes)}
         return [
             _Candidate(
@@ -204,27 +196,17 @@ class _Inside:
 
     def by_rows(self, number: int, found: _Candidate) -> _Candidate:
         """The first wrong row of a result, where nothing inside the loop is found to be wrong."""
-        states = self._loop.layout.states
-        depth = self._loop.layout.depth(number) if number < len(states) else 0
+        depth = self._loop.results[number].depth
         row = found.difference.first_row
         return _Candidate(max(row - depth, 0), 0, self._scan, found.difference.row(row))
 
     def step(self, index: int) -> tuple[Graph, list[np.ndarray]]:
         """The body, and what the reference gives it in this step."""
-        loop, layout = self._loop, self._loop.layout
-        buffers = [item(self._scan, i) for i in range(len(layout.states))]
-        read = (*loop.sequences, *buffers, *loop.others)
-        values = reference(Graph(self._graph.inputs, read))(*self._arrays)
-        n = len(loop.sequences)
-        sequences, rest = values[:n], values[n:]
-        rows = [
-            sequence[index + offset]
-            for sequence, offsets in zip(sequences, layout.sequences, strict=True)
-            for offset in offsets
-        ]
-        rows += [
-            rest[i][layout.depth(i) + index + tap]
-            for i, taps in enumerate(layout.states)
-            for tap in taps
-        ]
-        return loop.body, [np.array(x, order="C") for x in (*rows, *rest[len(buffers) :])]
+        loop = self._loop
+        needed = [*(read.sequence for read in loop.reads), *loop.buffers, *loop.fixed.values()]
+        values = iter(reference(Graph(self._graph.inputs, needed))(*self._arrays))
+        rows = [next(values)[index + read.offset] for read in loop.reads]
+        for state in loop.states:
+            buffer = next(values)
+            rows += [buffer[state.depth + index + tap] for tap in state.taps]
+        return loop.body, [np.array(x, order="C") for x in (*rows, *values)]

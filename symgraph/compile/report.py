@@ -204,9 +204,9 @@ def list_loops(graph: Graph) -> list[LoopRow]:
                 depth,
                 numbers.setdefault(loop.body, len(numbers) + 1),
                 len(loop.body.nodes),
-                len(loop.sequences),
-                len(loop.initials),
-                len(loop.plain),
+                len(loop.reads_by_sequence),
+                len(loop.states),
+                len(loop.outputs),
             )
         )
         pending += [(v, depth + 1) for v in reversed(loop.body.nodes) if is_scan(v)]

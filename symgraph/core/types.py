@@ -50,6 +50,11 @@ class TensorType(Interned):
         """The number of axes."""
         return len(self.shape)
 
+    @property
+    def row(self) -> TensorType:
+        """The type of a row: without the first axis."""
+        return tensor_type(self.dtype, self.shape[1:])
+
     def with_dtype(self, dtype: np.dtype) -> TensorType:
         """The type of the same shape and another dtype."""
         return tensor_type(dtype, self.shape)

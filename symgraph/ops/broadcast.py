@@ -30,6 +30,7 @@ __all__ = [
     "rearrange",
     "reduce_sum",
     "restore_axes",
+    "seen_through",
     "template_sizes",
     "unbroadcast",
     "unify_shapes",
@@ -309,3 +310,10 @@ def rearrange(x: Variable, order: Sequence[int | None]) -> Variable:
     if list(order) == list(range(x.ndim)):
         return x
     return node(REARRANGE, (x,), (tuple(order),))
+
+
+def seen_through(x: Variable, *views: Op) -> Variable:
+    """The variable of which ``x`` is a view by these ops alone, one on the other."""
+    while x.op in views:
+        x = x.inputs[0]
+    return x

@@ -19,7 +19,7 @@ from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
 from ..core.values import weak_kind
 from ..core.variable import CONSTANT, Variable, make_constant, node
-from .broadcast import BROADCAST_TO, REARRANGE, broadcast_shapes, unify_shapes
+from .broadcast import BROADCAST_TO, REARRANGE, broadcast_shapes, seen_through, unify_shapes
 from .comparison import (
     as_bool,
     as_condition,
@@ -61,6 +61,7 @@ __all__ = [
     "sign",
     "square",
     "subtract",
+    "terms_of",
     "to_int64",
     "true_divide",
     "unscale",
@@ -172,8 +173,7 @@ def _is_plain(x: Any) -> bool:
     """
     if is_weak(x):
         return bool(x) and math.isfinite(x)
-    while x.op in (BROADCAST_TO, REARRANGE):
-        x = x.inputs[0]
+    x = seen_through(x, BROADCAST_TO, REARRANGE)
     if x.op is DIVIDE and _is_size(x.inputs[1]):
         x = x.inputs[0]
     if x.op is not CONSTANT or x.params[0].array.size != 1:
@@ -254,6 +254,19 @@ _INT8, _FLOAT64 = np.dtype("int8"), np.dtype("float64")
 def add(x: Any, y: Any) -> Variable:
     """``x + y``; of bools, whether one is true, as in NumPy."""
     return ADD(x, y)
+
+
+def terms_of(total: Variable) -> list[Variable]:
+    """The terms of a sum of variables of one type, from left to right."""
+    terms: list[Variable] = []
+    stack = [total]
+    while stack:
+        v = stack.pop()
+        if v.op is ADD and all(x.type is v.type for x in v.inputs):
+            stack.extend(reversed(v.inputs))
+        else:
+            terms.append(v)
+    return terms
 
 
 def subtract(x: Any, y: Any) -> Variable:

@@ -26,7 +26,7 @@ __all__ = [
     "as_list",
     "is_int",
     "number_of_steps",
-    "parse_other",
+    "parse_fixed",
     "parse_sequence",
     "parse_state",
 ]
@@ -161,7 +161,7 @@ def _may_be_rows(size: Size, depth: int) -> bool:
     return not named and not known_different(size, depth)
 
 
-def parse_other(value: Any) -> Any:
+def parse_fixed(value: Any) -> Any:
     """A non-sequence as the step gets it: Python numbers stay weak."""
     return value if is_weak(value) or callable(value) else as_variable(value, "scan")
 

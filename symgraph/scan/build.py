@@ -15,7 +15,7 @@ from .arguments import (
     as_list,
     is_int,
     number_of_steps,
-    parse_other,
+    parse_fixed,
     parse_sequence,
     parse_state,
 )
@@ -81,7 +81,7 @@ def scan(
         step=step,
         sequences=[parse_sequence(s, go_backwards=go_backwards) for s in as_list(sequences)],
         states=[parse_state(i, s) for i, s in enumerate(as_list(outputs_info))],
-        others=[parse_other(x) for x in as_list(non_sequences)],
+        fixed=[parse_fixed(x) for x in as_list(non_sequences)],
         truncate=truncate_gradient,
         name=name,
     )

@@ -18,7 +18,8 @@ from ..core.provenance import Line, lines_of
 from ..core.shared import SharedVariable
 from ..core.types import is_float
 from ..core.variable import Variable, ancestors
-from .op import Layout, Loop, is_scan
+from .layout import Layout
+from .op import Loop, is_scan
 
 __all__ = ["Census", "RepeatedBody", "count_loops"]
 
@@ -51,11 +52,6 @@ class Census:
     bodies: int
     distinct_bodies: int
     repeated: tuple[RepeatedBody, ...]
-
-    @property
-    def excess(self) -> int:
-        """How many bodies repeat others."""
-        return sum(group.excess for group in self.repeated)
 
 
 def count_loops(outputs: Sequence[Variable]) -> Census:
@@ -94,7 +90,7 @@ def _find_repeated(scans: Sequence[Variable]) -> Iterable[RepeatedBody]:
 def _repeats(a: Variable, b: Variable) -> bool:
     """Whether two loops that are alike run their body at different values of one's parameters."""
     different = False
-    for x, y in zip(Loop(a).others, Loop(b).others, strict=True):
+    for x, y in zip(Loop(a).fixed.values(), Loop(b).fixed.values(), strict=True):
         if x is y:
             continue
         ours, theirs = _parameters_of(x), _parameters_of(y)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..core.variable import CONSTANT, Variable
-from ..ops.broadcast import BROADCAST_TO
-from ..ops.elementwise import ADD, add
+from ..ops.broadcast import BROADCAST_TO, seen_through
+from ..ops.elementwise import add, terms_of
 from ..ops.slices import ADD_SLICE, At, Span
 
 __all__ = ["BufferCotangent", "split_cotangent"]
@@ -37,9 +37,9 @@ def split_cotangent(cotangent: Variable, depth: int) -> BufferCotangent:
     rows: list[Variable] = []
     last: list[Variable] = []
     last_may_be_initial = False
-    for term in _terms(cotangent):
+    for term in terms_of(cotangent):
         if _adds_to(term, Span(depth, None, 1)):
-            for part in _terms(term.inputs[1]):
+            for part in terms_of(term.inputs[1]):
                 if _adds_to(part, At(-1)):
                     last.append(part.inputs[1])
                 else:
@@ -56,19 +56,6 @@ def split_cotangent(cotangent: Variable, depth: int) -> BufferCotangent:
     return BufferCotangent(initial, _sum(rows), _sum(last), last_may_be_initial)
 
 
-def _terms(total: Variable) -> list[Variable]:
-    """The terms of a sum of variables of one type."""
-    found: list[Variable] = []
-    stack = [total]
-    while stack:
-        v = stack.pop()
-        if v.op is ADD and all(x.type is v.type for x in v.inputs):
-            stack.extend(reversed(v.inputs))
-        else:
-            found.append(v)
-    return found
-
-
 def _adds_to(v: Variable, entry: At | Span) -> bool:
     """Whether this is zeros to which something was added at this part of the first axis."""
     if v.op is not ADD_SLICE:
@@ -83,8 +70,7 @@ def _adds_to(v: Variable, entry: At | Span) -> bool:
 
 
 def _is_zeros(v: Variable) -> bool:
-    while v.op is BROADCAST_TO:
-        v = v.inputs[0]
+    v = seen_through(v, BROADCAST_TO)
     return v.op is CONSTANT and not v.params[0].array.any()
 
 

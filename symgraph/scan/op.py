@@ -1,15 +1,16 @@
 """The loop: one op, whose parameters are its body (a closed graph) and its layout.
 
-Inputs, in order::
+`Loop` gives its parts as records, and `make_loop` makes a loop of such records; how they lie in the
+node is known here alone. Inputs, in order::
 
-    n_steps, *sequences, *initials, *others
+    n_steps, *sequences, *initials, *fixed
 
 ``n_steps`` is an int64 scalar. Step ``t`` reads ``sequence[t + offset]`` for each offset of each
 sequence. A state is an output that later steps read: its initial is an array of ``depth`` rows (how
-far back its oldest tap goes, oldest row first). Others do not change over time.
+far back its oldest tap goes, oldest row first). What is fixed does not change over time.
 
 The body's inputs, in order: for each sequence and offset a slice; for each state and tap the value
-so many steps back; the others. Its outputs: the new value of each state, the plain outputs, and,
+so many steps back; what is fixed. Its outputs: the new value of each state, the plain outputs, and,
 where ``until`` is set, a bool scalar that ends the loop after this step.
 
 Results (a tuple type; take them with `item`): for each state a *buffer* ``[depth + n, ...]``, the
@@ -20,79 +21,151 @@ taken where ``until`` ends the loop earlier.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import Atom, Dim, Size, fresh_size, size_atoms
 from ..core.errors import ScanError
 from ..core.graph import Graph, rebuild
 from ..core.op import Op
 from ..core.types import TensorType, TupleType, tensor_type
-from ..core.variable import Variable, existing_node, node
-from ..ops.sizes import carry_size, size_of
+from ..core.variable import Variable, existing_node, item, node
+from ..ops.sizes import carry_size
+from .close import close_body
+from .layout import Layout
+from .step_sizes import hand_on_sizes, row_sizes, steps_taken
 
 __all__ = [
     "SCAN",
-    "Layout",
     "Loop",
+    "Read",
+    "Result",
+    "State",
     "is_scan",
-    "is_told",
-    "keep_sizes",
-    "make_scan",
+    "make_loop",
     "rebuild_alike",
-    "sizes_told",
+    "with_body",
 ]
 
 _BOOL = np.dtype("bool")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a loop's inputs and results belong together."""
+class Read(NamedTuple):
+    """What step ``t`` reads of a sequence, ``sequence[t + offset]``; its symbol in the body."""
 
-    sequences: tuple[tuple[int, ...], ...]
-    """For each sequence the offsets (at least 0) at which a step reads it."""
-    states: tuple[tuple[int, ...], ...]
-    """For each state its taps (negative), in the order of the body's inputs."""
-    until: bool = False
-    """Whether the body's last output ends the loop."""
-    truncate: int | None = None
-    """How many of the last steps the gradient goes back; None for all."""
+    sequence: Variable
+    offset: int
+    symbol: Variable
 
-    def depth(self, state: int) -> int:
-        """How many initial rows a state has."""
-        return -min(self.states[state])
 
-    def with_truncate(self, truncate: int | None) -> Layout:
-        """The layout with another truncation."""
-        return replace(self, truncate=truncate)
+class State(NamedTuple):
+    """An output that later steps read: its initial rows, the symbol for each tap, its new value."""
+
+    initial: Variable
+    taps: Mapping[int, Variable]
+    new: Variable
+
+    @property
+    def depth(self) -> int:
+        """How many initial rows there are: how far back the oldest tap goes."""
+        return -min(self.taps)
+
+
+class Result(NamedTuple):
+    """What a loop leaves behind: a value of the body over time, after ``depth`` initial rows."""
+
+    value: Variable
+    depth: int
 
 
 class Loop:
-    """A scan node's inputs, body and results, by what they are for."""
+    """A scan node as records: what it reads, its states, what is fixed, its outputs."""
 
     def __init__(self, scan: Variable) -> None:
         self.node = scan
         self.body: Graph = scan.params[0]
         self.layout: Layout = scan.params[1]
-        n_sequences, n_states = len(self.layout.sequences), len(self.layout.states)
-        self.n_steps = scan.inputs[0]
-        self.sequences = scan.inputs[1 : 1 + n_sequences]
-        self.initials = scan.inputs[1 + n_sequences : 1 + n_sequences + n_states]
-        self.others = scan.inputs[1 + n_sequences + n_states :]
-        n_slices = sum(map(len, self.layout.sequences))
-        n_taps = sum(map(len, self.layout.states))
-        self.slices = self.body.inputs[:n_slices]
-        self.taps = self.body.inputs[n_slices : n_slices + n_taps]
-        self.constants = self.body.inputs[n_slices + n_taps :]
-        self.new_states = self.body.outputs[:n_states]
-        end = len(self.body.outputs) - self.layout.until
-        self.plain = self.body.outputs[n_states:end]
-        self.condition = self.body.outputs[end] if self.layout.until else None
+
+    @property
+    def n_steps(self) -> Variable:
+        """The number of steps, or the most where ``condition`` may end the loop."""
+        return self.node.inputs[0]
+
+    @property
+    def reads(self) -> list[Read]:
+        """The rows of sequences that a step reads."""
+        return [read for reads in self.reads_by_sequence for read in reads]
+
+    @property
+    def reads_by_sequence(self) -> list[list[Read]]:
+        """For each sequence among the node's inputs what a step reads of it."""
+        return self._inputs[0]
+
+    @property
+    def states(self) -> list[State]:
+        """The outputs that later steps read."""
+        return self._inputs[1]
+
+    @property
+    def fixed(self) -> dict[Variable, Variable]:
+        """The body's symbols for what does not change over time, with what they stand for."""
+        return self._inputs[2]
+
+    @cached_property
+    def _inputs(self) -> tuple[list[list[Read]], list[State], dict[Variable, Variable]]:
+        inputs, symbols = self.layout.parts(self.node.inputs), iter(self.body.inputs)
+        reads = [
+            [Read(sequence, offset, next(symbols)) for offset in offsets]
+            for sequence, offsets in zip(inputs.sequences, self.layout.sequences, strict=True)
+        ]
+        states = [
+            State(initial, {tap: next(symbols) for tap in taps}, new)
+            for initial, taps, new in zip(
+                inputs.initials, self.layout.states, self.body.outputs, strict=False
+            )
+        ]
+        return reads, states, dict(zip(symbols, inputs.fixed, strict=True))
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        """The body's plain outputs: those that no later step reads."""
+        outputs = self.body.outputs
+        return outputs[len(self.layout.states) : len(outputs) - self.layout.until]
+
+    @property
+    def condition(self) -> Variable | None:
+        """The body's output that ends the loop after the step in which it holds."""
+        return self.body.outputs[-1] if self.layout.until else None
+
+    @property
+    def changing(self) -> tuple[Variable, ...]:
+        """The body's symbols for what changes from step to step: rows, then states."""
+        return self.body.inputs[: len(self.body.inputs) - len(self.fixed)]
+
+    @property
+    def operands(self) -> list[Variable]:
+        """For each of the body's symbols what outside the loop it is made from."""
+        initials = [state.initial for state in self.states for _ in state.taps]
+        return [*(read.sequence for read in self.reads), *initials, *self.fixed.values()]
+
+    @property
+    def results(self) -> list[Result]:
+        """What the node's items are: buffers of states, traces of plain outputs."""
+        buffers = [Result(state.new, state.depth) for state in self.states]
+        return buffers + [Result(output, 0) for output in self.outputs]
+
+    @property
+    def buffers(self) -> list[Variable]:
+        """The items that have the initial rows and the new values of the states."""
+        return [item(self.node, i) for i in range(len(self.layout.states))]
+
+    @property
+    def traces(self) -> list[Variable]:
+        """The items that have the plain outputs over time."""
+        return [item(self.node, len(self.layout.states) + k) for k in range(len(self.outputs))]
 
 
 def is_scan(variable: Variable) -> bool:
@@ -100,160 +173,127 @@ def is_scan(variable: Variable) -> bool:
     return variable.op is SCAN
 
 
-@dataclass
-class _SizesFound:
-    """The sizes that a loop's steps tell, as they are known outside: unknown ones of its own."""
+def make_loop(
+    n_steps: Variable,
+    reads: Sequence[Read],
+    states: Sequence[State],
+    outputs: Sequence[Variable],
+    *,
+    condition: Variable | None = None,
+    fixed: Mapping[Variable, Variable] | None = None,
+    truncate: int | None = None,
+    instead_of: tuple[Variable, Sequence[int]] | None = None,
+    name: str | None = None,
+    lines: tuple[provenance.Line, ...] = (),
+) -> Variable:
+    """The loop with these parts, whose new values and outputs are expressions of the symbols.
 
-    taken: Dim | None = None
-    """How many steps a loop with ``until`` takes."""
-    rows: dict[tuple[int, int], Size] = field(default_factory=dict)
-    """By result and axis of a row: sizes that are computed in the body."""
-
-
-# By the loop's body, its layout and the serials of its inputs (which, unlike the inputs, keep
-# nothing alive): all that the loop is.
-_sizes_found: weakref.WeakKeyDictionary[Graph, dict[tuple, _SizesFound]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def _key_of(inputs: Sequence[Variable], layout: Layout) -> tuple:
-    return (layout, *(v.serial for v in inputs))
-
-
-def _found_by(inputs: Sequence[Variable], body: Graph, layout: Layout) -> _SizesFound:
-    known = _sizes_found.setdefault(body, {})
-    key = _key_of(inputs, layout)
-    found = known.get(key)
-    return found if found is not None else known.setdefault(key, _SizesFound())
-
-
-def _trace_size(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Size:
-    if not layout.until:
-        return size_of(inputs[0])
-    found = _found_by(inputs, body, layout)
-    if found.taken is None:
-        found.taken = fresh_size()
-    return found.taken
-
-
-def _row_sizes(
-    inputs: Sequence[Variable], body: Graph, layout: Layout, result: int
-) -> tuple[Size, ...]:
-    """The sizes of a plain output's rows, as they are known outside the loop.
-
-    What the body computes may be another number in each step, and in another loop with the same
-    body: outside, it is an unknown size, on which all steps have to agree.
+    What does not change over time is found in the expressions; ``fixed`` says what symbols for such
+    variables stand for. ``instead_of``: a loop that this one replaces, and for each of its results
+    which it was of that one. ``lines`` are the user's, where they are not the present ones.
     """
-    shape = body.outputs[result].type.shape
-    told = sizes_told(body.inputs) if any(isinstance(size, Dim) for size in shape) else set()
-    if is_told(shape, told):
-        return shape
-    found = _found_by(inputs, body, layout).rows
-    sizes: list[Size] = []
-    for axis, size in enumerate(shape):
-        if not is_told((size,), told):
-            alike = next((s for (r, a), s in found.items() if _is_size(body, r, a, size)), None)
-            size = found.setdefault((result, axis), alike or fresh_size())
-        sizes.append(size)
-    return tuple(sizes)
-
-
-def _is_size(body: Graph, result: int, axis: int, size: Size) -> bool:
-    return body.outputs[result].type.shape[axis] == size
-
-
-def sizes_told(variables: Iterable[Variable]) -> set[Atom]:
-    """What the sizes in the types of these variables are made of."""
-    return {atom for v in variables for size in v.type.shape for atom in size_atoms(size)}
-
-
-def is_told(shape: Sequence[Size], told: Set[Atom]) -> bool:
-    """Whether sizes are made of no others than these; names mean the same everywhere."""
-    return all(
-        atom in told or atom[0] == "name"
-        for size in shape
-        if isinstance(size, Dim)
-        for atom in size_atoms(size)
+    sequences = _by_sequence(reads)
+    symbols = [read.symbol for read in reads]
+    symbols += [symbol for state in states for symbol in state.taps.values()]
+    ends = [] if condition is None else [condition]
+    body, outer = close_body(symbols, [*(state.new for state in states), *outputs, *ends], fixed)
+    layout = Layout(
+        tuple(tuple(read.offset for read in group) for group in sequences),
+        tuple(tuple(state.taps) for state in states),
+        condition is not None,
+        truncate,
     )
+    initials = (state.initial for state in states)
+    inputs = (n_steps, *(group[0].sequence for group in sequences), *initials, *outer)
+    if instead_of is not None:
+        _hand_on_sizes(instead_of[0], inputs, body, layout, instead_of[1])
+    return _named(node(SCAN, inputs, (body, layout)), name, lines)
 
 
-def keep_sizes(
-    old: Variable,
-    inputs: Sequence[Variable],
-    body: Graph,
-    layout: Layout,
-    results: Mapping[int, int] | None = None,
-) -> None:
-    """Let the loop with these parts, which will replace ``old``, have the sizes that it has.
+def _by_sequence(reads: Sequence[Read]) -> list[list[Read]]:
+    """The reads in groups: those of one sequence that follow each other, each offset once."""
+    groups: list[list[Read]] = []
+    for read in reads:
+        last = groups[-1] if groups else []
+        offsets = [other.offset for other in last if other.sequence is read.sequence]
+        if not offsets or read.offset in offsets:
+            groups.append([])
+        groups[-1].append(read)
+    return groups
 
-    ``results``: for results of the new loop which they were of the old one, where they moved.
+
+def with_body(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
+    """The loop with another body, on inputs that have the same values.
+
+    The body's first outputs are those of the loop, but for a condition, which stays the last one.
     """
-    old_body, old_layout = old.params
-    before = _sizes_found.get(old_body, {}).get(_key_of(old.inputs, old_layout))
-    if before is None or existing_node(SCAN, inputs, (body, layout)) is not None:
-        return  # there is nothing to keep, or it has sizes already
-    now = _found_by(inputs, body, layout)
-    now.taken = before.taken
-    for (result, axis), size in before.rows.items():
-        moved = [new for new, was in results.items() if was == result] if results else [result]
-        now.rows.update(((new, axis), size) for new in moved)
+    layout = scan.params[1]
+    _hand_on_sizes(scan, inputs, body, layout)
+    return _named(node(SCAN, inputs, (body, layout)), scan.name, provenance.lines_of(scan))
+
+
+def _named(loop: Variable, name: str | None, lines: tuple[provenance.Line, ...]) -> Variable:
+    provenance.set_lines(loop, lines)
+    if name and loop.name is None:
+        provenance.set_name(loop, name)
+    return loop
 
 
 def rebuild_alike(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     """The variable's op on other inputs that have the same values."""
     if variable.op is SCAN:
-        keep_sizes(variable, inputs, *variable.params)
-    made = rebuild(variable, inputs)
-    carry_size(variable, made)  # where it cannot, the types that speak of the size differ
-    return made
+        _hand_on_sizes(variable, inputs, *variable.params)
+    rebuilt = rebuild(variable, inputs)
+    carry_size(variable, rebuilt)  # where it cannot, the types that speak of the size differ
+    return rebuilt
+
+
+def _hand_on_sizes(
+    old: Variable,
+    inputs: Sequence[Variable],
+    body: Graph,
+    layout: Layout,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Let a loop that is about to be made have the sizes of the one it replaces."""
+    if existing_node(SCAN, inputs, (body, layout)) is None:  # else it has sizes already
+        hand_on_sizes(old, inputs, body, layout, numbers)
 
 
 def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> TupleType:
-    n_sequences, n_states = len(layout.sequences), len(layout.states)
-    sequences = inputs[1 : 1 + n_sequences]
-    initials = inputs[1 + n_sequences : 1 + n_sequences + n_states]
-    expected: list[TensorType] = []
-    for sequence, offsets in zip(sequences, layout.sequences, strict=True):
-        expected += [sequence.type.with_shape(sequence.type.shape[1:])] * len(offsets)
-    for initial, taps in zip(initials, layout.states, strict=True):
-        expected += [initial.type.with_shape(initial.type.shape[1:])] * len(taps)
-    expected += [x.type for x in inputs[1 + n_sequences + n_states :]]
-    found = [x.type for x in body.inputs]
-    if found != expected:
-        raise ScanError(f"scan: the body takes {found}; it is given {expected}")
-    n = _trace_size(inputs, body, layout)
-    end = len(body.outputs) - layout.until
-    if layout.until and body.outputs[end].type is not tensor_type(_BOOL, ()):
-        raise ScanError(f"scan: the condition is {body.outputs[end].type}, not a bool scalar")
+    expected = list(_input_types(inputs, layout))
+    types = [x.type for x in body.inputs]
+    if types != expected:
+        raise ScanError(f"scan: the body takes {types}; it is given {expected}")
+    n = steps_taken(inputs, body, layout)
+    initials = layout.parts(inputs).initials
+    outputs = list(body.outputs)
+    if layout.until and (condition := outputs.pop().type) is not tensor_type(_BOOL, ()):
+        raise ScanError(f"scan: the condition is {condition}, not a bool scalar")
     results = []
-    for i, output in enumerate(body.outputs[:end]):
-        if i < n_states:
+    for i, output in enumerate(outputs):
+        if i < len(initials):
             initial = initials[i].type
-            if initial.with_shape(initial.shape[1:]) is not output.type:
+            if initial.row is not output.type:
                 raise ScanError(f"scan: a state of type {initial} becomes {output.type}")
             shape = (initial.shape[0] + n, *output.type.shape)
         else:
-            shape = (n, *_row_sizes(inputs, body, layout, i))
+            shape = (n, *row_sizes(inputs, body, layout, i))
         results.append(tensor_type(output.type.dtype, shape))
     return TupleType(results)
 
 
+def _input_types(inputs: Sequence[Variable], layout: Layout) -> Iterator[TensorType]:
+    """The types of the body's inputs, as the loop's inputs have them."""
+    parts = layout.parts(inputs)
+    for v, places in zip(
+        (*parts.sequences, *parts.initials), (*layout.sequences, *layout.states), strict=True
+    ):
+        for _ in places:
+            yield v.type.row
+    for v in parts.fixed:
+        yield v.type
+
+
 # vjp.py, tracing.py and steps.py attach the rules vjp, build and step_inputs.
 SCAN = Op("scan", _infer_scan, params=("body", "layout"), traits=frozenset({"traced"}))
-
-
-def make_scan(
-    n_steps: Variable,
-    sequences: Sequence[Variable],
-    initials: Sequence[Variable],
-    others: Sequence[Variable],
-    body: Graph,
-    layout: Layout,
-    *,
-    lines: tuple[provenance.Line, ...] = (),
-) -> Variable:
-    """The loop with these parts; ``lines`` are the user's, where they are not the present ones."""
-    made = node(SCAN, (n_steps, *sequences, *initials, *others), (body, layout))
-    provenance.set_lines(made, lines)
-    return made

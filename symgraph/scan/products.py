@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from ..core.graph import replace
 from ..core.variable import Variable, make_input
-from ..ops.broadcast import REARRANGE, rearrange
+from ..ops.broadcast import REARRANGE, rearrange, seen_through
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from .close import find_varying
-from .kept import Results, Trace, keep_over_time
 from .open import OpenLoop
+from .over_time import Results, Trace, keep_over_time
 
 __all__ = ["ProductAfter", "multiply_after", "multiply_before"]
 
@@ -29,20 +29,19 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
     """
     if loop.condition is not None:
         return
-    varying = find_varying(loop.outputs(), loop.symbols)
+    varying = find_varying(loop.ends(), loop.symbols)
     replaced: dict[Variable, Variable] = {}
     for v in sorted(varying, key=lambda v: v.serial):
-        if not _has_fixed_factor(v, varying) or _moved(v.inputs[0]) not in loop.slices:
-            continue
-        if not loop.has_fixed_size(v):
+        if not _has_fixed_factor(v, varying) or not loop.has_fixed_size(v):
             continue
         left, right = v.inputs
-        if steps_are_cheap and left in loop.slices:
+        row = seen_through(left, REARRANGE)
+        if row not in loop.reads or (steps_are_cheap and row is left):
             continue
-        rows = Trace(sequence=loop.slices[_moved(left)]).read(loop, {})
-        (matrix,) = replace([right], loop.others)
+        rows = Trace(loop.reads[row]).over_time(loop, {})
+        (matrix,) = replace([right], loop.fixed)
         symbol = replaced[v] = make_input(v.type)
-        loop.slices[symbol] = (_product_over_time(left, rows, matrix), 0)
+        loop.read(_product_over_time(left, rows, matrix), symbol)
     if replaced:
         loop.substitute(replaced)
 
@@ -57,9 +56,9 @@ class ProductAfter:
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The plain output over time."""
-        left, right = _moved(self.product).inputs
-        (matrix,) = replace([right], loop.others)
-        trace = _product_over_time(left, self.left.read(loop, results), matrix)
+        left, right = seen_through(self.product, REARRANGE).inputs
+        (matrix,) = replace([right], loop.fixed)
+        trace = _product_over_time(left, self.left.over_time(loop, results), matrix)
         return _move_over_time(self.product, trace)
 
 
@@ -67,16 +66,15 @@ def multiply_after(loop: OpenLoop, read: set[int]) -> list[ProductAfter]:
     """The plain outputs that can be computed after the loop; it keeps what they need meanwhile."""
     if loop.condition is not None:
         return []
-    varying = find_varying(loop.outputs(), loop.symbols)
-    found = []
-    for k, output in enumerate(list(loop.plain)):
-        index = len(loop.states) + k
-        if index in read and _has_fixed_factor(_moved(output), varying):
-            left = _moved(_moved(output).inputs[0])
-            if not (loop.has_fixed_size(output) and loop.has_fixed_size(left)):
-                continue
-            found.append(ProductAfter(index, output, keep_over_time(loop, left)))
-    return found
+    varying = find_varying(loop.ends(), loop.symbols)
+    products = []
+    for index, output in enumerate(list(loop.outputs), len(loop.states)):
+        product = seen_through(output, REARRANGE)
+        if index in read and _has_fixed_factor(product, varying):
+            left = seen_through(product.inputs[0], REARRANGE)
+            if loop.has_fixed_size(output) and loop.has_fixed_size(left):
+                products.append(ProductAfter(index, output, keep_over_time(loop, left)))
+    return products
 
 
 def _has_fixed_factor(v: Variable, varying: set[Variable]) -> bool:
@@ -85,13 +83,6 @@ def _has_fixed_factor(v: Variable, varying: set[Variable]) -> bool:
         return False
     left, right = v.inputs
     return left in varying and right not in varying
-
-
-def _moved(v: Variable) -> Variable:
-    """The variable without what moves its axes."""
-    while v.op is REARRANGE:
-        v = v.inputs[0]
-    return v
 
 
 def _move_over_time(v: Variable, trace: Variable) -> Variable:

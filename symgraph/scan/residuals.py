@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..core.dims import Size
 from ..core.graph import replace
 from ..core.types import TupleType
-from ..core.variable import ITEM, Variable, ancestors, item, make_input
+from ..core.variable import ITEM, Variable, ancestors, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, SYMBOL, Span
 from .close import find_varying
@@ -70,7 +70,7 @@ def _slices_rows(sliced: Variable) -> bool:
 
 def loops_behind(opened: OpenLoop) -> list[Variable]:
     """The loops whose buffers this one reads."""
-    bases = (row_read(*entry).base for entry in opened.slices.values())
+    bases = (row_read(read.sequence, read.offset).base for read in opened.reads.values())
     return list(dict.fromkeys(base.inputs[0] for base in bases if _is_loop_result(base)))
 
 
@@ -83,7 +83,7 @@ def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
     if loop.layout.until:
         return []
     images = _common_nodes(loop, gradient)
-    outputs = gradient.outputs()
+    outputs = gradient.ends()
     varying = find_varying(outputs, gradient.symbols)
     at_edge = [v for v in outputs if v in images]
     at_edge += [x for v in varying if v not in images for x in v.inputs if x in images]
@@ -120,23 +120,22 @@ def _is_dear(v: Variable) -> bool:
 def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]:
     """The gradient loop's nodes that the loop's body has too, with the body's."""
     n_steps = size_of(gradient.n_steps)
-    rows = {
-        row_read(*entry).in_reverse(n_steps): symbol for symbol, entry in gradient.slices.items()
+    symbols: dict[Row | Variable, Variable] = {
+        row_read(read.sequence, read.offset).in_reverse(n_steps): symbol
+        for symbol, read in gradient.reads.items()
     }
-    reads: list[Row] = []
-    for sequence, offsets in zip(loop.sequences, loop.layout.sequences, strict=True):
-        reads += [row_read(sequence, offset) for offset in offsets]
-    for i, taps in enumerate(loop.layout.states):
-        buffer = item(loop.node, i)
-        reads += [Row(buffer, loop.layout.depth(i) + tap, 1) for tap in taps]
-    outer = {v: symbol for symbol, v in gradient.others.items()}
-    found = [rows.get(read) for read in reads] + [outer.get(v) for v in loop.others]
-    mapping = {
-        parameter: make_input(parameter.type) if symbol is None else symbol
-        for parameter, symbol in zip(loop.body.inputs, found, strict=True)
+    symbols |= {outer: symbol for symbol, outer in gradient.fixed.items()}
+    sources: dict[Variable, Row | Variable] = {
+        read.symbol: row_read(read.sequence, read.offset) for read in loop.reads
     }
-    present = set(ancestors(gradient.outputs()))
-    images = replace(loop.body.nodes, mapping)
+    for buffer, state in zip(loop.buffers, loop.states, strict=True):
+        sources |= {v: Row(buffer, state.depth + tap, 1) for tap, v in state.taps.items()}
+    sources |= loop.fixed
+    present = set(ancestors(gradient.ends()))
+    images = replace(
+        loop.body.nodes,
+        {v: symbols[x] if x in symbols else make_input(v.type) for v, x in sources.items()},
+    )
     return {
         image: v
         for v, image in zip(loop.body.nodes, images, strict=True)

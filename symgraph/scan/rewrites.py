@@ -19,7 +19,7 @@ from ..core.graph import Graph, replace
 from ..core.variable import Variable, item, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
-from .op import Loop, is_scan, keep_sizes, make_scan, rebuild_alike
+from .op import Loop, is_scan, rebuild_alike, with_body
 from .open import OpenLoop
 from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
@@ -107,21 +107,12 @@ def _transform(
 
 def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
     def change(scan: Variable, inputs: Sequence[Variable]) -> Variable:
-        return _on(scan, inputs, rewrite_body(scan.params[0]))
+        body = rewrite_body(scan.params[0])
+        if body is scan.params[0] and tuple(inputs) == scan.inputs:
+            return scan
+        return with_body(scan, inputs, body)
 
     return _transform(graph, change)
-
-
-def _on(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
-    """The loop with another body, on other inputs that have the same values."""
-    if body is scan.params[0] and tuple(inputs) == scan.inputs:
-        return scan
-    layout = scan.params[1]
-    keep_sizes(scan, inputs, body, layout)
-    made = make_scan(inputs[0], inputs[1:], (), (), body, layout, lines=provenance.lines_of(scan))
-    if scan.name and made.name is None:
-        provenance.set_name(made, scan.name)
-    return made
 
 
 def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
@@ -138,10 +129,10 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
         multiply_before(loop, steps_are_cheap=steps_are_cheap)
         products = multiply_after(loop, set(read.results))
         wanted -= {product.result for product in products}
-        wanted |= {product.left.result for product in products if product.left.sequence is None}
+        wanted = wanted.union(*(product.left.results for product in products))
         sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
         wanted -= {total.state for total in sums}
-        wanted |= {index for total in sums for index in total.results}
+        wanted = wanted.union(*(total.results for total in sums))
         results = loop.close(wanted)
         for placeholder, index in kept.get(scan, {}).items():
             moved[placeholder] = results[index][::-1]
@@ -192,7 +183,7 @@ def _exchange_residuals(opened: dict[Variable, OpenLoop]) -> dict[Variable, dict
                 index, first = loop.keep(value)
                 trace = make_input(value.type.with_shape((first + length, *value.type.shape)))
                 symbol = replaced[computed] = make_input(value.type)
-                gradient.slices[symbol] = (trace, 0)
+                gradient.read(trace, symbol)
                 kept.setdefault(scan, {})[trace] = index
         if replaced:
             gradient.substitute(replaced)

@@ -17,29 +17,19 @@ def step_inputs_of_scan(scan: Variable, result: int) -> set[Variable]:
     A path may go through states, from one step to the one before.
     """
     loop = Loop(scan)
-    outputs = (*loop.new_states, *loop.plain)
-    taps = iter(loop.taps)
-    taps_of = [[next(taps) for _ in state] for state in loop.layout.states]
+    outputs = [value for value, _ in loop.results]
+    taps = [list(state.taps.values()) for state in loop.states]
     roots = {result}
     pending = [result]
     while pending:
         ends = [outputs[pending.pop()]]
-        for i, symbols in enumerate(taps_of):
+        for i, symbols in enumerate(taps):
             if i not in roots and _is_made_of(ends, symbols):
                 roots.add(i)
                 pending.append(i)
-    slices = iter(loop.slices)
-    symbols_of = [
-        *([next(slices) for _ in offsets] for offsets in loop.layout.sequences),
-        *taps_of,
-        *([symbol] for symbol in loop.constants),
-    ]
     ends = [outputs[k] for k in sorted(roots)]
-    return {
-        x
-        for x, symbols in zip(scan.inputs[1:], symbols_of, strict=True)
-        if _is_made_of(ends, symbols)
-    }
+    operands = zip(loop.operands, loop.body.inputs, strict=True)
+    return {x for x, symbol in operands if _is_made_of(ends, [symbol])}
 
 
 def _is_made_of(ends: Sequence[Variable], symbols: Sequence[Variable]) -> bool:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.variable import Variable
-from ..ops.broadcast import REARRANGE, SUM, rearrange, reduce_sum
-from ..ops.elementwise import ADD, add
+from ..ops.broadcast import REARRANGE, SUM, rearrange, reduce_sum, seen_through
+from ..ops.elementwise import add, terms_of
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from .close import find_varying
-from .kept import Results, Trace, keep_over_time
 from .open import OpenLoop
+from .over_time import Results, Trace, keep_over_time
 
 __all__ = ["Total", "take_out_sums"]
 
@@ -29,16 +29,19 @@ class Total:
     """A state that is a sum over time, and what its last value is made of instead."""
 
     state: int
-    initial: Variable
-    terms: list[tuple[Variable, list[Variable], list[Trace]]]
+    terms: list[tuple[Variable, list[Variable], list[Trace]]] = field(default_factory=list)
     """Each term, the values of the body that it is made of, and where these are kept over time."""
-    results: set[int] = field(default_factory=set)
+
+    @property
+    def results(self) -> set[int]:
+        """The results of the loop that it needs."""
+        return {i for _, _, traces in self.terms for trace in traces for i in trace.results}
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The last value of the state."""
         total = loop.states[self.state].initial[-1]
         for term, factors, traces in self.terms:
-            over_time = [trace.read(loop, results) for trace in traces]
+            over_time = [trace.over_time(loop, results) for trace in traces]
             total = add(total, _sum_over_time(term, factors, over_time))
         return total
 
@@ -52,19 +55,18 @@ def take_out_sums(
     """
     if loop.condition is not None:
         return []
-    found = []
+    sums = []
     for i in sorted(last_rows):
         terms = _terms(loop, i) if i < len(loop.states) else None
         if terms and (not steps_are_cheap or any(map(_is_product, terms))):
-            found.append((i, terms))
-    totals = {i: Total(i, loop.states[i].initial, []) for i, _ in found}
+            sums.append((i, terms))
+    totals = {i: Total(i) for i, _ in sums}
     # Products first: the sum of rows that are kept for a product anyway needs no more of the loop.
-    for i, terms in sorted(found, key=lambda pair: not any(map(_is_product, pair[1]))):
+    for i, terms in sorted(sums, key=lambda pair: not any(map(_is_product, pair[1]))):
         for term in terms:
             factors = _factors(loop, term)
             traces = [keep_over_time(loop, factor) for factor in factors]
             totals[i].terms.append((term, factors, traces))
-            totals[i].results.update(t.result for t in traces if t.sequence is None)
     return list(totals.values())
 
 
@@ -74,20 +76,13 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
     if list(state.taps) != [-1]:
         return None
     symbol = state.taps[-1]
-    terms: list[Variable] = []
-    met = 0
-    stack = [state.value]
-    while stack:
-        v = stack.pop()
-        if v is symbol:
-            met += 1
-        elif v.op is ADD and all(x.type is v.type for x in v.inputs):
-            stack.extend(v.inputs)
-        else:
-            terms.append(v)
-    others = [v for k, v in enumerate(loop.outputs()) if k != i]
+    terms = terms_of(state.new)[::-1]
+    if terms.count(symbol) != 1:
+        return None
+    terms.remove(symbol)
+    others = [v for k, v in enumerate(loop.ends()) if k != i]
     depends = find_varying([*terms, *others], [symbol])
-    if met != 1 or any(v in depends for v in (*terms, *others)):
+    if any(v in depends for v in (*terms, *others)):
         return None
     if not all(_is_reduction(term) for term in terms):
         return None
@@ -96,27 +91,20 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
 
 
 def _is_reduction(v: Variable) -> bool:
-    v = _core(v)
+    v = seen_through(v, REARRANGE)
     if v.op is MATMUL:
         return all(x.ndim == 2 for x in v.inputs)
     return v.op is SUM or v.ndim == 0
 
 
 def _is_product(term: Variable) -> bool:
-    return _core(term).op is MATMUL
-
-
-def _core(term: Variable) -> Variable:
-    """The product or sum in a term, without what moves its axes."""
-    while term.op is REARRANGE:
-        term = term.inputs[0]
-    return term
+    return seen_through(term, REARRANGE).op is MATMUL
 
 
 def _factors(loop: OpenLoop, term: Variable) -> list[Variable]:
     """The values that a term is made of, as they are kept over time."""
-    core = _core(term)
-    if core.op is SUM and core.inputs[0] in loop.plain:
+    core = seen_through(term, REARRANGE)
+    if core.op is SUM and core.inputs[0] in loop.outputs:
         return [core.inputs[0]]
     if core.op is not MATMUL:
         return [core]

@@ -27,13 +27,11 @@ from ..ops.comparison import as_condition
 from ..ops.create import arange
 from ..ops.promotion import as_variable, cast_to
 from ..ops.sizes import check_size, preferred_size, shape_of
-from .arguments import (
-    SequenceArgument,
-    StateArgument,
-)
+from .arguments import SequenceArgument, StateArgument
 from .checkpoint import scan_in_chunks, traces_of
-from .close import close_body, find_outer
-from .op import SCAN, Layout, Loop, make_scan
+from .close import find_outer
+from .layout import Layout
+from .op import SCAN, Loop, Read, State, make_loop
 from .sizes import of_length, scalar_for
 
 __all__ = ["LoopBuilder", "Until", "until"]
@@ -60,13 +58,20 @@ def until(condition: Any) -> Until:
 class _Traced:
     """What one call of the step gave."""
 
-    slices: list[Variable]
-    taps: list[Variable]
+    reads: list[Read]
+    taps: list[dict[int, Variable]]
+    """For each state the symbols of its taps."""
     outputs: list[Variable]
     condition: Variable | None
     several: bool
-    # What was handed out in the step, and who gets it.
-    kept: list[tuple[Sequence[Variable], Callable[..., None]]]
+    handed_out: list[tuple[Sequence[Variable], Callable[..., None]]]
+    """What the step makes besides its outputs, with who gets it."""
+
+    @property
+    def symbols(self) -> list[Variable]:
+        """The symbols on which the step was called, the number of the step included."""
+        past = (symbol for taps in self.taps for symbol in taps.values())
+        return [*(read.symbol for read in self.reads), *past]
 
 
 @dataclass
@@ -76,7 +81,7 @@ class LoopBuilder:
     step: Callable[..., Any]
     sequences: list[SequenceArgument]
     states: list[StateArgument]
-    others: list[Any]
+    fixed: list[Any]
     truncate: int | None
     name: str | None
     n_steps: Variable = field(default_factory=lambda: make_constant(0))
@@ -87,20 +92,20 @@ class LoopBuilder:
         if strict:
             self._refuse_strays(traced)
         n_outputs = len(traced.outputs)
-        for values, _ in traced.kept:
+        for values, _ in traced.handed_out:
             traced.outputs += values
             self.states += [StateArgument(None, ()) for _ in values]
         loop = self.make(traced)
         if self.name:
             provenance.set_name(loop, self.name)
         traces = traces_of(Loop(loop)) if every is None else self._in_chunks(loop, every)
-        # The body has the states first, the step has its own order.
-        numbered = sorted(zip(self._order(), traces, strict=True), key=_first)
-        ordered = [trace for _, trace in numbered]
-        rest = iter(ordered[n_outputs:])
-        for values, receive in traced.kept:
-            receive(*islice(rest, len(values)))
-        return ordered[:n_outputs] if traced.several else ordered[0]
+        # The loop has the states first, the step has its own order.
+        states, others = iter(traces), iter(traces[sum(map(_is_recurrent, self.states)) :])
+        ordered = iter([next(states if _is_recurrent(s) else others) for s in self.states])
+        outputs = list(islice(ordered, n_outputs))
+        for values, receive in traced.handed_out:
+            receive(*islice(ordered, len(values)))
+        return outputs if traced.several else outputs[0]
 
     def _in_chunks(self, loop: Variable, every: int) -> list[Variable]:
         if loop.params[1].until or self.truncate is not None:
@@ -112,43 +117,40 @@ class LoopBuilder:
 
     def make(self, traced: _Traced) -> Variable:
         """The loop, from a trace in which states keep their types."""
-        outputs = [traced.outputs[i] for i in self._order()]
-        if traced.condition is not None:
-            outputs.append(traced.condition)
-        body, others = close_body([*traced.slices, *traced.taps], outputs)
-        recurrent = [s for s in self.states if s.initial is not None]
-        layout = Layout(
-            tuple(s.offsets for s in self.sequences),
-            tuple(s.taps for s in recurrent),
-            traced.condition is not None,
-            self.truncate,
+        values = list(zip(self.states, traced.outputs, strict=True))
+        return make_loop(
+            self.n_steps,
+            traced.reads,
+            [
+                State(s.initial, traced.taps[i], new)
+                for i, (s, new) in enumerate(values)
+                if s.initial is not None
+            ],
+            [output for s, output in values if s.initial is None],
+            condition=traced.condition,
+            truncate=self.truncate,
         )
-        sequences = [s.variable for s in self.sequences]
-        initials = [s.initial for s in recurrent if s.initial is not None]
-        return make_scan(self.n_steps, sequences, initials, others, body, layout)
-
-    def _order(self) -> list[int]:
-        """The positions of the outputs in the body: states first."""
-        return sorted(range(len(self.states)), key=lambda i: self.states[i].initial is None)
 
     def _trace(self, n_given: int) -> _Traced:
         """One call of the step, on fresh symbols."""
         del self.sequences[n_given:]
-        slices = [_slice_input(s, k) for s in self.sequences for k in range(len(s.offsets))]
-        taps = [_tap_input(s, tap) for s in self.states for tap in s.taps]
-        with within_loop(lambda: self._step_number(slices)) as loop:
+        reads = [read for s in self.sequences for read in _reads_of(s)]
+        taps = [{tap: _tap_input(s, tap) for tap in s.taps} for s in self.states]
+        rows = [read.symbol for read in reads]
+        past = [symbol for symbols in taps for symbol in symbols.values()]
+        with within_loop(lambda: self._step_number(reads)) as loop:
             try:
-                returned = self.step(*slices, *taps, *self.others)
+                returned = self.step(*rows, *past, *self.fixed)
             except TypeError:
-                self._refuse_arguments(len(slices), len(taps))
+                self._refuse_arguments(len(rows), len(past))
                 raise
-            kept = [(make(), receive) for make, receive in loop.kept]
+            handed_out = [(make(), receive) for make, receive in loop.kept]
         outputs, condition, several = self._parse_returned(returned)
-        return _Traced(slices, taps, outputs, condition, several, kept)
+        return _Traced(reads, taps, outputs, condition, several, handed_out)
 
     def _refuse_arguments(self, n_rows: int, n_past: int) -> None:
         """An error where the step does not take as many arguments as it is called with."""
-        counts = {"row": n_rows, "past output": n_past, "non-sequence": len(self.others)}
+        counts = {"row": n_rows, "past output": n_past, "non-sequence": len(self.fixed)}
         try:
             signature = inspect.signature(self.step, follow_wrapped=False)
             signature.bind(*range(sum(counts.values())))
@@ -164,15 +166,15 @@ class LoopBuilder:
                 "A step takes the rows of sequences, then past outputs, then non_sequences.",
             ) from None
 
-    def _step_number(self, slices: list[Variable]) -> Variable:
-        """The number of the step, as one more sequence."""
+    def _step_number(self, reads: list[Read]) -> Variable:
+        """The number of the step: a row that it reads, or one more sequence."""
         numbers = arange(self.n_steps)
-        for k, sequence in enumerate(self.sequences):
-            if sequence.variable is numbers:
-                return slices[sum(len(s.offsets) for s in self.sequences[:k])]
+        for read in reads:
+            if read.sequence is numbers and read.offset == 0:
+                return read.symbol
         self.sequences.append(SequenceArgument(numbers, (0,), (0,)))
-        slices.append(_slice_input(self.sequences[-1], 0))
-        return slices[-1]
+        reads += _reads_of(self.sequences[-1])
+        return reads[-1].symbol
 
     def _parse_returned(self, returned: Any) -> tuple[list[Variable], Variable | None, bool]:
         condition = None
@@ -213,7 +215,7 @@ class LoopBuilder:
         state, new = self.states[i], traced.outputs[i]
         if state.initial is None:
             return False
-        old = state.initial.type.with_shape(state.initial.type.shape[1:])
+        old = state.initial.type.row
         if old is new.type:
             return False
         if old.dtype != new.dtype:
@@ -256,8 +258,8 @@ class LoopBuilder:
                 state, new, f"Sizes {ours} and {theirs} of axis {axis} cannot be equal."
             )
         if preferred_size(ours, theirs) == ours:
-            first = sum(len(s.taps) for s in self.states[:i])
-            traced.outputs[i] = check_size(new, axis, traced.taps[first], axis, context)
+            past = traced.taps[i][state.taps[0]]
+            traced.outputs[i] = check_size(new, axis, past, axis, context)
             return False
         model = of_length(self._outer_size(theirs, state, traced))
         state.initial = check_size(state.initial, axis + 1, model, 0, context)
@@ -267,7 +269,7 @@ class LoopBuilder:
         """A size as an expression outside the loop."""
         sources = [s.variable for s in self.sequences]
         sources += [s.initial for s in self.states if s.initial is not None]
-        _, outer = find_outer([*traced.slices, *traced.taps], traced.outputs)
+        _, outer = find_outer(traced.symbols, traced.outputs)
         scalar = scalar_for(size, [*sources, *outer])
         if scalar is None:
             raise self._error(
@@ -278,8 +280,7 @@ class LoopBuilder:
 
     def _refuse_strays(self, traced: _Traced) -> None:
         """An error where the step uses what was not listed (``strict``)."""
-        listed = {*traced.slices, *traced.taps}
-        listed.update(x for x in self.others if isinstance(x, Variable))
+        listed = {*traced.symbols, *(x for x in self.fixed if isinstance(x, Variable))}
         stack = list(traced.outputs) + ([traced.condition] if traced.condition is not None else [])
         seen = set(stack)
         while stack:
@@ -297,7 +298,7 @@ class LoopBuilder:
 
     def _type_error(self, state: StateArgument, new: Variable, remedy: str) -> ScanError:
         assert state.initial is not None
-        old = state.initial.type.with_shape(state.initial.type.shape[1:])
+        old = state.initial.type.row
         made = (
             provenance.line_of(state.initial) or provenance.line_of(state.initial.inputs[0])
             if (state.initial.inputs)
@@ -333,55 +334,53 @@ def _dtype_needed(ours: np.dtype, found: np.dtype) -> np.dtype | None:
     return found if fits else None
 
 
-def _first(pair: tuple[int, Variable]) -> int:
-    return pair[0]
-
-
 def _step_line(step: Callable[..., Any]) -> str:
     code = getattr(inspect.unwrap(step), "__code__", None)
     return f"step at {code.co_filename}:{code.co_firstlineno}" if code else f"step {step!r}"
 
 
-def _slice_input(sequence: SequenceArgument, position: int) -> Variable:
+def _is_recurrent(state: StateArgument) -> bool:
+    return state.initial is not None
+
+
+def _reads_of(sequence: SequenceArgument) -> list[Read]:
     x = sequence.variable
-    tap = sequence.taps[position]
-    label = f"{x.name}[t{tap:+d}]" if tap else f"{x.name}[t]"
-    return make_input(x.type.with_shape(x.type.shape[1:]), label if x.name else None)
+    labels = [f"{x.name}[t{tap:+d}]" if tap else f"{x.name}[t]" for tap in sequence.taps]
+    return [
+        Read(x, offset, make_input(x.type.row, label if x.name else None))
+        for offset, label in zip(sequence.offsets, labels, strict=True)
+    ]
 
 
 def _tap_input(state: StateArgument, tap: int) -> Variable:
     assert state.initial is not None
-    type = state.initial.type
-    return make_input(type.with_shape(type.shape[1:]), f"past {state.label} [t{tap:+d}]")
+    return make_input(state.initial.type.row, f"past {state.label} [t{tap:+d}]")
 
 
 def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Variable:
     """The loop on inputs of other types than its body was traced for: the body is built again."""
-    n_sequences, n_states = len(layout.sequences), len(layout.states)
-    n_steps, *rest = inputs
-    sequences = rest[:n_sequences]
-    initials = rest[n_sequences : n_sequences + n_states]
+    parts = layout.parts(inputs)
 
     def step(*arguments: Variable) -> Any:
         outputs = body(*arguments)
         return (outputs[:-1], until(outputs[-1])) if layout.until else outputs
 
-    n_plain = len(body.outputs) - n_states - layout.until
+    n_plain = len(body.outputs) - len(layout.states) - layout.until
     loop = LoopBuilder(
         step=step,
         sequences=[
             SequenceArgument(x, offsets, offsets)
-            for x, offsets in zip(sequences, layout.sequences, strict=True)
+            for x, offsets in zip(parts.sequences, layout.sequences, strict=True)
         ],
         states=[
             StateArgument(x, taps, label=f"state {i}")
-            for i, (x, taps) in enumerate(zip(initials, layout.states, strict=True))
+            for i, (x, taps) in enumerate(zip(parts.initials, layout.states, strict=True))
         ]
         + [StateArgument(None, (), label=f"plain output {i}") for i in range(n_plain)],
-        others=rest[n_sequences + n_states :],
+        fixed=list(parts.fixed),
         truncate=layout.truncate,
         name=None,
-        n_steps=n_steps,
+        n_steps=parts.n_steps,
     )
     return loop.make(loop.trace_to_fixed_types())
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,17 +24,18 @@ from ..autodiff.reverse import pull_back, zeros_for
 from ..core import provenance
 from ..core.graph import Graph, replace
 from ..core.types import TensorType, is_float
-from ..core.variable import Variable, constant_value, item, make_constant, make_input, node
+from ..core.variable import Variable, constant_value, make_constant, make_input, node
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add, minimum, subtract
 from ..ops.join import concatenate
 from ..ops.sizes import SIZE, shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
-from .close import close_body
 from .cotangents import BufferCotangent, split_cotangent
-from .op import SCAN, Layout, Loop, make_scan
+from .op import SCAN, Loop, Read, State, make_loop
 
 __all__ = ["BodyGradient", "gradient_of_body", "vjp_scan"]
+
+T = TypeVar("T")
 
 
 class BodyGradient(NamedTuple):
@@ -73,8 +74,8 @@ def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
                 before = seeds.get(output)
                 seeds[output] = cotangent if before is None else add(before, cotangent)
         wanted = [v for v in inputs if is_float(v.dtype)]
-        found = dict(zip(wanted, pull_back(seeds, wanted), strict=True))
-        results = tuple(found.get(v) for v in inputs)
+        pulled = dict(zip(wanted, pull_back(seeds, wanted), strict=True))
+        results = tuple(pulled.get(v) for v in inputs)
         memo[present] = BodyGradient(inputs, tuple(outputs), cotangents, results)
     return memo[present]
 
@@ -90,17 +91,23 @@ def _reached(loop: Loop, arriving: Sequence[Variable | None]) -> tuple[bool, ...
 
     What no cotangent reaches is disconnected, not zero.
     """
-    outputs = (*loop.new_states, *loop.plain)
-    present = [is_float(v.dtype) and arriving[k] is not None for k, v in enumerate(outputs)]
+    present = [
+        is_float(result.value.dtype) and cotangent is not None
+        for result, cotangent in zip(loop.results, arriving, strict=True)
+    ]
     while True:
-        results = gradient_of_body(loop.body, tuple(present)).results
-        before, first = list(present), len(loop.slices)
-        for i, taps in enumerate(loop.layout.states):
-            later = results[first : first + len(taps)]
-            present[i] = present[i] or any(result is not None for result in later)
-            first += len(taps)
+        cotangents = _by_symbol(loop, gradient_of_body(loop.body, tuple(present)).results)
+        before = list(present)
+        for i, state in enumerate(loop.states):
+            later = any(cotangents[symbol] is not None for symbol in state.taps.values())
+            present[i] = present[i] or later
         if present == before:
             return tuple(present)
+
+
+def _by_symbol(loop: Loop, values: Sequence[T]) -> dict[Variable, T]:
+    """Values for the inputs of a loop's body, by these inputs."""
+    return dict(zip(loop.body.inputs, values, strict=True))
 
 
 class _GradientLoop:
@@ -108,74 +115,61 @@ class _GradientLoop:
 
     def __init__(self, loop: Loop, cotangents: tuple[Variable | None, ...]) -> None:
         self.loop = loop
-        layout = loop.layout
         self.arriving = cotangents
-        present = _reached(loop, cotangents)
-        self.reached_states = [i for i in range(len(loop.new_states)) if present[i]]
-        self.body = gradient_of_body(loop.body, present)
+        self.body = gradient_of_body(loop.body, _reached(loop, cotangents))
+        self.symbols = _by_symbol(loop, self.body.inputs)
+        """For each input of the loop's body the symbol that stands for it in the gradient."""
+        self.cotangents = _by_symbol(loop, self.body.results)
+        """For each input of the loop's body its cotangent in one step."""
         self.taken = self._steps_taken()
         self.n_steps = self.taken
-        if layout.truncate is not None:
-            self.n_steps = minimum(layout.truncate, self.taken)
-        self.sequences: list[Variable] = []
-        self.offsets: list[tuple[int, ...]] = []
-        self.slices: list[Variable] = []
-        self.initials: list[Variable] = []
-        self.carried: list[Variable] = []
-        self.outputs: list[Variable] = []
+        if loop.layout.truncate is not None:
+            self.n_steps = minimum(loop.layout.truncate, self.taken)
+        self.reads: list[Read] = []
+        self.states: list[State] = []
+        self.parts: dict[int, BufferCotangent] = {}
+        """For states the cotangents of their buffers that come from outside."""
+        self.rows: dict[Variable, Variable] = {}
+        """What stands for symbols of outputs' cotangents, where that is not a row that is read."""
 
     def _steps_taken(self) -> Variable:
         if not self.loop.layout.until:
             return self.loop.n_steps
-        if self.loop.plain:
-            return node(SIZE, (item(self.loop.node, len(self.loop.new_states)),), (0,))
-        length = node(SIZE, (item(self.loop.node, 0),), (0,))
-        return subtract(length, self.loop.layout.depth(0))
+        if self.loop.outputs:
+            return node(SIZE, (self.loop.traces[0],), (0,))
+        length = node(SIZE, (self.loop.buffers[0],), (0,))
+        return subtract(length, self.loop.states[0].depth)
 
     def input_cotangents(self) -> Sequence[Variable | None]:
         """For each input of the loop its cotangent; None for integers and the number of steps."""
-        loop, layout = self.loop, self.loop.layout
-        n_slices, n_taps = len(loop.slices), len(loop.taps)
-        results = self.body.results
-        if all(result is None for result in results):
+        loop = self.loop
+        if all(cotangent is None for cotangent in self.cotangents.values()):
             return [None] * len(loop.node.inputs)
         self._read_sequences()
         self._read_states()
         self._read_cotangents()
-        pending = self._carry_pending(results[n_slices : n_slices + n_taps])
-        totals = self._carry_totals(results[n_slices + n_taps :])
-        given = {k: ct for k, ct in enumerate(results[:n_slices]) if ct is not None}
-        gradient_loop = self._make(list(given.values()))
-        traces = {
-            k: item(gradient_loop, len(self.initials) + position)
-            for position, k in enumerate(given)
-        }
-        last = [item(gradient_loop, k)[-1] for k in range(len(self.initials))]
-        found: list[Variable | None] = [None]
-        first = 0
-        for sequence, offsets in zip(loop.sequences, layout.sequences, strict=True):
-            parts = [(o, traces[first + k]) for k, o in enumerate(offsets) if first + k in traces]
-            found.append(self._sequence_cotangent(sequence, parts) if parts else None)
-            first += len(offsets)
-        for i in range(len(loop.initials)):
-            found.append(self._initial_cotangent(i, [last[k] for k in pending.get(i, ())]))
-        found += [None if k is None else last[k] for k in totals]
-        return found
-
-    def _read(self, sequence: Variable, offsets: tuple[int, ...], slices: list[Variable]) -> None:
-        self.sequences.append(sequence)
-        self.offsets.append(offsets)
-        self.slices += slices
+        pending = [self._carry_pending(i, state) for i, state in enumerate(loop.states)]
+        totals = [self._carry_total(v, self.cotangents[x]) for x, v in loop.fixed.items()]
+        of_rows = {read.symbol: self.cotangents[read.symbol] for read in loop.reads}
+        of_rows = {symbol: ct for symbol, ct in of_rows.items() if ct is not None}
+        gradient_loop = Loop(self._make(list(of_rows.values())))
+        traces = dict(zip(of_rows, gradient_loop.traces, strict=True))
+        carried = (state.taps[-1] for state in self.states)
+        buffers = gradient_loop.buffers
+        last = {x: buffer[-1] for x, buffer in zip(carried, buffers, strict=True)}
+        return [
+            None,
+            *(self._sequence_cotangent(reads, traces) for reads in loop.reads_by_sequence),
+            *(self._initial_cotangent(i, [last[x] for x in xs]) for i, xs in enumerate(pending)),
+            *(None if total is None else last[total] for total in totals),
+        ]
 
     def _read_sequences(self) -> None:
-        """The loop's own slices, in reverse."""
-        first = 0
-        for sequence, offsets in zip(self.loop.sequences, self.loop.layout.sequences, strict=True):
-            reach = max(offsets)
-            used = self._first_rows(sequence, reach)
-            slices = list(self.body.inputs[first : first + len(offsets)])
-            first += len(offsets)
-            self._read(used[::-1], tuple(reach - o for o in offsets), slices)
+        """The rows that the loop's own steps read, in reverse."""
+        for reads in self.loop.reads_by_sequence:
+            reach = max(read.offset for read in reads)
+            used = self._first_rows(reads[0].sequence, reach)[::-1]
+            self.reads += [Read(used, reach - r.offset, self.symbols[r.symbol]) for r in reads]
 
     def _first_rows(self, sequence: Variable, reach: int) -> Variable:
         """The rows of a sequence that the steps read."""
@@ -185,135 +179,90 @@ class _GradientLoop:
 
     def _read_states(self) -> None:
         """The earlier states, from the buffers, in reverse."""
-        first = len(self.loop.slices)
-        for i, taps in enumerate(self.loop.layout.states):
-            buffer = item(self.loop.node, i)
-            slices = list(self.body.inputs[first : first + len(taps)])
-            first += len(taps)
-            self._read(buffer[::-1], tuple(-tap for tap in taps), slices)
+        for buffer, state in zip(self.loop.buffers, self.loop.states, strict=True):
+            rows = buffer[::-1]
+            self.reads += [Read(rows, -tap, self.symbols[x]) for tap, x in state.taps.items()]
 
     def _read_cotangents(self) -> None:
         """The cotangents of plain outputs, and those of new states that come from outside."""
-        self.parts: dict[int, BufferCotangent] = {}
-        self.unified: dict[Variable, Variable] = {}
-        """For symbols of cotangents whose rows are of other sizes outside what they are: those,
-        as large as what they belong to."""
-        for k, arriving in enumerate(self.arriving):
-            symbol = self.body.cotangents[k]
+        cotangents = zip(self.arriving, self.body.cotangents, strict=True)
+        for k, (arriving, symbol) in enumerate(cotangents):
             if arriving is None or symbol is None:
                 continue
-            if k < len(self.loop.initials):
-                self.parts[k] = split_cotangent(arriving, self.loop.layout.depth(k))
+            depth = self.loop.results[k].depth
+            if depth:
+                self.parts[k] = split_cotangent(arriving, depth)
                 arriving = self.parts[k].rows
             if arriving is not None:
-                row = arriving.type.with_shape(arriving.type.shape[1:])
-                self._read(arriving[::-1], (0,), [self._row(symbol, row, self.body.outputs[k])])
+                row = self._row(symbol, arriving.type.row, self.body.outputs[k])
+                self.reads.append(Read(arriving[::-1], 0, row))
 
     def _row(self, symbol: Variable, row: TensorType, output: Variable) -> Variable:
         """What stands for a row of a cotangent: the symbol, or one of the size known outside."""
         if row is symbol.type:
             return symbol
         other = make_input(row)
-        self.unified[symbol] = unified_with(other, output, "gradient of scan")
+        self.rows[symbol] = unified_with(other, output, "gradient of scan")
         return other
 
-    def _carry(self, initial: Variable, value: Variable) -> int:
-        """A state of the gradient loop that starts with ``initial``; its position."""
-        self.initials.append(initial)
-        self.carried.append(value)
-        return len(self.initials) - 1
+    def _carry_pending(self, i: int, state: State) -> list[Variable]:
+        """Carry the pending cotangents of a state: their symbols, that of the new value first."""
+        cotangent = self.body.cotangents[i]
+        if cotangent is None:
+            return []
+        zero = make_constant(np.zeros((), state.initial.dtype))
+        zeros = broadcast_to(zero, (1, *shape_of(state.initial)[1:]))
+        symbols = [make_input(state.new.type) for _ in range(state.depth)]
+        first, row = zeros, None
+        parts = self.parts.get(i)
+        if parts is not None:
+            first = zeros if parts.last is None else parts.last[None]
+            row = None if parts.rows is None else self.rows.get(cotangent, cotangent)
+        self.rows[cotangent] = symbols[0] if row is None else add(symbols[0], row)
+        for j, symbol in enumerate(symbols):
+            # What was pending one place on, plus what this step gives.
+            tap = state.taps.get(-1 - j)
+            terms = [*symbols[j + 1 : j + 2], None if tap is None else self.cotangents[tap]]
+            terms = [term for term in terms if term is not None]
+            new = add(*terms) if len(terms) == 2 else terms[0] if terms else zeros_for(symbol)
+            self.states.append(State(zeros if j else first, {-1: symbol}, new))
+        return symbols
 
-    def _carry_pending(self, tap_cotangents: Sequence[Variable | None]) -> dict[int, list[int]]:
-        """The pending cotangents of each state: for each the positions of its carried states."""
-        replacements: dict[Variable, Variable] = {}
-        pending: dict[int, list[int]] = {}
-        self.contributions = contributions = dict[int, dict[int, Variable]]()
-        first = 0
-        for i, taps in enumerate(self.loop.layout.states):
-            contributions[i] = {
-                -1 - tap: ct
-                for tap, ct in zip(taps, tap_cotangents[first : first + len(taps)], strict=True)
-                if ct is not None
-            }
-            first += len(taps)
-            if i not in self.reached_states:
-                continue
-            rows = self.loop.initials[i]
-            first_rows = [
-                broadcast_to(make_constant(np.zeros((), rows.dtype)), (1, *shape_of(rows)[1:]))
-            ] * self.loop.layout.depth(i)
-            parts = self.parts.get(i)
-            if parts is not None and parts.last is not None:
-                first_rows[0] = parts.last[None]
-            symbols = [make_input(self.loop.new_states[i].type) for _ in first_rows]
-            pending[i] = [self._carry(*pair) for pair in zip(first_rows, symbols, strict=True)]
-            cotangent = self.body.cotangents[i]
-            assert cotangent is not None
-            replacements[cotangent] = (
-                symbols[0] if parts is None or parts.rows is None else add(symbols[0], cotangent)
-            )
-        # New pending values: what was pending one place on, plus what this step gives.
-        for i, positions in pending.items():
-            for j in range(len(positions)):
-                nxt = self.carried[positions[j + 1]] if j + 1 < len(positions) else None
-                given = contributions[i].get(j)
-                parts = [x for x in (nxt, given) if x is not None]
-                self.outputs.append(
-                    add(*parts)
-                    if len(parts) == 2
-                    else parts[0]
-                    if parts
-                    else zeros_for(self.carried[positions[j]])
-                )
-        self.replacements = replacements
-        return pending
+    def _carry_total(self, fixed: Variable, cotangent: Variable | None) -> Variable | None:
+        """Carry the sum of the cotangents of what does not change over time: its symbol."""
+        if cotangent is None:
+            return None
+        zero = broadcast_to(make_constant(np.zeros((), fixed.dtype)), (1, *shape_of(fixed)))
+        total = make_input(fixed.type)
+        self.states.append(State(zero, {-1: total}, add(total, cotangent)))
+        return total
 
-    def _carry_totals(self, cotangents: Sequence[Variable | None]) -> list[int | None]:
-        """The sums of cotangents of what does not change over time: positions, None for none."""
-        positions: list[int | None] = []
-        for other, cotangent in zip(self.loop.others, cotangents, strict=True):
-            if cotangent is None:
-                positions.append(None)
-                continue
-            zero = broadcast_to(make_constant(np.zeros((), other.dtype)), (1, *shape_of(other)))
-            total = make_input(other.type)
-            positions.append(self._carry(zero, total))
-            self.outputs.append(add(total, cotangent))
-        return positions
-
-    def _make(self, slice_cotangents: Sequence[Variable]) -> Variable:
-        """The loop itself."""
-        symbols = self.body.inputs[len(self.body.inputs) - len(self.loop.others) :]
-        constants = dict(zip(symbols, self.loop.others, strict=True))
-        known = {**self.replacements, **constants}
-        if self.unified:
-            rows = _replaced(self.unified, constants)
-            known = {**rows, **_replaced(self.replacements, rows), **constants}
-        outputs = replace([*self.outputs, *slice_cotangents], known)
-        body, others = close_body([*self.slices, *self.carried], outputs)
-        layout = Layout(tuple(self.offsets), ((-1,),) * len(self.carried))
-        made = make_scan(
+    def _make(self, outputs: Sequence[Variable]) -> Variable:
+        """The loop itself, whose plain outputs are the cotangents of what the loop's steps read."""
+        fixed = {self.symbols[symbol]: v for symbol, v in self.loop.fixed.items()}
+        rows = zip(self.rows, replace(list(self.rows.values()), fixed), strict=True)
+        values = iter(replace([*(s.new for s in self.states), *outputs], dict(rows) | fixed))
+        states = [state._replace(new=next(values)) for state in self.states]
+        name = self.loop.node.name
+        return make_loop(
             self.n_steps,
-            self.sequences,
-            self.initials,
-            others,
-            body,
-            layout,
+            self.reads,
+            states,
+            list(values),
+            name=f"gradient of {name}" if name else None,
             lines=provenance.lines_of(self.loop.node),
         )
-        name = self.loop.node.name
-        if name and made.name is None:
-            provenance.set_name(made, f"gradient of {name}")
-        return made
 
     def _sequence_cotangent(
-        self, sequence: Variable, parts: Sequence[tuple[int, Variable]]
-    ) -> Variable:
-        """The cotangent of a sequence from those of its slices, which lie in reverse."""
+        self, reads: Sequence[Read], traces: Mapping[Variable, Variable]
+    ) -> Variable | None:
+        """The cotangent of a sequence from those of its rows, which lie in reverse."""
         truncated = self.n_steps is not self.taken
         total: Variable | None = None
-        for offset, reverse_trace in parts:
-            trace = reverse_trace[::-1]
+        for sequence, offset, symbol in reads:
+            if symbol not in traces:
+                continue
+            trace = traces[symbol][::-1]
             if truncated or sequence.type.shape[0] != trace.type.shape[0]:
                 start = add(subtract(self.taken, self.n_steps), offset) if truncated else offset
                 stop = add(self.taken, offset)
@@ -322,7 +271,6 @@ class _GradientLoop:
                 total = total.add_at(slice(start, stop), trace)
             else:
                 total = trace if total is None else add(total, trace)
-        assert total is not None
         return total
 
     def _initial_cotangent(self, i: int, pending: Sequence[Variable]) -> Variable | None:
@@ -332,7 +280,7 @@ class _GradientLoop:
         rows = concatenate([x[None] for x in reversed(pending)], axis=0)
         if self.n_steps is not self.taken:
             # Of the rows that are pending only those from before the first step are initial ones.
-            depth = self.loop.layout.depth(i)
+            depth = self.loop.states[i].depth
             between = minimum(depth, subtract(self.taken, self.n_steps))
             padded = concatenate([zeros_for(rows), rows], axis=0)
             rows = slice_axis(padded, 0, subtract(depth, between), subtract(2 * depth, between))
@@ -343,20 +291,14 @@ class _GradientLoop:
 
     def _counts_initial(self, i: int) -> bool:
         """Whether the initial rows matter: a step reads the state, or somebody the rows."""
-        if self.contributions[i]:
+        taps = self.loop.states[i].taps
+        if any(self.cotangents[symbol] is not None for symbol in taps.values()):
             return True
         parts = self.parts.get(i)
         if parts is None or parts.initial is not None:
             return parts is not None
         steps = constant_value(self.loop.n_steps)
         return parts.last_may_be_initial and not (steps is not None and int(steps) > 0)
-
-
-def _replaced(
-    values: Mapping[Variable, Variable], replacements: Mapping[Variable, Variable]
-) -> dict[Variable, Variable]:
-    """The table with replacements made in its values."""
-    return dict(zip(values, replace(list(values.values()), replacements), strict=True))
 
 
 SCAN.attach(vjp=vjp_scan)

@@ -51,30 +51,25 @@ def _without_outer_loops(outputs: Sequence[Variable]) -> list[Variable]:
 def _steps_of(scan: Variable, inputs: Sequence[Variable]) -> list[Variable]:
     """The results of a loop with these inputs: buffers of states and traces of plain outputs."""
     loop, layout = Loop(scan), scan.params[1]
-    n = _number_of_steps(scan, inputs[0])
-    n_sequences, n_states = len(layout.sequences), len(layout.states)
-    sequences = inputs[1 : 1 + n_sequences]
-    initials = inputs[1 + n_sequences : 1 + n_sequences + n_states]
-    others = inputs[1 + n_sequences + n_states :]
-    states = [[x[i] for i in range(layout.depth(k))] for k, x in enumerate(initials)]
-    plain: list[list[Variable]] = [[] for _ in loop.plain]
+    n_steps, sequences, initials, fixed = layout.parts(inputs)
+    n = _number_of_steps(scan, n_steps)
+    depths = [state.depth for state in loop.states]
+    states = [[x[i] for i in range(k)] for x, k in zip(initials, depths, strict=True)]
+    plain: list[list[Variable]] = [[] for _ in loop.outputs]
     for t in range(max(n, 1)):  # no steps: the types of one
         rows = [
             x[t + offset] if n else zeros(shape_of(x)[1:], x.dtype)
-            for x, offsets in zip(sequences, layout.sequences, strict=True)
-            for offset in offsets
+            for x, reads in zip(sequences, loop.reads_by_sequence, strict=True)
+            for _, offset, _ in reads
         ]
-        past = [s[tap] for s, taps in zip(states, layout.states, strict=True) for tap in taps]
-        given = dict(zip(loop.body.inputs, [*rows, *past, *others], strict=True))
+        past = [s[tap] for s, state in zip(states, loop.states, strict=True) for tap in state.taps]
+        given = dict(zip(loop.body.inputs, [*rows, *past, *fixed], strict=True))
         results = replace(loop.body.outputs, given)
         if layout.truncate is not None and t < n - layout.truncate:
             results = [stop_gradient(r) for r in results]
         for rows_of, result in zip([*states, *plain], results, strict=True):
             rows_of.append(result)
-    buffers = [
-        _buffer(x, s[layout.depth(k) :], n)
-        for k, (x, s) in enumerate(zip(initials, states, strict=True))
-    ]
+    buffers = [_buffer(x, s[k:], n) for x, s, k in zip(initials, states, depths, strict=True)]
     return [*buffers, *(stack(values, axis=0)[:n] for values in plain)]
 
 

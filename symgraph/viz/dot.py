@@ -238,19 +238,17 @@ class _Drawing:
         )
         fill = _LOOP_FILLS[min(frame.depth, len(_LOOP_FILLS) - 1)]
         cluster.attr(label=f"<{title}>", bgcolor=fill, **_CLUSTER)
-        operands = self._operands(loop)
-        ports = self._ports(
-            cluster,
-            [
-                f"<b>{_name(x)}</b>{_small(label)}" if x.name else label
-                for x, label in zip(operands, input_ports(v, loop.body), strict=True)
-            ],
-        )
+        operands = loop.operands
+        labels = [
+            f"<b>{_name(x)}</b>{_small(label)}" if x.name else label
+            for x, label in zip(operands, input_ports(v, loop.body), strict=True)
+        ]
+        ports = dict(zip(loop.body.inputs, self._ports(cluster, labels), strict=True))
         results = self._ports(cluster, output_ports(v, loop.body))
         frame.results[v] = results
         if steps is None:
             self._connect(frame, loop.n_steps, self.node(cluster, "port", "steps"))
-        for x, port in zip(operands, ports, strict=True):
+        for x, port in zip(operands, ports.values(), strict=True):
             if x not in compact.inline:
                 self._connect(frame, x, port)
         self._draw_feedback(loop, ports, results)
@@ -259,7 +257,7 @@ class _Drawing:
                 cluster,
                 loop.body.inputs,
                 loop.body.outputs,
-                dict(zip(loop.body.inputs, ports, strict=True)),
+                ports,
                 list(zip(results, loop.body.outputs, strict=True)),
                 frame.depth + 1,
             )
@@ -272,23 +270,14 @@ class _Drawing:
         cluster.subgraph(row)
         return names
 
-    @staticmethod
-    def _operands(loop: Loop) -> list[Variable]:
-        """The loop's operand for each input of its body."""
-        found: list[Variable] = []
-        for sequence, offsets in zip(loop.sequences, loop.layout.sequences, strict=True):
-            found += [sequence] * len(offsets)
-        for initial, taps in zip(loop.initials, loop.layout.states, strict=True):
-            found += [initial] * len(taps)
-        return [*found, *loop.others]
-
-    def _draw_feedback(self, loop: Loop, ports: Sequence[str], results: Sequence[str]) -> None:
+    def _draw_feedback(
+        self, loop: Loop, ports: Mapping[Variable, str], results: Sequence[str]
+    ) -> None:
         """Dashed edges from the new value of each state to where later steps read it."""
-        remaining = iter(ports[len(loop.slices) :])
-        for result, taps in zip(results, loop.layout.states, strict=False):
-            for tap in taps:
+        for result, state in zip(results, loop.states, strict=False):
+            for tap, symbol in state.taps.items():
                 later = f"{-tap} step{'s'[: tap != -1]} later"
-                self._edge(result, next(remaining), later, **_FEEDBACK)
+                self._edge(result, ports[symbol], later, **_FEEDBACK)
 
 
 # --- labels and colours -------------------------------------------------------------------------

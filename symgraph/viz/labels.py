@@ -11,7 +11,8 @@ from ..core.dims import Dim
 from ..core.graph import Graph
 from ..core.variable import Variable, constant_value
 from ..ops.slices import SYMBOL, At, Span
-from ..scan.op import Layout, Loop, is_scan
+from ..scan.layout import Layout
+from ..scan.op import Loop, is_scan
 
 __all__ = [
     "Bodies",
@@ -122,14 +123,12 @@ def input_ports(v: Variable, body: Graph) -> list[str]:
         return [f"input {i}" for i in range(len(body.inputs))]
     loop = Loop(v)
     labels = [
-        f"sequence {i}, {_time(offset)}"
-        for i, offsets in enumerate(loop.layout.sequences)
-        for offset in offsets
+        f"sequence {i}, {_time(read.offset)}"
+        for i, reads in enumerate(loop.reads_by_sequence)
+        for read in reads
     ]
-    labels += [
-        f"state {i}, {_time(tap)}" for i, taps in enumerate(loop.layout.states) for tap in taps
-    ]
-    return labels + [f"constant {i}" for i in range(len(loop.others))]
+    labels += [f"state {i}, {_time(tap)}" for i, s in enumerate(loop.states) for tap in s.taps]
+    return labels + [f"constant {i}" for i in range(len(loop.fixed))]
 
 
 def output_ports(v: Variable, body: Graph) -> list[str]:
@@ -137,8 +136,8 @@ def output_ports(v: Variable, body: Graph) -> list[str]:
     if not is_scan(v):
         return [f"output {i}" for i in range(len(body.outputs))]
     loop = Loop(v)
-    labels = [f"new state {i}" for i in range(len(loop.new_states))]
-    labels += [f"output {i}" for i in range(len(loop.plain))]
+    labels = [f"new state {i}" for i in range(len(loop.states))]
+    labels += [f"output {i}" for i in range(len(loop.outputs))]
     return labels + ["until"] * loop.layout.until
 
 
@@ -150,15 +149,11 @@ def operand_groups(v: Variable, operands: Sequence[str]) -> list[str]:
     """The operands as they are written in a listing; a loop's by what they are for."""
     if not is_scan(v):
         return list(operands)
-    loop = Loop(v)
-    groups = []
-    first = 1
-    for name, members in (
-        ("sequences", loop.sequences),
-        ("initials", loop.initials),
-        ("constants", loop.others),
-    ):
-        if members:
-            groups.append(f"{name}=[{', '.join(operands[first : first + len(members)])}]")
-        first += len(members)
-    return [f"steps={operands[0]}", *groups]
+    parts = Loop(v).layout.parts(operands)
+    groups = (
+        ("sequences", parts.sequences),
+        ("initials", parts.initials),
+        ("constants", parts.fixed),
+    )
+    texts = [f"{name}=[{', '.join(members)}]" for name, members in groups if members]
+    return [f"steps={parts.n_steps}", *texts]

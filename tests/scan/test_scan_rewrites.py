@@ -110,10 +110,10 @@ def test_outputs_that_nobody_reads_are_dropped(x: sg.Variable) -> None:
     outputs = sg.scan(step, x, [h, h, None, None])
     (loop,) = loops(compiled([x], outputs[0]).graph)
     assert ops(loop.body)["exp"] == ops(loop.body)["sin"] == 0
-    assert (len(loop.new_states), len(loop.plain)) == (1, 0)
+    assert (len(loop.states), len(loop.outputs)) == (1, 0)
     # A state that another one reads is kept.
     (loop,) = loops(compiled([x], outputs[3]).graph)
-    assert (len(loop.new_states), len(loop.plain)) == (1, 1)
+    assert (len(loop.states), len(loop.outputs)) == (1, 1)
 
 
 def test_gradients_that_nobody_reads_are_dropped(x: sg.Variable) -> None:
@@ -146,7 +146,7 @@ def test_gradients_of_weights_are_one_product_outside_the_loop(x: sg.Variable) -
     f = compiled([x], sg.grad(cost, layer.params))
     assert ops(f.graph)["matmul"] >= 2
     backward = loops(f.graph)[-1]
-    assert len(backward.new_states) == 1  # what goes back in time; no sums
+    assert len(backward.states) == 1  # what goes back in time; no sums
     plain = [sg.grad((unrolled_elman(layer, x) ** 2).sum(), p) for p in layer.params]
     for found, expected in zip(f(DATA), compiled([x], plain)(DATA), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -7,13 +7,13 @@ steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 
 from ....core.dims import Size, floor_div, fresh_size, product
 from ....core.graph import Graph
 from ....core.variable import Variable
-from ....ops.broadcast import REARRANGE
+from ....ops.broadcast import REARRANGE, seen_through
 from ....ops.linalg import MATMUL
 from ..analysis.layout import contiguous_strides
 from .products import multiply_packed
@@ -27,25 +27,18 @@ _ROWS = 32
 
 
 def find_rows_ahead(
-    graph: Graph, rows: Iterable[Variable], constants: Iterable[Variable]
+    graph: Graph, rows: Container[Variable], fixed: Container[Variable]
 ) -> list[Variable]:
     """The products in a loop's body of rows of sequences with what does not change over time."""
-    moving, fixed = set(rows), set(constants)
     return [
         v
         for v in graph.nodes
         if v.op is MATMUL
         and v.ndim == v.inputs[1].ndim == 2
         and v.dtype.kind == "f"
-        and v.inputs[0] in moving
-        and _unmoved(v.inputs[1]) in fixed
+        and v.inputs[0] in rows
+        and seen_through(v.inputs[1], REARRANGE) in fixed
     ]
-
-
-def _unmoved(v: Variable) -> Variable:
-    while v.op is REARRANGE:
-        v = v.inputs[0]
-    return v
 
 
 @dataclass(frozen=True)

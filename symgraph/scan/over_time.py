@@ -9,6 +9,7 @@ from ..core.variable import Variable
 from ..ops.elementwise import add
 from ..ops.sizes import size_of
 from ..ops.slices import slice_axis
+from .op import Read
 from .open import OpenLoop
 
 __all__ = ["Results", "Trace", "keep_over_time"]
@@ -17,17 +18,25 @@ __all__ = ["Results", "Trace", "keep_over_time"]
 Results = Mapping[int, Variable]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trace:
-    """A value of the body over time: rows of a sequence, or a result of the loop."""
+    """A value of the body over time: the rows of ``read``, or a result from its row ``first``."""
 
-    sequence: tuple[Variable, int] | None = None
+    read: Read | None = None
     result: int = -1
     first: int = 0
 
-    def read(self, loop: OpenLoop, results: Results) -> Variable:
+    @property
+    def results(self) -> set[int]:
+        """The results of the loop that it needs."""
+        return set() if self.read else {self.result}
+
+    def over_time(self, loop: OpenLoop, results: Results) -> Variable:
         """The value over time, ``[n, ...]``, once the loop is closed."""
-        base, first = self.sequence or (results[self.result], self.first)
+        base, first = results.get(self.result), self.first
+        if self.read is not None:
+            base, first = self.read.sequence, self.read.offset
+        assert base is not None
         stop = add(loop.n_steps, first)
         if size_of(stop) == base.type.shape[0]:
             return slice_axis(base, 0, first)
@@ -36,11 +45,11 @@ class Trace:
 
 def keep_over_time(loop: OpenLoop, value: Variable) -> Trace:
     """How to read a value of the body over time; a new plain output if need be."""
-    if value in loop.slices:
-        return Trace(sequence=loop.slices[value])
+    if value in loop.reads:
+        return Trace(loop.reads[value])
     for i, state in enumerate(loop.states):
         for tap, symbol in state.taps.items():
             if value is symbol:
-                return Trace(result=i, first=tap - min(state.taps))
+                return Trace(result=i, first=state.depth + tap)
     result, first = loop.keep(value)
     return Trace(result=result, first=first)

@@ -1,0 +1,160 @@
+"""Where a loop's results lie while it runs: all their rows, or a ring of the last ones.
+
+Rows are reached by addresses that advance from turn to turn. Where only the steps tell how many
+there are, the room is doubled when it is full, and the addresses move with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ....core.dims import Size, product
+from ....core.variable import Variable
+from ....ops.slices import SLICE, SYMBOL, At, Span
+from ....scan.op import State
+from ..machine.assembler import Assembler
+from .scope import Scope
+
+__all__ = ["GrowingRows", "Ring", "Rows", "Turns", "reads_last_only"]
+
+# How many rows a loop of unknown length is given at first.
+_FIRST_ROWS = 64
+
+
+@dataclass
+class Turns:
+    """What happens to addresses when a loop turns: they advance, rotate, or move with what grew."""
+
+    assembler: Assembler
+    advances: list[tuple[int, int]] = field(default_factory=list)
+    """Slots of addresses, and of the bytes by which they advance."""
+    rings: list[list[int]] = field(default_factory=list)
+    """Slots of addresses that rotate, the oldest row first."""
+    growing: list[tuple[int, ...]] = field(default_factory=list)
+    """Buffers that grow: slots of the address, the rows ahead, a row's bytes, the movement."""
+    moving: list[tuple[int, int]] = field(default_factory=list)
+    """Slots of addresses in buffers that grow, and of these buffers' movements."""
+
+    def address(self, base: int, offset: Size, stride: Size, dtype: np.dtype) -> int:
+        """A slot with an address that advances by a stride at each turn."""
+        a = self.assembler
+        slot = a.slot()
+        a.run("address", slot, base, a.size(offset), dtype.itemsize)
+        self.advances.append((slot, a.size(stride * dtype.itemsize)))
+        return slot
+
+    def room(self) -> int:
+        """The slot that tells how many rows there is room for in what grows."""
+        a, capacity = self.assembler, self.assembler.slot()
+        if self.growing:
+            a.run("address", capacity, a.literal(_FIRST_ROWS), a.literal(0), 1)
+        return capacity
+
+    def grow(self, turn: int, capacity: int, no_room: int) -> None:
+        """Make room for the row of this turn; ``no_room`` is the status where there is none."""
+        words = [word for entry in (*self.growing, *self.moving) for word in entry]
+        counts = (len(self.growing), len(self.moving))
+        self.assembler.run("grow", turn, capacity, no_room, *counts, *words)
+
+    def rotate(self) -> None:
+        """Let the row of this turn be the one before, and the oldest one that of the next turn."""
+        for ring in self.rings:
+            self.assembler.run("rotate", len(ring), *reversed(ring))
+
+
+class Rows:
+    """The rows of a result that stay where they are written: initial ones, then those of turns."""
+
+    def __init__(self, scope: Scope, turns: Turns, result: Variable, depth: int) -> None:
+        self._scope, self._turns, self._depth = scope, turns, depth
+        self._row, self._dtype = product(result.type.shape[1:]), result.dtype
+        self._addresses: dict[int, int] = {}
+        self.base = self._open(result)
+        """The slot with the address of the first row."""
+
+    def _open(self, result: Variable) -> int:
+        return self._scope.base(result)
+
+    def at(self, tap: int) -> int:
+        """The slot with the address of a row, which advances: so many steps from the new one."""
+        if tap not in self._addresses:
+            self._addresses[tap] = self._address(tap)
+        return self._addresses[tap]
+
+    def _address(self, tap: int) -> int:
+        offset = (self._depth + tap) * self._row
+        return self._turns.address(self.base, offset, self._row, self._dtype)
+
+    def close(self) -> None:
+        """Let the result be where it lies, now that the loop has ended."""
+
+
+class GrowingRows(Rows):
+    """Rows whose number only the steps tell."""
+
+    def _open(self, result: Variable) -> int:
+        a = self._scope.assembler
+        self._moved = a.slot()
+        base = self._scope.bases[result] = a.slot()
+        a.allocate(base, (self._depth + _FIRST_ROWS) * self._row, self._dtype)
+        row_bytes = a.size(self._row * self._dtype.itemsize)
+        self._turns.growing.append((base, a.literal(self._depth), row_bytes, self._moved))
+        return base
+
+    def _address(self, tap: int) -> int:
+        slot = super()._address(tap)
+        self._turns.moving.append((slot, self._moved))
+        return slot
+
+
+class Ring(Rows):
+    """The last rows of a state, of which nobody reads others: each new one replaces the oldest."""
+
+    def __init__(
+        self, scope: Scope, turns: Turns, state: State, result: Variable | None, n: Size
+    ) -> None:
+        a, depth = scope.assembler, state.depth
+        self._scope, self._result = scope, result
+        self._row, self._dtype = product(state.new.type.shape), state.new.dtype
+        self._first = (depth + n - 1) * self._row
+        """How far before the last row the first one would lie."""
+        self.base = scope.lowering.buffers.take((depth + 1) * self._row, self._dtype)
+        slots = [a.slot() for _ in range(depth + 1)]
+        for i, slot in enumerate(slots):
+            a.run("address", slot, self.base, a.size(self._row * i), self._dtype.itemsize)
+        turns.rings.append(slots)
+        self._addresses = {i - depth: slot for i, slot in enumerate(slots)}
+
+    def close(self) -> None:
+        if self._result is not None:
+            last = self._addresses[-1]
+            address = self._scope.assembler.address(last, -self._first, self._dtype)
+            self._scope.bases[self._result] = address
+
+
+def reads_last_only(scope: Scope, result: Variable, count: int) -> bool:
+    """Whether nobody reads an array but for its last ``count`` rows."""
+    pending = [result]
+    while pending:
+        x = pending.pop()
+        for user, _ in scope.graph.users[x]:
+            if user not in scope.needed:
+                continue
+            if user in scope.late or user.op is not SLICE or user.inputs[0] is not x:
+                return False
+            entry = user.params[0][0]
+            if isinstance(entry, Span):
+                # A slice up to the end has the same last rows.
+                if entry.stop is not None or entry.step != 1 or user in scope.outputs:
+                    return False
+                pending.append(user)
+            elif not isinstance(entry, At) or not _is_among_last(entry, count):
+                return False
+    return True
+
+
+def _is_among_last(entry: At, count: int) -> bool:
+    """Whether the entry names one of the last rows, by a number from the end."""
+    return entry.index != SYMBOL and -count <= int(entry.index) < 0

@@ -1,0 +1,40 @@
+"""How a loop's flat inputs and results belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+__all__ = ["Inputs", "Layout"]
+
+T = TypeVar("T")
+
+
+class Inputs(NamedTuple, Generic[T]):
+    """A loop's inputs, or values of them, by what they are for."""
+
+    n_steps: T
+    sequences: Sequence[T]
+    initials: Sequence[T]
+    fixed: Sequence[T]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a loop reads at which steps, and how it ends; a parameter of its node."""
+
+    sequences: tuple[tuple[int, ...], ...]
+    """For each sequence the offsets (at least 0) at which a step reads it."""
+    states: tuple[tuple[int, ...], ...]
+    """For each state its taps (negative), in the order of the body's inputs."""
+    until: bool = False
+    """Whether the body's last output ends the loop."""
+    truncate: int | None = None
+    """How many of the last steps the gradient goes back; None for all."""
+
+    def parts(self, inputs: Sequence[T]) -> Inputs[T]:
+        """The loop's inputs, or values of them, taken apart."""
+        first = 1 + len(self.sequences)
+        last = first + len(self.states)
+        return Inputs(inputs[0], inputs[1:first], inputs[first:last], inputs[last:])
