@@ -99,8 +99,6 @@ class ProfiledPlan(Plan):
         self, graph: Graph, make_call: Callable[[Variable], Call], profile: Profile, depth: int
     ) -> None:
         self._rows: list[ProfileRow] = []
-        self._depth = depth
-        self._profile = profile
 
         def make_call_and_row(v: Variable) -> Call:
             row = ProfileRow(v.op.name, provenance.line_of(v), depth, is_loop=v.op is SCAN)

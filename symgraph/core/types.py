@@ -21,7 +21,6 @@ __all__ = [
     "format_shape",
     "is_float",
     "is_integer",
-    "promote",
     "size_from",
     "tensor_type",
 ]
@@ -161,14 +160,6 @@ def as_dtype(dtype: Any) -> np.dtype:
 
 
 _SUPPORTED = frozenset(DTYPES)
-
-
-def promote(*dtypes: np.dtype) -> np.dtype:
-    """NumPy's common dtype (NEP 50) of arrays of these dtypes."""
-    first = dtypes[0]
-    if all(dtype == first for dtype in dtypes):
-        return first
-    return np.result_type(*dtypes)
 
 
 def is_float(dtype: np.dtype) -> bool:

@@ -24,7 +24,7 @@ def write(
     arrays = [operand_address(f, i) for i in range(len(dtypes) + 1)]
     n = operand(f, len(dtypes) + 1)
     maths = VectorMaths(f, lanes, cpu)
-    loop = f.begin_loop(n, step=str(lanes))
+    loop = f.begin_loop(n, by=str(lanes))
     i = loop.index.text
     mask = f.tail_mask(i, n, lanes)
     values = [

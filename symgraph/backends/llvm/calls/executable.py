@@ -43,7 +43,7 @@ _RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 @lru_cache(maxsize=1)
 def _load_support() -> Loaded:
-    """What nearly every program needs, as one pack: in every process the same cache entry."""
+    """What nearly every program needs, as one module: in every process the same cache entry."""
     tile = tile_for(host(), np.dtype("float32"))
     common = [pack_kernel(tile), product_kernel(tile), packed_product_kernel(tile)]
     return engine().load([*runtime_kernels().values(), pieces_kernel(), entry_kernel(), *common])
@@ -51,7 +51,7 @@ def _load_support() -> Loaded:
 
 @lru_cache(maxsize=1)
 def _load_parallel() -> Loaded:
-    """What programs for several threads need besides, as another pack."""
+    """What programs for several threads need besides, as another module."""
     return engine().load([part_kernel(), together_kernel()])
 
 

@@ -79,9 +79,9 @@ class DiskCache:
         if self._obstacle:
             return self._obstacle
         for folder in self._guarded:
-            found = objection_to(folder)
-            if found:
-                return f"{folder} {found}"
+            obstacle = objection_to(folder)
+            if obstacle:
+                return f"{folder} {obstacle}"
         return ""
 
     def read(self, key: str) -> tuple[bytes | None, str]:
@@ -92,13 +92,13 @@ class DiskCache:
             return None, obstacle
         path = self._path(key)
         try:
-            found = objection_to(path.parent)
-            if found:
-                return None, f"the folder of the entry {found}"
+            obstacle = objection_to(path.parent)
+            if obstacle:
+                return None, f"the folder of the entry {obstacle}"
             with open(os.open(path, _READ), "rb", buffering=0) as file:
-                found = self._objection_to_entry(os.fstat(file.fileno()))
-                if found:
-                    return None, f"the entry {found}"
+                obstacle = self._objection_to_entry(os.fstat(file.fileno()))
+                if obstacle:
+                    return None, f"the entry {obstacle}"
                 data = file.read()
         except FileNotFoundError:
             return None, "not in the cache"
@@ -129,8 +129,8 @@ class DiskCache:
         """What is in the cache, of this version of symgraph and of others."""
         for path in self.folder.glob("??/*.o"):
             with contextlib.suppress(OSError):  # another process may have removed it
-                found = path.lstat()
-                yield Entry(found.st_mtime_ns, found.st_size, path)
+                status = path.lstat()
+                yield Entry(status.st_mtime_ns, status.st_size, path)
 
     def clear(self) -> int:
         """How many entries there were; there are none left."""
@@ -150,8 +150,8 @@ class DiskCache:
         return self.folder / key[:2] / f"{key[2:]}.o"
 
     @staticmethod
-    def _objection_to_entry(found: os.stat_result) -> str:
-        return objection(found) if stat.S_ISREG(found.st_mode) else "is no file"
+    def _objection_to_entry(status: os.stat_result) -> str:
+        return objection(status) if stat.S_ISREG(status.st_mode) else "is no file"
 
     # --- the bound ------------------------------------------------------------------------------
 

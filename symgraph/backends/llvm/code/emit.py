@@ -66,12 +66,11 @@ _types: dict[tuple[np.dtype, int], str] = {}
 
 def type_text(dtype: np.dtype, lanes: int = 1) -> str:
     """The type of registers with this dtype and so many lanes."""
-    found = _types.get((dtype, lanes))
-    if found is None:
+    text = _types.get((dtype, lanes))
+    if text is None:
         scalar = _SCALARS.get(f"{dtype.kind}{dtype.itemsize}") or f"i{8 * dtype.itemsize}"
-        found = scalar if lanes == 1 else f"<{lanes} x {scalar}>"
-        _types[(dtype, lanes)] = found
-    return found
+        text = _types[dtype, lanes] = scalar if lanes == 1 else f"<{lanes} x {scalar}>"
+    return text
 
 
 def memory_dtype(dtype: np.dtype) -> np.dtype:
@@ -98,7 +97,7 @@ class Loop:
     label: str
     index: Value
     stop: str
-    step: str
+    by: str
     carried: list[Value]
     head: int
     """Where in the lines the loop's phis stand."""
@@ -165,7 +164,7 @@ class Function:
         stop: str,
         *,
         start: str = "0",
-        step: str = "1",
+        by: str = "1",
         carried: Sequence[Value] = (),
     ) -> Loop:
         """A loop from ``start`` while below ``stop``; carried values change from turn to turn."""
@@ -175,7 +174,7 @@ class Function:
         self.start_block(label)
         index = Value(self.fresh(), I64, 1)
         inside = [Value(self.fresh(), v.dtype, v.lanes) for v in carried]
-        loop = Loop(label, index, stop, step, inside, len(self.lines), entry, list(carried), start)
+        loop = Loop(label, index, stop, by, inside, len(self.lines), entry, list(carried), start)
         more = self.emit(f"icmp slt i64 {index}, {stop}")
         self.branch(more, f"{label}.body", f"{label}.end")
         self.start_block(f"{label}.body")
@@ -183,7 +182,7 @@ class Function:
 
     def end_loop(self, loop: Loop, new: Sequence[Value] = ()) -> list[Value]:
         """Close the loop; the carried values after its last turn."""
-        following = self.emit(f"add i64 {loop.index}, {loop.step}")
+        following = self.emit(f"add i64 {loop.index}, {loop.by}")
         latch = self.block
         self.jump(loop.label)
         phis = [

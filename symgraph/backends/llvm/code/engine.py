@@ -1,7 +1,7 @@
-"""From LLVM IR to addresses: kernels are compiled once in a process, packs of them once on a disk.
+"""From LLVM IR to addresses: kernels are compiled once in a process, modules once on a disk.
 
 A kernel is a function in IR text whose name is the hash of that text, so that equal kernels are
-one. New kernels of one compilation form a pack: one module, one object, one cache entry. A pack is
+one. New kernels of one compilation form a module: one object, one cache entry. A module is
 unloaded when nothing that was compiled with it is left.
 """
 
@@ -30,7 +30,7 @@ from .cache import DiskCache, open_cache
 from .cpu import Cpu, host
 from .libraries import SCIPY, address_of
 
-__all__ = ["Engine", "Kernel", "Loaded", "Pack", "engine"]
+__all__ = ["Engine", "Kernel", "Loaded", "Module", "engine"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Kernel:
     """Kernels that this one calls; its parts declare them."""
 
 
-class Pack:
+class Module:
     """Kernels that were loaded together; unloaded with the last reference to it."""
 
     __slots__ = ("__weakref__", "_others", "_tracker", "addresses")
 
-    def __init__(self, tracker: Any, addresses: dict[str, int], others: tuple[Pack, ...]) -> None:
+    def __init__(self, tracker: Any, addresses: dict[str, int], others: tuple[Module, ...]) -> None:
         self._tracker = tracker
         self._others = others  # whose kernels these ones call
         self.addresses = addresses
@@ -61,7 +61,7 @@ class Loaded:
     """The addresses of kernels, what keeps them alive, and what loading them took."""
 
     addresses: dict[str, int]
-    packs: tuple[Pack, ...]
+    modules: tuple[Module, ...]
     compiled: int = 0
     """How many kernels were not in the process yet."""
     cache: str = "hit"
@@ -73,9 +73,9 @@ _REPORT = (
     'This is a fault of symgraph\'s own: please report it with the output of "symgraph doctor". '
     'Meanwhile backend="numpy" runs the program.'
 )
-# How many packs are kept although nothing refers to them.
+# How many modules are kept although nothing refers to them.
 _RECENT = 64
-# How many packs one linker takes. It keeps some memory of each, unloaded or not.
+# How many modules one linker takes. It keeps some memory of each, unloaded or not.
 _LINKED = 64
 
 
@@ -100,9 +100,9 @@ class Engine:
             f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|{self._prologue}"
         )
         # By the names of kernels, which stand for their whole texts.
-        self._loaded: weakref.WeakValueDictionary[str, Pack] = weakref.WeakValueDictionary()
-        # Packs live on for a while: the next function may be of the same kernels.
-        self._recent: deque[Pack] = deque(maxlen=_RECENT)
+        self._loaded: weakref.WeakValueDictionary[str, Module] = weakref.WeakValueDictionary()
+        # Modules live on for a while: the next function may be of the same kernels.
+        self._recent: deque[Module] = deque(maxlen=_RECENT)
         self._numbers = itertools.count()
         self._lock = threading.RLock()
         if hasattr(os, "register_at_fork"):
@@ -126,32 +126,34 @@ class Engine:
         """The kernels as addresses, compiled or read from disk where the process lacks them."""
         wanted = _with_needs(kernels)
         with self._lock:
-            packs: dict[int, Pack] = {}
+            modules: dict[int, Module] = {}
             addresses: dict[str, int] = {}
             missing: list[Kernel] = []
             for name, kernel in wanted.items():
-                pack = self._loaded.get(name)
-                if pack is None:
+                module = self._loaded.get(name)
+                if module is None:
                     missing.append(kernel)
                 else:
-                    packs[id(pack)] = pack
-                    addresses[name] = pack.addresses[name]
+                    modules[id(module)] = module
+                    addresses[name] = module.addresses[name]
             result = Loaded(addresses, (), len(missing))
             if missing:
                 called = {name for kernel in missing for name, _ in kernel.parts}
-                others = {id(p): p for p in packs.values() if called & p.addresses.keys()}
-                pack = call_undisturbed(
-                    partial(self._load_pack, missing, tuple(others.values()), result)
+                others = {id(p): p for p in modules.values() if called & p.addresses.keys()}
+                module = call_undisturbed(
+                    partial(self._load_module, missing, tuple(others.values()), result)
                 )
-                packs[id(pack)] = pack
-                addresses.update(pack.addresses)
-                self._recent.append(pack)
+                modules[id(module)] = module
+                addresses.update(module.addresses)
+                self._recent.append(module)
                 for kernel in missing:
-                    self._loaded[kernel.name] = pack
-            result.packs = tuple(packs.values())
+                    self._loaded[kernel.name] = module
+            result.modules = tuple(modules.values())
         return result
 
-    def _load_pack(self, kernels: list[Kernel], others: tuple[Pack, ...], result: Loaded) -> Pack:
+    def _load_module(
+        self, kernels: list[Kernel], others: tuple[Module, ...], result: Loaded
+    ) -> Module:
         text = module_text(kernels)
         key = hashlib.blake2b((self.identity + text).encode(), digest_size=20).hexdigest()
         content = self._read(key, result)
@@ -178,8 +180,8 @@ class Engine:
             return None
         with _timed(result, "code"):
             content, result.reason = self.cache.read(key)
-        found = "off" if self.cache.obstacle else "miss"
-        result.cache = found if content is None else "hit"
+        without = "off" if self.cache.obstacle else "miss"
+        result.cache = without if content is None else "hit"
         return content
 
     def emit(self, text: str) -> bytes:
@@ -203,8 +205,8 @@ class Engine:
         content: bytes,
         kernels: list[Kernel],
         loaded: Mapping[str, int],
-        others: tuple[Pack, ...],
-    ) -> Pack:
+        others: tuple[Module, ...],
+    ) -> Module:
         builder = llvm.JITLibraryBuilder().add_object_img(content).add_current_process()
         for name in {name for kernel in kernels for name, _ in kernel.parts}:
             if name in loaded:
@@ -215,10 +217,10 @@ class Engine:
             builder.export_symbol(kernel.name)
         number = next(self._numbers)
         if number % _LINKED == 0:
-            # The old one goes with the last pack that it linked.
+            # The old one goes with the last module that it linked.
             self._linker = llvm.create_lljit_compiler(self._make_machine())
-        tracker = builder.link(self._linker, f"pack{number}")
-        return Pack(tracker, {kernel.name: tracker[kernel.name] for kernel in kernels}, others)
+        tracker = builder.link(self._linker, f"module{number}")
+        return Module(tracker, {kernel.name: tracker[kernel.name] for kernel in kernels}, others)
 
 
 @contextlib.contextmanager
@@ -238,14 +240,14 @@ def _fault(what: str, error: Exception) -> InternalError:
 
 def _with_needs(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
     """The kernels by name, with all that they call."""
-    found: dict[str, Kernel] = {}
+    by_name: dict[str, Kernel] = {}
     pending = list(kernels)
     while pending:
         kernel = pending.pop()
-        if kernel.name not in found:
-            found[kernel.name] = kernel
+        if kernel.name not in by_name:
+            by_name[kernel.name] = kernel
             pending.extend(kernel.needs)
-    return dict(sorted(found.items()))
+    return dict(sorted(by_name.items()))
 
 
 def module_text(kernels: Iterable[Kernel]) -> str:
@@ -258,8 +260,8 @@ def module_text(kernels: Iterable[Kernel]) -> str:
                 raise InternalError(explain(f"two functions are named {name}", remedy=_REPORT))
         texts[kernel.name] = kernel.text
     # What is defined in the module is not declared.
-    kept = [parts[name] for name in sorted(parts) if name not in texts]
-    return "\n".join([*kept, *texts.values(), ""])
+    others = [parts[name] for name in sorted(parts) if name not in texts]
+    return "\n".join([*others, *texts.values(), ""])
 
 
 @lru_cache(maxsize=1)

@@ -52,19 +52,19 @@ def chosen_folder() -> Chosen:
 def chosen_bound() -> int:
     """How many bytes the cache may hold: SYMGRAPH_CACHE_SIZE (``500MB``, ``2GiB``), else 1 GiB."""
     text = os.environ.get("SYMGRAPH_CACHE_SIZE", "").strip().lower()
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([kmg]?i?)b?", text)
-    if found is None or found[2] not in _UNITS:
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([kmg]?i?)b?", text)
+    if match is None or match[2] not in _UNITS:
         return _DEFAULT_BOUND
-    return int(float(found[1]) * _UNITS[found[2]])
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
-def objection(found: os.stat_result) -> str:
+def objection(status: os.stat_result) -> str:
     """Why somebody else may have written what is described so; nothing if nobody can have."""
     if not hasattr(os, "geteuid"):
         return ""
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}"
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_uid != os.geteuid():
+        return f"belongs to user {status.st_uid}"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "can be written by other users"
     return ""
 
@@ -72,19 +72,19 @@ def objection(found: os.stat_result) -> str:
 def objection_to(folder: Path) -> str:
     """Why the folder is not to be used; nothing if it may be, or if there is none yet."""
     try:
-        found = os.lstat(folder)
-        if stat.S_ISLNK(found.st_mode):
+        status = os.lstat(folder)
+        if stat.S_ISLNK(status.st_mode):
             # The modes of links say nothing, but their owners say who made them.
-            if hasattr(os, "geteuid") and found.st_uid not in (0, os.geteuid()):
-                return f"is a link that belongs to user {found.st_uid}"
-            found = os.stat(folder)
+            if hasattr(os, "geteuid") and status.st_uid not in (0, os.geteuid()):
+                return f"is a link that belongs to user {status.st_uid}"
+            status = os.stat(folder)
     except FileNotFoundError:
         return ""
     except OSError as error:
         return f"cannot be looked at: {error.strerror}"
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return "is no folder"
-    return objection(found)
+    return objection(status)
 
 
 def make_folder(folder: Path) -> None:

@@ -38,7 +38,7 @@ def row_kernel(tile: Tile) -> Kernel:
     done = "0"
     for together in (_TOGETHER, 1):
         last = f.emit(f"sub i64 %k, {together - 1}")
-        depth = f.begin_loop(last, start=done, step=str(together))
+        depth = f.begin_loop(last, start=done, by=str(together))
         _add_multiples(f, depth.index, together, tile)
         f.end_loop(depth)
         done = depth.index.text
@@ -70,10 +70,10 @@ def _add_multiples(f: Function, k: Value, together: int, tile: Tile) -> None:
 
 def _along_columns(f: Function, lanes: int, write: Callable[[str, str | None], None]) -> None:
     """Whole vectors, and then what is left of one."""
-    whole = f.begin_loop(f.emit(f"sub i64 %n, {lanes - 1}"), step=str(lanes))
+    whole = f.begin_loop(f.emit(f"sub i64 %n, {lanes - 1}"), by=str(lanes))
     write(whole.index.text, None)
     f.end_loop(whole)
-    rest = f.begin_loop("%n", start=whole.index.text, step=str(lanes))
+    rest = f.begin_loop("%n", start=whole.index.text, by=str(lanes))
     write(rest.index.text, f.tail_mask(rest.index.text, "%n", lanes))
     f.end_loop(rest)
 
@@ -91,7 +91,7 @@ def dot_products_kernel(tile: Tile) -> Kernel:
     done = "0"
     for together in (_TOGETHER, 1):
         last = f.emit(f"sub i64 %n, {together - 1}")
-        columns = f.begin_loop(last, start=done, step=str(together))
+        columns = f.begin_loop(last, start=done, by=str(together))
         _dot_products(f, columns.index, together, tile)
         f.end_loop(columns)
         done = columns.index.text
@@ -117,10 +117,10 @@ def _dot_products(f: Function, column: Value, together: int, tile: Tile) -> None
 
     zeros = [Value("zeroinitializer", tile.dtype, tile.lanes)] * together
     last = f.emit(f"sub i64 %k, {tile.lanes - 1}")
-    whole = f.begin_loop(last, step=str(tile.lanes), carried=zeros)
+    whole = f.begin_loop(last, by=str(tile.lanes), carried=zeros)
     totals = f.end_loop(whole, turn(whole.index.text, whole.carried, None))
     at = whole.index.text
-    rest = f.begin_loop("%k", start=at, step=str(tile.lanes), carried=totals)
+    rest = f.begin_loop("%k", start=at, by=str(tile.lanes), carried=totals)
     mask = f.tail_mask(rest.index.text, "%k", tile.lanes)
     totals = f.end_loop(rest, turn(rest.index.text, rest.carried, mask))
     row = f.pointer("%c", f.emit(f"mul i64 {rows.index}, %ldc"), tile.dtype)

@@ -79,7 +79,7 @@ def _pack_panels(f: Function, tile: Tile, kernel: str, operands: tuple[str, ...]
     """Pack all columns of a matrix: itself, where to, its rows, its columns, and their strides."""
     b, packed, k, n, rb, cb = operands
     size = f.emit(f"mul i64 {k}, {tile.width}")
-    loop = f.begin_loop(n, step=str(tile.width), carried=[Value(packed, POINTER, 1)])
+    loop = f.begin_loop(n, by=str(tile.width), carried=[Value(packed, POINTER, 1)])
     panel = loop.carried[0]
     first = f.pointer(b, f.emit(f"mul i64 {loop.index}, {cb}"), tile.dtype)
     left = f.emit(f"sub i64 {n}, {loop.index}")
@@ -109,7 +109,7 @@ def _each_part(
     before = f.emit(f"sub i64 {least}, 1")
     count = f.emit(f"udiv i64 {f.emit(f'add i64 {before}, {K_BLOCK}')}, {K_BLOCK}")
     each = f.emit(f"udiv i64 {f.emit(f'add i64 {before}, {count}')}, {count}")
-    parts = f.begin_loop(least, step=each)
+    parts = f.begin_loop(least, by=each)
     start = parts.index.text
     depth = f.emit(f"sub i64 {k}, {start}")
     depth = f.emit(f"call i64 @llvm.smin.i64(i64 {depth}, i64 {each})")
@@ -119,7 +119,7 @@ def _each_part(
         f"udiv i64 {K_BLOCK * _PANELS}, {f.emit(f'call i64 @llvm.smax.i64(i64 {depth}, i64 1)')}"
     )
     most = f.emit(f"mul i64 {most}, {tile.width}")
-    loop = f.begin_loop(n, step=most)
+    loop = f.begin_loop(n, by=most)
     columns = f.emit(f"sub i64 {n}, {loop.index}")
     columns = f.emit(f"call i64 @llvm.smin.i64(i64 {columns}, i64 {most})")
     write(_Part(start, depth, loop.index.text, columns, goes_on))

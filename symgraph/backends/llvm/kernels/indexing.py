@@ -33,7 +33,7 @@ def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kern
     row = _counted_from_start(f, given, size, bad, status)
     there = f.pointer(table, f.emit(f"mul i64 {row}, {stride}"), dtype)
     here = f.pointer(rows, f.emit(f"mul i64 {loop.index}, {width}"), dtype)
-    inner = f.begin_loop(width, step=str(lanes))
+    inner = f.begin_loop(width, by=str(lanes))
     mask = f.tail_mask(inner.index.text, width, lanes)
     there, here = (f.pointer(p, inner.index.text, dtype) for p in (there, here))
     source, target = (there, here) if action == "gather" else (here, there)

@@ -117,8 +117,8 @@ class _Writer:
         f, shape = self.f, self.shape
         axis = shape.order[depth]
         is_vector = axis == shape.vector and shape.lanes > 1
-        step = str(shape.lanes) if is_vector else "1"
-        loop = f.begin_loop(self.sizes[axis], step=step, carried=carried)
+        by = str(shape.lanes) if is_vector else "1"
+        loop = f.begin_loop(self.sizes[axis], by=by, carried=carried)
         outer = _Open(loop, self.pointers, dict(self.loaded), self.mask)
         if is_vector and not shape.exact:
             self.mask = f.tail_mask(loop.index.text, self.sizes[axis], shape.lanes)
@@ -256,7 +256,7 @@ class _Writer:
         totals = []
         for o, out in reduced:
             dtype = shape.dtypes[shape.n_inputs + o]
-            if out.kind == "sum" and dtype == F32 and shape.is_long:
+            if out.kind == "sum" and dtype == F32 and shape.sums_in_double:
                 dtype = F64
             totals.append(Value(neutral_text(out.kind, dtype, shape.lanes), dtype, shape.lanes))
         if shape.goes_on:

@@ -58,7 +58,7 @@ class Shape:
     """Whether no vector is left over at the end."""
     can_double: bool
     """Whether twice as many lanes would do, and be as exact."""
-    is_long: bool
+    sums_in_double: bool
     """Whether sums of float32 are made in float64."""
     goes_on: bool
     """Whether sums may be cut into pieces."""
@@ -136,7 +136,7 @@ def shape_of(nest: Nest, cpu: Cpu) -> tuple[Shape, list[Size]]:
         and not is_wide
         and not any(moved[-1] == "s" for moved in moves)
         and (not isinstance(size, int) or size % (2 * lanes) == 0),
-        is_long=_is_long(nest),
+        sums_in_double=_loses_digits(nest),
         goes_on=bool(nest.reduced)
         and not is_a_piece([nest.space[axis] for axis in sorted(nest.reduced)]),
         n_inputs=len(nest.inputs),
@@ -166,7 +166,7 @@ def _is_wide(nest: Nest, size: Size) -> bool:
     )
 
 
-def _is_long(nest: Nest) -> bool:
+def _loses_digits(nest: Nest) -> bool:
     """Whether sums over so many numbers lose digits, one number after another."""
     count = 1
     for axis in nest.reduced:

@@ -172,14 +172,14 @@ def _row_blocks(
     """A loop over as many blocks of rows as there are: the number of rows that are done then."""
     name, block = _block(tile, rows, vectors)
     f.add_part(name, block)
-    loop = f.begin_loop(_end_of_blocks(f, rows), start=done, step=str(rows))
+    loop = f.begin_loop(_end_of_blocks(f, rows), start=done, by=str(rows))
     a = f.pointer("%a", f.emit(f"mul i64 {loop.index}, %ra"), tile.dtype)
     c = f.pointer("%c", f.emit(f"mul i64 {loop.index}, %ldc"), tile.dtype)
     start, stop = columns
     first = f.emit(f"mul i64 {f.emit(f'udiv i64 {start}, {tile.width}')}, %panel")
     first = f.pointer("%b", first, tile.dtype)
     width = str(tile.width)
-    panels = f.begin_loop(stop, start=start, step=width, carried=[Value(first, POINTER, 1)])
+    panels = f.begin_loop(stop, start=start, by=width, carried=[Value(first, POINTER, 1)])
     panel = panels.carried[0]
     place = f.pointer(c, panels.index.text, tile.dtype)
     left = f.emit(f"sub i64 {stop}, {panels.index}")

@@ -139,10 +139,10 @@ class Assembler:
 
     def literal(self, number: int) -> int:
         """A slot that holds this number."""
-        found = self._literals.get(number)
-        if found is None:
-            found = self._literals[number] = self.slot(number)
-        return found
+        slot = self._literals.get(number)
+        if slot is None:
+            slot = self._literals[number] = self.slot(number)
+        return slot
 
     def run(self, name: str, *operands: int) -> None:
         """Append an instruction of the runtime to the main stream."""
@@ -226,9 +226,9 @@ class Assembler:
     def _size(self, size: Size, stream: Stream, known: dict[Dim, int]) -> int:
         if isinstance(size, int):
             return self._number(size)
-        found = known.get(size)
-        if found is not None:
-            return found
+        slot = known.get(size)
+        if slot is not None:
+            return slot
         if size.atom is not None:
             slot = self._atom(size.atom, stream, known)
         else:
@@ -280,7 +280,7 @@ class Assembler:
         """Parts of a program, each with its work, that so many threads may run at once: where in
         the main stream the number of threads stands."""
         works = [self.work(work) for work, _ in parts]
-        found: dict[Atom, int] = {}
+        atoms: dict[Atom, int] = {}
         self.main.open(together_kernel(), threads)
         position = len(self.main.words) - 1
         for work, (_, write) in zip(works, parts, strict=True):
@@ -289,10 +289,10 @@ class Assembler:
             with self.scope() as known:  # what one part computes is not there for the others
                 write()
             self.main.close()
-            found |= known.atoms
+            atoms |= known.atoms
         self.template += _GAP
         self.main.close()
-        self._known.atoms |= found  # every part has been run
+        self._known.atoms |= atoms  # every part has been run
         return position
 
     def sometimes(
@@ -324,8 +324,8 @@ class Assembler:
         if isinstance(elements, int) and elements == 0:
             return base
         key = (base, elements, dtype.itemsize)
-        found = self._known.addresses.get(key)
-        if found is None:
-            found = self._known.addresses[key] = self.slot()
-            self.run("address", found, base, self.size(elements), dtype.itemsize)
-        return found
+        slot = self._known.addresses.get(key)
+        if slot is None:
+            slot = self._known.addresses[key] = self.slot()
+            self.run("address", slot, base, self.size(elements), dtype.itemsize)
+        return slot

@@ -147,9 +147,9 @@ def advance(f: Function, pairs: str, count: str) -> None:
     """Add to slots the values of others: so many pairs of a slot and that of what is added."""
     inner = f.begin_loop(count)
     pair = f.emit(f"shl i64 {inner.index}, 1")
-    what = f.pointer(pairs, pair, I64)
-    by = f.pointer(what, "1", I64)
-    place = slot_at(f, f.emit(f"load i64, ptr {what}"))
+    slot = f.pointer(pairs, pair, I64)
+    by = f.pointer(slot, "1", I64)
+    place = slot_at(f, f.emit(f"load i64, ptr {slot}"))
     distance = value_at(f, f.emit(f"load i64, ptr {by}"))
     moved = f.emit(f"add i64 {f.emit(f'load i64, ptr {place}')}, {distance}")
     f.do(f"store i64 {moved}, ptr {place}")

@@ -86,8 +86,8 @@ def _fill(f: Function, place: str, size: str) -> None:
     word = f.pointer(place, loop.index.text, I32)
     address = f.emit(f"lshr i64 {f.emit(f'ptrtoint ptr {word} to i64')}, 2")
     mixed = f.emit(f"mul i32 {f.emit(f'trunc i64 {address} to i32')}, {PATTERN_FACTOR}")
-    told = f.emit(f"or i32 {f.emit(f'lshr i32 {mixed}, 16')}, {PATTERN}")
-    f.do(f"store i32 {told}, ptr {word}")
+    pattern = f.emit(f"or i32 {f.emit(f'lshr i32 {mixed}, 16')}, {PATTERN}")
+    f.do(f"store i32 {pattern}, ptr {word}")
     f.end_loop(loop)
 
 

@@ -129,8 +129,8 @@ def pieces_kernel() -> Kernel:
     f.start_block("large")
     f.do(f"call void @{f.use(leave_kernel())}(ptr %frame)")
     cut = f.use(_cut_kernel())
-    told = f.emit(f"call i32 @{cut}(ptr %frame, ptr %operands, ptr %room, ptr %kernel)")
-    f.do(f"ret i32 {told}")
+    status = f.emit(f"call i32 @{cut}(ptr %frame, ptr %operands, ptr %room, ptr %kernel)")
+    f.do(f"ret i32 {status}")
     return f.kernel()
 
 

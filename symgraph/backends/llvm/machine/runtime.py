@@ -156,9 +156,9 @@ def rotate_kernel() -> Kernel:
     f = begin_kernel()
     count = operand(f, 0)
     last = f.pointer("%operands", count, I64)
-    kept = value_at(f, f.emit(f"load i64, ptr {last}"))
+    content = value_at(f, f.emit(f"load i64, ptr {last}"))
     end = f.emit(f"add i64 {count}, 1")
-    loop = f.begin_loop(end, start="1", carried=[Value(kept, I64, 1)])
+    loop = f.begin_loop(end, start="1", carried=[Value(content, I64, 1)])
     place = f.pointer("%operands", loop.index.text, I64)
     slot = slot_at(f, f.emit(f"load i64, ptr {place}"))
     old = f.emit(f"load i64, ptr {slot}")
@@ -200,7 +200,7 @@ def cycles_kernel() -> Kernel:
 
 
 def runtime_kernels() -> dict[str, Kernel]:
-    """All of them, by name; one pack, which every process loads."""
+    """All of them, by name; one module, which every process loads."""
     return {
         "run": run_kernel(),
         "run_apart": run_apart_kernel(),

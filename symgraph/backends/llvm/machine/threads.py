@@ -90,8 +90,8 @@ def take_kernel() -> Kernel:
 def _note_failure(f: Function) -> None:
     """Of several failures keep the first part's; parts after the first of all may stop at once."""
     place = f.emit("shl i64 %number, 32")
-    told = f.emit(f"or i64 {place}, {f.emit('zext i32 %status to i64')}")
-    f.emit(f"atomicrmw umin ptr {_shared(f, _Shared.FAILURE)}, i64 {told} seq_cst")
+    failure = f.emit(f"or i64 {place}, {f.emit('zext i32 %status to i64')}")
+    f.emit(f"atomicrmw umin ptr {_shared(f, _Shared.FAILURE)}, i64 {failure} seq_cst")
     f.branch(f.emit("icmp eq i64 %number, 0"), "stop", "end")
     f.start_block("stop")
     status = f.emit("sext i32 %status to i64")
@@ -145,8 +145,8 @@ def together_kernel() -> Kernel:
     first = f.emit(f"select i1 {f.emit(f'icmp eq i64 {failure}, -1')}, i64 0, i64 {failure}")
     # An exception is set: whatever else failed, it is what the call raises.
     raised = f.emit(f"icmp eq i64 {stop}, {Status.RAISED}")
-    told = f.emit(f"select i1 {raised}, i64 {stop}, i64 {first}")
-    f.do(f"ret i32 {f.emit(f'trunc i64 {told} to i32')}")
+    status = f.emit(f"select i1 {raised}, i64 {stop}, i64 {first}")
+    f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
     return f.kernel()
 
 

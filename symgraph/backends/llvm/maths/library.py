@@ -34,10 +34,10 @@ def call_library(
             result = inner.emit(f"select {where.type} %where, {kind} {result}, {kind} %else")
         inner.do(f"ret {kind} {result}")
         m.function.add_part(full, inner)
-    given = ", ".join(f"{kind} {v}" for v in values)
+    operands = ", ".join(f"{kind} {v}" for v in values)
     if where is not None:
-        given += f", {kind} {instead_of}, {where.type} {where}"
-    return m.function.value(f"call {kind} @{full}({given})", F64, lanes)
+        operands += f", {kind} {instead_of}, {where.type} {where}"
+    return m.function.value(f"call {kind} @{full}({operands})", F64, lanes)
 
 
 def _return_unless_any(inner: Function, kind: str, lanes: int) -> None:
