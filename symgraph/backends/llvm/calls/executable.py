@@ -101,8 +101,8 @@ class NativeExecutable:
         self._steps = PythonSteps(steps, len(image.template)) if steps else None
         if self._steps is not None:
             self._template[Slot.CALLBACK] = self._steps.address
-        made = self.entry(partial(_call_weakly, weakref.ref(self)), "arrays")
-        self._fast, self._keep = made if made is not None else (None, None)
+        entry = self.entry(partial(_call_weakly, weakref.ref(self)), "arrays")
+        self._fast, self._fast_needs = entry if entry is not None else (None, None)
 
     def _load(self) -> None:
         """Put the addresses of kernels into the program."""
@@ -196,7 +196,7 @@ class NativeExecutable:
                 try:
                     frame[base] = memory.arena(frame[size])
                 except MemoryError:
-                    raise self._told(no_room_for_arena, arrays, frame) from None
+                    raise self._error(no_room_for_arena, arrays, frame) from None
                 self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
             make_result = partial(self._make_result, memory, frame, arrays)
             results = self._make_results(frame, make_result)
@@ -219,9 +219,9 @@ class NativeExecutable:
         for i, axis, slot in image.axes:
             frame[slot] = arrays[i].shape[axis]
         if image.formula_atoms:
-            found = bind_sizes(self._types, [x.shape for x in arrays])
+            sizes = bind_sizes(self._types, [x.shape for x in arrays])
             for atom, slot in image.formula_atoms:
-                frame[slot] = found[atom]
+                frame[slot] = sizes[atom]
         return frame
 
     def _make_result(
@@ -233,7 +233,7 @@ class NativeExecutable:
         try:
             return memory.result(number, shape, output.dtype)
         except (MemoryError, ValueError):  # or more than NumPy can count
-            raise self._told(no_room_for_result, arrays, number, shape, output.dtype) from None
+            raise self._error(no_room_for_result, arrays, number, shape, output.dtype) from None
 
     def _make_results(
         self, frame: Frame, make: Callable[[int], np.ndarray]
@@ -241,10 +241,10 @@ class NativeExecutable:
         """Room for the results whose sizes are known."""
         results: list[np.ndarray | None] = []
         for number, output in enumerate(self.image.outputs):
-            made = make(number) if output.is_static else None
-            if made is not None:
-                frame[output.slot] = made.__array_interface__["data"][0]
-            results.append(made)
+            result = make(number) if output.is_static else None
+            if result is not None:
+                frame[output.slot] = result.__array_interface__["data"][0]
+            results.append(result)
         return results
 
     def _read_results(
@@ -255,13 +255,12 @@ class NativeExecutable:
     ) -> list[np.ndarray]:
         """The results, those whose sizes came out copied from where they lie."""
         read = []
-        for number, (made, output) in enumerate(zip(results, self.image.outputs, strict=True)):
-            if made is None:
-                made = make(number)
-                strides: Any = contiguous_strides(made.shape)
-                address = frame[output.slot]
-                made[...] = array_at(address, made.shape, strides, made.dtype)
-            read.append(made)
+        for number, (result, output) in enumerate(zip(results, self.image.outputs, strict=True)):
+            if result is None:
+                result = make(number)
+                strides: Any = contiguous_strides(result.shape)
+                result[...] = array_at(frame[output.slot], result.shape, strides, result.dtype)
+            read.append(result)
         return read
 
     def _check(self, status: int, frame: Frame, arrays: Sequence[np.ndarray]) -> None:
@@ -270,9 +269,9 @@ class NativeExecutable:
         if status == Status.PYTHON:
             assert self._steps is not None
             raise self._steps.error(frame.address)
-        raise self._told(error_of_status, arrays, status, self._types, frame, arrays)
+        raise self._error(error_of_status, arrays, status, self._types, frame, arrays)
 
-    def _told(
+    def _error(
         self, error: Callable[..., Exception], arrays: Sequence[np.ndarray], *arguments: Any
     ) -> Exception:
         """The error that says what happened, which what the image came from knows."""

@@ -29,7 +29,7 @@ class PythonSteps:
 
     def __init__(self, steps: Sequence[PythonStep], n_slots: int) -> None:
         calls = [reference_call(step.node) for step in steps]
-        kept: dict[int, list] = {}
+        arrays: dict[int, list[np.ndarray]] = {}
         errors: dict[int, Exception] = {}
 
         # A closure and no method: nothing that it holds may hold it.
@@ -38,28 +38,28 @@ class PythonSteps:
             frame = Frame(array_at(address, [n_slots], (1,), np.dtype(np.int64)))
             try:
                 with np.errstate(all="ignore"):
-                    made = calls[number](*_inputs(step, frame))
-                made = made if isinstance(made, tuple) else (made,)
+                    values = calls[number](*_inputs(step, frame))
+                values = values if isinstance(values, tuple) else (values,)
                 for result in step.results:
-                    _store(result, frame, np.asarray(made[result.number]), kept[address])
+                    _store(result, frame, np.asarray(values[result.number]), arrays[address])
             except Exception as error:
-                errors[address] = _told(error, step, frame)
+                errors[address] = _complete_error(error, step, frame)
                 return Status.PYTHON
             return 0
 
         self._run = run
-        self._kept = kept
+        self._arrays = arrays
         self._errors = errors
         self.address = id(run)
         """Of the function that programs call; it lives as long as this."""
 
     def begin(self, address: int) -> None:
         """A call with the frame at this address begins."""
-        self._kept[address] = []
+        self._arrays[address] = []
 
     def end(self, address: int) -> None:
         """The call is over."""
-        del self._kept[address]
+        del self._arrays[address]
         self._errors.pop(address, None)
 
     def error(self, address: int) -> Exception:
@@ -79,23 +79,23 @@ def _inputs(step: PythonStep, frame: Frame) -> list[np.ndarray]:
     ]
 
 
-def _store(target: PythonResult, frame: Frame, made: np.ndarray, kept: list) -> None:
+def _store(target: PythonResult, frame: Frame, array: np.ndarray, arrays: list) -> None:
     if target.has_room:
         numbers = [frame[s] for s in target.shape]
-        if list(made.shape) != numbers:
-            raise CallError(f"the result has shape {made.shape}; {tuple(numbers)} is expected")
+        if list(array.shape) != numbers:
+            raise CallError(f"the result has shape {array.shape}; {tuple(numbers)} is expected")
         strides: Any = contiguous_strides(numbers)
-        array_at(frame[target.base], numbers, strides, made.dtype)[...] = made
+        array_at(frame[target.base], numbers, strides, array.dtype)[...] = array
         return
-    made = np.array(made, order="C")
-    kept.append(made)
-    frame[target.base] = made.__array_interface__["data"][0]
-    for slot, size in zip(target.shape, made.shape, strict=True):
+    array = np.array(array, order="C")
+    arrays.append(array)
+    frame[target.base] = array.__array_interface__["data"][0]
+    for slot, size in zip(target.shape, array.shape, strict=True):
         if slot >= 0:
             frame[slot] = size
 
 
-def _told(error: Exception, step: PythonStep, frame: Frame) -> Exception:
+def _complete_error(error: Exception, step: PythonStep, frame: Frame) -> Exception:
     """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
     operands = [Operand(x.dtype, tuple(frame[s] for s in x.shape)) for x in step.inputs]
     told = explained_error(error, step.node, operands)
