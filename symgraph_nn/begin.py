@@ -16,13 +16,24 @@ from symgraph.errors import (
 
 from .buffers import buffer_updates, is_buffer
 from .calls import check_kept, check_trained
+from .rates import rate_at_step
+from .typing import LossOrGrads, Params, Rate, UpdatesLike
 from .updates import Updates, check_memory
 
-__all__ = ["begin", "continue_with"]
+__all__ = ["begin", "begin_steps", "continue_with"]
+
+
+def begin_steps(
+    rule: str, loss_or_grads: LossOrGrads, params: Params, learning_rate: Rate
+) -> tuple[Updates, list[tuple[sg.SharedVariable, sg.Variable, Any]]]:
+    """New updates, and each parameter with its gradient and its learning rate, in its dtype."""
+    updates, grads = begin(rule, loss_or_grads, params)
+    rate = rate_at_step(updates, learning_rate, "learning_rate")
+    return updates, [(p, g, rate(p)) for p, g in zip(updates.params, grads, strict=True)]
 
 
 def begin(
-    rule: str, loss_or_grads: sg.Variable | Sequence[sg.Variable], params: Any
+    rule: str, loss_or_grads: LossOrGrads, params: Params
 ) -> tuple[Updates, list[sg.Variable]]:
     """New updates and the gradient of each parameter, in its dtype.
 
@@ -46,7 +57,7 @@ def begin(
 
 
 def continue_with(
-    rule: str, updates: Mapping[sg.SharedVariable, sg.Variable], params: Any
+    rule: str, updates: UpdatesLike, params: Params | None
 ) -> tuple[Updates, list[sg.SharedVariable]]:
     """A copy of the updates of another rule, and which of its parameters are to be modified.
 
@@ -55,17 +66,17 @@ def continue_with(
     if not isinstance(updates, Mapping):
         raise SymgraphTypeError.here(f"{rule}: the updates of a rule are expected, not {updates!r}")
     check_memory(rule, updates)
-    made = Updates() | updates
+    copied = Updates() | updates
     if params is not None:
         chosen = check_params(rule, params)
     elif isinstance(updates, Updates):
-        chosen = made.params
+        chosen = copied.params
     else:
-        chosen = [v for v in made if v.dtype.kind == "f" and not is_buffer(v)]
+        chosen = [v for v in copied if v.dtype.kind == "f" and not is_buffer(v)]
     for param in chosen:
-        if param not in made:
+        if param not in copied:
             raise SymgraphValueError.here(f"{rule}: there is no update of {describe(param)}")
-    return made, chosen
+    return copied, chosen
 
 
 def check_params(rule: str, params: Any) -> list[sg.SharedVariable]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,18 +23,34 @@ _FOLDER = Path(__file__).parent / "data"
 
 
 class Sequences(NamedTuple):
-    """Labelled sequences, time first, padded with zeros at the end."""
+    """Labelled sequences, time first, padded with zeros at the end.
 
-    x: np.ndarray  # [time, batch, features], float32
-    mask: np.ndarray  # [time, batch], float32: 1 where there is data
-    labels: np.ndarray  # [batch], int64
+    ``x`` is [time, batch, features], float32; ``mask`` [time, batch], float32, 1 where there is
+    data; ``labels`` [batch], int64.
+
+    >>> train, test = nn.datasets.basic_motions()
+    >>> x, mask, labels = train
+    >>> x.shape, mask.shape, labels.shape
+    ((100, 40, 6), (100, 40), (40,))
+    """
+
+    x: np.ndarray[Any, Any]
+    mask: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
 
 
 class Recording(NamedTuple):
-    """One long recording with a label for each sample."""
+    """One long recording with a label for each sample.
 
-    signal: np.ndarray  # [time, channels], float32
-    labels: np.ndarray  # [time], int64
+    ``signal`` is [time, channels], float32; ``labels`` [time], int64; ``channels`` their names.
+
+    >>> recording = nn.datasets.Recording(np.zeros((4, 2)), np.zeros(4, "int64"), ("O1", "O2"))
+    >>> recording.signal[:, recording.channels.index("O2")]
+    array([0., 0., 0., 0.])
+    """
+
+    signal: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
     channels: tuple[str, ...]
 
 
@@ -43,6 +59,10 @@ def japanese_vowels() -> tuple[Sequences, Sequences]:
 
     12 LPC cepstrum coefficients a frame, 7 to 29 frames. Source: UCI Machine Learning Repository,
     "Japanese Vowels", Kudo, Toyama and Shimbo 1999; CC BY 4.0.
+
+    >>> train, test = nn.datasets.japanese_vowels()
+    >>> train.x.shape, test.x.shape, np.unique(test.labels).size
+    ((29, 270, 12), (29, 370, 12), 9)
     """
     with np.load(_FOLDER / "japanese_vowels.npz") as data:
         frames, lengths = data["frames"], data["lengths"].astype(np.int64)
@@ -62,6 +82,10 @@ def basic_motions() -> tuple[Sequences, Sequences]:
     100 steps of 6 channels (accelerometer and gyroscope); the labels 0 to 3 stand for
     badminton, running, standing and walking. Source: UEA/UCR archive,
     "BasicMotions".
+
+    >>> train, test = nn.datasets.basic_motions()
+    >>> train.x.shape, np.unique(train.labels)
+    ((100, 40, 6), array([0, 1, 2, 3]))
     """
     with np.load(_FOLDER / "basic_motions.npz") as data:
         x = data["series"].astype(np.float32).transpose(1, 0, 2)
@@ -74,17 +98,24 @@ def airline() -> np.ndarray:
     """Airline passengers a month in thousands, 1949 to 1960: 144 numbers, float32.
 
     Source: Box and Jenkins, series G.
+
+    >>> nn.datasets.airline()[:4]
+    array([112., 118., 132., 129.], dtype=float32)
     """
     path = _FOLDER / "airline.csv"
     return np.loadtxt(path, np.float32, delimiter=",", skiprows=1, usecols=1)
 
 
-def eeg_eye_state(folder: str | os.PathLike) -> Recording:
+def eeg_eye_state(folder: str | os.PathLike[str]) -> Recording:
     """A continuous EEG of 14 channels, 117 s at 128 Hz; label 1 where the eyes are closed.
 
     Reads ``eeg_eye_state.npz`` (``signal`` [14980, 14], ``closed``, ``channels``) in ``folder``;
     it does not come with the package. Source: UCI "EEG Eye State", Rösler 2013; public domain
-    dedication (PDDL) in its datahub edition.
+    dedication (PDDL) in its datahub edition. Where there is no such file, a `SymgraphValueError`.
+
+    >>> recording = nn.datasets.eeg_eye_state("data")
+    Traceback (most recent call last):
+    symgraph.core.errors.SymgraphValueError: eeg_eye_state: there is no data/eeg_eye_state.npz...
     """
     path = Path(folder) / "eeg_eye_state.npz"
     if not path.exists():

@@ -58,7 +58,7 @@ class naming:
     """A context in which errors of the system become a `FileError` of the path."""
 
     # A class, as a generator's frames would hide the user's line.
-    def __init__(self, path: str | os.PathLike, what: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], what: str) -> None:
         self.path, self.what = path, what
 
     def __enter__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from symgraph.errors import SymgraphError, explain, user_line
 
 from .extras import load_package
+from .typing import Path
 
 __all__ = ["History", "UnknownSeries"]
 
@@ -20,18 +21,34 @@ class UnknownSeries(SymgraphError, KeyError):
 
 
 class History:
-    """The figures of each epoch.
+    """The figures of each epoch, as `fit` returns them.
 
-    ``epochs`` is a list of dicts with ``epoch`` (from 1), ``loss``, the metrics, the same with
-    ``validation_`` before the name, and ``seconds``. ``history["loss"]`` is one series.
-    ``best_epoch`` is the one with the best monitored figure; ``report`` the compile report of the
-    training function.
+    ``history["loss"]`` is one series, a list with a number for each epoch; a name that is none is
+    a `KeyError`. ``len(history)`` is the number of epochs.
+
+    epochs
+        A dict for each epoch: ``epoch`` (from 1), ``loss``, the metrics, the same with
+        ``validation_`` before the name, and ``seconds``.
+    monitored, best_epoch
+        The name of the figure that decides, and the epoch that has the best one (None at first).
+    report
+        The compile report of the training function.
+
+    >>> history = nn.History("loss")
+    >>> history.epochs += [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
+    >>> history["loss"], history.names
+    ([0.5, 0.25], ['epoch', 'loss'])
     """
 
+    epochs: list[dict[str, float]]
+    monitored: str
+    best_epoch: int | None
+    report: Any
+
     def __init__(self, monitored: str, report: Any = None) -> None:
-        self.epochs: list[dict[str, float]] = []
+        self.epochs = []
         self.monitored = monitored
-        self.best_epoch: int | None = None
+        self.best_epoch = None
         self.report = report
 
     @property
@@ -52,8 +69,15 @@ class History:
     def __len__(self) -> int:
         return len(self.epochs)
 
-    def plot(self, path: str | os.PathLike | None = None) -> Any:
-        """A Matplotlib figure of losses and metrics by epoch, written to ``path`` where given."""
+    def plot(self, path: Path | None = None) -> Any:
+        """A Matplotlib figure of losses and metrics by epoch, written to ``path`` where given.
+
+        Validation as lines, training dashed. Needs ``pip install symgraph[plot]``.
+
+        >>> history = nn.History("loss")
+        >>> history.epochs += [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
+        >>> figure = history.plot("training.png")
+        """
         figures = load_package("matplotlib.figure", "plot")
         series = [n for n in self.names if n not in ("epoch", "seconds")]
         losses = [n for n in series if n.removeprefix("validation_") == "loss"]

@@ -7,7 +7,7 @@ Each takes updates, or a rule, and gives new updates; they may be combined with 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import symgraph as sg
@@ -15,12 +15,13 @@ from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
 from .begin import begin, continue_with
 from .checks import check_number, check_positive, check_share
+from .typing import LossOrGrads, Params, UpdatesLike
 from .updates import Updates
 
 __all__ = ["accumulate", "apply_ema", "apply_lookahead", "apply_rates"]
 
 
-def apply_ema(updates: Mapping[sg.SharedVariable, sg.Variable], decay: float = 0.999) -> Updates:
+def apply_ema(updates: UpdatesLike, decay: float = 0.999) -> Updates:
     """Any rule, with running averages of the parameters beside: ``a' = decay a + (1 - decay) p'``.
 
     Training goes on with the parameters themselves; `iterate` gives the averages (Polyak and
@@ -42,9 +43,7 @@ def apply_ema(updates: Mapping[sg.SharedVariable, sg.Variable], decay: float = 0
     return averaged
 
 
-def apply_lookahead(
-    updates: Mapping[sg.SharedVariable, sg.Variable], every: int = 5, rate: float = 0.5
-) -> Updates:
+def apply_lookahead(updates: UpdatesLike, every: int = 5, rate: float = 0.5) -> Updates:
     """Any rule, from slow weights that follow it (Zhang et al. 2019).
 
     After each ``every`` steps of the rule the slow weights s move by ``rate`` of the way to the
@@ -69,9 +68,7 @@ def apply_lookahead(
     return followed
 
 
-def apply_rates(
-    updates: Mapping[sg.SharedVariable, sg.Variable], rates: Mapping[str, float]
-) -> Updates:
+def apply_rates(updates: UpdatesLike, rates: Mapping[str, float]) -> Updates:
     """Any rule, with steps of its own size for parameters whose names fit a pattern.
 
     ``rates`` maps patterns (``"*.b"``, ``"embedding.*"``; as file names have them) to what the
@@ -106,8 +103,8 @@ def apply_rates(
 
 def accumulate(
     rule: Callable[..., Updates],
-    loss_or_grads: sg.Variable | Sequence[sg.Variable],
-    params: Sequence[sg.SharedVariable],
+    loss_or_grads: LossOrGrads,
+    params: Params,
     every: int,
     **options: Any,
 ) -> Updates:

@@ -15,13 +15,11 @@ from symgraph.errors import (
     SymgraphValueError,
 )
 
-from .schedules import Schedule
+from .typing import Rate
 from .updates import Updates
 
-__all__ = ["Rate", "Scalar", "rate_at_step"]
+__all__ = ["Scalar", "rate_at_step"]
 
-# What a learning rate or a momentum may be: a number, a (shared) scalar or a schedule.
-Rate = float | sg.Variable | Schedule
 # A rate in the dtype of a parameter: a number or a scalar variable.
 Scalar = Callable[[sg.Variable], Any]
 

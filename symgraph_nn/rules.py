@@ -9,16 +9,16 @@ Notation: p parameter, g gradient, e learning rate, a prime marks new values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 import symgraph as sg
 
-from .begin import begin, continue_with
+from .begin import begin_steps, continue_with
 from .checks import check_number, check_share
-from .rates import Rate, Scalar, rate_at_step
+from .rates import Scalar, rate_at_step
+from .typing import LossOrGrads, Params, Rate, UpdatesLike
 from .updates import Updates
 
 __all__ = [
@@ -38,15 +38,33 @@ __all__ = [
     "sgd",
 ]
 
-Loss = sg.Variable | Sequence[sg.Variable]
 
+def sgd(loss_or_grads: LossOrGrads, params: Params, learning_rate: Rate) -> Updates:
+    """Gradient descent: ``p' = p - e g``; it keeps no state.
 
-def sgd(loss_or_grads: Loss, params: Any, learning_rate: Rate) -> Updates:
-    """Gradient descent: ``p' = p - e g``."""
-    updates, grads = begin("sgd", loss_or_grads, params)
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
-        updates.move(p, -rate(p) * g)
+    loss_or_grads
+        A float scalar g is the gradient of, or the gradients themselves, a list in the order of
+        the parameters, of their shapes. Buffers that follow what it depends on, such as those of
+        `BatchNorm`, move along.
+    params
+        ``module.params``, or other float shared variables, each once.
+    learning_rate
+        e: a number of at least 0, a scalar variable (shared, say), or a function of the step
+        number, which starts at 0 (`schedules`). It is evaluated in float64.
+
+    Raises a `SymgraphTypeError`, `SymgraphValueError`, `ShapeError` or `DtypeError` for arguments
+    that are none of these, and a `SymgraphValueError` where the loss depends on a layer that its
+    module does not keep.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> step = sg.compile([], None, updates=nn.sgd(sg.sum(w**2), [w], 0.1))
+    >>> step()
+    >>> w.get_value()
+    array([0.8, 0.8], dtype=float32)
+    """
+    updates, steps = begin_steps("sgd", loss_or_grads, params, learning_rate)
+    for p, g, e in steps:
+        updates.move(p, -e * g)
     return updates
 
 
@@ -54,14 +72,27 @@ def sgd(loss_or_grads: Loss, params: Any, learning_rate: Rate) -> Updates:
 
 
 def momentum(
-    loss_or_grads: Loss, params: Any, learning_rate: Rate, momentum: Rate = 0.9
+    loss_or_grads: LossOrGrads, params: Params, learning_rate: Rate, momentum: Rate = 0.9
 ) -> Updates:
-    """Classical momentum (Polyak 1964): ``v' = m v - e g``, ``p' = p + v'``."""
+    """Classical momentum (Polyak 1964): ``v' = m v - e g``, ``p' = p + v'``.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them.
+    momentum
+        m: a number from 0 to below 1, 0.9 by default, a scalar variable or a function of the step.
+
+    State: ``velocity`` v, like each parameter.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> step = sg.compile([], None, updates=nn.momentum(sg.sum(w), [w], 0.1, 0.5))
+    >>> step(), step(), w.get_value()  # 0.1, then 0.15 less
+    (None, None, array([0.75, 0.75], dtype=float32))
+    """
     return apply_momentum(sgd(loss_or_grads, params, learning_rate), momentum=momentum)
 
 
 def nesterov(
-    loss_or_grads: Loss, params: Any, learning_rate: Rate, momentum: Rate = 0.9
+    loss_or_grads: LossOrGrads, params: Params, learning_rate: Rate, momentum: Rate = 0.9
 ) -> Updates:
     """Nesterov's accelerated gradient (1983), at the points where the gradient is taken.
 
@@ -75,47 +106,91 @@ def nesterov(
     last jump, which is kept as state, and the jump the next one: under a changing momentum this is
     exact. A schedule's value at t is m[t]; the value that a momentum variable has at a call is
     that of the call's jump.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them.
+    momentum
+        m: a number from 0 to below 1, 0.9 by default, a scalar variable or a function of the step
+        (`schedules.rising_momentum`).
+
+    State: ``velocity`` v, like each parameter; unless m is a number, ``momentum``, a float64
+    scalar.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> updates = nn.nesterov(sg.sum(w), [w], 0.1, 0.5)
+    >>> sg.compile([], None, updates=updates)()
+    >>> w.get_value(), nn.iterate(updates)[w].eval().round(2)
+    (array([0.85, 0.85], dtype=float32), array([0.9, 0.9], dtype=float32))
     """
     return apply_nesterov(sgd(loss_or_grads, params, learning_rate), momentum=momentum)
 
 
 def apply_momentum(
-    updates: Mapping[sg.SharedVariable, sg.Variable], params: Any = None, momentum: Rate = 0.9
+    updates: UpdatesLike, params: Params | None = None, momentum: Rate = 0.9
 ) -> Updates:
     """Any rule with momentum: where it says ``p' = u``: ``v' = m v + (u - p)``, ``p' = p + v'``.
 
-    ``params``: the parameters to modify, all that the rule moves by default.
+    updates
+        What a rule returned. It is copied, with what the rule remembers.
+    params
+        The parameters to modify, all that the rule moves by default; one that it does not move is
+        a `SymgraphValueError`.
+    momentum
+        m: a number from 0 to below 1, 0.9 by default, a scalar variable or a function of the step.
+
+    State besides the rule's: ``velocity`` v, like each parameter.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> updates = nn.apply_momentum(nn.adam(sg.sum(w), [w]), momentum=0.5)
+    >>> [kind for kind, param in updates.slots]
+    ['step', 'mean', 'square_mean', 'velocity']
     """
-    made, chosen = continue_with("apply_momentum", updates, params)
-    factor = rate_at_step(made, momentum, "momentum")
+    changed, chosen = continue_with("apply_momentum", updates, params)
+    factor = rate_at_step(changed, momentum, "momentum")
     for p in chosen:
-        velocity = made.slot("velocity", p)
-        step = factor(p) * velocity + made.step_of(p)
-        made[velocity] = step
-        made.move(p, step)
-    return made
+        velocity = changed.slot("velocity", p)
+        step = factor(p) * velocity + changed.step_of(p)
+        changed[velocity] = step
+        changed.move(p, step)
+    return changed
 
 
 def apply_nesterov(
-    updates: Mapping[sg.SharedVariable, sg.Variable], params: Any = None, momentum: Rate = 0.9
+    updates: UpdatesLike, params: Params | None = None, momentum: Rate = 0.9
 ) -> Updates:
     """Any rule with Nesterov's momentum: where it says ``p' = u``::
 
         v[t+1] = m[t] v[t] + (u - p)
         p[t+1] = u + m[t+1] v[t+1]
 
-    ``params``: the parameters to modify, all that the rule moves by default. See `nesterov`.
+    The parameters hold the look-ahead points; `iterate` gives the others. See `nesterov`.
+
+    updates
+        What a rule returned. It is copied, with what the rule remembers.
+    params
+        The parameters to modify, all that the rule moves by default; one that it does not move is
+        a `SymgraphValueError`.
+    momentum
+        m: a number from 0 to below 1, 0.9 by default, a scalar variable or a function of the step.
+
+    State besides the rule's: ``velocity`` v, like each parameter; unless m is a number,
+    ``momentum``, a float64 scalar.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> updates = nn.apply_nesterov(nn.rmsprop(sg.sum(w), [w], 0.01), momentum=0.9)
+    >>> [kind for kind, param in updates.slots]
+    ['square_mean', 'velocity']
     """
-    made, chosen = continue_with("apply_nesterov", updates, params)
-    last, following = _two_momenta(made, chosen, momentum)
+    changed, chosen = continue_with("apply_nesterov", updates, params)
+    last, following = _two_momenta(changed, chosen, momentum)
     for p in chosen:
-        velocity = made.slot("velocity", p)
-        step = made.step_of(p)
+        velocity = changed.slot("velocity", p)
+        step = changed.step_of(p)
         carried = last(p) * velocity
-        made[velocity] = carried + step
-        made.move(p, following(p) * made[velocity] + step)
-        made.look_from(p, p - carried)
-    return made
+        changed[velocity] = carried + step
+        changed.move(p, following(p) * changed[velocity] + step)
+        changed.look_from(p, p - carried)
+    return changed
 
 
 def _two_momenta(
@@ -135,83 +210,141 @@ def _two_momenta(
 
 
 def adagrad(
-    loss_or_grads: Loss, params: Any, learning_rate: Rate = 1.0, *, epsilon: float = 1e-6
+    loss_or_grads: LossOrGrads, params: Params, learning_rate: Rate = 1.0, *, epsilon: float = 1e-6
 ) -> Updates:
-    """Duchi et al. 2011: ``a' = a + g²``, ``p' = p - e g / √(a' + ε)``."""
+    """Steps that become shorter with all squares of g so far (Duchi et al. 2011).
+
+    ``a' = a + g²``, ``p' = p - e g / √(a' + ε)``.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them; e is 1 by default.
+    epsilon
+        ε, of at least 0; 1e-6 by default.
+
+    State: ``square_sum`` a, like each parameter.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.adagrad(sg.sum(w**2), [w], 0.1))()
+    >>> w.get_value().round(3)
+    array([0.9, 0.9], dtype=float32)
+    """
     check_number("adagrad", epsilon=epsilon)
-    updates, grads = begin("adagrad", loss_or_grads, params)
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
+    updates, steps = begin_steps("adagrad", loss_or_grads, params, learning_rate)
+    for p, g, e in steps:
         total = updates.slot("square_sum", p)
         updates[total] = total + g * g
-        updates.move(p, -rate(p) * g / sg.sqrt(updates[total] + epsilon))
+        updates.move(p, -e * g / sg.sqrt(updates[total] + epsilon))
     return updates
 
 
 def rmsprop(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 1.0,
     *,
     rho: float = 0.9,
     epsilon: float = 1e-6,
 ) -> Updates:
-    """Tieleman and Hinton 2012: ``a' = ρ a + (1 - ρ) g²``, ``p' = p - e g / √(a' + ε)``."""
+    """Steps in units of the running size of g (Tieleman and Hinton 2012).
+
+    ``a' = ρ a + (1 - ρ) g²``, ``p' = p - e g / √(a' + ε)``.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them; e is 1 by default.
+    rho
+        ρ, from 0 to below 1; 0.9 by default.
+    epsilon
+        ε, of at least 0; 1e-6 by default.
+
+    State: ``square_mean`` a, like each parameter.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.rmsprop(sg.sum(w**2), [w], 0.01))()
+    >>> w.get_value().round(3)
+    array([0.968, 0.968], dtype=float32)
+    """
     check_share("rmsprop", rho=rho)
     check_number("rmsprop", epsilon=epsilon)
-    updates, grads = begin("rmsprop", loss_or_grads, params)
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
+    updates, steps = begin_steps("rmsprop", loss_or_grads, params, learning_rate)
+    for p, g, e in steps:
         square = _running(updates, "square_mean", p, g * g, rho)
-        updates.move(p, -rate(p) * g / sg.sqrt(square + epsilon))
+        updates.move(p, -e * g / sg.sqrt(square + epsilon))
     return updates
 
 
 def adadelta(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 1.0,
     *,
     rho: float = 0.95,
     epsilon: float = 1e-6,
 ) -> Updates:
-    """Zeiler 2012: ``d = g √(b + ε) / √(a' + ε)``, ``p' = p - e d``.
+    """Steps as long as those so far, in units of the running size of g (Zeiler 2012).
 
-    ``a`` is the running mean of g² with this step's, ``b`` that of d² without; both forget by ρ.
+    ``a' = ρ a + (1 - ρ) g²``, ``d = g √(b + ε) / √(a' + ε)``, ``b' = ρ b + (1 - ρ) d²``,
+    ``p' = p - e d``.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them; e is 1 by default.
+    rho
+        ρ, from 0 to below 1; 0.95 by default.
+    epsilon
+        ε, of at least 0; 1e-6 by default.
+
+    State: ``square_mean`` a and ``step_square_mean`` b, like each parameter.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> updates = nn.adadelta(sg.sum(w**2), [w])
+    >>> [kind for kind, param in updates.slots]
+    ['square_mean', 'step_square_mean']
     """
     check_share("adadelta", rho=rho)
     check_number("adadelta", epsilon=epsilon)
-    updates, grads = begin("adadelta", loss_or_grads, params)
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
+    updates, steps = begin_steps("adadelta", loss_or_grads, params, learning_rate)
+    for p, g, e in steps:
         square = _running(updates, "square_mean", p, g * g, rho)
         step_square = updates.slot("step_square_mean", p)
         step = g * sg.sqrt(step_square + epsilon) / sg.sqrt(square + epsilon)
         updates[step_square] = rho * step_square + (1 - rho) * step * step
-        updates.move(p, -rate(p) * step)
+        updates.move(p, -e * step)
     return updates
 
 
 def adam(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 0.001,
     *,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> Updates:
-    """Kingma and Ba 2014, in the form at the end of their section 2.
+    """Running means of g in units of its running size (Kingma and Ba 2014, end of section 2).
 
     ``a' = β₁ a + (1 - β₁) g``, ``b' = β₂ b + (1 - β₂) g²``, with t counting from 1
     ``p' = p - e √(1 - β₂ᵗ) / (1 - β₁ᵗ) · a' / (√b' + ε)``.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them; e is 0.001 by default.
+    beta1, beta2
+        β₁ and β₂, from 0 to below 1; 0.9 and 0.999 by default.
+    epsilon
+        ε, of at least 0; 1e-8 by default.
+
+    State: ``mean`` a and ``square_mean`` b, like each parameter; ``step`` t - 1, an int64 scalar.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.adam(sg.sum(w**2), [w], 0.1))()
+    >>> w.get_value().round(3)
+    array([0.9, 0.9], dtype=float32)
     """
     return _adam("adam", loss_or_grads, params, learning_rate, beta1, beta2, epsilon)
 
 
 def adamw(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 0.001,
     *,
     beta1: float = 0.9,
@@ -219,7 +352,18 @@ def adamw(
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
 ) -> Updates:
-    """`adam` and decoupled decay (Loshchilov and Hutter 2017): e · weight_decay · p less."""
+    """`adam` and decoupled decay (Loshchilov and Hutter 2017): e · weight_decay · p less.
+
+    loss_or_grads, params, learning_rate, beta1, beta2, epsilon
+        As `adam` has them, with the same state.
+    weight_decay
+        A number of at least 0; 0.01 by default.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.adamw(sg.sum(w**2), [w], 0.1, weight_decay=0.5))()
+    >>> w.get_value().round(3)
+    array([0.85, 0.85], dtype=float32)
+    """
     check_number("adamw", weight_decay=weight_decay)
     updates = _adam("adamw", loss_or_grads, params, learning_rate, beta1, beta2, epsilon)
     rate = rate_at_step(updates, learning_rate, "learning_rate")
@@ -229,15 +373,26 @@ def adamw(
 
 
 def amsgrad(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 0.001,
     *,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> Updates:
-    """Reddi et al. 2018: `adam` with the largest b' so far in the place of b'."""
+    """`adam` with the largest b' so far in the place of b' (Reddi et al. 2018).
+
+    loss_or_grads, params, learning_rate, beta1, beta2, epsilon
+        As `adam` has them.
+
+    State: that of `adam`, and ``largest_square_mean``, like each parameter.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.amsgrad(sg.sum(w**2), [w], 0.1))()
+    >>> w.get_value().round(3)
+    array([0.9, 0.9], dtype=float32)
+    """
     return _adam(
         "amsgrad", loss_or_grads, params, learning_rate, beta1, beta2, epsilon, keeps_largest=True
     )
@@ -245,8 +400,8 @@ def amsgrad(
 
 def _adam(
     rule: str,
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate,
     beta1: float,
     beta2: float,
@@ -256,44 +411,55 @@ def _adam(
 ) -> Updates:
     check_share(rule, beta1=beta1, beta2=beta2)
     check_number(rule, epsilon=epsilon)
-    updates, grads = begin(rule, loss_or_grads, params)
+    updates, steps = begin_steps(rule, loss_or_grads, params, learning_rate)
     t = (updates.count + 1).astype("float64")
     correction = rate_at_step(updates, sg.sqrt(1 - beta2**t) / (1 - beta1**t), "correction")
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
+    for p, g, e in steps:
         mean = _running(updates, "mean", p, g, beta1)
         square = _running(updates, "square_mean", p, g * g, beta2)
         if keeps_largest:
             largest = updates.slot("largest_square_mean", p)
             square = updates[largest] = sg.maximum(largest, square)
-        updates.move(p, -rate(p) * correction(p) * mean / (sg.sqrt(square) + epsilon))
+        updates.move(p, -e * correction(p) * mean / (sg.sqrt(square) + epsilon))
     return updates
 
 
 def adamax(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 0.002,
     *,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> Updates:
-    """Kingma and Ba 2014, section 7: the largest gradient, discounted, in the place of √b'.
+    """`adam` with the largest gradient, discounted, in the place of √b' (section 7 there).
 
-    ``u' = max(β₂ u, |g|)``, ``p' = p - e / (1 - β₁ᵗ) · a' / (u' + ε)``.
+    ``a' = β₁ a + (1 - β₁) g``, ``u' = max(β₂ u, |g|)``, with t counting from 1
+    ``p' = p - e / (1 - β₁ᵗ) · a' / (u' + ε)``.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them; e is 0.002 by default.
+    beta1, beta2, epsilon
+        As `adam` has them.
+
+    State: ``mean`` a and ``largest`` u, like each parameter; ``step`` t - 1, an int64 scalar.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> sg.compile([], None, updates=nn.adamax(sg.sum(w**2), [w], 0.1))()
+    >>> w.get_value().round(3)
+    array([0.9, 0.9], dtype=float32)
     """
     check_share("adamax", beta1=beta1, beta2=beta2)
     check_number("adamax", epsilon=epsilon)
-    updates, grads = begin("adamax", loss_or_grads, params)
+    updates, steps = begin_steps("adamax", loss_or_grads, params, learning_rate)
     t = (updates.count + 1).astype("float64")
     correction = rate_at_step(updates, 1 / (1 - beta1**t), "correction")
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
+    for p, g, e in steps:
         mean = _running(updates, "mean", p, g, beta1)
         largest = updates.slot("largest", p)
         updates[largest] = sg.maximum(beta2 * largest, sg.abs(g))
-        updates.move(p, -rate(p) * correction(p) * mean / (updates[largest] + epsilon))
+        updates.move(p, -e * correction(p) * mean / (updates[largest] + epsilon))
     return updates
 
 
@@ -307,18 +473,25 @@ def _running(
 
 
 def adabelief(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 0.001,
     *,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-16,
 ) -> Updates:
-    """Zhuang et al. 2020: `adam` with the square of what the mean did not foresee.
+    """`adam` with the square of what the mean did not foresee (Zhuang et al. 2020).
 
     ``a' = β₁ a + (1 - β₁) g``, ``s' = β₂ s + (1 - β₂) (g - a')² + ε``, with t counting from 1
     ``p' = p - e · a' / (1 - β₁ᵗ) / (√(s' / (1 - β₂ᵗ)) + ε)``.
+
+    loss_or_grads, params, learning_rate, beta1, beta2
+        As `adam` has them.
+    epsilon
+        ε, of at least 0; 1e-16 by default.
+
+    State: ``mean`` a and ``surprise`` s, like each parameter; ``step`` t - 1, an int64 scalar.
 
     >>> w = sg.shared(np.ones(2, "float32"), "w")
     >>> sg.compile([], None, updates=nn.adabelief(sg.sum(w**2), [w], 0.1))()
@@ -327,32 +500,40 @@ def adabelief(
     """
     check_share("adabelief", beta1=beta1, beta2=beta2)
     check_number("adabelief", epsilon=epsilon)
-    updates, grads = begin("adabelief", loss_or_grads, params)
+    updates, steps = begin_steps("adabelief", loss_or_grads, params, learning_rate)
     t = (updates.count + 1).astype("float64")
     of_mean = rate_at_step(updates, 1 / (1 - beta1**t), "correction")
     of_square = rate_at_step(updates, 1 / (1 - beta2**t), "correction")
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
+    for p, g, e in steps:
         mean = _running(updates, "mean", p, g, beta1)
         slot = updates.slot("surprise", p)
         updates[slot] = beta2 * slot + (1 - beta2) * sg.square(g - mean) + epsilon
         deviation = sg.sqrt(updates[slot] * of_square(p)) + epsilon
-        updates.move(p, -rate(p) * of_mean(p) * mean / deviation)
+        updates.move(p, -e * of_mean(p) * mean / deviation)
     return updates
 
 
 def lion(
-    loss_or_grads: Loss,
-    params: Any,
+    loss_or_grads: LossOrGrads,
+    params: Params,
     learning_rate: Rate = 0.0001,
     *,
     beta1: float = 0.9,
     beta2: float = 0.99,
     weight_decay: float = 0.0,
 ) -> Updates:
-    """Chen et al. 2023: all weights move equally far, by the sign of a mean of the gradients.
+    """All weights moved equally far, by the sign of a mean of the gradients (Chen et al. 2023).
 
     ``p' = p - e (sign(β₁ a + (1 - β₁) g) + weight_decay · p)``, ``a' = β₂ a + (1 - β₂) g``.
+
+    loss_or_grads, params, learning_rate
+        As `sgd` has them; e is 0.0001 by default.
+    beta1, beta2
+        β₁ and β₂, from 0 to below 1; 0.9 and 0.99 by default.
+    weight_decay
+        A number of at least 0; 0 by default.
+
+    State: ``mean`` a, like each parameter.
 
     >>> w = sg.shared(np.ones(2, "float32"), "w")
     >>> sg.compile([], None, updates=nn.lion(sg.sum(w**2), [w], 0.1))()
@@ -361,11 +542,10 @@ def lion(
     """
     check_share("lion", beta1=beta1, beta2=beta2)
     check_number("lion", weight_decay=weight_decay)
-    updates, grads = begin("lion", loss_or_grads, params)
-    rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p, g in zip(updates.params, grads, strict=True):
+    updates, steps = begin_steps("lion", loss_or_grads, params, learning_rate)
+    for p, g, e in steps:
         slot = updates.slot("mean", p)
         updates[slot] = beta2 * slot + (1 - beta2) * g
         direction = sg.sign(beta1 * slot + (1 - beta1) * g)
-        updates.move(p, -rate(p) * (direction + weight_decay * p if weight_decay else direction))
+        updates.move(p, -e * (direction + weight_decay * p if weight_decay else direction))
     return updates

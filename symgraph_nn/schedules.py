@@ -1,13 +1,13 @@
 """Schedules of learning rate and momentum: functions of the step number, which starts at 0.
 
 Each returns a function that takes a number, an array or a symbol: it can be plotted as it is, and
-given to an update rule, which evaluates it in float64. Any function of your own does as well.
+given to an update rule, which evaluates it in float64. Any function of your own does as well. A
+value that cannot be (a negative rate, no steps) is a `SymgraphValueError`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import symgraph as sg
 from symgraph.errors import SymgraphValueError
 
 from .checks import check_number
+from .typing import Schedule
 
 __all__ = [
     "Schedule",
@@ -28,16 +29,23 @@ __all__ = [
     "warmup",
 ]
 
-Schedule = Callable[[Any], Any]
-
 
 def constant(value: float) -> Schedule:
-    """The value at every step."""
+    """The value at every step.
+
+    >>> nn.schedules.constant(0.1)(1000)
+    0.1
+    """
     return lambda step: value
 
 
 def step_decay(initial: float, factor: float, every: int) -> Schedule:
-    """``initial * factor ** floor(step / every)``."""
+    """``initial * factor ** floor(step / every)``: a staircase.
+
+    >>> rate = nn.schedules.step_decay(0.1, 0.5, every=10)
+    >>> rate(9), rate(10), rate(20)
+    (0.1, 0.05, 0.025)
+    """
     _check_rates("step_decay", initial=initial)
     _check_factor("step_decay", factor)
     _check_steps("step_decay", every)
@@ -45,21 +53,35 @@ def step_decay(initial: float, factor: float, every: int) -> Schedule:
 
 
 def exponential(initial: float, factor: float) -> Schedule:
-    """``initial * factor ** step``."""
+    """``initial * factor ** step``.
+
+    >>> nn.schedules.exponential(8.0, 0.5)(np.arange(4))
+    array([8., 4., 2., 1.])
+    """
     _check_rates("exponential", initial=initial)
     _check_factor("exponential", factor)
     return lambda step: initial * factor**step
 
 
 def linear(start: float, end: float, steps: int) -> Schedule:
-    """From ``start`` at step 0 to ``end`` at step ``steps`` on a line, and ``end`` from then on."""
+    """From ``start`` at step 0 to ``end`` at step ``steps`` on a line, and ``end`` from then on.
+
+    >>> nn.schedules.linear(1.0, 0.0, 4)(np.arange(6))
+    array([1.  , 0.75, 0.5 , 0.25, 0.  , 0.  ])
+    """
     _check_rates("linear", start=start, end=end)
     _check_steps("linear", steps)
     return lambda step: start + (end - start) * _share(step, steps)
 
 
 def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
-    """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov, Hutter 2016)."""
+    """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov, Hutter 2016).
+
+    ``end + (start - end) / 2 · (1 + cos(π · step / steps))``, and ``end`` from ``steps`` on.
+
+    >>> nn.schedules.cosine(1.0, 2)(np.arange(4)).round(3)
+    array([1. , 0.5, 0. , 0. ])
+    """
     _check_rates("cosine", start=start, end=end)
     _check_steps("cosine", steps)
     return lambda step: end + (start - end) * 0.5 * (1 + np.cos(math.pi * _share(step, steps)))
@@ -69,6 +91,9 @@ def warmup(schedule: float | Schedule, steps: int) -> Schedule:
     """The schedule (or number) times ``(step + 1) / steps`` in the first ``steps`` steps.
 
     The schedule keeps counting from step 0.
+
+    >>> nn.schedules.warmup(0.1, 4)(np.arange(6)).round(3)
+    array([0.025, 0.05 , 0.075, 0.1  , 0.1  , 0.1  ])
     """
     _check_steps("warmup", steps)
     inner = schedule if callable(schedule) else constant(schedule)
@@ -79,6 +104,9 @@ def rising_momentum(maximum: float = 0.99, every: int = 250) -> Schedule:
     """Momentum ``min(1 - 0.5 / (floor(step / every) + 1), maximum)``: 0.5, 0.75, 0.83, 0.875 …
 
     The schedule of Sutskever et al. 2013, there written ``1 - 2^(-1 - log2(floor(t / 250) + 1))``.
+
+    >>> nn.schedules.rising_momentum(0.8)(np.array([0, 249, 250, 10000]))
+    array([0.5 , 0.5 , 0.75, 0.8 ])
     """
     _check_steps("rising_momentum", every)
     return lambda step: np.minimum(1 - 0.5 / (step // every + 1), maximum)

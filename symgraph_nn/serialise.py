@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from .extras import load_package
 from .files import as_path, check_target, write_whole
 from .graphs import shared_variables
 from .tensors import StoredArray, read_arrays
+from .typing import ModuleLike, Path, UpdatesLike
 from .updates import Updates, is_slot
 from .walk import variables_of
 
@@ -26,7 +26,13 @@ _OPTIMISER = "optimiser/"
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load` did with each name, of the module and of the file."""
+    """What `load` did with each name, of the module and of the file.
+
+    >>> nn.save(nn.Dense(3, 4, bias=None), "dense.safetensors")
+    >>> report = nn.load(nn.Dense(3, 4), "dense.safetensors", strict=False)
+    >>> report.loaded, report.missing
+    (['W'], ['b'])
+    """
 
     loaded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -42,30 +48,58 @@ class LoadReport:
         return "\n    ".join([f"{len(self.loaded)} loaded", *self.faults])
 
 
-def save(module: Any, path: str | os.PathLike, updates: Mapping | None = None) -> None:
+def save(module: ModuleLike, path: Path, updates: UpdatesLike | None = None) -> None:
     """Write the module's values, and with ``updates`` the optimiser's state, to a file.
 
-    The optimiser's state is what the updates move besides the module, and the counters of the
-    random streams that they draw from. The file is complete or not there: it is written aside,
-    forced to disk and renamed. What a process that was killed began to write goes at the next save.
+    module
+        A module, another object with ``params``, or a list, tuple, dict or dataclass of these.
+        Parameters and buffers are written, each under its attribute path.
+    path
+        A safetensors file. It is complete or not there: it is written aside, forced to disk and
+        renamed. What a process that was killed began to write goes at the next save.
+    updates
+        What a rule returned: what it moves besides the module is written too, and the counters of
+        the random streams that it draws from.
+
+    Raises a `FileError` (an `OSError`) where the file cannot be written, a `SymgraphValueError` for
+    the name of another format, and a `SymgraphTypeError` for what is no module.
+
+    >>> net = nn.Dense(3, 4, rng=0)
+    >>> nn.save(net, "net.safetensors")
+    >>> nn.load(net, "net.safetensors").loaded
+    ['W', 'b']
     """
     variables = {**variables_of(module), **optimiser_variables(module, updates)}
     write_arrays(path, {name: v.get_value() for name, v in variables.items()})
 
 
 def load(
-    module: Any,
-    path: str | os.PathLike,
-    updates: Mapping | None = None,
+    module: ModuleLike,
+    path: Path,
+    updates: UpdatesLike | None = None,
     *,
     strict: bool = True,
 ) -> LoadReport:
     """Set the module's values, and with ``updates`` the optimiser's state, from a file of `save`.
 
-    Names, shapes and dtypes are checked first; if any is wrong, the error lists all that is, and
-    nothing is changed. With ``strict=False`` what fits is loaded, and the report tells the rest.
-    Values of bfloat16 and float16 widen to the parameter's dtype, no others change theirs. Without
-    ``updates`` an optimiser's state in the file is passed over.
+    Names, shapes and dtypes are checked first; if any is wrong, a `SymgraphValueError` lists all
+    that is, and nothing is changed. Values of bfloat16 and float16 widen to the parameter's dtype,
+    no others change theirs.
+
+    module
+        What was saved, or another one built alike.
+    path
+        The file; a `FileError` (an `OSError`) where it cannot be read.
+    updates
+        The rule's result, if its state is to be loaded; without it a state in the file is passed
+        over.
+    strict
+        With ``strict=False`` what fits is loaded, and the report tells the rest.
+
+    >>> net, other = nn.Dense(3, 4, rng=0), nn.Dense(3, 4, rng=1)
+    >>> nn.save(net, "net.safetensors")
+    >>> print(nn.load(other, "net.safetensors"))
+    2 loaded
     """
     if not isinstance(strict, bool):
         raise SymgraphTypeError.here(f"load: strict is True or False, not {strict!r}")
@@ -117,7 +151,7 @@ def fitting_arrays(
 
 
 def write_arrays(
-    path: str | os.PathLike,
+    path: Path,
     arrays: Mapping[str, np.ndarray],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
@@ -131,7 +165,9 @@ def write_arrays(
 # --- the optimiser's variables ------------------------------------------------------------------
 
 
-def optimiser_variables(module: Any, updates: Mapping | None) -> dict[str, sg.SharedVariable]:
+def optimiser_variables(
+    module: ModuleLike, updates: UpdatesLike | None
+) -> dict[str, sg.SharedVariable]:
     """The variables of the updates that are none of the module's, by names that stay the same.
 
     What they move, what rules keep for themselves, and what advances by itself in them.
@@ -144,13 +180,13 @@ def optimiser_variables(module: Any, updates: Mapping | None) -> dict[str, sg.Sh
     named = _slots_by_name(updates, paths) if isinstance(updates, Updates) else {}
     read = shared_variables(list(updates.values()))
     others = [*updates, *(v for v in read if is_slot(v))]
-    for kind, found in (
+    for kind, variables in (
         ("other", others),
         ("stream", [v for v in read if v.default_update is not None]),
     ):
         known = {*paths, *named.values()}
-        fresh = [v for v in dict.fromkeys(found) if v not in known]
-        named |= {f"{_OPTIMISER}{kind}/{i}": v for i, v in enumerate(fresh)}
+        unnamed = [v for v in dict.fromkeys(variables) if v not in known]
+        named |= {f"{_OPTIMISER}{kind}/{i}": v for i, v in enumerate(unnamed)}
     return named
 
 
@@ -160,7 +196,7 @@ def _slots_by_name(
     """The optimiser's own variables, by what they are for: in whatever order rules were joined."""
     records = updates.records
     params = updates.params
-    shared_by: dict[str, set] = {}
+    shared_by: dict[str, set[tuple[sg.SharedVariable, ...]]] = {}
     for record in records.values():
         if record.param is None:
             shared_by.setdefault(record.kind, set()).add(record.served)

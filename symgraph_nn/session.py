@@ -88,7 +88,7 @@ class Session:
         streams = [v for v in self.streams if v not in known]
         return named | {f"stream/{i}": v for i, v in enumerate(streams)}
 
-    def store(self, path: str | os.PathLike) -> None:
+    def store(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a file."""
         arrays = self.values()
         arrays |= {f"best/{name}": value for name, value in self.best.items()}
@@ -99,7 +99,7 @@ class Session:
         }
         write_arrays(path, arrays, {"fit": json.dumps(progress)})
 
-    def restore(self, path: str | os.PathLike) -> None:
+    def restore(self, path: str | os.PathLike[str]) -> None:
         """Take everything from a file of `store`; nothing is changed if anything does not fit."""
         stored, metadata = read_arrays(path)
         owner = f"fit(resume={os.fspath(path)!r})"

@@ -56,7 +56,7 @@ class StoredArray:
         return stored.reshape(self.shape).astype(dtype)
 
 
-def read_arrays(path: str | os.PathLike) -> tuple[dict[str, StoredArray], dict[str, str]]:
+def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, StoredArray], dict[str, str]]:
     """The arrays and the metadata of a safetensors file."""
     source = as_path(path)
     with naming(source, "cannot be read"):
