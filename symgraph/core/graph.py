@@ -20,7 +20,7 @@ from .interned import Interned
 from .values import array_for
 from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
 
-__all__ = ["Graph", "rebuild", "replace", "substitute"]
+__all__ = ["Graph", "has_effect", "rebuild", "replace", "substitute"]
 
 
 class Graph(Interned):
@@ -64,6 +64,11 @@ class Graph(Interned):
             (1 + p.depth for v in self._nodes for p in v.params if isinstance(p, Graph)), default=0
         )
 
+    @property
+    def has_effects(self) -> bool:
+        """Whether something in it, or in graphs inside, has an effect."""
+        return any(map(has_effect, self._nodes))
+
     def canonical(self) -> Graph:
         """The one graph that is equal to this but for what its inputs are called."""
         depth = self.depth
@@ -101,6 +106,11 @@ def _load_graph(n_inputs: int, kind: str, dumped: tuple[Any, ...]) -> Graph:
     variables = load(*dumped)
     graph = Graph(variables[:n_inputs], variables[n_inputs:])
     return graph.canonical() if kind == "canonical" else graph
+
+
+def has_effect(v: Variable) -> bool:
+    """Whether computing the variable from its inputs has an effect, in a loop's body perhaps."""
+    return "effect" in v.op.traits or any(isinstance(p, Graph) and p.has_effects for p in v.params)
 
 
 def graph_of(outputs: Sequence[Variable]) -> Graph:

@@ -15,7 +15,7 @@ __all__ = ["KINDS", "OPS", "TRAITS", "Op"]
 _PACKAGE = __name__.partition(".")[0]
 
 KINDS = ("elementwise", "product", "reduction", "movement", "other")
-TRAITS = ("leaf", "commutative", "view", "layout", "traced", "check", "step")
+TRAITS = ("leaf", "commutative", "view", "layout", "traced", "check", "step", "effect")
 
 # Every operation by name: the op table that tests walk, and what pickle refers to.
 OPS: dict[str, Op] = {}
@@ -60,7 +60,18 @@ class Op(Interned):
     ``commutative``; ``view`` (the result may be a view); ``layout`` (the elements of the result are
     those of the operands, laid out anew); ``traced`` (the user's line is recorded for each node);
     ``check`` (kept even where the value is the input's: it may raise); ``step`` (piecewise
-    constant: a float result with zero gradient).
+    constant: a float result with zero gradient); ``effect``.
+
+    An ``effect`` is what ``evaluate`` does beside its result, such as to print, or a result that is
+    not the same each time. It has an operand, and no formula. It happens once for each node and
+    call of a compiled function, with constant operands too, and once in each step where the node is
+    built in the step of a loop; where it is built outside, it stays outside. All else is as with
+    other ops: equal nodes are one (let a parameter tell apart what shall happen twice), what no
+    result needs does not happen, and nodes of which none needs the other have no order. A gradient
+    loop reads what the loop before it has computed. What it has to compute again happens again: in
+    checkpointed loops, whose chunks run twice, in loops inside others, in those that end early
+    (``until``) or whose gradient does, and where sizes change from step to step. So it does where
+    a reference runs beside (``verify=True``).
     """
 
     name: str
@@ -84,6 +95,11 @@ class Op(Interned):
                         f"op {self.name!r} cannot have the {what} {word!r}",
                         remedy=f"Known are {', '.join(map(repr, known))}.",
                     )
+        if "effect" in self.traits and self.formula is not None:
+            raise SymgraphValueError.here(
+                f"op {self.name!r} has effects and a formula, which backends write without them",
+                remedy="Give the op a rule `evaluate` instead.",
+            )
         earlier = OPS.get(self.name)
         if earlier is not None and earlier.is_own:
             raise SymgraphValueError.here(

@@ -42,6 +42,7 @@ __all__ = [
     "make_constant",
     "make_input",
     "make_parameter",
+    "next_serial",
     "node",
 ]
 
@@ -216,6 +217,11 @@ class Variable(Node):
 
 
 _serials = itertools.count()
+
+
+def next_serial() -> int:
+    """A number between the serials of the variables made before and of those made after."""
+    return next(_serials)
 
 
 class _Interning:

@@ -53,8 +53,8 @@ _CHANGES_PER_NODE = 100
 class Rule:
     """One rewrite: what replaces a node of one of these ops, or None where it does not apply.
 
-    A rule without ops is asked about every node. ``of`` are the dtypes for which it holds; that
-    ``apply`` keeps to them is what makes it (`rule`, `template`) to see to.
+    A rule without ops is asked about every node but those with effects. ``of`` are the dtypes for
+    which it holds; that ``apply`` keeps to them is what makes it (`rule`, `template`) to see to.
     """
 
     name: str
@@ -119,7 +119,7 @@ class RuleSet:
             found = self._candidates[key] = tuple(
                 each
                 for each in self.rules
-                if (not each.ops or v.op.name in each.ops)
+                if (v.op.name in each.ops if each.ops else "effect" not in v.op.traits)
                 and (not each.reads or not read.isdisjoint(each.reads))
             )
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..core.graph import Graph, replace
+from ..core.graph import Graph, has_effect, replace
 from ..core.variable import CONSTANT, Variable, make_input, node
 from ..ops.broadcast import BROADCAST_TO
 from ..ops.promotion import cast_to
@@ -120,7 +120,7 @@ def _is_constant(variable: Variable, known: set[Variable]) -> bool:
         v = stack.pop()
         if v in seen or v in known:
             continue
-        if "leaf" in v.op.traits and v.op is not CONSTANT:
+        if ("leaf" in v.op.traits and v.op is not CONSTANT) or has_effect(v):
             return False
         seen.add(v)
         stack.extend(v.inputs)

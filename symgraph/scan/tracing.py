@@ -21,7 +21,7 @@ from ..core.graph import Graph
 from ..core.shared import SharedVariable
 from ..core.tracing import within_loop
 from ..core.values import takes_kind, weak_kind
-from ..core.variable import INPUT, Variable, make_constant, make_input
+from ..core.variable import INPUT, Variable, make_constant, make_input, next_serial
 from ..ops.broadcast import broadcast_to
 from ..ops.comparison import as_condition
 from ..ops.create import arange
@@ -30,6 +30,7 @@ from ..ops.sizes import check_size, preferred_size, shape_of
 from .arguments import SequenceArgument, StateArgument
 from .checkpoint import scan_in_chunks, traces_of
 from .close import find_outer
+from .effects import effects_kept_in_step
 from .layout import Layout
 from .op import SCAN, Loop, Read, State, make_loop
 from .sizes import of_length, scalar_for
@@ -73,6 +74,15 @@ class _Traced:
         past = (symbol for taps in self.taps for symbol in taps.values())
         return [*(read.symbol for read in self.reads), *past]
 
+    def keep_effects(self, since: int, number: Callable[[], Variable]) -> None:
+        """Let effects later than ``since`` happen in each step; ``number`` gives the step's."""
+        condition = [] if self.condition is None else [self.condition]
+        ends = [*self.outputs, *condition, *(x for values, _ in self.handed_out for x in values)]
+        rest = iter(effects_kept_in_step(ends, self.symbols, since, number))
+        self.outputs = list(islice(rest, len(self.outputs)))
+        self.condition = next(rest) if condition else None
+        self.handed_out = [(list(islice(rest, len(x))), receive) for x, receive in self.handed_out]
+
 
 @dataclass
 class LoopBuilder:
@@ -85,6 +95,8 @@ class LoopBuilder:
     truncate: int | None
     name: str | None
     n_steps: Variable = field(default_factory=lambda: make_constant(0))
+    start: int = field(default_factory=next_serial)
+    """What is younger was made in the step."""
 
     def build(self, *, strict: bool, every: int | None) -> Any:
         """The outputs of the loop, as `scan` returns them."""
@@ -146,7 +158,9 @@ class LoopBuilder:
                 raise
             handed_out = [(make(), receive) for make, receive in loop.kept]
         outputs, condition, several = self._parse_returned(returned)
-        return _Traced(reads, taps, outputs, condition, several, handed_out)
+        traced = _Traced(reads, taps, outputs, condition, several, handed_out)
+        traced.keep_effects(self.start, loop.step)
+        return traced
 
     def _refuse_arguments(self, n_rows: int, n_past: int) -> None:
         """An error where the step does not take as many arguments as it is called with."""

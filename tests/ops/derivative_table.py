@@ -178,6 +178,7 @@ SLOPES = [*POWERS, *EXPONENTIALS, *ANGLES, *SPECIAL, *ACTIVATIONS, *PAIRS]
 # to overflow. They are held against finite differences, as all are.
 PLAIN = {
     *("negative", "where", "clip", "cast", "clip_gradient", "item", "scan", "check_size"),
+    "in_step",
     *("broadcast_to", "rearrange", "reshape", "concatenate", "slice", "set_slice", "add_slice"),
     *("gather", "scatter_add", "scatter_set", "sort", "cumsum", "overlap_add", "windows"),
     *("sum", "max", "min", "matmul", "linear_recurrence", "cumprod", "prod"),

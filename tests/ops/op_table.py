@@ -24,4 +24,5 @@ EXEMPT = {
     "scan": "tests/scan",
     "size": "stands for sizes not known when the graph is built: tests/ops/test_sizes.py",
     "check_size": "made where sizes are not known to agree: tests/ops/test_sizes.py",
+    "in_step": "made in the steps of loops: tests/scan/test_scan_effects.py",
 }

@@ -1,0 +1,80 @@
+"""Effects in the steps of loops: what a step calls happens in each step, whatever it depends on.
+
+Whether a value belongs to a loop is told by what it is made of. An effect that depends on nothing
+of the step is made to depend on the number of the step: then it changes over time, and nothing
+that moves work out of loops, or finds that two things are one, has to know of effects.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+
+from ..core import provenance
+from ..core.graph import has_effect, rebuild, replace
+from ..core.op import Op
+from ..core.variable import Variable, node
+from .close import find_varying
+from .op import SCAN
+
+__all__ = ["effects_kept_in_step"]
+
+# The first operand, in the step of which the second is the number.
+IN_STEP = Op(
+    "in_step",
+    lambda inputs: inputs[0].type,
+    evaluate=lambda arrays: arrays[0],
+    vjp=lambda result, cotangent: [cotangent, None],
+    formula=lambda maths, x, number: x,
+    traits=frozenset({"view"}),
+    kind="movement",
+)
+
+
+# What is made of such effects, as long as it lives: equal nodes are one, and the step of a later
+# loop may come upon those of an earlier one.
+_of_steps: weakref.WeakSet[Variable] = weakref.WeakSet()
+
+
+def effects_kept_in_step(
+    outputs: Sequence[Variable],
+    symbols: Sequence[Variable],
+    since: int,
+    number: Callable[[], Variable],
+) -> list[Variable]:
+    """The outputs of a step, in which effects later than ``since`` depend on the step's number."""
+    varying = find_varying(outputs, symbols)
+    fixed: list[Variable] = []
+    made_of: set[Variable] = set()
+    for v in _nodes_since(outputs, since):
+        if any(x in made_of for x in v.inputs):
+            made_of.add(v)
+        elif v not in varying and has_effect(v) and v.inputs:
+            made_of.add(v)
+            fixed.append(v)
+    if not fixed:
+        return list(outputs)
+    _of_steps.update(made_of)
+    return replace(outputs, {v: _in_step(v, number()) for v in fixed}, keep_lines=True)
+
+
+def _nodes_since(outputs: Sequence[Variable], since: int) -> list[Variable]:
+    """What the outputs are made of as far as it is younger, or of a step; operands first."""
+    seen: set[Variable] = set()
+    stack = list(outputs)
+    while stack:
+        v = stack.pop()
+        if v not in seen and (v.serial > since or v in _of_steps):
+            seen.add(v)
+            stack.extend(v.inputs)
+    return sorted(seen, key=lambda v: v.serial)
+
+
+def _in_step(v: Variable, number: Variable) -> Variable:
+    # Not the first operand of a loop, which is its number of steps: types depend on it.
+    inputs = list(v.inputs)
+    changing = -1 if v.op is SCAN else 0
+    inputs[changing] = node(IN_STEP, (inputs[changing], number))
+    made = rebuild(v, inputs)
+    provenance.set_lines(made, provenance.lines_of(v))
+    return made
