@@ -266,11 +266,28 @@ class Function:
     def tail_mask(self, index: str, stop: str, lanes: int) -> str:
         """Which of the lanes from ``index`` on lie below ``stop``."""
         left = self.emit(f"sub i64 {stop}, {index}")
-        self.declare("llvm.smin.i64", "i64 (i64, i64)")
-        left = self.emit(f"call i64 @llvm.smin.i64(i64 {left}, i64 {lanes})")
+        left = self.at_most(left, lanes)
         count = self.splat(self.value(f"trunc i64 {left} to i32", I32), lanes)
         numbers = ", ".join(f"i32 {i}" for i in range(lanes))
         return self.emit(f"icmp sgt {count.type} {count}, <{numbers}>")
+
+    # --- integers -------------------------------------------------------------------------------
+
+    def at_most(self, number: str, bound: str | int) -> str:
+        """The integer, or the bound where it is larger."""
+        return self._bounded("smin", number, bound)
+
+    def at_least(self, number: str, bound: str | int) -> str:
+        """The integer, or the bound where it is smaller."""
+        return self._bounded("smax", number, bound)
+
+    def _bounded(self, name: str, number: str, bound: str | int) -> str:
+        self.declare(f"llvm.{name}.i64", "i64 (i64, i64)")
+        return self.emit(f"call i64 @llvm.{name}.i64(i64 {number}, i64 {bound})")
+
+    def word(self, base: str, position: str | int) -> str:
+        """An integer from an array of words of 64 bits."""
+        return self.emit(f"load i64, ptr {self.pointer(base, str(position), I64)}")
 
     # --- the whole ------------------------------------------------------------------------------
 

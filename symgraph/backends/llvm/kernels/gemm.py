@@ -101,27 +101,23 @@ def _each_part(
     f: Function, tile: Tile, sizes: tuple[str, str], adds: str, write: Callable[[_Part], None]
 ) -> None:
     """The parts of a product of this K and N: K in about equal parts, and some panels at a time."""
-    f.declare("llvm.smin.i64", "i64 (i64, i64)")
-    f.declare("llvm.smax.i64", "i64 (i64, i64)")
     k, n = sizes
     # With no k at all there is one empty part, which writes the zeros.
-    least = f.emit(f"call i64 @llvm.smax.i64(i64 {k}, i64 1)")
+    least = f.at_least(k, 1)
     before = f.emit(f"sub i64 {least}, 1")
     count = f.emit(f"udiv i64 {f.emit(f'add i64 {before}, {K_BLOCK}')}, {K_BLOCK}")
     each = f.emit(f"udiv i64 {f.emit(f'add i64 {before}, {count}')}, {count}")
     parts = f.begin_loop(least, by=each)
     start = parts.index.text
     depth = f.emit(f"sub i64 {k}, {start}")
-    depth = f.emit(f"call i64 @llvm.smin.i64(i64 {depth}, i64 {each})")
+    depth = f.at_most(depth, each)
     goes_on = f.emit(f"or i1 {f.emit(f'icmp ne i64 {start}, 0')}, {adds}")
     # Shallow panels are more at a time.
-    most = f.emit(
-        f"udiv i64 {K_BLOCK * _PANELS}, {f.emit(f'call i64 @llvm.smax.i64(i64 {depth}, i64 1)')}"
-    )
+    most = f.emit(f"udiv i64 {K_BLOCK * _PANELS}, {f.at_least(depth, 1)}")
     most = f.emit(f"mul i64 {most}, {tile.width}")
     loop = f.begin_loop(n, by=most)
     columns = f.emit(f"sub i64 {n}, {loop.index}")
-    columns = f.emit(f"call i64 @llvm.smin.i64(i64 {columns}, i64 {most})")
+    columns = f.at_most(columns, most)
     write(_Part(start, depth, loop.index.text, columns, goes_on))
     f.end_loop(loop)
     f.end_loop(parts)

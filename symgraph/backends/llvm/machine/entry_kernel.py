@@ -106,7 +106,7 @@ def _read_arguments(f: Function) -> None:
     axes = f.begin_loop(ndim)
     rule = f.pointer(at, f.emit(f"add i64 {f.emit(f'shl i64 {axes.index}, 1')}, 3"), I64)
     slot_or_size = _field(f, rule, 8, "i64")
-    size = f.emit(f"load i64, ptr {f.pointer(sizes, axes.index.text, I64)}")
+    size = f.word(sizes, axes.index.text)
     stored, fixed, done = (f.new_label(hint) for hint in ("stored", "fixed", "done"))
     f.branch(f.emit(f"icmp ne i64 {_field(f, rule, 0, 'i64')}, 0"), stored, fixed)
     f.start_block(stored)

@@ -107,7 +107,7 @@ def return_failure(f: Function, status: str) -> None:
 
 def operand(f: Function, position: int) -> str:
     """An operand: a number."""
-    return f.emit(f"load i64, ptr {f.pointer('%operands', str(position), I64)}")
+    return f.word("%operands", position)
 
 
 def operand_address(f: Function, position: int) -> str:

@@ -33,13 +33,11 @@ MOST_BYTES = 1 << 56
 
 def _bytes_of(f: Function, count: str, each: str) -> str:
     """The bytes of so many elements: 0 of a negative number, and never more than ``MOST_BYTES``."""
-    for name in ("smax", "smin"):
-        f.declare(f"llvm.{name}.i64", "i64 (i64, i64)")
     f.declare("llvm.smul.with.overflow.i64", "{i64, i1} (i64, i64)")
-    count = f.emit(f"call i64 @llvm.smax.i64(i64 {count}, i64 0)")
+    count = f.at_least(count, 0)
     both = f.emit(f"call {{i64, i1}} @llvm.smul.with.overflow.i64(i64 {count}, i64 {each})")
     size = f.emit(f"extractvalue {{i64, i1}} {both}, 0")
-    size = f.emit(f"call i64 @llvm.smin.i64(i64 {size}, i64 {MOST_BYTES})")
+    size = f.at_most(size, MOST_BYTES)
     wraps = f.emit(f"extractvalue {{i64, i1}} {both}, 1")
     return f.emit(f"select i1 {wraps}, i64 {MOST_BYTES}, i64 {size}")
 
@@ -120,9 +118,7 @@ def grow_kernel(*, guarded: bool = False) -> Kernel:
     first = f.pointer("%operands", "5", I64)
     loop = f.begin_loop(buffers)
     entry = f.pointer(first, f.emit(f"shl i64 {loop.index}, 2"), I64)
-    base, ahead, row, moved = (
-        slot_at(f, f.emit(f"load i64, ptr {f.pointer(entry, str(i), I64)}")) for i in range(4)
-    )
+    base, ahead, row, moved = (slot_at(f, f.word(entry, i)) for i in range(4))
     ahead, row = f.emit(f"load i64, ptr {ahead}"), f.emit(f"load i64, ptr {row}")
     used = f.emit(f"mul i64 {f.emit(f'add i64 {ahead}, {capacity}')}, {row}")
     size = _bytes_of(f, f.emit(f"add i64 {ahead}, {double}"), row)
@@ -153,9 +149,7 @@ def arena_kernel() -> Kernel:
     loop = f.begin_loop(operand(f, 2), carried=[Value(base, I64, 1)])
     at = loop.carried[0]
     entry = f.pointer(first, f.emit(f"shl i64 {loop.index}, 2"), I64)
-    slot, count_slot, bytes_each, status = (
-        f.emit(f"load i64, ptr {f.pointer(entry, str(i), I64)}") for i in range(4)
-    )
+    slot, count_slot, bytes_each, status = (f.word(entry, i) for i in range(4))
     f.do(f"store i64 {at}, ptr {slot_at(f, slot)}")
     size = _bytes_of(f, value_at(f, count_slot), bytes_each)
     size = f.emit(f"and i64 {f.emit(f'add i64 {size}, 127')}, -64")

@@ -100,23 +100,19 @@ class _AxisWord:
     SIZE, LEAST, GOES_ON, N_MOVES, MOVES = range(5)
 
 
-def _word(f: Function, base: str, position: int | str) -> str:
-    return f.emit(f"load i64, ptr {f.pointer(base, str(position), I64)}")
-
-
 @lru_cache(maxsize=1)
 def pieces_kernel() -> Kernel:
     """A kernel in pieces. Operands, raw: those of `Pieces.words`, and its instruction."""
     f = begin_kernel()
     f.do(f"%room = alloca [{MAX_OPERANDS} x i64], align 64")
-    f.do(f"%totals = alloca i8, i64 {_word(f, '%operands', _Word.TOTALS)}, align 64")
+    f.do(f"%totals = alloca i8, i64 {f.word('%operands', _Word.TOTALS)}, align 64")
     axes = f.pointer("%operands", str(_Word.AXES), I64)
-    instruction = f.pointer(axes, _word(f, "%operands", _Word.AXES_LENGTH), I64)
+    instruction = f.pointer(axes, f.word("%operands", _Word.AXES_LENGTH), I64)
     f.do(f"%kernel = load ptr, ptr {instruction}")
     slots = f.pointer(instruction, str(HEADER_WORDS), I64)
-    count = _word(f, instruction, HEADER_WORDS - 1)
+    count = f.word(instruction, HEADER_WORDS - 1)
     loop = f.begin_loop(count)
-    value = value_at(f, _word(f, slots, loop.index.text))
+    value = value_at(f, f.word(slots, loop.index.text))
     f.do(f"store i64 {value}, ptr {f.pointer('%room', loop.index.text, I64)}")
     f.end_loop(loop)
     ends = f.pointer("%room", count, I64)
@@ -136,10 +132,10 @@ def pieces_kernel() -> Kernel:
 
 def _is_a_piece(f: Function) -> str:
     """Whether the work of the operands in ``room`` is no more than a piece."""
-    first = f.pointer("%room", _word(f, "%operands", _Word.FIRST_FACTOR), I64)
-    count = _word(f, "%operands", _Word.N_FACTORS)
+    first = f.pointer("%room", f.word("%operands", _Word.FIRST_FACTOR), I64)
+    count = f.word("%operands", _Word.N_FACTORS)
     loop = f.begin_loop(count, carried=[Value("1", I64, 1)])
-    factor = _word(f, first, loop.index.text)
+    factor = f.word(first, loop.index.text)
     f.declare("llvm.smul.with.overflow.i64", "{i64, i1} (i64, i64)")
     both = f.emit(
         f"call {{i64, i1}} @llvm.smul.with.overflow.i64(i64 {loop.carried[0]}, i64 {factor})"
@@ -147,7 +143,7 @@ def _is_a_piece(f: Function) -> str:
     work = f.emit(f"extractvalue {{i64, i1}} {both}, 0")
     wraps = f.emit(f"extractvalue {{i64, i1}} {both}, 1")
     f.end_loop(loop, [f.value(f"select i1 {wraps}, i64 {1 << 62}, i64 {work}", I64)])
-    return f.emit(f"icmp sle i64 {loop.carried[0]}, {_word(f, '%operands', _Word.LIMIT)}")
+    return f.emit(f"icmp sle i64 {loop.carried[0]}, {f.word('%operands', _Word.LIMIT)}")
 
 
 @lru_cache(maxsize=1)
@@ -171,14 +167,14 @@ def _cut_kernel() -> Kernel:
 
 def _in_room(f: Function, axis: str, word: int) -> str:
     """The address of the operand whose position an axis tells."""
-    return f.pointer("%room", _word(f, axis, word), I64)
+    return f.pointer("%room", f.word(axis, word), I64)
 
 
 def _seek_axis(f: Function) -> tuple[str, str, str]:
     """The first axis that can be cut, its size and the least of a piece: where there is one, the
     program goes to ``halve``, else to ``whole``."""
     axes = f.pointer("%operands", str(_Word.AXES), I64)
-    end = f.pointer(axes, _word(f, "%operands", _Word.AXES_LENGTH), I64)
+    end = f.pointer(axes, f.word("%operands", _Word.AXES_LENGTH), I64)
     before = f.block
     f.jump("next")
     f.start_block("next")
@@ -186,10 +182,10 @@ def _seek_axis(f: Function) -> tuple[str, str, str]:
     f.branch(f.emit(f"icmp eq ptr %axis, {end}"), "whole", "look")
     f.start_block("look")
     size = f.emit(f"load i64, ptr {_in_room(f, '%axis', _AxisWord.SIZE)}")
-    least = _word(f, "%axis", _AxisWord.LEAST)
+    least = f.word("%axis", _AxisWord.LEAST)
     f.branch(f.emit(f"icmp sgt i64 {size}, {least}"), "halve", "pass")
     f.start_block("pass")
-    length = f.emit(f"mul i64 {_word(f, '%axis', _AxisWord.N_MOVES)}, {len(Move._fields)}")
+    length = f.emit(f"mul i64 {f.word('%axis', _AxisWord.N_MOVES)}, {len(Move._fields)}")
     length = f.emit(f"add i64 {length}, {_AxisWord.MOVES}")
     f.do(f"%following = getelementptr i64, ptr %axis, i64 {length}")
     f.jump("next")
@@ -218,14 +214,14 @@ def _run_halves(f: Function, axis: str, size: str, least: str) -> None:
 def _move(f: Function, axis: str, by: str) -> None:
     """Move the addresses by so many elements of the axis."""
     moves = f.pointer(axis, str(_AxisWord.MOVES), I64)
-    loop = f.begin_loop(_word(f, axis, _AxisWord.N_MOVES))
+    loop = f.begin_loop(f.word(axis, _AxisWord.N_MOVES))
     move = f.pointer(moves, f.emit(f"mul i64 {loop.index}, {len(Move._fields)}"), I64)
-    place = f.pointer("%room", _word(f, move, 0), I64)
-    position = _word(f, move, 1)
+    place = f.pointer("%room", f.word(move, 0), I64)
+    position = f.word(move, 1)
     is_one = f.emit(f"icmp slt i64 {position}, 0")
-    stride = _word(f, "%room", f.emit(f"select i1 {is_one}, i64 0, i64 {position}"))
+    stride = f.word("%room", f.emit(f"select i1 {is_one}, i64 0, i64 {position}"))
     stride = f.emit(f"select i1 {is_one}, i64 1, i64 {stride}")
-    distance = f.emit(f"mul i64 {f.emit(f'mul i64 {by}, {stride}')}, {_word(f, move, 2)}")
+    distance = f.emit(f"mul i64 {f.emit(f'mul i64 {by}, {stride}')}, {f.word(move, 2)}")
     moved = f.emit(f"add i64 {f.emit(f'load i64, ptr {place}')}, {distance}")
     f.do(f"store i64 {moved}, ptr {place}")
     f.end_loop(loop)

@@ -22,9 +22,9 @@ def polynomial_kernel() -> Kernel:
     start = [Value("0", I64, 1), Value("3", I64, 1)]
     loop = f.begin_loop(terms, carried=start)
     total, at = loop.carried
-    factor = f.emit(f"load i64, ptr {f.pointer('%operands', at.text, I64)}")
+    factor = f.word("%operands", at.text)
     count_at = f.emit(f"add i64 {at}, 1")
-    count = f.emit(f"load i64, ptr {f.pointer('%operands', count_at, I64)}")
+    count = f.word("%operands", count_at)
     first = f.emit(f"add i64 {at}, 2")
     inner = f.begin_loop(count, carried=[Value(factor, I64, 1)])
     place = f.pointer("%operands", f.emit(f"add i64 {first}, {inner.index}"), I64)
@@ -58,10 +58,9 @@ def floor_div_kernel() -> Kernel:
     f = begin_kernel()
     a, b = slot_value(f, 1), slot_value(f, 2)
     # The least number by -1 is one more than 64 bits hold: dividing it would end the process.
-    f.declare("llvm.smax.i64", "i64 (i64, i64)")
     is_minus_one = f.emit(f"icmp eq i64 {b}, -1")
     least = f.emit(f"select i1 {is_minus_one}, i64 {-_LARGEST}, i64 {-_LARGEST - 1}")
-    a = f.emit(f"call i64 @llvm.smax.i64(i64 {a}, i64 {least})")
+    a = f.at_least(a, least)
     is_zero = f.emit(f"icmp eq i64 {b}, 0")
     safe = f.emit(f"select i1 {is_zero}, i64 1, i64 {b}")
     quotient, rest = f.emit(f"sdiv i64 {a}, {safe}"), f.emit(f"srem i64 {a}, {safe}")
@@ -78,8 +77,7 @@ def floor_div_kernel() -> Kernel:
 def max_zero_kernel() -> Kernel:
     """Operands: target, number."""
     f = begin_kernel()
-    f.declare("llvm.smax.i64", "i64 (i64, i64)")
-    set_slot(f, 0, f.emit(f"call i64 @llvm.smax.i64(i64 {slot_value(f, 1)}, i64 0)"))
+    set_slot(f, 0, f.at_least(slot_value(f, 1), 0))
     end_kernel(f)
     return f.kernel()
 

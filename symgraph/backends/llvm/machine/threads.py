@@ -72,7 +72,7 @@ def take_kernel() -> Kernel:
     f.start_block("some")
     f.branch(f.emit("icmp eq i64 %left, 0"), "run", "pass")
     f.start_block("pass")
-    length = f.emit(f"load i64, ptr {f.pointer('%part', '1', I64)}")
+    length = f.word("%part", 1)
     f.do(f"%following = getelementptr i8, ptr %part, i64 {length}")
     f.do("%fewer = sub i64 %left, 1")
     f.jump("seek")
@@ -152,7 +152,6 @@ def together_kernel() -> Kernel:
 
 def _count_helpers(f: Function) -> str:
     """One less than the parts with enough to do, and than the threads."""
-    f.declare("llvm.smin.i64", "i64 (i64, i64)")
     f.jump("count")
     f.start_block("count")
     f.do("%at = phi ptr [ %parts, %entry ], [ %following, %more ]")
@@ -160,15 +159,15 @@ def _count_helpers(f: Function) -> str:
     f.do("%kernel = load ptr, ptr %at")
     f.branch(f.emit("icmp eq ptr %kernel, null"), "counted", "more")
     f.start_block("more")
-    work = value_at(f, f.emit(f"load i64, ptr {f.pointer('%at', str(HEADER_WORDS), I64)}"))
+    work = value_at(f, f.word("%at", HEADER_WORDS))
     is_large = f.emit(f"icmp sge i64 {work}, {LEAST_WORK}")
     f.do(f"%larger = add i64 %large, {f.emit(f'zext i1 {is_large} to i64')}")
-    length = f.emit(f"load i64, ptr {f.pointer('%at', '1', I64)}")
+    length = f.word("%at", 1)
     f.do(f"%following = getelementptr i8, ptr %at, i64 {length}")
     f.jump("count")
     f.start_block("counted")
     threads = f.emit("load i64, ptr %operands")
-    return f.emit(f"sub i64 {f.emit(f'call i64 @llvm.smin.i64(i64 {threads}, i64 %large)')}, 1")
+    return f.emit(f"sub i64 {f.at_most(threads, '%large')}, 1")
 
 
 def _share(f: Function) -> None:
