@@ -10,8 +10,7 @@ import pytest
 import symgraph as sg
 import symgraph_nn as nn
 from symgraph.backends.llvm.kernels.nest import Nest
-from symgraph.backends.llvm.lowering import nests as group_nest
-from symgraph.backends.llvm.lowering import scope as lower
+from symgraph.backends.llvm.lowering import groups, nests
 from symgraph.backends.llvm.lowering.scope import Scope
 from symgraph.errors import MemoryGuardError
 from symgraph.testing import guarded, random_programs
@@ -25,8 +24,8 @@ def plant(monkeypatch):
     """Let nests be other ones than their groups ask for."""
 
     def plant(change):
-        honest = group_nest.nest_of
-        monkeypatch.setattr(lower, "nest_of", lambda scope, group: change(honest(scope, group)))
+        honest = nests.nest_of
+        monkeypatch.setattr(groups, "nest_of", lambda scope, group: change(honest(scope, group)))
 
     return plant
 
@@ -92,14 +91,14 @@ def test_what_is_read_after_it_was_given_back_is_noticed(monkeypatch):
     y = sg.exp(x)
     output = (y @ y) @ sg.ones((3, 3))
     expected = sg.compile([x], output, backend="numpy")(np.ones((3, 3), "float32"))
-    honest = Scope._release
+    honest = Scope.release
 
     def release(scope, group):
         honest(scope, group)
         for v in group.nodes:
-            scope.lowering.buffers.give_back(scope.bases[scope.views[v].root])
+            scope.builder.buffers.give_back(scope.bases[scope.values.views[v].root])
 
-    monkeypatch.setattr(Scope, "_release", release)
+    monkeypatch.setattr(Scope, "release", release)
     for on in (False, True):
         with guarded(on=on):
             found = sg.compile([x], output)(np.ones((3, 3), "float32"))

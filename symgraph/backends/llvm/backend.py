@@ -11,6 +11,7 @@ from ..numpy import NumpyExecutable
 from .calls.executable import NativeExecutable
 from .calls.programs import NativePrograms
 from .lowering.image import lower
+from .lowering.records import LOWERINGS
 from .machine.assembler import UnboundSizeError
 from .machine.timing import Timing
 
@@ -26,7 +27,7 @@ class NativeBackend:
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op is lowered as it is, natively or by a call of Python."""
-        return op.expand is None
+        return op.expand is None or op in LOWERINGS
 
     def prepare(
         self, graph: Graph, *, threads: int = 1, profile: bool = False
@@ -46,7 +47,8 @@ class NativeBackend:
         seconds = time.perf_counter() - started
         types = [v.type for v in graph.inputs]
         executable = NativeExecutable(lowered.image, types, lowered=lowered, timing=timing)
-        executable.seconds = {"lower": seconds, **executable.seconds}
+        rest = seconds - sum(lowered.seconds.values())
+        executable.seconds = {**lowered.seconds, "lower": rest, **executable.seconds}
         return executable
 
 

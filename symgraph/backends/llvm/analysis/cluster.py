@@ -7,19 +7,19 @@ the same axes. Everything else is a group of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ....core.dims import Size
+from ....core.op import Op
 from ....core.variable import Variable
 
-__all__ = ["REDUCTIONS", "Group", "cluster", "reduced_axes"]
+__all__ = ["Group", "cluster"]
 
-# What joins others; and what ends a kernel however cheap it is to go on: registers are few.
-MAX_STEPS = 48
+# How many nodes a kernel computes, however cheap it is to go on: registers are few.
+MAX_NODES = 48
 # How many groups a node may join: with more of them, those before are closed.
 MAX_OPEN = 256
-REDUCTIONS = {"sum": "sum", "max": "max", "min": "min", "any": "any", "all": "all", "prod": "prod"}
 
 
 @dataclass(eq=False)
@@ -39,18 +39,15 @@ class Group:
     """The open groups that this one depends on, directly or not, as bits."""
 
 
-def is_elementwise(v: Variable) -> bool:
-    """Whether the node computes each element by a formula."""
-    return v.op.formula is not None
-
-
-def reduced_axes(v: Variable) -> frozenset[int]:
+def _reduced_axes(v: Variable) -> frozenset[int]:
     """The axes over which a reducing node reduces."""
     axes = v.params[0]
     return frozenset(axes if isinstance(axes, tuple) else (axes,))
 
 
-def cluster(nodes: Sequence[Variable], root_of: Mapping[Variable, Variable]) -> list[Group]:
+def cluster(
+    nodes: Sequence[Variable], root_of: Mapping[Variable, Variable], reductions: Container[Op]
+) -> list[Group]:
     """The groups of these nodes, in an order in which they can be computed.
 
     ``root_of`` tells for each variable whose buffer it lies in; nodes that are views are left out.
@@ -60,16 +57,18 @@ def cluster(nodes: Sequence[Variable], root_of: Mapping[Variable, Variable]) -> 
     group_of: dict[Variable, Group] = {}
     by_space: dict[tuple[Size, ...], list[Group]] = {}
     for v in nodes:
-        reduces = v.op.name in REDUCTIONS
-        space = v.inputs[0].type.shape if reduces else v.type.shape if is_elementwise(v) else None
+        reduces = v.op in reductions
+        space = None
+        if reduces or v.op.formula is not None:
+            space = (v.inputs[0] if reduces else v).type.shape
         producers = {root_of[x] for x in v.inputs}
         direct = [group_of[r] for r in producers if r in group_of]
         direct = [group for group in direct if group.number >= len(closed)]
         home = None
         if space is not None:
-            axes = reduced_axes(v) if reduces else frozenset()
+            axes = _reduced_axes(v) if reduces else frozenset()
             for group in reversed(by_space.get(space, ())):
-                if _fits(v, group, direct, axes, root_of):
+                if _may_join(v, group, direct, axes, root_of):
                     home = group
                     break
         if home is None:
@@ -85,14 +84,14 @@ def cluster(nodes: Sequence[Variable], root_of: Mapping[Variable, Variable]) -> 
     return closed + _ordered(groups)
 
 
-def _fits(
+def _may_join(
     v: Variable,
     group: Group,
     direct: list[Group],
     axes: frozenset[int],
     root_of: Mapping[Variable, Variable],
 ) -> bool:
-    if len(group.nodes) >= MAX_STEPS or (axes and group.reduced and axes != group.reduced):
+    if len(group.nodes) >= MAX_NODES or (axes and group.reduced and axes != group.reduced):
         return False
     if axes and not any(root_of[x] in group.read for x in v.inputs):
         return False  # sums of what has nothing in common are better apart: fewer streams
@@ -108,7 +107,7 @@ def _fits(
     # A value of the group must be read where it is computed, not through a view or as a total.
     members = set(group.nodes)
     return not any(
-        root_of[x] in members and (root_of[x] is not x or x.op.name in REDUCTIONS) for x in v.inputs
+        root_of[x] in members and (root_of[x] is not x or x.op.formula is None) for x in v.inputs
     )
 
 
@@ -129,7 +128,7 @@ def _join(
     group.read.add(v)
     group.read.update(root_of[x] for x in v.inputs)
     if reduces:
-        group.reduced = reduced_axes(v)
+        group.reduced = _reduced_axes(v)
     if group.sources != before:
         # Those that depend on the group depend on what it depends on.
         for other in groups:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from ....core.dims import Size, product, size_atoms
 from ....core.graph import Graph
+from ....core.op import Op
 from ....core.variable import Variable
-from ....ops.linalg import MATMUL
-from ....ops.sizes import size_of
-from ....scan.op import SCAN, Loop
 from ..machine.threads import LEAST_WORK
 from .cluster import Group
+from .values import NO_FACTS, Facts
 
-__all__ = ["is_large", "is_lopsided", "stages", "work_of"]
+__all__ = ["Works", "is_large", "is_lopsided", "stages"]
 
 # An elementwise operation on one element takes as long as so many multiply-adds of a product.
 _ELEMENT = 16
@@ -25,25 +24,34 @@ _CALL = 32
 _USUAL_SIZE = 64
 
 
-def work_of(v: Variable, known: dict[Graph, Size]) -> Size:
-    """About how many multiply-adds of a product a node takes; ``known`` is of loop bodies."""
-    if v.op is SCAN:
-        loop = Loop(v)
-        found = known.get(loop.body)
-        if found is None:
-            found = known[loop.body] = _work_of_body(loop.body, known)
-        return size_of(loop.n_steps) * found
-    if v.op is MATMUL:
-        return product(v.type.shape) * v.inputs[0].type.shape[-1]
-    return 0
+class Works:
+    """About how many multiply-adds of a product nodes take, and steps of loops."""
 
+    def __init__(self, facts: Mapping[Op, Facts]) -> None:
+        self._facts = facts
+        self._of_bodies: dict[Graph, Size] = {}
+        """By the body: interned, with the types of all its values."""
 
-def _work_of_body(body: Graph, known: dict[Graph, Size]) -> Size:
-    total: Size = sum((work_of(v, known) for v in body.nodes), 0)
-    shapes = Counter(v.type.shape for v in body.nodes if v.op.formula is not None)
-    for shape, count in shapes.items():
-        total = total + (product(shape) + _CALL) * (_ELEMENT * count)
-    return total
+    def of(self, nodes: Iterable[Variable]) -> Size:
+        """The work of these nodes."""
+        total: Size = 0
+        for v in nodes:
+            work = self._facts.get(v.op, NO_FACTS).work
+            if work is not None:
+                total = total + work(v, self.of_body)
+        return total
+
+    def of_body(self, body: Graph) -> Size:
+        """The work of a step that computes this graph."""
+        known = self._of_bodies.get(body)
+        if known is not None:
+            return known
+        total = self.of(body.nodes)
+        shapes = Counter(v.type.shape for v in body.nodes if v.op.formula is not None)
+        for shape, count in shapes.items():
+            total = total + (product(shape) + _CALL) * (_ELEMENT * count)
+        self._of_bodies[body] = total
+        return total
 
 
 def is_large(work: Size) -> bool:

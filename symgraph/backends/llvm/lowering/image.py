@@ -15,20 +15,29 @@ import numpy as np
 from ....core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from ....core.graph import Graph
 from ....core.variable import Variable
+from ..analysis.analyses import SINK, UNIFY
 from ..analysis.layout import contiguous_strides
-from ..analysis.sink import sink_slices
-from ..analysis.unify import unify_sizes
 from ..code.cpu import host
 from ..code.engine import Kernel
 from ..machine.assembler import Room, Stream
 from ..machine.pieces import pieces_kernel
 from ..machine.threads import part_kernel, together_kernel
 from ..machine.timing import Timing
-from . import loops, movement, products, rows  # noqa: F401 (they register lowerings)
-from .program import Check, Lowering, Place, PythonStep
+from .along_axis import ALONG_AXIS
+from .groups import write_scope
+from .indexing import INDEXING
+from .loops import LOOPS
+from .movement import MOVEMENT
+from .products import PRODUCTS
+from .program import Check, Place, ProgramBuilder, PythonStep
+from .records import LOWERINGS
 from .scope import Scope
+from .slices import SLICES
 
 __all__ = ["Image", "Lowered", "Output", "kernels_used", "lower"]
+
+
+LOWERINGS.update(MOVEMENT | SLICES | INDEXING | ALONG_AXIS | PRODUCTS | LOOPS)
 
 
 class Output(NamedTuple):
@@ -97,22 +106,24 @@ class Lowered(NamedTuple):
     """What shares the arena."""
     outputs: tuple[Variable | None, ...]
     """What is computed for each output; None for constants, which nothing here keeps alive."""
+    seconds: Mapping[str, float]
+    """What each analysis took."""
 
 
 def lower(graph: Graph, *, threads: int = 1, timing: Timing | None = None) -> Lowered:
     """The graph as a program for so many threads; with ``timing``, it counts where time goes."""
-    unified, taken_for_granted = unify_sizes(graph)
-    lowering = Lowering(host(), timing, threads)
-    return _Writer(graph, sink_slices(unified), lowering).write(taken_for_granted)
+    builder = ProgramBuilder(LOWERINGS, host(), timing, threads)
+    unified, taken_for_granted = builder.analyse(UNIFY, graph)
+    return _Writer(graph, builder.analyse(SINK, unified), builder).write(taken_for_granted)
 
 
 class _Writer:
     """A function being lowered: its inputs, its outputs, its arena."""
 
-    def __init__(self, original: Graph, graph: Graph, lowering: Lowering) -> None:
+    def __init__(self, original: Graph, graph: Graph, builder: ProgramBuilder) -> None:
         self._types = [v.type for v in original.inputs]
         self._graph = graph
-        self._lowering = lowering
+        self._builder = builder
         self._bases: list[int] = []
         self._axes: list[tuple[int, int, int]] = []
         self._formula_atoms: list[tuple[Atom, int]] = []
@@ -120,14 +131,14 @@ class _Writer:
 
     def write(self, taken_for_granted: Sequence[Variable]) -> Lowered:
         """The program, and what is known of it."""
-        lowering, a = self._lowering, self._lowering.assembler
+        builder, a = self._builder, self._builder.assembler
         outputs = self._write_body(self._read_inputs())
         arena = self._place_arena()
         emitted = [kernel.name for kernel in kernels_used(a.main, a.runtime)]
-        steps = [(step.node.op, step.node.params) for step in lowering.steps]
+        steps = [(step.node.op, step.node.params) for step in builder.steps]
         image = Image(
             np.array(a.template, np.int64),
-            tuple((slot, v.params[0].array) for v, slot in lowering.constants.items()),
+            tuple((slot, v.params[0].array) for v, slot in builder.constants.items()),
             a.prologue,
             a.main,
             tuple(self._bases),
@@ -137,26 +148,27 @@ class _Writer:
             arena,
             len(emitted) + len(steps),
             len(set(emitted)) + len(set(steps)),
-            lowering.threads_used,
+            builder.threads_used,
         )
         return Lowered(
             image,
-            tuple(lowering.steps),
-            tuple(lowering.checks),
+            tuple(builder.steps),
+            tuple(builder.checks),
             frozenset(self._input_checks),
             tuple(taken_for_granted),
             a.guarded,
             tuple(a.arena),
             tuple(v if v.inputs else None for v in self._graph.outputs),
+            builder.seconds,
         )
 
     def _read_inputs(self) -> dict[Variable, Place]:
         """Where the inputs lie; their sizes are bound, and those given by formulas checked."""
-        a = self._lowering.assembler
+        a = self._builder.assembler
         given: dict[Variable, Place] = {}
         pending: list[tuple[int, int, Size]] = []
         for i, v in enumerate(self._graph.inputs):
-            self._lowering.node = v
+            self._builder.node = v
             base = a.slot()
             self._bases.append(base)
             given[v] = Place(base, contiguous_strides(v.type.shape))
@@ -174,21 +186,21 @@ class _Writer:
         return given
 
     def _bind(self, atom: Atom) -> int:
-        a = self._lowering.assembler
+        a = self._builder.assembler
         slot = a.slot()
         a.bind(atom, slot, at_entry=True)
         return slot
 
     def _bind_formulas(self, pending: Sequence[tuple[int, int, Size]]) -> None:
         """Sizes of inputs that are formulas: they tell a name, or are checked."""
-        a = self._lowering.assembler
+        a = self._builder.assembler
         for i, axis, size in pending:
-            self._lowering.node = self._graph.inputs[i]
+            self._builder.node = self._graph.inputs[i]
             if a.is_known_at_entry(size):
                 slot = a.slot()
                 self._axes.append((i, axis, slot))
                 expected = a.size(size)
-                status = self._lowering.check(self._graph.inputs[i], slot, expected)
+                status = self._builder.check(self._graph.inputs[i], slot, expected)
                 self._input_checks.add(status)
                 a.prologue.emit_raw(a.runtime["check"], slot, expected, status)
             else:
@@ -197,9 +209,9 @@ class _Writer:
 
     def _write_body(self, given: Mapping[Variable, Place]) -> list[Output]:
         """The instructions of the graph; where its outputs are found."""
-        a = self._lowering.assembler
-        scope = Scope(self._lowering, self._graph, given)
-        self._lowering.node = next(iter(self._graph.outputs), None)
+        a = self._builder.assembler
+        scope = Scope(self._builder, self._graph, given)
+        self._builder.node = next(iter(self._graph.outputs), None)
         destinations: dict[Variable, list[Place]] = {}
         slots: list[tuple[Variable, int, bool]] = []
         for v in self._graph.outputs:
@@ -208,17 +220,17 @@ class _Writer:
             slots.append((v, slot, is_static))
             if is_static:
                 destinations.setdefault(v, []).append(Place(slot, contiguous_strides(v.type.shape)))
-        scope.emit(destinations)
+        write_scope(scope, destinations)
         outputs = []
         for v, slot, is_static in slots:
-            self._lowering.node = v
+            self._builder.node = v
             if not is_static:
                 slot = scope.contiguous(v)
             outputs.append(Output(v.dtype, tuple(map(a.size, v.type.shape)), slot, is_static))
         return outputs
 
     def _place_arena(self) -> tuple[int, int] | None:
-        a = self._lowering.assembler
+        a = self._builder.assembler
         if not a.arena:
             return None
         size, base = a.slot(), a.slot()

@@ -120,7 +120,7 @@ class Ring(Rows):
         self._row, self._dtype = product(state.new.type.shape), state.new.dtype
         self._first = (depth + n - 1) * self._row
         """How far before the last row the first one would lie."""
-        self.base = scope.lowering.buffers.take((depth + 1) * self._row, self._dtype)
+        self.base = scope.builder.buffers.take((depth + 1) * self._row, self._dtype)
         slots = [a.slot() for _ in range(depth + 1)]
         for i, slot in enumerate(slots):
             a.run("address", slot, self.base, a.size(self._row * i), self._dtype.itemsize)
@@ -140,14 +140,14 @@ def reads_last_only(scope: Scope, result: Variable, count: int) -> bool:
     while pending:
         x = pending.pop()
         for user, _ in scope.graph.users[x]:
-            if user not in scope.needed:
+            if user not in scope.values.needed:
                 continue
-            if user in scope.late or user.op is not SLICE or user.inputs[0] is not x:
+            if user in scope.values.late or user.op is not SLICE or user.inputs[0] is not x:
                 return False
             entry = user.params[0][0]
             if isinstance(entry, Span):
                 # A slice up to the end has the same last rows.
-                if entry.stop is not None or entry.step != 1 or user in scope.outputs:
+                if entry.stop is not None or entry.step != 1 or user in scope.values.outputs:
                     return False
                 pending.append(user)
             elif not isinstance(entry, At) or not _is_among_last(entry, count):

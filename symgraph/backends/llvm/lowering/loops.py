@@ -15,23 +15,22 @@ from ....core.dims import Atom, Dim, Size, maximum_zero
 from ....core.errors import TooLargeError
 from ....core.graph import Graph
 from ....core.variable import Variable
-from ....ops.linalg import MATMUL
 from ....ops.sizes import size_of
-from ....scan.op import Loop, Read, State
+from ....scan.op import SCAN, Loop, Read, State
+from ..analysis.analyses import SINK
 from ..analysis.layout import contiguous_strides
-from ..analysis.sink import sink_slices
+from .groups import write_scope
 from .loop_rows import GrowingRows, Ring, Rows, Turns, reads_last_only
 from .products import pack_ahead
-from .program import PackedKey, Place
-from .records import rule
+from .program import Place
+from .records import Lowering
 from .rows_ahead import RowsAhead, find_rows_ahead
 from .scope import Scope
 
-__all__ = ["lower_scan"]
+__all__ = ["LOOPS"]
 
 
-@rule("scan")
-def lower_scan(scope: Scope, v: Variable) -> bool:
+def _write_scan(scope: Scope, v: Variable) -> bool:
     """A loop of native code; none where only its steps tell how large a row of a trace is."""
     writer = _LoopWriter(scope, Loop(v))
     for x, (value, depth) in zip(writer.items, writer.loop.results, strict=True):
@@ -47,8 +46,9 @@ class _LoopWriter:
     def __init__(self, scope: Scope, loop: Loop) -> None:
         self.scope, self.loop = scope, loop
         self.n = size_of(loop.n_steps)
-        needed = {x.params[0]: x for x, _ in scope.graph.users[loop.node] if x in scope.needed}
-        self.items = [needed.get(k) for k in range(len(loop.results))]
+        items = (x for x, _ in scope.graph.users[loop.node] if x in scope.values.needed)
+        by_result = {x.params[0]: x for x in items}
+        self.items = [by_result.get(k) for k in range(len(loop.results))]
         """The items that have the loop's results; None where nobody reads one."""
         self.turns = Turns(scope.assembler)
         self.places: dict[Variable, Place] = {}
@@ -68,7 +68,7 @@ class _LoopWriter:
         results = list(map(self._state, loop.states, self.items[:n_states]))
         results += filter(None, map(self._output, loop.outputs, self.items[n_states:]))
         for symbol, fixed in loop.fixed.items():
-            is_needed = fixed in self.scope.needed
+            is_needed = fixed in self.scope.values.needed
             self.places[symbol] = self.scope.place(fixed) if is_needed else self._nowhere(symbol)
         until = -1
         if loop.condition is not None:
@@ -80,12 +80,12 @@ class _LoopWriter:
 
     def _loop(self, until: int) -> None:
         scope, a, loop, turns = self.scope, self.scope.assembler, self.loop, self.turns
-        graph = sink_slices(Graph(loop.body.inputs, list(self.destinations)))
+        graph = scope.builder.analyse(SINK, Graph(loop.body.inputs, list(self.destinations)))
         # What the slices were moved behind has other outputs only where an output was a slice.
         destinations = dict(zip(graph.outputs, self.destinations.values(), strict=True))
         ahead = self._rows_ahead(graph)
-        body = Scope(scope.lowering, graph, self.places)
-        packed = self._pack_weights(body)
+        body = Scope(scope.builder, graph, self.places)
+        packed = pack_ahead(body, loop.fixed)
         turn, capacity = a.slot(), turns.room()
 
         def write_body() -> None:
@@ -93,15 +93,15 @@ class _LoopWriter:
                 turns.grow(turn, capacity, self._no_room(turn))
             for each in ahead:
                 each.write(body, turn, self.n)
-            body.emit(destinations)
+            write_scope(body, destinations)
             turns.rotate()
 
-        with scope.lowering.inside(turn, loop.node, self.n):
+        with scope.builder.inside(turn, loop.node, self.n):
             a.loop(a.size(self.n), turn, turns.advances, write_body, until=until)
         for key in packed:
-            scope.lowering.buffers.give_back(scope.lowering.packed.pop(key))
+            scope.builder.buffers.give_back(scope.builder.packed.pop(key))
         for each in ahead:
-            scope.lowering.buffers.give_back(each.buffer)
+            scope.builder.buffers.give_back(each.buffer)
         if loop.condition is not None:
             taken = self._steps_taken()
             if taken is not None:
@@ -124,7 +124,7 @@ class _LoopWriter:
 
     def _no_room(self, turn: int) -> int:
         """The status of a call that finds no memory for the rows of a loop of unknown length."""
-        return self.scope.lowering.check(
+        return self.scope.builder.check(
             self.loop.node,
             turn,
             text=lambda steps: f"scan: no memory is left for the results of {steps} steps",
@@ -134,7 +134,7 @@ class _LoopWriter:
     def _check(self, rule: str, a: Size, b: Size, text: Callable[[int, int], str]) -> None:
         assembler = self.scope.assembler
         slots = [assembler.size(a), assembler.size(b)]
-        check = self.scope.lowering.check(
+        check = self.scope.builder.check(
             self.loop.node, *slots, text=lambda a, b: f"scan: {text(a, b)}"
         )
         assembler.run(rule, *slots, check)
@@ -148,7 +148,7 @@ class _LoopWriter:
     def _sequence(self, reads: Sequence[Read]) -> None:
         sequence = reads[0].sequence
         self._check_length(sequence, max(read.offset for read in reads))
-        if sequence not in self.scope.needed:
+        if sequence not in self.scope.values.needed:
             self.places |= {read.symbol: self._nowhere(read.symbol) for read in reads}
             return
         place = self.scope.place(sequence)
@@ -183,7 +183,7 @@ class _LoopWriter:
         self._check_initial(state)
         rows = self._rows_of_state(state, result)
         initial, strides = state.initial, contiguous_strides(state.new.type.shape)
-        self.scope.lowering.copy(
+        self.scope.builder.copy(
             self.scope.place(initial),
             Place(rows.base, contiguous_strides(initial.type.shape)),
             (state.depth, *initial.type.shape[1:]),
@@ -197,7 +197,7 @@ class _LoopWriter:
     def _rows_of_state(self, state: State, result: Variable | None) -> Rows:
         # What has no end that is known before is no ring, unless nobody reads it afterwards.
         if result is None or (
-            result not in self.scope.outputs
+            result not in self.scope.values.outputs
             and self.loop.condition is None
             and reads_last_only(self.scope, result, state.depth)
         ):
@@ -237,25 +237,17 @@ class _LoopWriter:
         ahead = []
         for v in find_rows_ahead(graph, self.row_strides, self.loop.fixed):
             x = v.inputs[0]
-            each = RowsAhead.of(self.scope.lowering, v, self.places[x], self.row_strides[x])
+            each = RowsAhead.of(self.scope.builder, v, self.places[x], self.row_strides[x])
             a = self.scope.assembler
             self.turns.advances.append((each.place, a.size(each.advance() * v.dtype.itemsize)))
             self.places[v] = each.result
             ahead.append(each)
         return ahead
 
-    # --- weights --------------------------------------------------------------------------------
 
-    def _pack_weights(self, body: Scope) -> list[PackedKey]:
-        """Pack the right operands that lie in what does not change over time: their keys."""
-        seen: set[Variable] = set()
-        keys = []
-        for v in body.graph.nodes:
-            if v.op is MATMUL and v in body.needed and v.ndim == 2 and v.dtype.kind == "f":
-                y = v.inputs[1]
-                if y not in seen and body.views[y].root in self.loop.fixed:
-                    seen.add(y)
-                    key = pack_ahead(body, v)
-                    if key is not None:
-                        keys.append(key)
-        return keys
+def _work(v: Variable, of_body: Callable[[Graph], Size]) -> Size:
+    loop = Loop(v)
+    return size_of(loop.n_steps) * of_body(loop.body)
+
+
+LOOPS = {SCAN: Lowering(sizes=slice(1), work=_work, write=_write_scan)}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ....core.dims import Size
 from ....core.variable import CONSTANT, Variable
-from ..analysis.cluster import REDUCTIONS, Group
+from ..analysis.cluster import Group
 from ..analysis.layout import contiguous_strides
 from ..kernels.nest import Access, Nest, Output, Step
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .scope import Scope
 
 __all__ = ["nest_of"]
 
@@ -30,7 +27,6 @@ class _Builder:
         self.group = group
         assert group.space is not None
         self.space: tuple[Size, ...] = group.space
-        self.members = {v for v in group.nodes if v.op.name not in REDUCTIONS}
         self.inputs: list[Access] = []
         self.references: dict[Variable, tuple] = {}
         self.input_of: dict[Access, int] = {}
@@ -42,15 +38,14 @@ class _Builder:
         outputs: list[Output] = []
         for v in self.group.nodes:
             arguments = tuple(self._reference(x) for x in v.inputs)
-            if v in self.members:
-                assert v.op.formula is not None
+            if v.op.formula is not None:
                 self.references[v] = ("step", len(steps))
                 steps.append(Step(v.op.formula, v.params, arguments))
                 if self._escapes(v):
                     outputs.append(Output(self._target(v), self.references[v]))
             else:
                 access = self._total(v)
-                outputs.append(Output(access, arguments[0], REDUCTIONS[v.op.name]))
+                outputs.append(Output(access, arguments[0], self.scope.builder.totals[v.op]))
         return Nest(self.space, self.group.reduced, self.inputs, steps, outputs)
 
     def _reference(self, x: Variable) -> tuple:
@@ -71,13 +66,13 @@ class _Builder:
         return found
 
     def _escapes(self, v: Variable) -> bool:
-        if v in self.scope.outputs or self.scope.views[v].root is not v:
+        if v in self.scope.values.outputs or self.scope.values.views[v].root is not v:
             return True
-        if v in self.scope.sizes_by_value:
+        if v in self.scope.values.sizes_by_value:
             return True  # it is read from memory
         readers = self.scope.readers.get(v, set())
         return bool(readers - {self.group.number}) or any(
-            self.scope.views[out].root is v for out in self.scope.outputs
+            self.scope.values.views[out].root is v for out in self.scope.values.outputs
         )
 
     def _target(self, v: Variable) -> Access:

@@ -1,111 +1,122 @@
-"""Matrix products in a program."""
+"""Lowerings of matrix products."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
 
 from ....core.dims import Size, ceil_div, floor_div, product
+from ....core.graph import Graph
 from ....core.variable import Variable
 from ....ops.linalg import MATMUL
-from ..analysis.layout import contiguous_strides
 from ..analysis.schedule import is_large
+from ..code.engine import Kernel
 from ..kernels.few_rows import FEW_ROWS
 from ..kernels.gemm import K_BLOCK, pack_kernel, packed_product_kernel, product_kernel, room_for
 from ..kernels.panels import tile_for
 from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
-from .program import PackedKey
-from .records import rule
+from .program import PackedKey, Place
+from .records import Lowering
 from .scope import Scope
 
-__all__ = ["lower_matmul", "multiply_packed", "pack_ahead"]
+__all__ = ["PRODUCTS", "multiply_packed", "pack_ahead"]
+
+
+class _Matrix(NamedTuple):
+    """Matrices in memory: where the first one lies, and how far apart things are."""
+
+    base: int
+    """The slot of an address."""
+    row: Size
+    column: Size
+    stack: tuple[Size, ...]
+    """From matrix to matrix, along each axis of the stack."""
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What a product does: a stack of matrices, whose sizes and strides are these."""
+class _Product:
+    """Products of a stack of ``[m, k]`` with one of ``[k, n]``."""
 
+    dtype: np.dtype
     stack: tuple[Size, ...]
     m: Size
     n: Size
     k: Size
-    left: tuple[Size, Size]
-    """The strides of rows and of k."""
-    right: tuple[Size, Size]
-    steps: tuple[tuple[Size, ...], tuple[Size, ...], tuple[Size, ...]]
-    """The strides along the stack: of the left operand, the right one, the result."""
+    left: _Matrix
+    right: _Matrix
+    result: _Matrix
+
+    @property
+    def matrices(self) -> tuple[_Matrix, _Matrix, _Matrix]:
+        """Operands and result."""
+        return self.left, self.right, self.result
+
+    def at(self, left: int, right: int, result: int) -> _Product:
+        """The same of matrices at other addresses."""
+        bases = zip(self.matrices, (left, right, result), strict=True)
+        left_, right_, result_ = (matrix._replace(base=base) for matrix, base in bases)
+        return replace(self, left=left_, right=right_, result=result_)
 
 
-def _shape_of(scope: Scope, v: Variable) -> _Shape:
+def _product_of(scope: Scope, v: Variable) -> _Product:
     """The product with as small a stack as can be: matrices on top of one another are one."""
-    x, y = v.inputs
-    stack = list(v.type.shape[:-2])
-    m, n = v.type.shape[-2:]
-    left, right = scope.views[x].strides, scope.views[y].strides
-    steps = [
-        _stack_strides(x, left, len(stack)),
-        _stack_strides(y, right, len(stack)),
-        list(contiguous_strides(v.type.shape)[: len(stack)]),
-    ]
+    places = (*map(scope.place, v.inputs), scope.result(v))
+    left, right, result = map(_matrix, (*v.inputs, v), places, [v.ndim - 2] * 3)
+    stack, m, n = list(v.type.shape[:-2]), *v.type.shape[-2:]
+    kept = list(range(len(stack)))
     for axis in reversed(range(len(stack))):
-        rows_follow = steps[0][axis] == left[-2] * m and steps[1][axis] == 0
-        if stack[axis] == 1 or (rows_follow and axis == len(stack) - 1):
+        rows_follow = left.stack[axis] == left.row * m and right.stack[axis] == 0
+        if stack[axis] == 1 or (rows_follow and axis == len(kept) - 1):
             m = m * stack[axis]
-            for strides in (stack, *steps):
-                del strides[axis]
-    return _Shape(
-        tuple(stack), m, n, x.type.shape[-1], (left[-2], left[-1]), (right[-2], right[-1]),
-        (tuple(steps[0]), tuple(steps[1]), tuple(steps[2])),
-    )  # fmt: skip
+            kept.remove(axis)
+    left, right, result = (
+        matrix._replace(stack=tuple(matrix.stack[axis] for axis in kept))
+        for matrix in (left, right, result)
+    )
+    k = v.inputs[0].type.shape[-1]
+    return _Product(v.dtype, tuple(stack[axis] for axis in kept), m, n, k, left, right, result)
 
 
-def _stack_strides(x: Variable, strides: tuple[Size, ...], axes: int) -> list[Size]:
-    """The strides along the axes of the stack; 0 where the operand is broadcast."""
-    own = [
-        0 if size == 1 else stride
-        for size, stride in zip(x.type.shape[:-2], strides[:-2], strict=True)
-    ]
-    return [0] * (axes - len(own)) + own
+def _matrix(x: Variable, place: Place, axes: int) -> _Matrix:
+    """A value in a stack of so many axes, along some of which it may be broadcast."""
+    *strides, row, column = place.strides
+    own = [0 if n == 1 else step for n, step in zip(x.type.shape[:-2], strides, strict=True)]
+    return _Matrix(place.base, row, column, (0,) * (axes - len(own)) + tuple(own))
 
 
-@rule("matmul")
-def lower_matmul(scope: Scope, v: Variable) -> bool:
+def _write_product(scope: Scope, v: Variable) -> bool:
     """A product, or a stack of them."""
     if v.dtype.kind != "f":
         return False
-    x, y = v.inputs
-    shape = _shape_of(scope, v)
-    bases = (scope.place(x).base, scope.place(y).base, scope.base(v))
-    packed = scope.lowering.packed.get(_packed_key(scope, y)) if y.ndim == 2 else None
+    y = v.inputs[1]
+    p = _product_of(scope, v)
+    packed = scope.builder.packed.get(_packed_key(scope, y)) if y.ndim == 2 else None
     own = None
     if packed is None and _is_read_again(scope, y):
-        packed = _packed_for_several(scope, y, shape)
-    elif packed is None and shape.stack and not any(shape.steps[1]):
-        packed = own = _pack(scope, y, shape)
-    if packed is not None:
-        _by_rows(scope, v, shape, bases, partial(_packed_products, scope, v, packed))
-        if own is not None:
-            scope.lowering.buffers.give_back(own)
-        _give_back_after_last(scope, y)
+        packed = _packed_for_several(scope, y)
+    elif packed is None and p.stack and not any(p.right.stack):
+        packed = own = _pack(scope, y)
+    if packed is None:
+        _by_rows(scope, p, partial(_write_whole, scope))
         return True
-    _by_rows(scope, v, shape, bases, partial(_products, scope, v))
+    _by_rows(scope, p, partial(_each, scope, partial(_multiply_packed, scope, packed)))
+    if own is not None:
+        scope.builder.buffers.give_back(own)
+    _give_back_after_last(scope, y)
     return True
 
 
-_Bases = tuple[int, int, int]
-
-
-def _products(scope: Scope, v: Variable, shape: _Shape, bases: _Bases) -> None:
-    tile = tile_for(scope.lowering.cpu, v.dtype)
-    room = scope.lowering.buffers.take(room_for(tile, shape.n, shape.k), v.dtype)
-    _each(scope, v, shape, bases, lambda at: _product(scope, v, shape, at, room))
-    scope.lowering.buffers.give_back(room)
-
-
-def _packed_products(scope: Scope, v: Variable, packed: int, shape: _Shape, bases: _Bases) -> None:
-    _each(scope, v, shape, bases, lambda at: _packed_product(scope, v, shape, at, packed))
+def _write_whole(scope: Scope, p: _Product) -> None:
+    """The products of operands as they lie."""
+    tile = tile_for(scope.builder.cpu, p.dtype)
+    room = scope.builder.buffers.take(room_for(tile, p.n, p.k), p.dtype)
+    _each(scope, partial(_multiply, scope, room), p)
+    scope.builder.buffers.give_back(room)
 
 
 # Into how many parts a product is taken apart at most.
@@ -115,55 +126,55 @@ _ROWS_TOGETHER = 32
 assert _ROWS_TOGETHER > FEW_ROWS
 
 
-def _by_rows(
-    scope: Scope, v: Variable, shape: _Shape, bases: _Bases, write: Callable[[_Shape, _Bases], None]
-) -> None:
+def _by_rows(scope: Scope, p: _Product, write: Callable[[_Product], None]) -> None:
     """A large product in parts, by rows, where several threads may share it."""
-    work = product(shape.stack) * shape.m * shape.n * shape.k
-    threads = min(scope.idle_threads, MAX_PARTS)
-    if threads == 1 or not scope.assembler.is_bound(work) or not is_large(work):
-        write(shape, bases)
+    a, builder = scope.assembler, scope.builder
+    work = product(p.stack) * p.m * p.n * p.k
+    threads = min(builder.idle_threads, MAX_PARTS)
+    if threads == 1 or not a.is_bound(work) or not is_large(work):
+        write(p)
         return
-    a = scope.assembler
-    blocks = floor_div(shape.m, _ROWS_TOGETHER)
+    blocks = floor_div(p.m, _ROWS_TOGETHER)
     starts = [floor_div(blocks * i, threads) * _ROWS_TOGETHER for i in range(threads)]
 
     def write_rows(start: Size, stop: Size) -> None:
-        left = a.address(bases[0], start * shape.left[0], v.dtype)
-        result = a.address(bases[2], start * shape.n, v.dtype)
-        write(replace(shape, m=stop - start), (left, bases[1], result))
+        left = a.address(p.left.base, start * p.left.row, p.dtype)
+        result = a.address(p.result.base, start * p.result.row, p.dtype)
+        write(replace(p, m=stop - start).at(left, p.right.base, result))
 
-    scope.write_together(
+    builder.write_together(
         [
             (floor_div(work, threads), partial(write_rows, start, stop))
-            for start, stop in pairwise([*starts, shape.m])
+            for start, stop in pairwise([*starts, p.m])
             if start != stop
         ]
     )
 
 
-def _each(
-    scope: Scope, v: Variable, shape: _Shape, bases: _Bases, write: Callable[[_Bases], None]
-) -> None:
+def _each(scope: Scope, write: Callable[[_Product], None], p: _Product) -> None:
     """A loop for each axis of the stack, around the product of two matrices."""
     a = scope.assembler
 
-    def loops(axis: int, bases: _Bases) -> None:
-        if axis == len(shape.stack):
-            write(bases)
+    def loops(axis: int, p: _Product) -> None:
+        if axis == len(p.stack):
+            write(p)
             return
-        # Copies of the addresses, which advance with the loop.
-        own = (a.slot(), a.slot(), a.slot())
-        for mine, base in zip(own, bases, strict=True):
-            a.run("address", mine, base, a.literal(0), 1)
-        advances = [
-            (mine, a.size(strides[axis] * v.dtype.itemsize))
-            for mine, strides in zip(own, shape.steps, strict=True)
-        ]
-        a.loop(a.size(shape.stack[axis]), a.slot(), advances, lambda: loops(axis + 1, own))
+        own = scope.builder.advancing([(x.base, x.stack[axis], p.dtype) for x in p.matrices])
+        advanced = p.at(*(slot for slot, _ in own))
+        a.loop(a.size(p.stack[axis]), a.slot(), own, lambda: loops(axis + 1, advanced))
 
-    loops(0, bases)
+    loops(0, p)
 
+
+# --- kernels ------------------------------------------------------------------------------------
+
+# The operands of the two kernels, in their order.
+_MATRICES = ("left", "right", "result")
+_SIZES = ("m", "n", "k", "left_row", "left_column")
+_AS_THEY_LIE = (
+    *_MATRICES, "room", *_SIZES, "right_row", "right_column", "result_row", "adds",
+)  # fmt: skip
+_PACKED = (*_MATRICES, *_SIZES, "result_row", "adds")
 
 # A piece of a product takes some ten milliseconds. It has rows enough that packing the right
 # operand again for each piece does not count, and far more than would be added up differently.
@@ -172,106 +183,143 @@ _COLUMNS, _ROWS = 1024, 8
 assert _PIECE >> 1 > FEW_ROWS * K_BLOCK * _COLUMNS
 
 
-def _product(scope: Scope, v: Variable, shape: _Shape, at: _Bases, room: int) -> None:
-    a, cpu, itemsize = scope.assembler, scope.lowering.cpu, v.dtype.itemsize
-    kernel = product_kernel(tile_for(cpu, v.dtype))
-    sizes = (shape.m, shape.n, shape.k, *shape.left, *shape.right, shape.n, 0)
-    pieces = None
-    if not is_known_to_fit((shape.m, shape.n, shape.k), _PIECE):
-        k = Axis(6, K_BLOCK, (Move(0, 8, itemsize), Move(1, 9, itemsize)), goes_on=12)
-        n = Axis(5, _COLUMNS, (Move(1, 10, itemsize), Move(2, -1, itemsize)))
-        m = Axis(4, _ROWS, (Move(0, 7, itemsize), Move(2, 11, itemsize)))
-        pieces = Pieces(_PIECE, range(4, 7), (k, n, m))
-    a.run_kernel(kernel, pieces, *at, room, *map(a.size, sizes))
+def _multiply(scope: Scope, room: int, p: _Product) -> None:
+    kernel = product_kernel(tile_for(scope.builder.cpu, p.dtype))
+    _run(scope, p, kernel, _AS_THEY_LIE, room=room)
 
 
-def _packed_product(scope: Scope, v: Variable, shape: _Shape, at: _Bases, packed: int) -> None:
-    a, cpu, itemsize = scope.assembler, scope.lowering.cpu, v.dtype.itemsize
-    kernel = packed_product_kernel(tile_for(cpu, v.dtype))
-    sizes = (shape.m, shape.n, shape.k, *shape.left, shape.n, 0)
-    pieces = None
-    if not is_known_to_fit((shape.m, shape.n, shape.k), _PIECE):
+def _multiply_packed(scope: Scope, packed: int, p: _Product) -> None:
+    kernel = packed_product_kernel(tile_for(scope.builder.cpu, p.dtype))
+    _run(scope, p.at(p.left.base, packed, p.result.base), kernel, _PACKED)
+
+
+def _run(scope: Scope, p: _Product, kernel: Kernel, names: Sequence[str], room: int = -1) -> None:
+    fits = is_known_to_fit((p.m, p.n, p.k), _PIECE)
+    pieces = None if fits else _pieces(names, _PIECE, p.dtype.itemsize)
+    scope.assembler.run_kernel(kernel, pieces, *_operands(scope, p, names, room))
+
+
+def _operands(scope: Scope, p: _Product, names: Sequence[str], room: int = -1) -> list[int]:
+    slots = {"left": p.left.base, "right": p.right.base, "result": p.result.base, "room": room}
+    sizes = {
+        "m": p.m, "n": p.n, "k": p.k, "left_row": p.left.row, "left_column": p.left.column,
+        "right_row": p.right.row, "right_column": p.right.column, "result_row": p.result.row,
+        "adds": 0,
+    }  # fmt: skip
+    return [slots[name] if name in slots else scope.assembler.size(sizes[name]) for name in names]
+
+
+@lru_cache
+def _pieces(names: tuple[str, ...], limit: int, itemsize: int) -> Pieces:
+    """How a kernel with these operands is cut."""
+    at = {name: position for position, name in enumerate(names)} | {"elements": -1}
+
+    def axis(name: str, least: int, **moves: str) -> Axis:
+        strides = tuple(Move(at[x], at[stride], itemsize) for x, stride in moves.items())
+        return Axis(at[name], least, strides)
+
+    rows = axis("m", _ROWS, left="left_row", result="result_row")
+    if "room" in at:
+        k = axis("k", K_BLOCK, left="left_column", right="right_row")
+        cut = (
+            k._replace(goes_on=at["adds"]),
+            axis("n", _COLUMNS, right="right_column", result="elements"),
+            rows,
+        )
+    else:
         # A panel's columns follow one another after all of k.
-        n = Axis(4, _COLUMNS, (Move(1, 5, itemsize), Move(2, -1, itemsize)))
-        m = Axis(3, _ROWS, (Move(0, 6, itemsize), Move(2, 8, itemsize)))
-        pieces = Pieces(_PIECE, range(3, 6), (n, m))
-    a.run_kernel(kernel, pieces, at[0], packed, at[2], *map(a.size, sizes))
+        cut = (axis("n", _COLUMNS, right="k", result="elements"), rows)
+    return Pieces(limit, range(at["m"], at["k"] + 1), cut)
 
 
-# --- packed for several products ---------------------------------------------------------------
+# --- packed for several products ----------------------------------------------------------------
 
 
 def _is_read_again(scope: Scope, y: Variable) -> bool:
     """Whether several products of the scope have this right operand: two weight gradients do."""
     if y.ndim != 2:
         return False
+    values = scope.values
     if not scope.right_operands:
         scope.right_operands.update(
-            scope.views[v.inputs[1]]
+            values.views[v.inputs[1]]
             for v in scope.graph.nodes
-            if v.op is MATMUL and v in scope.needed and v.inputs[1].ndim == 2
+            if v.op is MATMUL and v in values.needed and v.inputs[1].ndim == 2
         )
-    view = scope.views[y]
-    return view in scope.packed_here or scope.right_operands[view] > 1
+    view = values.views[y]
+    return view in scope.packed or scope.right_operands[view] > 1
 
 
-def _packed_for_several(scope: Scope, y: Variable, shape: _Shape) -> int:
-    view = scope.views[y]
-    found = scope.packed_here.get(view)
-    if found is None:
-        found = scope.packed_here[view] = _pack(scope, y, shape)
-    return found
-
-
-def _give_back_after_last(scope: Scope, y: Variable) -> None:
-    view = scope.views[y]
-    if view in scope.packed_here:
-        scope.right_operands[view] -= 1
-        if not scope.right_operands[view]:
-            scope.lowering.buffers.give_back(scope.packed_here.pop(view))
-
-
-# --- packed once --------------------------------------------------------------------------------
-
-
-def _packed_key(scope: Scope, y: Variable) -> PackedKey:
-    view = scope.views[y]
-    return PackedKey(scope.bases.get(view.root), view.offset, view.shape, view.strides, y.dtype)
-
-
-def _pack(scope: Scope, y: Variable, shape: _Shape) -> int:
-    """Pack a right operand: a slot with the address of the panels."""
-    lowering, a = scope.lowering, scope.assembler
-    tile = tile_for(lowering.cpu, y.dtype)
-    panels = ceil_div(shape.n, tile.width)
-    slot = lowering.buffers.take(panels * shape.k * tile.width, y.dtype)
-    sizes = (shape.k, shape.n, *shape.right)
-    a.main.emit(pack_kernel(tile), scope.place(y).base, slot, *map(a.size, sizes))
+def _packed_for_several(scope: Scope, y: Variable) -> int:
+    view = scope.values.views[y]
+    slot = scope.packed.get(view)
+    if slot is None:
+        slot = scope.packed[view] = _pack(scope, y)
     return slot
 
 
-def multiply_packed(
-    scope: Scope, v: Variable, at: tuple[int, int], rows: Size, strides: tuple[Size, ...]
-) -> None:
-    """The product of rows (the first place) with the right operand of ``v``, packed ahead of the
-    loop, into the second place."""
-    a, cpu = scope.assembler, scope.lowering.cpu
-    kernel = packed_product_kernel(tile_for(cpu, v.dtype))
-    packed = scope.lowering.packed[_packed_key(scope, v.inputs[1])]
-    depth, n = v.inputs[1].type.shape
-    a.main.emit(kernel, at[0], packed, at[1], *map(a.size, (rows, n, depth, *strides, n, 0)))
+def _give_back_after_last(scope: Scope, y: Variable) -> None:
+    view = scope.values.views[y]
+    if view in scope.packed:
+        scope.right_operands[view] -= 1
+        if not scope.right_operands[view]:
+            scope.builder.buffers.give_back(scope.packed.pop(view))
 
 
-def pack_ahead(scope: Scope, v: Variable) -> PackedKey | None:
-    """Pack the right operand of a product ahead of the loop that the product is in: its key among
-    the packed ones, which has to go when the loop ends, since buffers are used again.
+def _pack(scope: Scope, y: Variable) -> int:
+    """Pack a right operand: a slot with the address of the panels."""
+    builder, a, place = scope.builder, scope.assembler, scope.place(y)
+    tile = tile_for(builder.cpu, y.dtype)
+    k, n = y.type.shape[-2:]
+    slot = builder.buffers.take(ceil_div(n, tile.width) * k * tile.width, y.dtype)
+    a.main.emit(pack_kernel(tile), place.base, slot, *map(a.size, (k, n, *place.strides[-2:])))
+    return slot
 
-    None where it is packed already, for a loop around this one.
+
+# --- packed ahead of loops ----------------------------------------------------------------------
+
+
+def _packed_key(scope: Scope, y: Variable) -> PackedKey:
+    view = scope.values.views[y]
+    return PackedKey(scope.bases.get(view.root), view.offset, view.shape, view.strides, y.dtype)
+
+
+def pack_ahead(body: Scope, constants: Collection[Variable]) -> list[PackedKey]:
+    """Pack the right operands that lie in what does not change over time, ahead of the loop.
+
+    Their keys among the packed ones, which have to go when the loop ends, since buffers are used
+    again; but for what is packed already, for a loop around this one.
     """
+    values, packed = body.values, body.builder.packed
+    keys = []
+    for v in body.graph.nodes:
+        if v.op is MATMUL and v in values.needed and v.ndim == 2 and v.dtype.kind == "f":
+            y = v.inputs[1]
+            if values.views[y].root in constants:
+                body.place(y)  # which gives it the address that the key tells
+                key = _packed_key(body, y)
+                if key not in packed:
+                    packed[key] = _pack(body, y)
+                    keys.append(key)
+    return keys
+
+
+def multiply_packed(scope: Scope, v: Variable, rows: Place, count: Size, target: int) -> None:
+    """The product of so many rows with the right operand of ``v``, packed ahead of the loop."""
     y = v.inputs[1]
-    scope.place(y)  # which gives it the address that the key tells
-    key = _packed_key(scope, y)
-    if key in scope.lowering.packed:
-        return None
-    scope.lowering.packed[key] = _pack(scope, y, _shape_of(scope, v))
-    return key
+    k, n = y.type.shape
+    row, column = rows.strides
+    left, result = _Matrix(rows.base, row, column, ()), _Matrix(target, n, 1, ())
+    right = result._replace(base=scope.builder.packed[_packed_key(scope, y)])
+    p = _Product(v.dtype, (), count, n, k, left, right, result)
+    kernel = packed_product_kernel(tile_for(scope.builder.cpu, v.dtype))
+    scope.assembler.main.emit(kernel, *_operands(scope, p, _PACKED))
+
+
+def _work(v: Variable, of_body: Callable[[Graph], Size]) -> Size:
+    return product(v.type.shape) * v.inputs[0].type.shape[-1]
+
+
+PRODUCTS = {
+    MATMUL: Lowering(work=_work, packs=lambda v: v.inputs[1], write=_write_product),
+}

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from ....core.binding import shape_numbers
 from ....core.dims import Atom, Size, maximum_zero, product, size_atoms
 from ....core.errors import CallError, SymgraphError, TooLargeError
-from ....core.graph import Graph
+from ....core.op import Op
 from ....core.types import TensorType
 from ....core.variable import Variable
 from ....scan.op import SCAN
 from ...guarded import is_guarded
 from ...too_large import array_text, room_text
+from ..analysis.analyses import ANALYSES, Analysis
+from ..analysis.schedule import Works
+from ..analysis.values import Facts
 from ..code.cpu import Cpu
 from ..kernels.nest import Access, Nest, Output, Step
 from ..kernels.nest_kernel import nest_kernel
@@ -24,7 +29,18 @@ from ..machine.assembler import Assembler
 from ..machine.timing import Timing
 from .buffers import Buffers
 
-__all__ = ["Check", "Lowering", "PackedKey", "Place", "PythonOperand", "PythonResult", "PythonStep"]
+__all__ = [
+    "Check",
+    "PackedKey",
+    "Place",
+    "ProgramBuilder",
+    "PythonOperand",
+    "PythonResult",
+    "PythonStep",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Place(NamedTuple):
@@ -93,18 +109,26 @@ class PythonStep(NamedTuple):
     """The loops around it, outermost first: the slot of the turn, and the loop."""
 
 
-class Lowering:
+class ProgramBuilder:
     """What the scopes of one program have in common."""
 
-    def __init__(self, cpu: Cpu, timing: Timing | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, facts: Mapping[Op, Facts], cpu: Cpu, timing: Timing | None = None, threads: int = 1
+    ) -> None:
+        self.facts = facts
+        self.totals = {op: each.total for op, each in facts.items() if each.total}
+        """What kernels call the ops that reduce."""
+        self.works = Works(facts)
+        self.seconds = dict.fromkeys((analysis.name for analysis in ANALYSES), 0.0)
+        """What each analysis has taken."""
         self.cpu = cpu
         self.timing = timing
         self.threads = threads if timing is None else 1
         """How many threads may run a call; times are counted for one."""
         self.threads_used = 1
         """How many threads the program has work for."""
-        self.works: dict[Graph, Size] = {}
-        """What a step of a loop takes, by its body: interned, with the types of all its values."""
+        self._is_apart = False
+        """Whether what is written is a part that runs beside others."""
         self.node: Variable | None = None
         """What is being written, or else the input or output whose sizes are."""
         self.assembler = Assembler(self._too_large, guarded=is_guarded())
@@ -142,6 +166,13 @@ class Lowering:
         self.loops.pop()
         self.runs = outer
 
+    def analyse(self, analysis: Analysis[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What the analysis finds; its time is counted."""
+        started = time.perf_counter()
+        result = analysis.find(*args, **kwargs)
+        self.seconds[analysis.name] += time.perf_counter() - started
+        return result
+
     def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:
         """Append the part of the program that computes these nodes; its time may be counted."""
         before, self.node = self.node, nodes[-1]
@@ -150,6 +181,33 @@ class Lowering:
         else:
             self.timing.measure(self.assembler, nodes, len(self.loops), write)
         self.node = before
+
+    @property
+    def idle_threads(self) -> int:
+        """How many threads may run what is written next."""
+        return 1 if self.loops or self._is_apart else self.threads
+
+    def write_together(self, parts: Sequence[tuple[Size, Callable[[], object]]]) -> None:
+        """Write parts, each with its work, that several threads may run at once."""
+        if len(parts) == 1:
+            parts[0][1]()
+            return
+        n_steps, given_back = len(self.steps), []
+
+        def write(part: Callable[[], object]) -> None:
+            with self.buffers.part(given_back):
+                part()
+
+        threads = min(self.threads, len(parts))
+        self._is_apart = True
+        place = self.assembler.together(threads, [(work, partial(write, p)) for work, p in parts])
+        self._is_apart = False
+        for slot in given_back:
+            self.buffers.give_back(slot)
+        if len(self.steps) > n_steps:
+            self.assembler.main.words[place] = 1  # steps in Python follow one another
+        else:
+            self.threads_used = max(self.threads_used, threads)
 
     def _too_large(self, size: Size, dtype: np.dtype | None) -> int:
         """The status of a size that cannot be counted, or of so many elements without room."""
@@ -190,16 +248,35 @@ class Lowering:
 
     def copy(self, source: Place, target: Place, shape: Sequence[Size], dtype: np.dtype) -> None:
         """Append a copy of an array."""
-        identity = Step(_identity, (), (("input", 0),))
-        self.nest(
-            Nest(
-                tuple(shape),
-                frozenset(),
-                [Access(source.base, source.strides, dtype)],
-                [identity],
-                [Output(Access(target.base, target.strides, dtype), ("step", 0))],
-            )
-        )
+        inputs = [Access(*source, dtype)]
+        self._store(_identity, inputs, Access(*target, dtype), shape)
+
+    def add(self, source: Place, target: Place, shape: Sequence[Size], dtype: np.dtype) -> None:
+        """Append the addition of an array to another, in place."""
+        total = Access(*target, dtype)
+        self._store(_sum, [total, Access(*source, dtype)], total, shape)
+
+    def _store(
+        self,
+        formula: Callable[..., Any],
+        inputs: list[Access],
+        target: Access,
+        shape: Sequence[Size],
+    ) -> None:
+        step = Step(formula, (), tuple(("input", i) for i in range(len(inputs))))
+        outputs = [Output(target, ("step", 0))]
+        self.nest(Nest(tuple(shape), frozenset(), inputs, [step], outputs))
+
+    def advancing(self, places: Sequence[tuple[int, Size, np.dtype]]) -> list[tuple[int, int]]:
+        """Copies of addresses, each with the bytes that it advances by at each turn of a loop, for
+        so many elements of this dtype."""
+        a = self.assembler
+        moving = []
+        for base, stride, dtype in places:
+            slot = a.slot()
+            a.run("address", slot, base, a.literal(0), 1)
+            moving.append((slot, a.size(stride * dtype.itemsize)))
+        return moving
 
 
 def _too_large_text(
@@ -219,3 +296,7 @@ def _too_large_text(
 
 def _identity(maths: Any, x: Any) -> Any:
     return x
+
+
+def _sum(maths: Any, x: Any, y: Any) -> Any:
+    return maths.bit_or(x, y) if x.dtype.kind == "b" else maths.add(x, y)

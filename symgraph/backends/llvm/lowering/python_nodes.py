@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ....core.binding import solved_for
 from ....core.dims import Size, floor_div, fresh_number
 from ....core.variable import ITEM, Variable
 from ....ops.sizes import size_of
 from ....scan.op import SCAN
 from .program import Place, PythonOperand, PythonResult, PythonStep
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .scope import Scope
 
 __all__ = ["call_python"]
 
@@ -22,14 +18,14 @@ def call_python(scope: Scope, v: Variable) -> None:
 
     Sizes that only the results tell are known from then on.
     """
-    read = set(scope.data_inputs(v))
+    read = set(scope.values.reads[v])
     inputs = tuple(
         _array(scope, x, scope.place(x) if x in read else _size_in_memory(scope, x))
         for x in v.inputs
     )
     found: dict[Size, int] = {}
     results = tuple(_result(scope, i, x, found) for i, x in _results_read(scope, v))
-    lowering = scope.lowering
+    lowering = scope.builder
     lowering.steps.append(PythonStep(v, inputs, results, tuple(lowering.loops)))
     scope.assembler.run("python", len(lowering.steps) - 1)
     for size, slot in found.items():
@@ -40,8 +36,8 @@ def _results_read(scope: Scope, v: Variable) -> list[tuple[int, Variable]]:
     """The results that are wanted, with their numbers."""
     if v.op is not SCAN:
         return [(0, v)]
-    users = [user for user, _ in scope.graph.users[v] if user.op is ITEM and user in scope.needed]
-    return [(x.params[0], x) for x in users]
+    users = [x for x, _ in scope.graph.users[v] if x in scope.values.needed]
+    return [(x.params[0], x) for x in users if x.op is ITEM]
 
 
 def _array(scope: Scope, x: Variable, place: Place) -> PythonOperand:

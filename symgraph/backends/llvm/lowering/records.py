@@ -1,26 +1,28 @@
-"""The lowerings of single nodes, by the names of their ops."""
+"""What the backend knows of ops: a record for each that is not computed element by element.
+
+The records stand in files by subject, and come together in `image.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from ....core.op import Op
 from ....core.variable import Variable
+from ..analysis.values import Facts
+from .scope import Scope
 
-if TYPE_CHECKING:
-    from .scope import Scope
-
-__all__ = ["RULES", "rule"]
-
-# By the op's name: a function that lowers the node, or returns False to leave it to Python.
-RULES: dict[str, Callable[[Scope, Variable], bool]] = {}
+__all__ = ["LOWERINGS", "Lowering"]
 
 
-def rule(*names: str) -> Callable[[Callable[[Scope, Variable], bool]], Callable]:
-    """A decorator that makes a function the lowering of these ops."""
+@dataclass(frozen=True, eq=False)
+class Lowering(Facts):
+    """How an op becomes a program: what is known of it, and what writes its nodes."""
 
-    def register(function: Callable[[Scope, Variable], bool]) -> Callable:
-        RULES.update(dict.fromkeys(names, function))
-        return function
+    write: Callable[[Scope, Variable], bool] | None = None
+    """Writes what computes the node; False where it cannot. Then Python computes the node, as it
+    does all nodes of ops that have no lowering."""
 
-    return register
+
+LOWERINGS: dict[Op, Lowering] = {}

@@ -17,7 +17,7 @@ from ....ops.broadcast import REARRANGE, seen_through
 from ....ops.linalg import MATMUL
 from ..analysis.layout import contiguous_strides
 from .products import multiply_packed
-from .program import Lowering, Place
+from .program import Place, ProgramBuilder
 from .scope import Scope
 
 __all__ = ["RowsAhead", "find_rows_ahead"]
@@ -55,10 +55,10 @@ class RowsAhead:
     """A slot: where the result of the present step lies."""
 
     @staticmethod
-    def of(lowering: Lowering, v: Variable, rows: Place, stride: Size) -> RowsAhead:
+    def of(builder: ProgramBuilder, v: Variable, rows: Place, stride: Size) -> RowsAhead:
         """The product, with room for its result."""
-        buffer = lowering.buffers.take(_steps(v) * product(v.type.shape), v.dtype)
-        return RowsAhead(v, rows, stride, buffer, lowering.assembler.slot())
+        buffer = builder.buffers.take(_steps(v) * product(v.type.shape), v.dtype)
+        return RowsAhead(v, rows, stride, buffer, builder.assembler.slot())
 
     @property
     def result(self) -> Place:
@@ -84,7 +84,7 @@ class RowsAhead:
         counted = a.slot()
         a.bind(count.atom, counted, at_entry=False)
         slots = (turn, a.size(turns), a.size(_steps(self.product)), counted)
-        body.lowering.timed(
+        body.builder.timed(
             [self.product], lambda: a.sometimes(*slots, lambda: self._multiply(body, count))
         )
 
@@ -94,8 +94,8 @@ class RowsAhead:
         last = (count - 1) * batch * columns if self.is_reversed else 0
         a.run("address", self.place, self.buffer, a.size(last), v.dtype.itemsize)
         rows = self._rows(body, count)
-        multiply_packed(body, v, (rows.base, self.buffer), count * batch, rows.strides)
-        body.lowering.buffers.give_back(rows.base)  # if it is a copy
+        multiply_packed(body, v, rows, count * batch, self.buffer)
+        body.builder.buffers.give_back(rows.base)  # if it is a copy
 
     def _rows(self, body: Scope, count: Size) -> Place:
         """The rows of the steps ahead as one matrix, copied where they do not lie as one."""
@@ -106,10 +106,10 @@ class RowsAhead:
             return Place(first, self.rows.strides)
         if self.stride == batch * self.rows.strides[0]:
             return self.rows
-        room = body.lowering.buffers.take(_steps(self.product) * batch * depth, x.dtype)
+        room = body.builder.buffers.take(_steps(self.product) * batch * depth, x.dtype)
         shape = (count, batch, depth)
         source = Place(self.rows.base, (self.stride, *self.rows.strides))
-        body.lowering.copy(source, Place(room, contiguous_strides(shape)), shape, x.dtype)
+        body.builder.copy(source, Place(room, contiguous_strides(shape)), shape, x.dtype)
         return Place(room, (depth, 1))
 
 

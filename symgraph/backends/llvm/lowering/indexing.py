@@ -1,17 +1,18 @@
-"""Lowerings of nodes that are neither loop nests nor products: indices, running sums, windows."""
+"""Lowerings of indices: elements and rows by index, where an extreme is, the numbers 0, 1, …"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ....core.dims import Dim, Size, maximum_zero, product
+from ....core.dims import Dim, Size, product
 from ....core.errors import IndexRangeError
 from ....core.variable import Variable
-from ....ops.in_range import range_error, range_fault
+from ....ops.create import IOTA
+from ....ops.gather import GATHER, SCATTER_ADD, SCATTER_SET
+from ....ops.in_range import IN_RANGE, range_error, range_fault
+from ....ops.reduce import ARGMAX, ARGMIN
 from ....ops.sizes import size_of
 from ....ops.slices import SLICE, At
 from ..analysis.layout import contiguous_strides, is_contiguous
@@ -22,16 +23,14 @@ from ..kernels.indexing import (
     range_kernel,
     rows_kernel,
 )
-from ..kernels.nest import Access, Nest, Output, Step
 from .program import Place
-from .records import rule
+from .records import Lowering
 from .scope import Scope
 
-__all__: list[str] = []
+__all__ = ["INDEXING", "write_element"]
 
 
-@rule("iota")
-def lower_iota(scope: Scope, v: Variable) -> bool:
+def _write_iota(scope: Scope, v: Variable) -> bool:
     """The numbers 0, 1, …"""
     a = scope.assembler
     (length,) = v.type.shape
@@ -39,16 +38,15 @@ def lower_iota(scope: Scope, v: Variable) -> bool:
         return False
     if isinstance(length, Dim):
         slots = [a.size(length), a.literal(0)]
-        check = scope.lowering.check(
+        check = scope.builder.check(
             v, *slots, text=lambda n, _: f"arange: the length is negative: {n}"
         )
         a.run("at_least", *slots, check)
-    a.main.emit(iota_kernel(scope.lowering.cpu, v.dtype), scope.base(v), a.size(length))
+    a.main.emit(iota_kernel(scope.builder.cpu, v.dtype), scope.base(v), a.size(length))
     return True
 
 
-@rule("argmax", "argmin")
-def lower_extreme(scope: Scope, v: Variable) -> bool:
+def _write_extreme(scope: Scope, v: Variable) -> bool:
     """The place of an extreme along an axis."""
     (x,) = v.inputs
     (axis,) = v.params
@@ -56,15 +54,14 @@ def lower_extreme(scope: Scope, v: Variable) -> bool:
     shape = x.type.shape
     if isinstance(shape[axis], Dim):
         slots = [a.size(shape[axis]), a.literal(1)]
-        a.run("at_least", *slots, scope.lowering.check(v, *slots))
+        a.run("at_least", *slots, scope.builder.check(v, *slots))
     sizes = [product(shape[:axis]), shape[axis], product(shape[axis + 1 :])]
-    kernel = extreme_kernel(scope.lowering.cpu, x.dtype, v.op.name)
+    kernel = extreme_kernel(scope.builder.cpu, x.dtype, v.op.name)
     a.main.emit(kernel, scope.contiguous(x), scope.base(v), *[a.size(s) for s in sizes])
     return True
 
 
-@rule("in_range")
-def lower_in_range(scope: Scope, v: Variable) -> bool:
+def _write_in_range(scope: Scope, v: Variable) -> bool:
     """A copy of indices, none of which is outside the range."""
     indices, count = v.inputs
     what, is_index = v.params
@@ -72,34 +69,21 @@ def lower_in_range(scope: Scope, v: Variable) -> bool:
     if not a.is_bound(size):
         return False
     bad, limit, unsigned = a.slot(), a.size(size), v.dtype.kind == "u"
-    status = scope.lowering.check(
+    status = scope.builder.check(
         v,
         bad,
         limit,
         text=lambda wrong, n: range_fault(wrong % 2**64 if unsigned else wrong, n, what),
         error=range_error(is_index=is_index),
     )
-    kernel = range_kernel(scope.lowering.cpu, v.dtype)
+    kernel = range_kernel(scope.builder.cpu, v.dtype)
     places = scope.base(v), scope.contiguous(indices)
     failure = a.literal(bad), a.literal(status)
     a.main.emit(kernel, a.size(product(v.type.shape)), *places, limit, *failure)
     return True
 
 
-@rule("slice", "broadcast_to")
-def lower_late_view(scope: Scope, v: Variable) -> bool:
-    """A view with bounds that the program has computed: a copy of what it shows."""
-    view = scope.late.get(v)
-    if view is None:
-        return v.op is SLICE and _lower_element(scope, v)
-    a = scope.assembler
-    base = a.address(scope.base(view.root), view.offset, v.dtype)
-    target = Place(scope.base(v), contiguous_strides(v.type.shape))
-    scope.lowering.copy(Place(base, view.strides), target, v.type.shape, v.dtype)
-    return True
-
-
-def _lower_element(scope: Scope, v: Variable) -> bool:
+def write_element(scope: Scope, v: Variable) -> bool:
     """One element of an axis, at an index that the program computes: a row by index."""
     x, *symbols = v.inputs
     named = [i for i, entry in enumerate(v.params[0]) if entry is not None]
@@ -134,8 +118,7 @@ class _Rows:
     dtype: np.dtype
 
 
-@rule("gather")
-def lower_gather(scope: Scope, v: Variable) -> bool:
+def _write_gather(scope: Scope, v: Variable) -> bool:
     """Rows of an array at the places that index arrays name."""
     x, *indices = v.inputs
     (axes,) = v.params
@@ -150,15 +133,14 @@ def lower_gather(scope: Scope, v: Variable) -> bool:
     return True
 
 
-@rule("scatter_set", "scatter_add")
-def lower_scatter(scope: Scope, v: Variable) -> bool:
+def _write_scatter(scope: Scope, v: Variable) -> bool:
     """A copy of the array, and then rows stored or added where index arrays say."""
     x, values, *indices = v.inputs
     (axes,) = v.params
     if not _are_neighbours(axes, indices):
         return False
     base, strides = scope.base(v), contiguous_strides(v.type.shape)
-    scope.lowering.copy(scope.place(x), Place(base, strides), v.type.shape, v.dtype)
+    scope.builder.copy(scope.place(x), Place(base, strides), v.type.shape, v.dtype)
     rows = _rows(scope, v, x, indices, axes, strides)
     places = (base, scope.contiguous(values))
     _each_outer(scope, v, x, values.type.shape, rows, places, strides)
@@ -186,7 +168,7 @@ def _rows(
     slot, dtype = scope.contiguous(indices[0]), indices[0].dtype
     if len(axes) > 1:
         dtypes = tuple(i.dtype for i in indices)
-        kernel = flat_index_kernel(scope.lowering.cpu, dtypes)
+        kernel = flat_index_kernel(scope.builder.cpu, dtypes)
         operands = [
             operand
             for index, axis in zip(indices, axes, strict=True)
@@ -195,7 +177,7 @@ def _rows(
                 *_out_of_range(scope, v, axis),
             )
         ]  # fmt: skip
-        slot, dtype = scope.lowering.buffers.take(count, np.dtype("int64")), np.dtype("int64")
+        slot, dtype = scope.builder.buffers.take(count, np.dtype("int64")), np.dtype("int64")
         a.main.emit(kernel, a.size(count), slot, *operands)
     size = product(x.type.shape[axis] for axis in axes)
     width = product(x.type.shape[last + 1 :])
@@ -206,7 +188,7 @@ def _out_of_range(scope: Scope, v: Variable, axis: int) -> tuple[int, int]:
     """Literals: the offset of a slot for an index that is out of range, the status then."""
     a = scope.assembler
     bad = a.slot()
-    status = scope.lowering.check(
+    status = scope.builder.check(
         v,
         bad,
         *(a.size(s) for s in v.inputs[0].type.shape),
@@ -235,9 +217,9 @@ def _each_outer(
     action: str = "",
 ) -> None:
     """The kernel of rows, once for each place before the indexed axes."""
-    a, lowering = scope.assembler, scope.lowering
+    a, builder = scope.assembler, scope.builder
     action = action or v.op.name.removeprefix("scatter_")
-    kernel = rows_kernel(lowering.cpu, v.dtype, rows.dtype, action)
+    kernel = rows_kernel(builder.cpu, v.dtype, rows.dtype, action)
     sizes = [a.size(s) for s in (rows.count, rows.width, rows.stride, rows.size)]
     failure = _out_of_range(scope, v, rows.axis)
     if any(isinstance(size, Dim) or size == 0 for size in x.type.shape[: rows.axis]):
@@ -249,136 +231,24 @@ def _each_outer(
         if depth == rows.axis:
             a.main.emit(kernel, table, part, rows.indices, *sizes, *failure)
             return
-        own = _advancing(scope, [
-            (table, strides[depth], x.dtype),
-            (part, product(part_shape[depth + 1 :]), x.dtype),
-        ])  # fmt: skip
+        own = builder.advancing(
+            [
+                (table, strides[depth], x.dtype),
+                (part, product(part_shape[depth + 1 :]), x.dtype),
+            ]
+        )
         (table, _), (part, _) = own
         a.loop(a.size(x.type.shape[depth]), a.slot(), own, lambda: loops(depth + 1, table, part))
 
     loops(0, *places)
 
 
-def _advancing(scope: Scope, moving: list[tuple[int, Size, np.dtype]]) -> list[tuple[int, int]]:
-    """Copies of addresses that advance by so many elements at each turn of a loop."""
-    a = scope.assembler
-    result = []
-    for base, stride, dtype in moving:
-        slot = a.slot()
-        a.run("address", slot, base, a.literal(0), 1)
-        result.append((slot, a.size(stride * dtype.itemsize)))
-    return result
-
-
-# --- along an axis ------------------------------------------------------------------------------
-
-
-@rule("cumsum")
-def lower_cumsum(scope: Scope, v: Variable) -> bool:
-    """Running sums."""
-    return _run_along(scope, v, _running_sum)
-
-
-@rule("cumprod")
-def lower_cumprod(scope: Scope, v: Variable) -> bool:
-    """Running products."""
-    return _run_along(scope, v, _running_product)
-
-
-@rule("linear_recurrence")
-def lower_recurrence(scope: Scope, v: Variable) -> bool:
-    """``s[i] = b[i] + a[i] s[i − 1]``."""
-    return _run_along(scope, v, _recurrence)
-
-
-# Functions of the module: a kernel's text is known by them.
-def _running_sum(maths: Any, before: Any, x: Any) -> Any:
-    return maths.add(before, x)
-
-
-def _running_product(maths: Any, before: Any, x: Any) -> Any:
-    return maths.multiply(before, x)
-
-
-def _recurrence(maths: Any, before: Any, b: Any, a: Any) -> Any:
-    return maths.add(b, maths.multiply(a, before))
-
-
-def _run_along(scope: Scope, v: Variable, formula: Callable[..., Any]) -> bool:
-    """Each slice along an axis from the one before it and the operands."""
-    (axis,) = v.params
-    if v.dtype.kind == "b":
-        return False
-    a, lowering = scope.assembler, scope.lowering
-    strides = contiguous_strides(v.type.shape)
-    size = v.type.shape[axis]
-    rest = tuple(s for i, s in enumerate(v.type.shape) if i != axis)
-
-    def without_axis(s: tuple[Size, ...]) -> tuple[Size, ...]:
-        return tuple(x for i, x in enumerate(s) if i != axis)
-
-    base = scope.base(v)
-    operands = [scope.place(x) for x in v.inputs]
-    # The first slice is that of the first operand: copied, if there is one at all.
-    one = Place(base, strides)
-    first = (*v.type.shape[:axis], _at_most_one(scope, size), *v.type.shape[axis + 1 :])
-    lowering.copy(operands[0], one, first, v.dtype)
-    moving = [(base, strides[axis], v.dtype)]
-    moving += [(p.base, p.strides[axis], v.dtype) for p in operands]
-    own = _advancing(scope, moving)
-    before = own[0][0]
-    following = a.slot()
-    a.run("address", following, base, a.size(strides[axis]), v.dtype.itemsize)
-    own.append((following, own[0][1]))
-    inputs = [Access(before, without_axis(strides), v.dtype)]
-    for (slot, _), place in zip(own[1:-1], operands, strict=True):
-        a.run("address", slot, place.base, a.size(place.strides[axis]), v.dtype.itemsize)
-        inputs.append(Access(slot, without_axis(place.strides), v.dtype))
-    arguments = tuple(("input", i) for i in range(len(inputs)))
-    output = Output(Access(following, without_axis(strides), v.dtype), ("step", 0))
-    nest = Nest(rest, frozenset(), inputs, [Step(formula, (), arguments)], [output])
-    a.loop(a.size(size - 1), a.slot(), own, lambda: lowering.nest(nest))
-    return True
-
-
-def _at_most_one(scope: Scope, size: Size) -> Size:
-    """1, or 0 where the size is 0: as a size that the program computes."""
-    if isinstance(size, int):
-        return min(size, 1)
-    return size - maximum_zero(size - 1)
-
-
-@rule("overlap_add")
-def lower_overlap_add(scope: Scope, v: Variable) -> bool:
-    """Windows added up where they came from."""
-    x = v.inputs[0]
-    _, axis, stride, dilation = v.params
-    a, lowering = scope.assembler, scope.lowering
-    base = scope.base(v)
-    strides = contiguous_strides(v.type.shape)
-    zero = Step(_zero, (v.dtype,), ())
-    lowering.nest(
-        Nest(tuple(v.type.shape), frozenset(), [], [zero],
-             [Output(Access(base, strides, v.dtype), ("step", 0))])
-    )  # fmt: skip
-    place = scope.place(x)
-    own = _advancing(scope, [
-        (base, strides[axis] * dilation, v.dtype), (place.base, place.strides[axis + 1], v.dtype),
-    ])  # fmt: skip
-    space = (*x.type.shape[: axis + 1], *x.type.shape[axis + 2 :])
-    target = (*strides[:axis], strides[axis] * stride, *strides[axis + 1 :])
-    source = (*place.strides[: axis + 1], *place.strides[axis + 2 :])
-    inputs = [Access(own[0][0], target, v.dtype), Access(own[1][0], source, v.dtype)]
-    step = Step(_sum, (), (("input", 0), ("input", 1)))
-    nest = Nest(space, frozenset(), inputs, [step],
-                [Output(Access(own[0][0], target, v.dtype), ("step", 0))])  # fmt: skip
-    a.loop(a.size(x.type.shape[axis + 1]), a.slot(), own, lambda: lowering.nest(nest))
-    return True
-
-
-def _zero(maths: Any, dtype: np.dtype) -> Any:
-    return maths.constant(0, dtype)
-
-
-def _sum(maths: Any, x: Any, y: Any) -> Any:
-    return maths.bit_or(x, y) if x.dtype.kind == "b" else maths.add(x, y)
+INDEXING = {
+    IOTA: Lowering(sizes=slice(None), write=_write_iota),
+    ARGMAX: Lowering(write=_write_extreme),
+    ARGMIN: Lowering(write=_write_extreme),
+    IN_RANGE: Lowering(write=_write_in_range),
+    GATHER: Lowering(write=_write_gather),
+    SCATTER_SET: Lowering(write=_write_scatter),
+    SCATTER_ADD: Lowering(write=_write_scatter),
+}
