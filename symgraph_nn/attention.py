@@ -14,6 +14,7 @@ from .checks import as_mask, as_variable, check_axes, check_features, check_posi
 from .init import generator
 from .layers import Dense
 from .module import Module
+from .typing import Rng
 
 __all__ = ["MultiHeadAttention"]
 
@@ -32,17 +33,30 @@ class MultiHeadAttention(Module):
     the heads side by side times ``W_o``, plus ``b_o``: `Dense` layers ``query``, ``key``,
     ``value``, ``output`` of [n_units, n_units]. Layout [time, batch, n_units].
 
+    n_units, n_heads
+        Whole numbers of at least 1, the first a multiple of the second, else a
+        `SymgraphValueError`.
+    rng, dtype
+        A seed or NumPy Generator for the layers' initial values; their dtype.
+
     >>> attention = nn.MultiHeadAttention(8, 2, rng=0)
     >>> attention(np.ones((5, 3, 8), "float32"), np.ones((7, 3, 8), "float32")).eval().shape
     (5, 3, 8)
     """
+
+    n_units: int
+    n_heads: int
+    query: Dense
+    key: Dense
+    value: Dense
+    output: Dense
 
     def __init__(
         self,
         n_units: int,
         n_heads: int,
         *,
-        rng: int | np.random.Generator | None = None,
+        rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
         check_positive("MultiHeadAttention", n_units=n_units, n_heads=n_heads)

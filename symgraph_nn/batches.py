@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from symgraph.errors import (
     refuse_masked,
 )
 
-__all__ = ["Axis", "Batches", "batches_of"]
+from .typing import BatchAxis, Data
 
-Axis = int | str  # a number, or the name of a size
+__all__ = ["Batches", "batches_of"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Batches:
     """Arrays, one for each input, with the same number of rows along their axes."""
 
     inputs: list[sg.Variable]
-    arrays: list[np.ndarray]
+    arrays: list[np.ndarray[Any, Any]]
     axes: list[int]
     rows: int
     size: int
@@ -47,11 +48,10 @@ class Batches:
 
     def only(self, wanted: Sequence[bool]) -> Batches:
         """The batches of the wanted inputs alone."""
-        kept = [i for i, is_wanted in enumerate(wanted) if is_wanted]
         return Batches(
-            [self.inputs[i] for i in kept],
-            [self.arrays[i] for i in kept],
-            [self.axes[i] for i in kept],
+            list(compress(self.inputs, wanted)),
+            list(compress(self.arrays, wanted)),
+            list(compress(self.axes, wanted)),
             self.rows,
             self.size,
         )
@@ -65,15 +65,15 @@ class Batches:
 
 def batches_of(
     inputs: Sequence[sg.Variable],
-    data: Sequence[Any] | Mapping[str, Any],
+    data: Data,
     size: int,
-    axis: Axis | Sequence[Axis] | None,
+    axis: BatchAxis | Sequence[BatchAxis] | None,
     label: str,
 ) -> Batches:
     """The batches of the data for these inputs; data that do not fit them are an error."""
     inputs = list(inputs)
-    given = _in_order(inputs, data, label)
-    arrays = [_as_array(x, array, label) for x, array in zip(inputs, given, strict=True)]
+    ordered = _in_order(inputs, data, label)
+    arrays = [_as_array(x, array, label) for x, array in zip(inputs, ordered, strict=True)]
     axes = _axes(inputs, axis)
     for x, array in zip(inputs, arrays, strict=True):
         if array.ndim != x.ndim:
@@ -104,9 +104,7 @@ def _as_array(x: sg.Variable, value: Any, label: str) -> np.ndarray:
         ) from None
 
 
-def _in_order(
-    inputs: list[sg.Variable], data: Sequence[Any] | Mapping[str, Any], label: str
-) -> list[Any]:
+def _in_order(inputs: list[sg.Variable], data: Data, label: str) -> list[Any]:
     if isinstance(data, Mapping):
         names = [x.name for x in inputs]
         missing = [str(n) for n in names if n not in data]
@@ -129,7 +127,7 @@ def _in_order(
     return listed
 
 
-def _axes(inputs: Sequence[sg.Variable], axis: Axis | Sequence[Axis] | None) -> list[int]:
+def _axes(inputs: Sequence[sg.Variable], axis: BatchAxis | Sequence[BatchAxis] | None) -> list[int]:
     """The batch axis of each input."""
     if axis is None:
         _refuse_open(inputs)

@@ -290,6 +290,9 @@ class GRUCell(_GatedCell):
     """
 
     n_gates = 3
+    reset: Literal["after", "before"]
+    second_bias: bool
+    c: sg.SharedVariable
 
     def __init__(
         self,

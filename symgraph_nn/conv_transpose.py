@@ -2,44 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 import symgraph as sg
 from symgraph.errors import SymgraphValueError
 from symgraph.typing import ArrayLike
 
 from .checks import as_variable, check_activation, check_axes, check_features, check_positive
-from .init import Initialiser, default_bias, default_weights, generator, initial_value
+from .init import default_bias, default_weights, generator, initial_value
 from .module import Module
+from .typing import Activation, Initial, Rng
 
-__all__ = ["ConvTranspose1D", "ConvTranspose2D"]
+__all__ = ["ConvTranspose1D", "ConvTranspose2D", "ConvTransposeOptions"]
 
-Padding = Literal["valid", "same"] | int
+_Padding: TypeAlias = Literal["valid", "same"] | int
 _SIGNAL = "a signal [batch, time, channels]"
+
+
+class ConvTransposeOptions(TypedDict, total=False):
+    """What transposed convolutions take by keyword."""
+
+    stride: int | Sequence[int]
+    padding: _Padding
+    output_padding: int | Sequence[int]
+    dilation: int | Sequence[int]
+    weights: Initial
+    bias: Initial | None
+    rng: Rng
+    dtype: str
 
 
 class _ConvTranspose(Module):
     """The adjoint of a convolution, and a bias."""
 
-    n_axes = 1
+    n_axes: int = 1
+    n_in: int
+    n_units: int
+    size: tuple[int, ...]
+    activation: Activation | None
+    stride: tuple[int, ...]
+    padding: _Padding
+    output_padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    W: sg.SharedVariable
+    b: sg.SharedVariable | None
 
     def __init__(
         self,
         n_in: int,
         n_units: int,
-        size: int | tuple[int, ...],
-        activation: Callable[[sg.Variable], sg.Variable] | None = None,
+        size: int | Sequence[int],
+        activation: Activation | None = None,
         *,
-        stride: int | tuple[int, ...] = 1,
-        padding: Padding = "valid",
-        output_padding: int | tuple[int, ...] = 0,
-        dilation: int | tuple[int, ...] = 1,
-        weights: Initialiser | np.ndarray = default_weights,
-        bias: Initialiser | np.ndarray | None = default_bias,
-        rng: int | np.random.Generator | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: _Padding = "valid",
+        output_padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        weights: Initial = default_weights,
+        bias: Initial | None = default_bias,
+        rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
         name = type(self).__name__
@@ -110,22 +132,41 @@ class ConvTranspose1D(_ConvTranspose):
 
     The adjoint of `Conv1D` from n_units to n_in channels: each input adds its filter to ``size``
     outputs, ``stride`` apart. With ``span = (size - 1) dilation + 1`` the new length is ``(time -
-    1) stride + span``; ``padding=p`` takes p off either end, ``output_padding`` adds to the last;
-    ``"same"`` makes it ``time stride``. ``W`` is [size, n_in, n_units], ``b`` [n_units].
+    1) stride + span``.
+
+    n_in, n_units, size
+        The channels of x and y, and how many steps a filter covers; whole numbers of at least 1,
+        else a `SymgraphValueError`.
+    activation
+        A function of a variable, such as ``sg.relu``; None, as by default, for none.
+    stride, dilation
+        How far apart inputs come to lie, and the elements of a filter; 1 by default.
+    padding, output_padding
+        A number p takes p off either end, ``"same"`` makes the length ``time stride``, ``"valid"``
+        (the default) leaves it; then ``output_padding``, 0 by default, is added to the end.
+    time_major
+        Whether signals are [time, batch, channels], as those of recurrent layers; no by default.
+    weights, bias
+        How ``W`` [size, n_in, n_units] and ``b`` [n_units] begin: initialisers or arrays; by
+        default `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out.
+    rng, dtype
+        A seed or NumPy Generator for the initialisers; the dtype of the parameters.
 
     >>> nn.ConvTranspose1D(2, 4, 3, stride=2)(np.ones((1, 5, 2), "float32")).eval().shape
     (1, 11, 4)
     """
+
+    time_major: bool
 
     def __init__(
         self,
         n_in: int,
         n_units: int,
         size: int,
-        activation: Callable[[sg.Variable], sg.Variable] | None = None,
+        activation: Activation | None = None,
         *,
         time_major: bool = False,
-        **options: Any,
+        **options: Unpack[ConvTransposeOptions],
     ) -> None:
         super().__init__(n_in, n_units, size, activation, **options)
         self.time_major = time_major
@@ -144,8 +185,9 @@ class ConvTranspose1D(_ConvTranspose):
 class ConvTranspose2D(_ConvTranspose):
     """A transposed convolution over images: [batch, height, width, n_in] becomes larger ones.
 
-    As `ConvTranspose1D` on either axis; ``size``, ``stride``, ``dilation`` and ``output_padding``
-    are an int or a pair. ``W`` is [height, width, n_in, n_units], ``b`` [n_units].
+    As `ConvTranspose1D` on either axis, with the same arguments but ``time_major``; ``size``,
+    ``stride``, ``dilation`` and ``output_padding`` are an int or a pair. ``W`` is [height, width,
+    n_in, n_units], ``b`` [n_units].
 
     >>> layer = nn.ConvTranspose2D(2, 4, 4, stride=2, padding=1)
     >>> layer(np.ones((1, 5, 6, 2), "float32")).eval().shape

@@ -58,6 +58,9 @@ class naming:
     """A context in which errors of the system become a `FileError` of the path."""
 
     # A class, as a generator's frames would hide the user's line.
+    path: str | os.PathLike[str]
+    what: str
+
     def __init__(self, path: str | os.PathLike[str], what: str) -> None:
         self.path, self.what = path, what
 

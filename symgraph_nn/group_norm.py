@@ -22,10 +22,25 @@ class GroupNorm(Module):
     shifted by ``bias``, both [n_units]. One group normalises over all features, n_units groups
     each by itself.
 
+    n_groups, n_units
+        Whole numbers of at least 1, the second a multiple of the first, else a
+        `SymgraphValueError`.
+    epsilon
+        What is added to the variances; 1e-5 by default.
+    dtype
+        That of ``gain``, ones at first, and ``bias``, zeros at first.
+
     >>> nn.GroupNorm(2, 4)(np.arange(8, dtype="float32").reshape(1, 2, 4)).eval().round(2)
     array([[[-1.21, -0.73, -1.21, -0.73],
             [ 0.73,  1.21,  0.73,  1.21]]], dtype=float32)
     """
+
+    n_groups: int
+    n_units: int
+    epsilon: float
+    time_major: bool
+    gain: sg.SharedVariable
+    bias: sg.SharedVariable
 
     def __init__(
         self,

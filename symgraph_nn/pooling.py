@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
 import symgraph as sg
 from symgraph.errors import ShapeError, describe
@@ -10,21 +10,32 @@ from symgraph.typing import ArrayLike
 
 from .checks import as_mask, as_variable, check_axes, check_sizes
 from .module import Module
+from .typing import Padding
 
 __all__ = ["AveragePool1D", "AveragePool2D", "GlobalAveragePool", "GlobalMaxPool"]
-
-Padding = Literal["valid", "same"] | int
 
 
 class AveragePool1D(Module):
     """The mean over stretches of time: [batch, time, channels] becomes [batch, time', channels].
 
-    ``stride`` is the size where it is not given; padding does not count. With ``time_major``
-    signals are [time, batch, channels].
+    size
+        How many steps a stretch has.
+    stride
+        How far apart stretches begin; the size by default.
+    padding
+        ``"valid"`` (what is left at the end is dropped; the default), ``"same"``, or how many steps
+        to add on either side, which do not count.
+    time_major
+        Whether signals are [time, batch, channels], as those of recurrent layers; no by default.
 
     >>> nn.AveragePool1D(2)(np.arange(6, dtype="float32").reshape(1, 6, 1)).eval().ravel()
     array([0.5, 2.5, 4.5], dtype=float32)
     """
+
+    size: int
+    stride: int | None
+    padding: Padding
+    time_major: bool
 
     def __init__(
         self,
@@ -56,17 +67,26 @@ class AveragePool1D(Module):
 class AveragePool2D(Module):
     """The mean over rectangles: [batch, height, width, channels] with smaller sides.
 
-    ``size`` and ``stride`` are an int or a pair; the stride is the size where it is not given.
+    size
+        The height and width of a rectangle, one number for both.
+    stride
+        How far apart rectangles begin, a number or a pair; the size by default.
+    padding
+        As `AveragePool1D` has it.
 
     >>> nn.AveragePool2D(2)(np.ones((1, 4, 6, 3), "float32")).eval().shape
     (1, 2, 3, 3)
     """
 
+    size: int | Sequence[int]
+    stride: int | Sequence[int] | None
+    padding: Padding
+
     def __init__(
         self,
-        size: int | tuple[int, int],
+        size: int | Sequence[int],
         *,
-        stride: int | tuple[int, int] | None = None,
+        stride: int | Sequence[int] | None = None,
         padding: Padding = "valid",
     ) -> None:
         self.size, self.stride, self.padding = size, stride, padding
@@ -84,6 +104,8 @@ class AveragePool2D(Module):
 class _GlobalPool(Module):
     """What takes all of a signal or an image together."""
 
+    time_major: bool
+
     def __init__(self, *, time_major: bool = False) -> None:
         self.time_major = time_major
 
@@ -97,7 +119,7 @@ class _GlobalPool(Module):
         batch = int(self.time_major)
         return tuple(axis for axis in range(x.ndim - 1) if axis != batch)
 
-    def _kept(self, x: sg.Variable, mask: ArrayLike) -> sg.Variable:
+    def _counts(self, x: sg.Variable, mask: ArrayLike) -> sg.Variable:
         """Where the mask [time, batch], or [batch, time], holds: with an axis for the channels."""
         condition = as_mask(mask, self)
         check_axes(condition, x.ndim - 1, self, "a mask with all axes but the channels")
@@ -125,8 +147,8 @@ class GlobalAveragePool(_GlobalPool):
         axes = self._axes(x)
         if mask is None:
             return sg.mean(x, axis=axes)
-        kept = self._kept(x, mask)
-        return sg.sum(sg.where(kept, x, 0), axis=axes) / sg.sum(kept.astype(x.dtype), axis=axes)
+        counts = self._counts(x, mask)
+        return sg.sum(sg.where(counts, x, 0), axis=axes) / sg.sum(counts.astype(x.dtype), axis=axes)
 
 
 class GlobalMaxPool(_GlobalPool):
@@ -142,5 +164,5 @@ class GlobalMaxPool(_GlobalPool):
         """The maxima [batch, channels]; minus infinity over nothing that a mask leaves."""
         x = as_variable(x, self)
         if mask is not None:
-            x = sg.where(self._kept(x, mask), x, -float("inf"))
+            x = sg.where(self._counts(x, mask), x, -float("inf"))
         return sg.max(x, axis=self._axes(x))

@@ -420,6 +420,9 @@ def GRU(
         The features of x and of h.
     reverse
         Whether it begins with the last step; no by default.
+    reset, second_bias
+        ``"after"`` (the default), or ``"before"``: ``tanh(z_n + (σ(z_r + y_r) h[t-1]) U_n)``;
+        whether ``c`` [n_units], zeros at first, is added to ``y_n``, which needs ``"after"``.
     input_weights, recurrent_weights, bias
         How ``W`` [n_in, 3 n_units], ``U`` [n_units, 3 n_units] and ``b`` [3 n_units] begin:
         initialisers or arrays; by default `init.glorot_uniform`, `init.orthogonal` and zeros.

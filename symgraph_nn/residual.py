@@ -19,12 +19,14 @@ __all__ = ["Residual"]
 class Residual(Module):
     """``x + module(x)`` (He et al. 2015): the module gives what is to be added, in x's shape.
 
-    ``mask`` and ``training`` go to a module that takes them.
+    A `ShapeError` where it gives another. ``mask`` and ``training`` go to a module that takes them.
 
     >>> block = nn.Residual(nn.Dense(3, 3, sg.tanh, weights=np.zeros((3, 3))))
     >>> block(np.ones((1, 3), "float32")).eval()
     array([[1., 1., 1.]], dtype=float32)
     """
+
+    module: Callable[..., sg.Variable]
 
     def __init__(self, module: Callable[..., sg.Variable]) -> None:
         if not callable(module):

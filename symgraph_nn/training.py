@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from symgraph.errors import (
     describe,
 )
 
-from .batches import Axis, Batches, batches_of
+from .batches import Batches, batches_of
 from .calls import check_kept, check_trained, trainable
 from .files import check_target
 from .graphs import ancestors
@@ -29,6 +28,7 @@ from .init import generator
 from .progress import Progress, show_progress
 from .serialise import save
 from .session import Session, streams_of
+from .typing import BatchAxis, Data, ModuleLike, Path, Rng, UpdatesLike
 from .walk import variables_of
 
 __all__ = ["TrainingError", "fit"]
@@ -42,29 +42,32 @@ class TrainingError(SymgraphError, ArithmeticError):
 
 
 def fit(
-    module: Any,
+    module: ModuleLike,
     inputs: Sequence[sg.Variable],
     loss: sg.Variable,
-    updates: Mapping[sg.SharedVariable, sg.Variable],
-    data: Sequence[Any] | Mapping[str, Any],
+    updates: UpdatesLike,
+    data: Data,
     *,
     epochs: int = 10,
     batch_size: int = 32,
-    batch_axis: Axis | Sequence[Axis] | None = None,
+    batch_axis: BatchAxis | Sequence[BatchAxis] | None = None,
     metrics: Mapping[str, sg.Variable] | None = None,
-    validation: Sequence[Any] | Mapping[str, Any] | None = None,
+    validation: Data | None = None,
     evaluation: Mapping[str, sg.Variable] | None = None,
     monitor: str = "loss",
     higher_is_better: bool = False,
     patience: int | None = None,
-    checkpoint: str | os.PathLike | None = None,
-    resume: str | os.PathLike | None = None,
-    rng: int | np.random.Generator | None = None,
+    checkpoint: Path | None = None,
+    resume: Path | None = None,
+    rng: Rng = None,
     progress: bool = True,
     backend: str = "native",
 ) -> History:
     """Train the module in place; the `History` of the epochs.
 
+    module
+        What is trained, kept where it is best and restored: a `Module`, another object with
+        ``params``, or a list or dict of these.
     inputs, loss, updates
         The symbols that stand for the data, the loss built on them, and an update rule's result,
         ``nn.nesterov(loss, module.params, 0.1)``.
@@ -74,6 +77,8 @@ def fit(
         list with one of these for each input. It may be left out, for 0, where an input can have
         its rows nowhere else: not in a sequence [time, batch, …]. Each epoch takes the rows in a
         new order; the last batch may be smaller.
+    epochs, batch_size
+        How often all rows are seen, 10 by default, and how many at once, 32 by default.
     metrics
         Further expressions to report, by name, such as an accuracy.
     validation, evaluation
@@ -91,37 +96,49 @@ def fit(
         A file for everything, written after each epoch. If it exists, the training goes on from
         it as if it had not been interrupted. Both files are complete at any time.
     rng
-        A seed or Generator for the order of the rows.
+        A seed or Generator for the order of the rows; another one each time by default.
     progress
         Show a bar (where tqdm is installed, else a line for each epoch) on standard error.
+    backend
+        ``"native"`` or ``"numpy"``.
 
-    Raises `TrainingError` when the loss, or what an epoch's last update stores, becomes infinite or
-    no number. Module and optimiser then have the values from before that epoch again, with
-    ``patience`` the module those of the best one; the error's ``history`` holds the epochs so far.
+    Raises a `ShapeError`, `SymgraphTypeError` or `SymgraphValueError` for arguments that are none
+    of these or data that do not fit, before anything is trained; and a `TrainingError` when the
+    loss, or what an epoch's last update stores, becomes infinite or no number. Module and optimiser
+    then have the values from before that epoch again, with ``patience`` the module those of the
+    best one; the error's ``history`` holds the epochs so far.
+
+    >>> net, x, target = nn.Dense(1, 1, rng=0), sg.matrix("x"), sg.matrix("target")
+    >>> loss = nn.squared_error(net(x), target)
+    >>> data = [np.array([[0.0], [1], [2], [3]]), np.array([[1.0], [3], [5], [7]])]
+    >>> updates = nn.nesterov(loss, net.params, 0.1)
+    >>> history = nn.fit(net, [x, target], loss, updates, data, epochs=200, progress=False)
+    >>> net.W.get_value().round(2), net.b.get_value().round(2)
+    (array([[2.]], dtype=float32), array([1.], dtype=float32))
     """
     _check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
     for path in (checkpoint, resume):
         if path is not None:
             check_target(path)
-    wanted = _with_metrics(loss, metrics)
+    figures = _with_metrics(loss, metrics)
     _check_updates(module, loss, updates)
     rows = batches_of(inputs, data, batch_size, batch_axis, "data")
-    train = sg.compile(list(inputs), wanted, updates=updates, name="train", backend=backend)
+    train = sg.compile(list(inputs), figures, updates=updates, name="train", backend=backend)
     validate = None
     if validation is not None:
         held_out = batches_of(inputs, validation, batch_size, batch_axis, "validation")
-        validate = _Validation(evaluation or wanted, held_out, backend)
-    monitored = _monitored(monitor, wanted, validate)
+        validate = _Validation(evaluation or figures, held_out, backend)
+    monitored = _monitored(monitor, figures, validate)
     seed = int(generator(rng).integers(2**31))
     session = Session(
         module,
         updates,
-        streams_of([*wanted.values(), *(evaluation or {}).values()]),
+        streams_of([*figures.values(), *(evaluation or {}).values()]),
         seed,
         History(monitored, train.report),
         sign=-1.0 if higher_is_better else 1.0,
     )
-    if resume is not None and Path(resume).exists():
+    if resume is not None and os.path.exists(resume):
         session.restore(resume)
     training = _Training(train, rows, validate, session, patience, checkpoint, resume)
     training.run(epochs, shown=progress)
@@ -156,15 +173,15 @@ def _with_metrics(
     """The loss and the metrics by name."""
     if metrics and "loss" in metrics:
         raise SymgraphValueError.here("fit: a metric named 'loss' would hide the loss")
-    wanted = {"loss": loss, **(metrics or {})}
-    for name, figure in wanted.items():
+    figures = {"loss": loss, **(metrics or {})}
+    for name, figure in figures.items():
         if not isinstance(figure, sg.Variable) or figure.ndim:
             raise SymgraphTypeError.here(
                 f"fit: {name} is a scalar expression, not "
                 + (describe(figure) if isinstance(figure, sg.Variable) else repr(figure)),
                 remedy="Take its mean." if isinstance(figure, sg.Variable) else None,
             )
-    return wanted
+    return figures
 
 
 def _monitored(
@@ -206,8 +223,8 @@ class _Training:
     validate: _Validation | None
     session: Session
     patience: int | None
-    checkpoint: str | os.PathLike | None
-    resume: str | os.PathLike | None
+    checkpoint: Path | None
+    resume: Path | None
 
     def run(self, epochs: int, *, shown: bool) -> None:
         """Go on to this many epochs, or to the end of the patience."""
@@ -264,9 +281,9 @@ class _Training:
 
     def _failed(self, what: str) -> TrainingError:
         has_best = self.patience is not None and self.session.history.best_epoch is not None
-        kept = "of the best epoch" if has_best else "from before this epoch"
+        values = "of the best epoch" if has_best else "from before this epoch"
         return TrainingError.here(
-            f"fit: {what}; the module has the values {kept} again",
+            f"fit: {what}; the module has the values {values} again",
             remedy="Lower the learning rate, clip the gradients with clip_norm, or look "
             "for invalid data.",
         )

@@ -18,6 +18,7 @@ import symgraph as sg
 from symgraph.errors import SymgraphTypeError, UpdateError, describe
 
 from .graphs import ancestors, leaves
+from .typing import UpdatesLike
 
 __all__ = ["Slot", "Updates", "check_memory", "is_slot", "iterate"]
 
@@ -45,11 +46,22 @@ def is_slot(variable: sg.Variable) -> bool:
 class Updates(dict[sg.SharedVariable, sg.Variable]):
     """The new value of each shared variable: parameters and the optimiser's state.
 
-    What it remembers of the rules goes along with all methods of dicts, with copies and pickles.
-    ``a | b``, ``a |= b`` and ``a.update(b)`` join the memories of two; where both have other
-    updates of one variable they raise an `UpdateError`. A variable set to something else by ``a[p]
-    = …``, or by a plain dict, stays a parameter; one taken out (``del``, ``pop``) is none until it
-    is put back. A plain dict made of this one (``dict(a)``, ``{**a}``) remembers nothing.
+    What the rules return, and ``sg.compile(updates=…)`` takes. What it remembers of the rules goes
+    along with all methods of dicts, with copies and pickles. ``a | b``, ``a |= b`` and
+    ``a.update(b)`` join the memories of two; where both have other updates of one variable they
+    raise an `UpdateError`. A variable set to something else by ``a[p] = …``, or by a plain dict,
+    stays a parameter; one taken out (``del``, ``pop``) is none until it is put back. A plain dict
+    made of this one (``dict(a)``, ``{**a}``) remembers nothing.
+
+    params
+        The parameters that a rule of your own begins with: they stay as they are until `move`.
+    slots
+        The optimiser's own variables by kind and parameter (None where one serves all).
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> updates = nn.momentum(sg.sum(w**2), [w], 0.1)
+    >>> list(updates), updates.params
+    ([<w: float32[2]>, <w.velocity: float32[2]>], [<w: float32[2]>])
     """
 
     def __init__(self, params: Sequence[sg.SharedVariable] = ()) -> None:
@@ -106,7 +118,14 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
     # --- what the rules write ---
 
     def move(self, param: sg.SharedVariable, step: sg.Variable) -> None:
-        """Let the parameter move by the step."""
+        """Let the parameter move by the step, an expression of its shape.
+
+        >>> w = sg.shared(np.ones(2, "float32"), "w")
+        >>> updates = nn.Updates([w])
+        >>> updates.move(w, -0.1 * w)
+        >>> updates[w].eval()
+        array([0.9, 0.9], dtype=float32)
+        """
         moved = param + step
         if param in self._points and self._looks(param):
             self._points[param] = self._points[param][0], moved
@@ -115,11 +134,25 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         self._steps[param] = step
 
     def look_from(self, param: sg.SharedVariable, point: sg.Variable) -> None:
-        """Let this be the other point of the parameter, for the update that it has now."""
+        """Let this be the other point of the parameter, for the update that it has now.
+
+        `iterate` gives it, as long as the update is made of that one.
+
+        >>> w = sg.shared(np.ones(2, "float32"), "w")
+        >>> updates = nn.sgd(sg.sum(w), [w], 0.1)
+        >>> updates.look_from(w, 2 * w)
+        >>> nn.iterate(updates)[w].eval()
+        array([2., 2.], dtype=float32)
+        """
         self._points[param] = point, self[param]
 
     def step_of(self, param: sg.SharedVariable) -> sg.Variable:
-        """By how much the parameter moves: as the rule said, exact, unless it was changed since."""
+        """By how much the parameter moves: as the rule said, exact, unless it was changed since.
+
+        >>> w = sg.shared(np.ones(2, "float32"), "w")
+        >>> nn.sgd(sg.sum(w), [w], 0.5).step_of(w).eval()
+        array([-0.5, -0.5], dtype=float32)
+        """
         step = self._steps.get(param)
         # Equal expressions are one object, so this finds out whether the update is still ours.
         if step is not None and self[param] is param + step:
@@ -134,15 +167,26 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         *,
         served: Sequence[sg.SharedVariable] = (),
     ) -> sg.SharedVariable:
-        """A new state variable: zeros like the parameter, in its dtype, or the value."""
+        """A new state variable: zeros like the parameter, in its dtype, or the value.
+
+        ``kind`` says what it is for, ``served``, where it belongs to no parameter, which ones it
+        serves (all by default). The name in files follows from these.
+
+        >>> w = sg.shared(np.ones(2, "float32"), "w")
+        >>> updates = nn.Updates([w])
+        >>> velocity = updates.slot("velocity", w)
+        >>> updates[velocity] = 0.9 * velocity - 0.1
+        >>> updates.slots
+        {('velocity', <w: float32[2]>): <w.velocity: float32[2]>}
+        """
         alike = sum(r.kind == kind and r.param is param for r in self._slots.values())
         if param is not None and value is None:
             value = np.zeros_like(param.get_value())
         owner = f"{param.name}." if param is not None and param.name else ""
-        made = sg.shared(value, f"{owner}{kind}{alike + 1 if alike else ''}")
+        state = sg.shared(value, f"{owner}{kind}{alike + 1 if alike else ''}")
         whose = tuple(served or self._params) if param is None else (param,)
-        self._remember({made: Slot(kind, param, whose)})
-        return made
+        self._remember({state: Slot(kind, param, whose)})
+        return state
 
     @property
     def count(self) -> sg.SharedVariable:
@@ -150,9 +194,9 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         for slot, record in self._slots.items():
             if record.kind == "step" and record.param is None and slot in self:
                 return slot
-        made = self.slot("step", value=np.int64(0))
-        self[made] = made + 1
-        return made
+        count = self.slot("step", value=np.int64(0))
+        self[count] = count + 1
+        return count
 
     def _remember(self, slots: Mapping[sg.SharedVariable, Slot]) -> None:
         self._slots.update(slots)
@@ -161,7 +205,16 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
     # --- as a dict ---
 
     def update(self, other: Any = (), /) -> None:
-        """Take over what another dict (or pairs) says; of another `Updates` also the memory."""
+        """Take over what another dict (or pairs) says; of another `Updates` also the memory.
+
+        An `UpdateError` where another `Updates` has other updates of a variable.
+
+        >>> w, b = sg.shared(1.0, "w"), sg.shared(1.0, "b")
+        >>> updates = nn.sgd(w * b, [w], 0.1)
+        >>> updates.update(nn.sgd(w * b, [b], 0.01))
+        >>> updates.params
+        [<w: float32[]>, <b: float32[]>]
+        """
         if isinstance(other, Updates):
             self._refuse_conflicts(other)
             self._take_memory(other)
@@ -183,28 +236,35 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         self._remember(other._slots)
 
     def copy(self) -> Updates:
-        """The same updates in a dict of their own."""
-        made = Updates()
-        made.update(self)
-        return made
+        """The same updates in a dict of their own.
+
+        >>> w = sg.shared(1.0, "w")
+        >>> updates = nn.sgd(w**2, [w], 0.1)
+        >>> copied = updates.copy()
+        >>> copied is updates, copied == updates
+        (False, True)
+        """
+        copied = Updates()
+        copied.update(self)
+        return copied
 
     __copy__ = copy
 
     def __or__(self, other: Any) -> Updates:
         if not isinstance(other, Mapping):
             return NotImplemented
-        made = self.copy()
-        made.update(other)
-        return made
+        joined = self.copy()
+        joined.update(other)
+        return joined
 
     def __ror__(self, other: Any) -> Updates:
         if not isinstance(other, Mapping):
             return NotImplemented
-        made = Updates()
-        made.update(other)
-        dict.update(made, self)
-        made._take_memory(self)
-        return made
+        joined = Updates()
+        joined.update(other)
+        dict.update(joined, self)
+        joined._take_memory(self)
+        return joined
 
     def __ior__(self, other: Any) -> Updates:
         self.update(other)
@@ -212,10 +272,10 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
 
     # --- copies and pickles ---
 
-    def __deepcopy__(self, memo: dict) -> Updates:
-        made = _assemble(*copy.deepcopy(self._parts(), memo))
-        memo[id(self)] = made
-        return made
+    def __deepcopy__(self, memo: dict[int, Any]) -> Updates:
+        copied = _assemble(*copy.deepcopy(self._parts(), memo))
+        memo[id(self)] = copied
+        return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
         # One graph for all: each expression by itself would hold the loss again.
@@ -224,7 +284,7 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         numbers = [None if isinstance(v, sg.Variable) else v for v in expressions]
         return _load, (sg.Graph(leaves(variables), variables), numbers, names)
 
-    def _parts(self) -> tuple[list[Any], list[list]]:
+    def _parts(self) -> tuple[list[Any], list[list[Any]]]:
         """All expressions, and the variables that they are for."""
         expressions = [*self.values(), *self._steps.values()]
         expressions += [v for pair in self._points.values() for v in pair]
@@ -234,30 +294,30 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         ]  # fmt: skip
 
 
-def _assemble(expressions: Iterable[Any], names: list[list]) -> Updates:
+def _assemble(expressions: Iterable[Any], names: list[list[Any]]) -> Updates:
     """Updates from what `Updates._parts` gave."""
     updated, params, stepped, looking, records = names
-    made, given = Updates(), iter(expressions)
-    dict.update(made, {v: next(given) for v in updated})
-    made._params.update(dict.fromkeys(params))
-    made._steps.update({param: next(given) for param in stepped})
-    made._points.update({param: (next(given), next(given)) for param in looking})
-    made._remember({slot: Slot(*record) for slot, *record in records})
-    return made
+    updates, rest = Updates(), iter(expressions)
+    dict.update(updates, {v: next(rest) for v in updated})
+    updates._params.update(dict.fromkeys(params))
+    updates._steps.update({param: next(rest) for param in stepped})
+    updates._points.update({param: (next(rest), next(rest)) for param in looking})
+    updates._remember({slot: Slot(*record) for slot, *record in records})
+    return updates
 
 
-def _load(graph: sg.Graph, numbers: list[Any], names: list[list]) -> Updates:
+def _load(graph: sg.Graph, numbers: list[Any], names: list[list[Any]]) -> Updates:
     variables = iter(graph.outputs)
     return _assemble([next(variables) if n is None else n for n in numbers], names)
 
 
-def unknown_slots(updates: Mapping) -> list[sg.SharedVariable]:
+def unknown_slots(updates: UpdatesLike) -> list[sg.SharedVariable]:
     """The variables of a rule's own state of which the updates do not know what they are for."""
     known = updates.records if isinstance(updates, Updates) else {}
     return [v for v in updates if is_slot(v) and v not in known]
 
 
-def check_memory(owner: str, updates: Mapping) -> None:
+def check_memory(owner: str, updates: UpdatesLike) -> None:
     """Raise where the updates hold a rule's state but not the memory of what it is for."""
     unknown = unknown_slots(updates)
     if unknown:
@@ -274,12 +334,21 @@ _KEEP = (
 )
 
 
-def iterate(updates: Mapping) -> dict[sg.SharedVariable, sg.Variable]:
-    """For each parameter an expression of the other point, Sutskever's θ, of the values stored.
+def iterate(updates: UpdatesLike) -> dict[sg.SharedVariable, sg.Variable]:
+    """For each parameter an expression of the other point, of the values stored.
 
-    Nesterov's rule stores the look-ahead points Y = θ + m v; this is ``Y - m v`` with the m of the
-    last jump. It can be compiled, or put in the parameters' place with ``sg.substitute`` or
-    ``givens``. For rules without look-ahead it is the parameter itself.
+    For `nesterov`, which stores the look-ahead points Y = θ + m v, Sutskever's θ: ``Y - m v`` with
+    the m of the last jump; for `apply_ema` the averages, for `apply_lookahead` the slow weights.
+    For rules without another point it is the parameter itself. It can be compiled, or put in the
+    parameters' place with ``sg.substitute`` or ``givens``.
+
+    ``updates`` are those of a rule, with their memory: a plain dict is a `SymgraphTypeError`.
+
+    >>> w = sg.shared(np.ones(2, "float32"), "w")
+    >>> updates = nn.nesterov(sg.sum(w), [w], 0.1, 0.5)
+    >>> sg.compile([], None, updates=updates)()
+    >>> nn.iterate(updates)[w].eval().round(2)
+    array([0.9, 0.9], dtype=float32)
     """
     if not isinstance(updates, Updates):
         raise SymgraphTypeError.here(

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,10 @@ __all__ = ["DEMOS", "Demo", "SequenceClassifier", "run_demo"]
 
 class SequenceClassifier(nn.Module):
     """A bidirectional LSTM whose outputs, averaged over time, say what a sequence is."""
+
+    layer: nn.Bidirectional[Any, Any]
+    dropout: nn.Dropout
+    readout: nn.Dense
 
     def __init__(self, n_in: int, n_units: int, n_classes: int, *, rng: int = 0) -> None:
         generator = np.random.default_rng(rng)
