@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from symgraph.backends.llvm.code.cpu import Cpu, host
+from symgraph.backends.llvm.code.emit import Function
 from symgraph.backends.llvm.code.engine import Kernel, Loaded, engine
-from symgraph.backends.llvm.machine.frame import begin_kernel, end_kernel, operand, operand_address
+from symgraph.backends.llvm.machine.frame import SIGNATURE, operand, operand_address, return_success
 from symgraph.backends.llvm.maths.functions import VectorMaths
 
 
@@ -20,7 +21,7 @@ def write(
     """The kernel ``out[i] = formula(a[i], b[i], …)``, and the dtype of its result."""
     cpu = cpu or host()
     lanes = max(1, cpu.vector_bytes // max(4, *(d.itemsize for d in dtypes)))
-    f = begin_kernel()
+    f = Function(SIGNATURE)
     arrays = [operand_address(f, i) for i in range(len(dtypes) + 1)]
     n = operand(f, len(dtypes) + 1)
     maths = VectorMaths(f, lanes, cpu)
@@ -33,7 +34,7 @@ def write(
     result = formula(maths, *values)
     f.store(result, f.pointer(arrays[-1], i, result.dtype), mask)
     f.end_loop(loop)
-    end_kernel(f)
+    return_success(f)
     return f.kernel(), result.dtype
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache, wraps
+from typing import Any, Concatenate, ParamSpec, cast
 
 import numpy as np
 
@@ -27,6 +28,7 @@ __all__ = [
     "Loop",
     "Value",
     "constant_text",
+    "kernel",
 ]
 
 BOOL = np.dtype("bool")
@@ -331,3 +333,26 @@ def _suffix(dtype: np.dtype, lanes: int) -> str:
     letter = "f" if dtype.kind == "f" else "i"
     scalar = f"{letter}{8 * dtype.itemsize}"
     return scalar if lanes == 1 else f"v{lanes}{scalar}"
+
+
+_P = ParamSpec("_P")
+
+
+def kernel(
+    signature: str,
+) -> Callable[[Callable[Concatenate[Function, _P], None]], Callable[_P, Kernel]]:
+    """A kernel of this signature, for the function that writes it: for each choice of its other
+    arguments it is written once, and returns success where it does not say what it returns."""
+
+    def decorate(write: Callable[Concatenate[Function, _P], None]) -> Callable[_P, Kernel]:
+        @wraps(write)
+        def written(*args: _P.args, **kwargs: _P.kwargs) -> Kernel:
+            f = Function(signature)
+            write(f, *args, **kwargs)
+            if not f.lines[-1].startswith("  ret "):
+                f.do("ret void" if signature.startswith("void") else "ret i32 0")
+            return f.kernel()
+
+        return cast("Callable[_P, Kernel]", cache(written))
+
+    return decorate

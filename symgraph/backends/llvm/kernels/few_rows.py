@@ -9,10 +9,8 @@ is transposed), a few of its columns at a time are dot products.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
-from ..code.emit import Function, Value, type_text
-from ..code.engine import Kernel
+from ..code.emit import Function, Value, kernel, type_text
 from .panels import Tile
 
 __all__ = ["FEW_ROWS", "dot_products_kernel", "row_kernel"]
@@ -23,10 +21,9 @@ FEW_ROWS = 16
 _TOGETHER = 4
 
 
-@cache
-def row_kernel(tile: Tile) -> Kernel:
+@kernel("void (i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ka, i64 %rb, i1 %adds)")
+def row_kernel(f: Function, tile: Tile) -> None:
     """``c (+)= a · b`` for one row and a right operand whose columns lie side by side."""
-    f = Function("void (i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ka, i64 %rb, i1 %adds)")
     f.branch("%adds", "start", "zero")
     f.start_block("zero")
     zero = Value("zeroinitializer", tile.dtype, tile.lanes)
@@ -42,8 +39,6 @@ def row_kernel(tile: Tile) -> Kernel:
         _add_multiples(f, depth.index, together, tile)
         f.end_loop(depth)
         done = depth.index.text
-    f.do("ret void")
-    return f.kernel()
 
 
 def _add_multiples(f: Function, k: Value, together: int, tile: Tile) -> None:
@@ -81,13 +76,11 @@ def _along_columns(f: Function, lanes: int, write: Callable[[str, str | None], N
 # --- transposed ---------------------------------------------------------------------------------
 
 
-@cache
-def dot_products_kernel(tile: Tile) -> Kernel:
+@kernel(
+    "void (i64 %m, i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %cb, i64 %ldc, i1 %adds)"
+)
+def dot_products_kernel(f: Function, tile: Tile) -> None:
     """``c (+)= a · b`` for operands whose elements lie side by side along k."""
-    f = Function(
-        "void (i64 %m, i64 %n, ptr %a, ptr %b, ptr %c, i64 %k, i64 %ra, i64 %cb, i64 %ldc, "
-        "i1 %adds)"
-    )
     done = "0"
     for together in (_TOGETHER, 1):
         last = f.emit(f"sub i64 %n, {together - 1}")
@@ -95,8 +88,6 @@ def dot_products_kernel(tile: Tile) -> Kernel:
         _dot_products(f, columns.index, together, tile)
         f.end_loop(columns)
         done = columns.index.text
-    f.do("ret void")
-    return f.kernel()
 
 
 def _dot_products(f: Function, column: Value, together: int, tile: Tile) -> None:

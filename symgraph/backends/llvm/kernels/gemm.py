@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 from ....core.dims import Size
-from ..code.emit import POINTER, Function, Value
-from ..code.engine import Kernel
-from ..machine.frame import begin_kernel, end_kernel, operand, operand_address
+from ..code.emit import POINTER, Function, Value, kernel
+from ..machine.frame import frame_kernel, operand, operand_address, return_success
 from .few_rows import FEW_ROWS, dot_products_kernel, row_kernel
 from .panels import Tile, column_masks, panels_kernel
 
@@ -27,10 +25,9 @@ _PANELS = 4
 _UNPACKED_ROWS = 64
 
 
-@cache
-def pack_panel_kernel(tile: Tile) -> Kernel:
+@kernel("void (ptr %b, ptr %p, i64 %k, i64 %columns, i64 %rb, i64 %cb)")
+def pack_panel_kernel(f: Function, tile: Tile) -> None:
     """``p[k, width] = b[k, columns]``, with zeros past the columns."""
-    f = Function("void (ptr %b, ptr %p, i64 %k, i64 %columns, i64 %rb, i64 %cb)")
     together = f.emit("icmp eq i64 %cb, 1")
     f.branch(together, "vectors", "elements")
     f.start_block("vectors")
@@ -59,20 +56,15 @@ def pack_panel_kernel(tile: Tile) -> Kernel:
     f.store(kept, f.pointer("%p", place, tile.dtype))
     f.end_loop(loop)
     f.end_loop(columns)
-    f.do("ret void")
-    return f.kernel()
 
 
-@cache
-def pack_kernel(tile: Tile) -> Kernel:
+@frame_kernel
+def pack_kernel(f: Function, tile: Tile) -> None:
     """Pack a matrix; operands: b, packed, K, N, row stride, column stride of b."""
-    f = begin_kernel()
     name = f.use(pack_panel_kernel(tile))
     b, packed = operand_address(f, 0), operand_address(f, 1)
     k, n, rb, cb = (operand(f, i) for i in range(2, 6))
     _pack_panels(f, tile, name, (b, packed, k, n, rb, cb))
-    end_kernel(f)
-    return f.kernel()
 
 
 def _pack_panels(f: Function, tile: Tile, kernel: str, operands: tuple[str, ...]) -> None:
@@ -149,13 +141,12 @@ class _Product:
         )
 
 
-@cache
-def packed_product_kernel(tile: Tile) -> Kernel:
+@frame_kernel
+def packed_product_kernel(f: Function, tile: Tile) -> None:
     """``c (+)= a · b`` with b packed already.
 
     Operands: a, packed b, c, M, N, K, row and k stride of a, row stride of c, whether to add.
     """
-    f = begin_kernel()
     a, b, c = (operand_address(f, i) for i in range(3))
     m, n, k, ra, ka, ldc, adds = (operand(f, i) for i in range(3, 10))
     product = _Product(f, tile, f.use(panels_kernel(tile)), m, a, c, ra, ka, ldc)
@@ -169,18 +160,15 @@ def packed_product_kernel(tile: Tile) -> Kernel:
         product.multiply(part, panels, width, size)
 
     _each_part(f, tile, (k, n), f.emit(f"icmp ne i64 {adds}, 0"), write)
-    end_kernel(f)
-    return f.kernel()
 
 
-@cache
-def product_kernel(tile: Tile) -> Kernel:
+@frame_kernel
+def product_kernel(f: Function, tile: Tile) -> None:
     """``c (+)= a · b`` for matrices as they lie; packs a part of b at a time, if it pays.
 
     Operands: a, b, c, room for a part (see `room_for`), M, N, K, row and k stride of a, row and
     column stride of b, row stride of c, whether to add.
     """
-    f = begin_kernel()
     pack = f.use(pack_panel_kernel(tile))
     a, b, c, room = (operand_address(f, i) for i in range(4))
     m, n, k, ra, ka, rb, cb, ldc, adds = (operand(f, i) for i in range(4, 13))
@@ -207,8 +195,6 @@ def product_kernel(tile: Tile) -> Kernel:
         product.multiply(rest, room, width, f.emit(f"mul i64 {part.depth}, {width}"))
 
     _each_part(f, tile, (k, n), adds, write)
-    end_kernel(f)
-    return f.kernel()
 
 
 def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...]) -> None:
@@ -223,7 +209,7 @@ def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...]) -> None:
         f"call void @{name}(i64 {n}, ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {ka}, i64 {rb}, "
         f"i1 {adds})"
     )
-    end_kernel(f)
+    return_success(f)
     f.start_block("transposed")
     few = f.emit(f"icmp sle i64 {m}, {FEW_ROWS}")
     dense = f.emit(f"icmp eq i64 {rb}, 1")
@@ -236,7 +222,7 @@ def _write_few_rows(f: Function, tile: Tile, operands: tuple[str, ...]) -> None:
         f"call void @{name}(i64 {m}, i64 {n}, ptr {a}, ptr {b}, ptr {c}, i64 {k}, i64 {ra}, "
         f"i64 {cb}, i64 {ldc}, i1 {adds})"
     )
-    end_kernel(f)
+    return_success(f)
     f.start_block("many")
 
 

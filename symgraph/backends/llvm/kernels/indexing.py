@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from ..code.cpu import Cpu
 from ..code.emit import I64, Function, Value
-from ..code.engine import Kernel
-from ..machine.frame import begin_kernel, end_kernel, operand, operand_address
+from ..machine.frame import frame_kernel, operand, operand_address
 from ..maths.vectors import Vectors
 
 __all__ = ["extreme_kernel", "flat_index_kernel", "iota_kernel", "range_kernel", "rows_kernel"]
 
 
-@cache
-def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kernel:
+@frame_kernel
+def rows_kernel(f: Function, cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> None:
     """Rows of a table copied from or to where indices say: ``gather``, ``set`` or ``add``.
 
     Operands: table, rows, indices, how many, elements of a row, elements from row to row of the
     table, rows of the table, the offset of a slot for an index out of range, the status then.
     """
-    f = begin_kernel()
     table, rows, indices = (operand_address(f, i) for i in range(3))
     count, width, stride, size = (operand(f, i) for i in range(3, 7))
     bad, status = operand(f, 7), operand(f, 8)
@@ -45,17 +41,14 @@ def rows_kernel(cpu: Cpu, dtype: np.dtype, index: np.dtype, action: str) -> Kern
     f.store(value, target, mask)
     f.end_loop(inner)
     f.end_loop(loop)
-    end_kernel(f)
-    return f.kernel()
 
 
-@cache
-def extreme_kernel(cpu: Cpu, dtype: np.dtype, kind: str) -> Kernel:
+@frame_kernel
+def extreme_kernel(f: Function, cpu: Cpu, dtype: np.dtype, kind: str) -> None:
     """The place of the first largest or smallest element, or of the first NaN.
 
     Operands: x in C order, result, elements before the axis, along it, and after it.
     """
-    f = begin_kernel()
     x, out = operand_address(f, 0), operand_address(f, 1)
     before, along, after = (operand(f, i) for i in range(2, 5))
     m = Vectors(f, 1, cpu)
@@ -85,31 +78,25 @@ def extreme_kernel(cpu: Cpu, dtype: np.dtype, kind: str) -> Kernel:
     f.store(loop.carried[1], f.pointer(out, target, I64))
     f.end_loop(inner)
     f.end_loop(outer)
-    end_kernel(f)
-    return f.kernel()
 
 
-@cache
-def iota_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
+@frame_kernel
+def iota_kernel(f: Function, cpu: Cpu, dtype: np.dtype) -> None:
     """The numbers from 0. Operands: result, how many."""
-    f = begin_kernel()
     out, count = operand_address(f, 0), operand(f, 1)
     m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
     f.store(m.cast(loop.index, dtype), f.pointer(out, loop.index.text, dtype))
     f.end_loop(loop)
-    end_kernel(f)
-    return f.kernel()
 
 
-@cache
-def flat_index_kernel(cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> Kernel:
+@frame_kernel
+def flat_index_kernel(f: Function, cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> None:
     """Indices of several axes as one of them all flattened.
 
     Operands: how many, result, and for each axis: indices, size, the offset of a slot for an index
     out of range, the status then.
     """
-    f = begin_kernel()
     count, out = operand(f, 0), operand_address(f, 1)
     m = Vectors(f, 1, cpu)
     axes = []
@@ -124,18 +111,15 @@ def flat_index_kernel(cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> Kernel:
         flat = f.emit(f"add i64 {f.emit(f'mul i64 {flat}, {size}')}, {place}")
     f.store(Value(flat, I64, 1), f.pointer(out, loop.index.text, I64))
     f.end_loop(loop)
-    end_kernel(f)
-    return f.kernel()
 
 
-@cache
-def range_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
+@frame_kernel
+def range_kernel(f: Function, cpu: Cpu, dtype: np.dtype) -> None:
     """A copy of indices that count from 0 alone.
 
     Operands: how many, result, indices, size, the offset of a slot for an index out of range, the
     status then.
     """
-    f = begin_kernel()
     count, out, indices, size = (
         operand(f, 0),
         operand_address(f, 1),
@@ -150,8 +134,6 @@ def range_kernel(cpu: Cpu, dtype: np.dtype) -> Kernel:
     _fail_unless_below(f, wide.text, wide, size, bad, status)
     f.store(given, f.pointer(out, loop.index.text, dtype))
     f.end_loop(loop)
-    end_kernel(f)
-    return f.kernel()
 
 
 def _counted_from_start(f: Function, given: Value, size: str, bad: str, status: str) -> str:

@@ -15,9 +15,19 @@ import numpy as np
 
 from ....core.dims import Size
 from ..code.cpu import Cpu
-from ..code.emit import BOOL, F32, F64, Loop, Value, constant_text, memory_dtype, type_text
+from ..code.emit import (
+    BOOL,
+    F32,
+    F64,
+    Function,
+    Loop,
+    Value,
+    constant_text,
+    memory_dtype,
+    type_text,
+)
 from ..code.engine import Kernel
-from ..machine.frame import begin_kernel, end_kernel, operand, operand_address
+from ..machine.frame import SIGNATURE, operand, operand_address, return_success
 from ..machine.pieces import Pieces
 from ..maths.functions import VectorMaths
 from .nest import Nest, Reference
@@ -70,7 +80,7 @@ class _Writer:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.f = begin_kernel()
+        self.f = Function(SIGNATURE)
         self.maths = VectorMaths(self.f, shape.lanes, shape.cpu)
         self.mask: str | None = None
         self.loaded: dict[int, Value] = {}
@@ -81,7 +91,7 @@ class _Writer:
     def write(self) -> Kernel:
         self._read_operands()
         self._loops(0, len(self.shape.order) - len(self.shape.reduced))
-        end_kernel(self.f)
+        return_success(self.f)
         return self.f.kernel()
 
     def _read_operands(self) -> None:

@@ -7,13 +7,11 @@ read where it lies, with a stride for rows and one for k, so transposed operands
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from ..code.cpu import Cpu
-from ..code.emit import I64, POINTER, Function, Value, type_text
-from ..code.engine import Kernel
+from ..code.emit import I64, POINTER, Function, Value, kernel, type_text
 
 __all__ = ["Tile", "column_masks", "panels_kernel", "tile_for"]
 
@@ -144,13 +142,12 @@ _PRODUCT = (
 )
 
 
-@cache
-def panels_kernel(tile: Tile) -> Kernel:
+@kernel(f"void ({_PRODUCT})")
+def panels_kernel(f: Function, tile: Tile) -> None:
     """All rows of some panels: rows outside, so that they stay in cache.
 
     ``rb`` and ``panel`` are how far the rows of a panel are apart, and the panels.
     """
-    f = Function(f"void ({_PRODUCT})")
     # A last panel that has one vector alone is done with more rows at a time.
     rest = f.emit(f"urem i64 %n, {tile.width}")
     before = f.emit(f"sub i64 %n, {rest}")
@@ -162,8 +159,6 @@ def panels_kernel(tile: Tile) -> Kernel:
     done = "0"
     for rows in _NARROW_ROWS:
         done = _row_blocks(f, tile, rows, 1, (wide, "%n"), done)
-    f.do("ret void")
-    return f.kernel()
 
 
 def _row_blocks(

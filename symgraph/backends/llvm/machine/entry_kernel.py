@@ -8,10 +8,8 @@ the descriptor that the built-in function carries.
 from __future__ import annotations
 
 import sys
-from functools import lru_cache
 
-from ..code.emit import I64, POINTER, Function, Value
-from ..code.engine import Kernel
+from ..code.emit import I64, POINTER, Function, Value, kernel
 from .frame import Status, slot_at, value_at
 from .interpreter import leave_kernel, return_kernel
 from .memory import release_kernel
@@ -55,10 +53,9 @@ def _require(f: Function, condition: str, otherwise: str = "slow") -> None:
     f.start_block(following)
 
 
-@lru_cache(maxsize=1)
-def entry_kernel() -> Kernel:
+@kernel("ptr (ptr %self, ptr %args, i64 %n)")
+def entry_kernel(f: Function) -> None:
     """``PyObject *(PyObject *self, PyObject **arguments, Py_ssize_t n)``."""
-    f = Function("ptr (ptr %self, ptr %args, i64 %n)")
     f.declare("PyCapsule_GetPointer", "ptr (ptr, ptr)")
     f.do("%d = call ptr @PyCapsule_GetPointer(ptr %self, ptr null)")
     _require(f, f.emit(f"icmp eq i64 %n, {_word(f, Word.N_ARGUMENTS)}"))
@@ -83,7 +80,6 @@ def entry_kernel() -> Kernel:
     slow = _word(f, Word.SLOW, "ptr")
     f.do(f"%again = call ptr @PyObject_Vectorcall(ptr {slow}, ptr %args, i64 %n, ptr null)")
     f.do("ret ptr %again")
-    return f.kernel()
 
 
 def _read_arguments(f: Function) -> None:

@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..code.emit import I64, Function
+from ..code.emit import I64, Function, kernel
 
 __all__ = [
     "HEADER_WORDS",
     "MAX_OPERANDS",
+    "SIGNATURE",
     "SLOT_BYTES",
     "Frame",
     "Slot",
     "Status",
     "advance",
-    "begin_kernel",
-    "end_kernel",
+    "frame_kernel",
     "operand",
     "operand_address",
     "return_failure",
+    "return_success",
     "set_slot",
     "slot_address",
     "slot_at",
@@ -86,13 +87,12 @@ class Frame:
 # --- kernels ------------------------------------------------------------------------------------
 
 
-def begin_kernel() -> Function:
-    """A kernel that is being written."""
-    return Function("i32 (ptr %frame, ptr %operands)")
+SIGNATURE = "i32 (ptr %frame, ptr %operands)"
+frame_kernel = kernel(SIGNATURE)
 
 
-def end_kernel(f: Function) -> None:
-    """Return success."""
+def return_success(f: Function) -> None:
+    """Return 0."""
     f.do("ret i32 0")
 
 

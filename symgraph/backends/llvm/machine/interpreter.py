@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from functools import lru_cache
 
-from ..code.emit import I64, Function
-from ..code.engine import Kernel
-from .frame import Slot, Status, begin_kernel, operand, slot_at
+from ..code.emit import I64, Function, kernel
+from .frame import Slot, Status, frame_kernel, operand, slot_at
 
 __all__ = ["THREAD", "leave_kernel", "poll_kernel", "python_kernel", "return_kernel"]
 
@@ -17,14 +15,13 @@ _POLL_CYCLES = 200_000_000
 THREAD = f"i{8 * ctypes.sizeof(ctypes.c_ulong)}"
 
 
-@lru_cache(maxsize=1)
-def poll_kernel() -> Kernel:
+@frame_kernel
+def poll_kernel(f: Function) -> None:
     """Let Python's signal handlers run, if some hundred million cycles have passed since.
 
     Where one raises (Ctrl-C), its exception is left for whoever called the program, and threads
     that help end as well: they ask for that alone, and leave the clock to the caller.
     """
-    f = begin_kernel()
     f.declare("llvm.readcyclecounter", "i64 ()")
     now = f.emit("call i64 @llvm.readcyclecounter()")
     place = slot_at(f, Slot.CLOCK)
@@ -58,7 +55,6 @@ def poll_kernel() -> Kernel:
     f.start_block("raised")
     f.do(f"store atomic i64 {Status.RAISED}, ptr {stop_place} seq_cst, align 8")
     f.do(f"ret i32 {Status.RAISED}")
-    return f.kernel()
 
 
 def _is_caller(f: Function) -> str:
@@ -70,10 +66,9 @@ def _is_caller(f: Function) -> str:
     return f.emit(f"or i1 {is_alone}, {f.emit(f'icmp eq {THREAD} {caller}, {this}')}")
 
 
-@lru_cache(maxsize=1)
-def leave_kernel() -> Kernel:
+@kernel("void (ptr %frame)")
+def leave_kernel(f: Function) -> None:
     """Let other threads have Python, if they may not already; ``void (ptr frame)``."""
-    f = Function("void (ptr %frame)")
     place = slot_at(f, Slot.PYTHON)
     state = f.emit(f"load ptr, ptr {place}")
     f.branch(f.emit(f"icmp eq ptr {state}, null"), "leave", "end")
@@ -83,13 +78,11 @@ def leave_kernel() -> Kernel:
     f.jump("end")
     f.start_block("end")
     f.do("ret void")
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def return_kernel() -> Kernel:
+@kernel("void (ptr %frame)")
+def return_kernel(f: Function) -> None:
     """Have Python again, if other threads may; ``void (ptr frame)``."""
-    f = Function("void (ptr %frame)")
     place = slot_at(f, Slot.PYTHON)
     state = f.emit(f"load ptr, ptr {place}")
     f.branch(f.emit(f"icmp eq ptr {state}, null"), "end", "return")
@@ -100,17 +93,15 @@ def return_kernel() -> Kernel:
     f.jump("end")
     f.start_block("end")
     f.do("ret void")
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def python_kernel() -> Kernel:
+@frame_kernel
+def python_kernel(f: Function) -> None:
     """A step in Python. Operand, raw: its number.
 
     Called as Python calls, so that what a signal handler raises before the step begins is still
     there when the program has ended.
     """
-    f = begin_kernel()
     f.declare("PyGILState_Ensure", "i32 ()")
     f.declare("PyGILState_Release", "void (i32)")
     f.declare("PyLong_FromVoidPtr", "ptr (ptr)")
@@ -141,4 +132,3 @@ def python_kernel() -> Kernel:
     f.start_block("raised")
     f.do(f"call void @PyGILState_Release(i32 {state})")
     f.do(f"ret i32 {Status.RAISED}")
-    return f.kernel()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
-
-from ..code.emit import I32, I64, Function, Value
-from ..code.engine import Kernel
+from ..code.emit import I32, I64, Function, Value, kernel
 from .frame import (
     Slot,
     advance,
-    begin_kernel,
-    end_kernel,
+    frame_kernel,
     operand,
     set_slot,
     slot_address,
@@ -42,15 +38,12 @@ def _bytes_of(f: Function, count: str, each: str) -> str:
     return f.emit(f"select i1 {wraps}, i64 {MOST_BYTES}, i64 {size}")
 
 
-@cache
-def allocate_kernel(*, guarded: bool = False) -> Kernel:
+@frame_kernel
+def allocate_kernel(f: Function, *, guarded: bool = False) -> None:
     """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one,
     the status where there is no memory."""
-    f = begin_kernel()
     size = _bytes_of(f, slot_value(f, 1), operand(f, 2))
     set_slot(f, 0, _block(f, size, operand(f, 3), guarded=guarded))
-    end_kernel(f)
-    return f.kernel()
 
 
 def _block(f: Function, size: str, status: str, *, guarded: bool) -> str:
@@ -89,23 +82,19 @@ def _fill(f: Function, place: str, size: str) -> None:
     f.end_loop(loop)
 
 
-@lru_cache(maxsize=1)
-def fill_kernel() -> Kernel:
+@frame_kernel
+def fill_kernel(f: Function) -> None:
     """The pattern in place of elements that nobody reads any more. Operands: their address, their
     number, raw: the bytes of one."""
-    f = begin_kernel()
     _fill(f, slot_address(f, 0), _bytes_of(f, slot_value(f, 1), operand(f, 2)))
-    end_kernel(f)
-    return f.kernel()
 
 
-@cache
-def grow_kernel(*, guarded: bool = False) -> Kernel:
+@frame_kernel
+def grow_kernel(f: Function, *, guarded: bool = False) -> None:
     """Twice the room, where a loop of unknown length has filled it. Operands: the turn, the number
     of turns that there is room for, raw: the status where there is no memory, how many buffers and
     how many addresses into them; for each buffer the slots of its address, of the rows ahead, of a
     row's bytes and of how far it moved; for each address its slot and that of how far it moves."""
-    f = begin_kernel()
     capacity = slot_value(f, 1)
     full = f.emit(f"icmp sge i64 {slot_value(f, 0)}, {capacity}")
     f.branch(full, "grow", "fits")
@@ -133,17 +122,14 @@ def grow_kernel(*, guarded: bool = False) -> Kernel:
     f.end_loop(loop)
     second = f.pointer(first, f.emit(f"shl i64 {buffers}, 2"), I64)
     advance(f, second, addresses)
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def arena_kernel() -> Kernel:
+@frame_kernel
+def arena_kernel(f: Function) -> None:
     """One piece of memory for many buffers. Operands: a slot for its size, a slot for its address,
     raw: how many buffers, and for each its slot, the slot of its number of elements, the bytes of
     one, and the status where there cannot be so much memory.
     With an address of 0 the size is computed, else the buffers get their addresses."""
-    f = begin_kernel()
     base = slot_value(f, 1)
     first = f.pointer("%operands", "3", I64)
     loop = f.begin_loop(operand(f, 2), carried=[Value(base, I64, 1)])
@@ -162,14 +148,11 @@ def arena_kernel() -> Kernel:
     f.start_block(fits)
     f.end_loop(loop, [Value(following, I64, 1)])
     set_slot(f, 0, f.emit(f"sub i64 {at}, {base}"))
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def release_kernel() -> Kernel:
+@kernel("void (ptr %frame)")
+def release_kernel(f: Function) -> None:
     """Give back all memory that the call allocated; ``void (ptr frame)``."""
-    f = Function("void (ptr %frame)")
     f.declare("free", "void (ptr)")
     head = f.emit(f"load ptr, ptr {slot_at(f, Slot.BLOCKS)}")
     f.jump("next")
@@ -182,5 +165,3 @@ def release_kernel() -> Kernel:
     f.do("call void @free(ptr %block)")
     f.jump("next")
     f.start_block("end")
-    f.do("ret void")
-    return f.kernel()

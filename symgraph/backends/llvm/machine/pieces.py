@@ -13,13 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 from ....core.dims import Size
-from ..code.emit import I64, Function, Value
-from ..code.engine import Kernel
-from .frame import HEADER_WORDS, MAX_OPERANDS, begin_kernel, end_kernel, return_failure, value_at
+from ..code.emit import I64, Function, Value, kernel
+from .frame import (
+    HEADER_WORDS,
+    MAX_OPERANDS,
+    frame_kernel,
+    return_failure,
+    value_at,
+)
 from .interpreter import leave_kernel, poll_kernel
 
 __all__ = ["Axis", "Move", "Pieces", "is_known_to_fit", "pieces_kernel"]
@@ -100,10 +104,9 @@ class _AxisWord:
     SIZE, LEAST, GOES_ON, N_MOVES, MOVES = range(5)
 
 
-@lru_cache(maxsize=1)
-def pieces_kernel() -> Kernel:
+@frame_kernel
+def pieces_kernel(f: Function) -> None:
     """A kernel in pieces. Operands, raw: those of `Pieces.words`, and its instruction."""
-    f = begin_kernel()
     f.do(f"%room = alloca [{MAX_OPERANDS} x i64], align 64")
     f.do(f"%totals = alloca i8, i64 {f.word('%operands', _Word.TOTALS)}, align 64")
     axes = f.pointer("%operands", str(_Word.AXES), I64)
@@ -127,7 +130,6 @@ def pieces_kernel() -> Kernel:
     cut = f.use(_cut_kernel())
     status = f.emit(f"call i32 @{cut}(ptr %frame, ptr %operands, ptr %room, ptr %kernel)")
     f.do(f"ret i32 {status}")
-    return f.kernel()
 
 
 def _is_a_piece(f: Function) -> str:
@@ -146,13 +148,12 @@ def _is_a_piece(f: Function) -> str:
     return f.emit(f"icmp sle i64 {loop.carried[0]}, {f.word('%operands', _Word.LIMIT)}")
 
 
-@lru_cache(maxsize=1)
-def _cut_kernel() -> Kernel:
+@kernel("i32 (ptr %frame, ptr %operands, ptr %room, ptr %kernel)")
+def _cut_kernel(f: Function) -> None:
     """Run a kernel on the operands in ``room``: whole, or in halves if that is more than a piece.
 
     The calls nest only as deep as the logarithm of the work.
     """
-    f = Function("i32 (ptr %frame, ptr %operands, ptr %room, ptr %kernel)")
     f.branch(_is_a_piece(f), "whole", "large")
     f.start_block("large")
     axis, size, least = _seek_axis(f)
@@ -161,8 +162,6 @@ def _cut_kernel() -> Kernel:
     f.do(f"ret i32 {f.emit(f'call i32 @{f.use(poll_kernel())}(ptr %frame, ptr %room)')}")
     f.start_block("halve")
     _run_halves(f, axis, size, least)
-    end_kernel(f)
-    return f.kernel()
 
 
 def _in_room(f: Function, axis: str, word: int) -> str:

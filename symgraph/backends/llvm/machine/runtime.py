@@ -10,17 +10,15 @@ them is data. What the first slots of a frame mean stands in `frame.py`.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from ..code.emit import I64, Function, Value
+from ..code.emit import I64, Function, Value, kernel
 from ..code.engine import Kernel
 from .frame import (
     MAX_OPERANDS,
     advance,
-    begin_kernel,
-    end_kernel,
+    frame_kernel,
     operand,
     return_failure,
+    return_success,
     set_slot,
     slot_at,
     slot_value,
@@ -44,10 +42,9 @@ __all__ = ["RUN", "guard_kernels", "run_kernel", "runtime_kernels"]
 RUN = "i32 (ptr %frame, ptr %code)"
 
 
-@lru_cache(maxsize=1)
-def run_kernel() -> Kernel:
+@kernel(RUN)
+def run_kernel(f: Function) -> None:
     """Run a program; the first status that is not 0 ends it."""
-    f = Function(RUN)
     f.do(f"%room = alloca [{MAX_OPERANDS} x i64], align 64")
     f.jump("next")
     f.start_block("next")
@@ -78,15 +75,13 @@ def run_kernel() -> Kernel:
     f.do("ret i32 %status")
     f.start_block("end")
     f.do("ret i32 0")
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def loop_kernel() -> Kernel:
+@frame_kernel
+def loop_kernel(f: Function) -> None:
     """A loop. Operands: slot of the number of turns, slot of the turn, slot of the address of a
     bool that ends the loop (or −1), then raw: how many slots advance, that many pairs of slots
     (what advances, by how many bytes), and the body."""
-    f = begin_kernel()
     turns = slot_value(f, 0)
     turn_place = slot_at(f, operand(f, 1))
     until = operand(f, 2)
@@ -112,16 +107,13 @@ def loop_kernel() -> Kernel:
     f.start_block("go")
     f.end_loop(loop)
     f.do(f"store i64 {loop.index}, ptr {turn_place}")
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def sometimes_kernel() -> Kernel:
+@frame_kernel
+def sometimes_kernel(f: Function) -> None:
     """A part of a loop's body, at the first of every so many turns. Operands: slots of the turn,
     of the number of turns, of how many, of how many there are from this turn on (which is set),
     then raw: a program."""
-    f = begin_kernel()
     turn, turns = slot_value(f, 0), slot_value(f, 1)
     every = f.at_least(slot_value(f, 2), 1)
     rest = f.emit(f"urem i64 {turn}, {every}")
@@ -132,26 +124,22 @@ def sometimes_kernel() -> Kernel:
     body = f.pointer("%operands", "4", I64)
     f.do(f"ret i32 {f.emit(f'call i32 @{f.use(run_kernel())}(ptr %frame, ptr {body})')}")
     f.start_block("later")
-    end_kernel(f)
-    return f.kernel()
+    return_success(f)
 
 
-@lru_cache(maxsize=1)
-def run_apart_kernel() -> Kernel:
+@kernel(RUN)
+def run_apart_kernel(f: Function) -> None:
     """Run a program while other threads have Python."""
-    f = Function(RUN)
     f.do(f"call void @{f.use(leave_kernel())}(ptr %frame)")
     status = f.emit(f"call i32 @{f.use(run_kernel())}(ptr %frame, ptr %code)")
     f.do(f"call void @{f.use(return_kernel())}(ptr %frame)")
     f.do(f"ret i32 {status}")
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def rotate_kernel() -> Kernel:
+@frame_kernel
+def rotate_kernel(f: Function) -> None:
     """The slots' contents moved one slot on, the last one's to the first. Operands: raw: how many,
     then the slots."""
-    f = begin_kernel()
     count = operand(f, 0)
     last = f.pointer("%operands", count, I64)
     content = value_at(f, f.emit(f"load i64, ptr {last}"))
@@ -162,15 +150,12 @@ def rotate_kernel() -> Kernel:
     old = f.emit(f"load i64, ptr {slot}")
     f.do(f"store i64 {loop.carried[0]}, ptr {slot}")
     f.end_loop(loop, [Value(old, I64, 1)])
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def timed_kernel() -> Kernel:
+@frame_kernel
+def timed_kernel(f: Function) -> None:
     """A program whose time is added up. Operands, raw: the address of two integers (cycles, runs),
     and the program."""
-    f = begin_kernel()
     f.declare("llvm.readcyclecounter", "i64 ()")
     before = f.emit("call i64 @llvm.readcyclecounter()")
     inner = f.pointer("%operands", "1", I64)
@@ -185,16 +170,13 @@ def timed_kernel() -> Kernel:
     runs = f.emit(f"add i64 {f.emit(f'load i64, ptr {runs_at}')}, 1")
     f.do(f"store i64 {runs}, ptr {runs_at}")
     f.do(f"ret i32 {status}")
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def cycles_kernel() -> Kernel:
+@kernel("i64 ()")
+def cycles_kernel(f: Function) -> None:
     """``i64 ()``: the clock by which `timed` measures."""
-    f = Function("i64 ()")
     f.declare("llvm.readcyclecounter", "i64 ()")
     f.do(f"ret i64 {f.emit('call i64 @llvm.readcyclecounter()')}")
-    return f.kernel()
 
 
 def runtime_kernels() -> dict[str, Kernel]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ..code.emit import I64, Function, Value
-from ..code.engine import Kernel
-from .frame import begin_kernel, end_kernel, operand, set_slot, slot_address, slot_value, value_at
+from .frame import (
+    frame_kernel,
+    operand,
+    return_success,
+    set_slot,
+    slot_address,
+    slot_value,
+    value_at,
+)
 
 # What sizes that nobody counts exactly become where 64 bits do not hold them: the work of a part.
 _LARGEST = (1 << 63) - 1
 
 
-@lru_cache(maxsize=1)
-def polynomial_kernel() -> Kernel:
+@frame_kernel
+def polynomial_kernel(f: Function) -> None:
     """A size. Operands: target, then raw: the status where 64 bits do not hold it (0: it is the
     largest number then), number of terms, and for each its factor, the number of its atoms and
     their slots."""
-    f = begin_kernel()
     terms = operand(f, 2)
     start = [Value("0", I64, 1), Value("3", I64, 1)]
     loop = f.begin_loop(terms, carried=start)
@@ -35,11 +39,10 @@ def polynomial_kernel() -> Kernel:
     following = f.emit(f"add i64 {first}, {count}")
     f.end_loop(loop, [Value(added, I64, 1), Value(following, I64, 1)])
     set_slot(f, 0, loop.carried[0].text)
-    end_kernel(f)
+    return_success(f)
     f.start_block("too_large")
     set_slot(f, 0, str(_LARGEST))
     f.do(f"ret i32 {f.emit(f'trunc i64 {operand(f, 1)} to i32')}")
-    return f.kernel()
 
 
 def _exactly(f: Function, operation: str, a: str, b: str) -> str:
@@ -52,10 +55,9 @@ def _exactly(f: Function, operation: str, a: str, b: str) -> str:
     return f.emit(f"extractvalue {{i64, i1}} {both}, 0")
 
 
-@lru_cache(maxsize=1)
-def floor_div_kernel() -> Kernel:
+@frame_kernel
+def floor_div_kernel(f: Function) -> None:
     """Operands: target, numerator, denominator; 0 for division by zero."""
-    f = begin_kernel()
     a, b = slot_value(f, 1), slot_value(f, 2)
     # The least number by -1 is one more than 64 bits hold: dividing it would end the process.
     is_minus_one = f.emit(f"icmp eq i64 {b}, -1")
@@ -69,62 +71,46 @@ def floor_div_kernel() -> Kernel:
     less = f.emit(f"zext i1 {f.emit(f'and i1 {signs}, {inexact}')} to i64")
     floored = f.emit(f"sub i64 {quotient}, {less}")
     set_slot(f, 0, f.emit(f"select i1 {is_zero}, i64 0, i64 {floored}"))
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def max_zero_kernel() -> Kernel:
+@frame_kernel
+def max_zero_kernel(f: Function) -> None:
     """Operands: target, number."""
-    f = begin_kernel()
     set_slot(f, 0, f.at_least(slot_value(f, 1), 0))
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def address_kernel() -> Kernel:
+@frame_kernel
+def address_kernel(f: Function) -> None:
     """Operands: target, base address, number of elements, raw: bytes of an element."""
-    f = begin_kernel()
     moved = f.emit(f"mul i64 {slot_value(f, 2)}, {operand(f, 3)}")
     set_slot(f, 0, f.emit(f"add i64 {slot_value(f, 1)}, {moved}"))
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def read_kernel() -> Kernel:
+@frame_kernel
+def read_kernel(f: Function) -> None:
     """A slot from an int64 in memory. Operands: target, its address."""
-    f = begin_kernel()
     set_slot(f, 0, f.emit(f"load i64, ptr {slot_address(f, 1)}"))
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def write_kernel() -> Kernel:
+@frame_kernel
+def write_kernel(f: Function) -> None:
     """An int64 in memory from a slot. Operands: address, number."""
-    f = begin_kernel()
     f.do(f"store i64 {slot_value(f, 1)}, ptr {slot_address(f, 0)}")
-    end_kernel(f)
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def check_kernel() -> Kernel:
+@frame_kernel
+def check_kernel(f: Function) -> None:
     """Two sizes that must agree. Operands: one, the other, raw: the status where they do not."""
-    return _comparison("eq")
+    _compare(f, "eq")
 
 
-@lru_cache(maxsize=1)
-def at_least_kernel() -> Kernel:
+@frame_kernel
+def at_least_kernel(f: Function) -> None:
     """A size that must not be less than another. Operands: the size, the least, raw: the status."""
-    return _comparison("sge")
+    _compare(f, "sge")
 
 
-def _comparison(predicate: str) -> Kernel:
-    f = begin_kernel()
+def _compare(f: Function, predicate: str) -> None:
     status = f.emit(f"trunc i64 {operand(f, 2)} to i32")
     fine = f.emit(f"icmp {predicate} i64 {slot_value(f, 0)}, {slot_value(f, 1)}")
     f.do(f"ret i32 {f.emit(f'select i1 {fine}, i32 0, i32 {status}')}")
-    return f.kernel()

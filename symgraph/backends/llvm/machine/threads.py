@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from functools import lru_cache
 
-from ..code.emit import I64, Function
-from ..code.engine import Kernel
-from .frame import HEADER_WORDS, Slot, Status, begin_kernel, slot_at, value_at
+from ..code.emit import I64, Function, kernel
+from .frame import HEADER_WORDS, Slot, Status, frame_kernel, slot_at, value_at
 from .interpreter import THREAD, poll_kernel
 from .runtime import run_kernel
 
@@ -42,19 +40,16 @@ def _shared(f: Function, word: int) -> str:
     return f.pointer("%shared", str(word), I64)
 
 
-@lru_cache(maxsize=1)
-def part_kernel() -> Kernel:
+@frame_kernel
+def part_kernel(f: Function) -> None:
     """A part. Operands, raw: the slot of its work in multiply-adds, and its program."""
-    f = begin_kernel()
     program = f.pointer("%operands", "1", I64)
     f.do(f"ret i32 {f.emit(f'call i32 @{f.use(run_kernel())}(ptr %frame, ptr {program})')}")
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def take_kernel() -> Kernel:
+@kernel("void (ptr %shared)")
+def take_kernel(f: Function) -> None:
     """``void (ptr shared)``: run the parts that nobody has taken, until there are no more."""
-    f = Function("void (ptr %shared)")
     f.do(f"%frame = load ptr, ptr {_shared(f, _Shared.FRAME)}")
     f.do(f"%parts = load ptr, ptr {_shared(f, _Shared.PARTS)}")
     f.jump("next")
@@ -84,7 +79,6 @@ def take_kernel() -> Kernel:
     _note_failure(f)
     f.start_block("end")
     f.do("ret void")
-    return f.kernel()
 
 
 def _note_failure(f: Function) -> None:
@@ -99,10 +93,9 @@ def _note_failure(f: Function) -> None:
     f.jump("end")
 
 
-@lru_cache(maxsize=1)
-def help_kernel() -> Kernel:
+@kernel("ptr (ptr %shared)")
+def help_kernel(f: Function) -> None:
     """``ptr (ptr shared)``: what another thread does; the last one that is done opens the lock."""
-    f = Function("ptr (ptr %shared)")
     f.do(f"call void @{f.use(take_kernel())}(ptr %shared)")
     # What is shared is gone when the others are done.
     lock = f.emit(f"load ptr, ptr {_shared(f, _Shared.LOCK)}")
@@ -114,16 +107,14 @@ def help_kernel() -> Kernel:
     f.jump("end")
     f.start_block("end")
     f.do("ret ptr null")
-    return f.kernel()
 
 
-@lru_cache(maxsize=1)
-def together_kernel() -> Kernel:
+@frame_kernel
+def together_kernel(f: Function) -> None:
     """Parts that may run at once. Operands, raw: how many threads, and a program of parts.
 
     As many threads work as there are parts with enough to do.
     """
-    f = begin_kernel()
     f.do(f"%shared = alloca [{_Shared.COUNT} x i64], align 64")
     f.do("%parts = getelementptr i64, ptr %operands, i64 1")
     helpers = _count_helpers(f)
@@ -147,7 +138,6 @@ def together_kernel() -> Kernel:
     raised = f.emit(f"icmp eq i64 {stop}, {Status.RAISED}")
     status = f.emit(f"select i1 {raised}, i64 {stop}, i64 {first}")
     f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
-    return f.kernel()
 
 
 def _count_helpers(f: Function) -> str:
