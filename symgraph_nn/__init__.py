@@ -10,6 +10,7 @@ from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .ctc import ctc, ctc_beam, ctc_greedy
 from .files import FileError
+from .foreign import load_keras, load_torch
 from .gradients import clip_norm, clip_value, weight_decay
 from .group_norm import GroupNorm
 from .history import History
@@ -48,6 +49,8 @@ __all__ = [
     "Module",
     "buffer_updates",
     "load",
+    "load_keras",
+    "load_torch",
     "save",
     # cells and loops
     "Bidirectional",

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,15 @@ from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
 from .buffers import Buffer
 
-__all__ = ["Listed", "NamedVariable", "buffers_of", "params_of", "variables_of", "walk"]
+__all__ = [
+    "Listed",
+    "NamedVariable",
+    "buffers_of",
+    "params_of",
+    "parts_of",
+    "variables_of",
+    "walk",
+]
 
 
 class Listed:
@@ -117,6 +125,25 @@ def walk(module: Any) -> Iterator[NamedVariable]:
             continue
         seen.add(id(value))
         stack.extend(reversed(_contents(place) if is_container else _attributes(place)))
+
+
+def parts_of(module: Any, is_part: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """The objects within a module that are parts, with their paths, in order; not those in them."""
+    seen: set[int] = set()
+    stack = [_Place("", module)]
+    while stack:
+        place = stack.pop()
+        value = place.value
+        if isinstance(value, types.MethodType):
+            stack.append(place._replace(value=value.__self__))
+        elif id(value) not in seen:
+            seen.add(id(value))
+            if is_part(value):
+                yield place.path, value
+            elif _is_container(value):
+                stack.extend(reversed(_contents(place)))
+            elif _has_variables(value):
+                stack.extend(reversed(_attributes(place)))
 
 
 def _named(module: Any) -> Iterator[NamedVariable]:

@@ -1,0 +1,166 @@
+"""Weights as PyTorch and Keras keep them, read into arrays by name."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from symgraph.errors import SymgraphTypeError, SymgraphValueError
+
+from .extras import load_package
+from .files import as_path, naming
+from .tensors import read_arrays
+from .typing import Path as PathLike
+
+__all__ = ["SUBLAYERS", "keras_weights", "order_of", "torch_weights"]
+
+
+def torch_weights(source: Mapping[str, Any] | PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a state dict, of a safetensors file, or of what ``torch.save`` wrote."""
+    if not isinstance(source, Mapping):
+        path = as_path(source)
+        if path.suffix == ".safetensors":
+            stored, _ = read_arrays(path)
+            return {name: array.widened(_own_dtype(array.dtype)) for name, array in stored.items()}
+        torch = load_package("torch", None)
+        with naming(path, "cannot be read"):
+            source = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(source, Mapping):
+        raise SymgraphTypeError.here(
+            f"load_torch: a state dict is expected, not {type(source).__name__}",
+            remedy="Save model.state_dict(), not the model.",
+        )
+    return {str(name): _as_array(value, str(name)) for name, value in source.items()}
+
+
+def _own_dtype(stored: str) -> np.dtype:
+    """A dtype of NumPy's for what a file holds."""
+    return np.dtype("float32" if stored == "bfloat16" else stored)
+
+
+def _as_array(value: Any, name: str) -> np.ndarray:
+    """A tensor or an array as an array; what NumPy has no dtype for as float32."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()
+        value = value.numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise SymgraphTypeError.here(f"{name} is no array of numbers, but {type(value).__name__}")
+    return array
+
+
+def keras_weights(source: Any) -> dict[str, np.ndarray] | list[np.ndarray]:
+    """The arrays of a Keras model, its ``weights`` or a file by name; those of a list in order.
+
+    Names are ``layer/role``, such as ``lstm/recurrent_kernel`` or ``bidirectional/forward/bias``;
+    in files the last part is the number of the weight in its layer.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _from_file(as_path(source))
+    if isinstance(source, Mapping):
+        items: Iterable[tuple[str, Any]] = source.items()
+    else:
+        variables = getattr(source, "weights", source)
+        if not isinstance(variables, (list, tuple)):
+            raise SymgraphTypeError.here(
+                f"load_keras: a path, a model or a list of weights is expected, not {source!r}"
+            )
+        if not all(hasattr(v, "path") for v in variables):
+            return [_as_array(v, f"weight {i}") for i, v in enumerate(variables)]
+        items = [(v.path, v) for v in variables]
+    named = ((_short(path), value) for path, value in items)
+    return {
+        name: _as_array(value.numpy() if hasattr(value, "path") else value, name)
+        for name, value in named
+        if not name.endswith("seed_generator_state")
+    }
+
+
+SUBLAYERS = ("forward", "backward", "query", "key", "value", "attention_output")
+_CELL = re.compile(r"(lstm|gru|simple_rnn)_cell(_\d+)?|cell")
+_DIRECTION = re.compile(r"(forward|backward)_\w+")
+
+
+def _short(path: str) -> str:
+    """A variable's path without cells and the names of models."""
+    *places, role = path.split("/")
+    places = [_DIRECTION.sub(r"\1", place) for place in places if not _CELL.fullmatch(place)]
+    n = 1
+    if places and places[-1] in (
+        "forward",
+        "backward",
+        "query",
+        "key",
+        "value",
+        "attention_output",
+    ):
+        n = 2
+    return "/".join([*places[-n:], role])
+
+
+# In a file of Keras the parts of a layer have names of their own, in the order of their weights.
+_PARTS = {
+    "vars": "", "cell/vars": "", "forward_layer/cell/vars": "forward/",
+    "backward_layer/cell/vars": "backward/", "query_dense/vars": "query/",
+    "key_dense/vars": "key/", "value_dense/vars": "value/",
+    "output_dense/vars": "attention_output/",
+}  # fmt: skip
+
+
+def _from_file(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a ``.weights.h5`` or ``.keras`` file, in the order of layers if it tells it."""
+    h5py = load_package("h5py", None)
+    with naming(path, "cannot be read"):
+        content: Any = path
+        order: list[str] = []
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                content = io.BytesIO(archive.read("model.weights.h5"))
+                layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
+                order = [layer["config"]["name"] for layer in layers]
+        with h5py.File(content, "r") as file:
+            if "layers" not in file:
+                raise SymgraphValueError.here(f"{path} holds no layers of Keras 3")
+            keys = sorted(file["layers"], key=_numbered)
+            groups = {_name_of(key, file["layers"][key]): file["layers"][key] for key in keys}
+            arrays = {name: _arrays_of(group) for name, group in groups.items()}
+    ordered = sorted(arrays, key=lambda name: order.index(name) if name in order else len(order))
+    return {f"{name}/{role}": array for name in ordered for role, array in arrays[name].items()}
+
+
+def order_of(source: Any) -> Literal["layers", "kinds", "names"]:
+    """In what order the weights come: of all layers, of those of one kind, or of their names."""
+    text = str(source) if isinstance(source, (str, os.PathLike)) else ""
+    if text.endswith(".weights.h5"):
+        return "kinds"
+    return "names" if text.endswith(".safetensors") else "layers"
+
+
+def _numbered(key: str) -> tuple[str, int]:
+    """A layer's class and number: ``dense_10`` comes after ``dense_2``."""
+    stem, _, number = key.rpartition("_")
+    return (stem, int(number)) if number.isdigit() else (key, 0)
+
+
+def _name_of(key: str, group: Any) -> str:
+    """The user's name of a layer; the key in the file tells its class alone."""
+    return str(group["vars"].attrs.get("name", key)) if "vars" in group else key
+
+
+def _arrays_of(group: Any) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    for part, prefix in _PARTS.items():
+        if part in group:
+            numbered = sorted(group[part].items(), key=lambda item: int(item[0]))
+            found |= {f"{prefix}{number}": np.asarray(array) for number, array in numbered}
+    return found
