@@ -67,31 +67,23 @@ from .ops.comparison import (
     not_equal,
     right_shift,
 )
+from .ops.contractions import dot, einsum, inner, tensordot
 from .ops.conv import average_pool, conv1d, conv2d, max_pool
 from .ops.create import (
-    arange,
-    constant,
     eye,
     full,
     full_like,
-    linspace,
-    matrix,
     one_hot,
     ones,
     ones_like,
-    scalar,
-    shared,
-    tensor,
-    tensor3,
-    tensor4,
     tri,
     tril,
     triu,
-    vector,
     zeros,
     zeros_like,
 )
 from .ops.cumulative import cumprod, cumsum, cumulative_prod, cumulative_sum
+from .ops.diagonals import diag, diagonal, trace
 from .ops.differences import allclose, array_equal, average, diff, isclose, ptp
 from .ops.elementwise import (
     abs,
@@ -121,20 +113,11 @@ from .ops.elementwise import (
 from .ops.gradient import clip_gradient, stop_gradient
 from .ops.in_range import in_range
 from .ops.index import flatnonzero, nonzero, take, take_along_axis
+from .ops.inputs import constant, matrix, scalar, shared, tensor, tensor3, tensor4, vector
 from .ops.join import column_stack, concatenate, dstack, hstack, split, stack, vstack
-from .ops.linalg import (
-    diag,
-    diagonal,
-    dot,
-    einsum,
-    inner,
-    matmul,
-    outer,
-    tensordot,
-    trace,
-    vdot,
-)
+from .ops.linalg import matmul, outer, vdot
 from .ops.padding import pad
+from .ops.ranges import arange, linspace
 from .ops.reduce import (
     all,
     amax,

@@ -14,7 +14,6 @@ from ..core.op import Op
 from ..core.variable import Variable
 from ..ops.broadcast import BROADCAST_TO
 from ..ops.conv import OVERLAP_ADD
-from ..ops.create import IOTA
 from ..ops.elementwise import (
     ADD,
     FLOOR_DIVIDE,
@@ -27,6 +26,7 @@ from ..ops.elementwise import (
 )
 from ..ops.promotion import CAST
 from ..ops.random import RANDOM_BITS
+from ..ops.ranges import IOTA
 from ..ops.reshape import RESHAPE
 from ..ops.slices import ADD_SLICE, SET_SLICE, SLICE
 from ..scan.op import SCAN

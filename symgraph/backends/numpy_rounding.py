@@ -18,7 +18,6 @@ from ..core.op import Op
 from ..core.types import TensorType, is_float
 from ..core.variable import Variable
 from ..ops.activation import RELU
-from ..ops.create import IOTA
 from ..ops.elementwise import (
     ABSOLUTE,
     ADD,
@@ -33,6 +32,7 @@ from ..ops.elementwise import (
     WHERE,
 )
 from ..ops.promotion import CAST
+from ..ops.ranges import IOTA
 from ..ops.reduce import MAX, MIN
 from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
 from ..ops.sort import SORT

@@ -10,7 +10,17 @@ import numpy as np
 
 from .node import Node
 
-__all__ = ["ArrayLike", "Axes", "Axis", "DTypeLike", "Index", "Shape", "ShapeEntry", "SizeLike"]
+__all__ = [
+    "ArrayLike",
+    "Axes",
+    "Axis",
+    "DTypeLike",
+    "Index",
+    "ScalarLike",
+    "Shape",
+    "ShapeEntry",
+    "SizeLike",
+]
 
 _Entry: TypeAlias = float | np.generic | np.ndarray[Any, Any]
 # Lists are told by depth: a recursive alias would take strings, which are sequences of strings.
@@ -22,6 +32,9 @@ ArrayLike: TypeAlias = (
     | Sequence[Sequence[Sequence[_Entry]]]
 )
 """A variable, or what NumPy makes an array of: an array, a number, nested lists of numbers."""
+
+ScalarLike: TypeAlias = Node | _Entry
+"""One number, or a scalar variable."""
 
 DTypeLike: TypeAlias = str | type[Any] | np.dtype[Any]
 """A dtype, or its name or type: ``"float32"``, ``np.float32``, ``bool``."""

@@ -22,6 +22,7 @@ __all__ = [
     "brief",
     "entries_of",
     "fit_array",
+    "listed",
     "refuse_masked",
     "takes_kind",
     "weak_kind",
@@ -191,6 +192,12 @@ def entries_of(value: Any) -> list[Any] | None:
     if isinstance(value, np.ndarray):
         return list(value) if value.ndim == 1 else None
     return list(value) if isinstance(value, (list, tuple, range)) else None
+
+
+def listed(value: Any) -> list[Any]:
+    """The entries of what names one or several axes, sizes or numbers of repeats."""
+    several = entries_of(value)
+    return [value] if several is None else several
 
 
 def brief(value: Any) -> str:

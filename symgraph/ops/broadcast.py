@@ -7,11 +7,11 @@ elementwise op, so they stand together, below the rest of the vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Shape
 from ..core.dims import Size, known_different
 from ..core.errors import CallError, ShapeError, explain
 from ..core.op import Op
@@ -53,9 +53,9 @@ def broadcast_shapes(shapes: Sequence[Sequence[Size]], function: str) -> tuple[S
             if common == 1:
                 common = size
             elif size != common:
-                found = " and ".join(map(format_shape, shapes))
+                all_shapes = " and ".join(map(format_shape, shapes))
                 raise ShapeError.here(
-                    f"{function}: shapes {found} do not fit: {common} against {size}"
+                    f"{function}: shapes {all_shapes} do not fit: {common} against {size}"
                 )
         result.append(common)
     return tuple(result)
@@ -138,8 +138,8 @@ def _vjp_sum(total: Variable, cotangent: Variable) -> list[Variable | None]:
 
 def restore_axes(x: Variable, axes: tuple[int, ...], ndim: int) -> Variable:
     """``x`` with axes of size 1 where a reduction over ``axes`` took them away."""
-    kept = iter(range(x.ndim))
-    return rearrange(x, [None if axis in axes else next(kept) for axis in range(ndim)])
+    own = iter(range(x.ndim))
+    return rearrange(x, [None if axis in axes else next(own) for axis in range(ndim)])
 
 
 # The sum over axes (sorted, not negative), in the dtype of the operand.
@@ -221,10 +221,15 @@ BROADCAST_TO = Op(
 )
 
 
-def broadcast_to(x: Any, shape: Any) -> Variable:
+def broadcast_to(x: ArrayLike, shape: Shape) -> Variable:
     """``x`` repeated to the shape, along axes of size 1 and new leading axes.
 
-    Sizes known to differ are a `ShapeError`; those that may differ are checked at the call.
+    Sizes are ints or integer scalars. Only an axis that is known to have size 1 is repeated. Sizes
+    known to differ are a `ShapeError`; those that may differ are checked at the call.
+
+    >>> sg.broadcast_to([1, 2], (2, 2)).eval()
+    array([[1, 2],
+           [1, 2]])
     """
     x = as_variable(x, "broadcast_to")
     template, symbols, sizes = shape_operands(shape, "broadcast_to")
@@ -251,7 +256,7 @@ def _broadcast_checked(x: Variable, model: Variable) -> Variable:
     return broadcast_to(x, wide)
 
 
-def _build_broadcast_to(inputs: Sequence[Any], template: tuple[int | None, ...]) -> Variable:
+def _build_broadcast_to(inputs: Sequence[Variable], template: tuple[int | None, ...]) -> Variable:
     x, *symbols = inputs
     rest = iter(symbols)
     return broadcast_to(x, [next(rest) if size is None else size for size in template])
@@ -276,21 +281,17 @@ def _infer_rearrange(inputs: Sequence[Variable], order: tuple[int | None, ...]) 
 
 def _evaluate_rearrange(arrays: Sequence[np.ndarray], order: tuple[int | None, ...]) -> np.ndarray:
     (x,) = arrays
-    kept = [axis for axis in order if axis is not None]
-    dropped = tuple(axis for axis in range(x.ndim) if axis not in kept)
-    moved = x.transpose(kept + list(dropped))[(..., *(0 for _ in dropped))]
+    axes = [axis for axis in order if axis is not None]
+    dropped = [axis for axis in range(x.ndim) if axis not in axes]
+    moved = x.transpose(axes + dropped)[(..., *(0 for _ in dropped))]
     return moved[tuple(np.newaxis if axis is None else slice(None) for axis in order)]
 
 
 def _vjp_rearrange(moved: Variable, cotangent: Variable) -> list[Variable | None]:
     (x,) = moved.inputs
     (order,) = moved.params
-    return [
-        rearrange(
-            cotangent,
-            [order.index(axis) if axis in order else None for axis in range(x.ndim)],
-        )
-    ]
+    back = [order.index(axis) if axis in order else None for axis in range(x.ndim)]
+    return [rearrange(cotangent, back)]
 
 
 # Axes permuted, made (None: a new axis of size 1) and dropped (those of size 1 left out).

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Axis, DTypeLike
 from ..core.errors import ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype
@@ -17,7 +17,7 @@ from .elementwise import multiply, scale
 from .join import concatenate
 from .promotion import as_variable, cast_to
 from .repeat import flip
-from .shape import normalise_axis, ravel
+from .shape import along_axis
 from .sizes import shape_of
 from .slices import slice_axis
 
@@ -111,54 +111,86 @@ def products_of_others(x: Variable, axis: int) -> Variable:
     return multiply(before, after)
 
 
-def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Variable:
-    """The running sums along the axis (None: of ``x`` flattened); integers add up as int64."""
+def cumsum(x: ArrayLike, axis: Axis | None = None, *, dtype: DTypeLike | None = None) -> Variable:
+    """The running sums along the axis, in the shape of ``x``; for None those of ``x`` flattened.
+
+    Integers and bools add up as 64-bit integers, floats in their own dtype, or all in the one
+    given. An axis that is not there is a `ShapeError`.
+
+    >>> sg.cumsum([1, 2, 3]).eval()
+    array([1, 3, 6])
+    """
     return _running(CUMSUM, x, axis, dtype)
 
 
-def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Variable:
-    """The running products along the axis (None: of ``x`` flattened); integers become int64."""
+def cumprod(x: ArrayLike, axis: Axis | None = None, *, dtype: DTypeLike | None = None) -> Variable:
+    """The running products along the axis; otherwise as `cumsum`.
+
+    The gradient is right where elements are 0.
+
+    >>> sg.cumprod([1, 2, 3]).eval()
+    array([1, 2, 6])
+    """
     return _running(CUMPROD, x, axis, dtype)
 
 
 def cumulative_sum(
-    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: ArrayLike,
+    *,
+    axis: Axis | None = None,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
 ) -> Variable:
-    """The running sums along the axis, which a vector need not name; from 0 if so wanted."""
+    """The running sums along the axis, which a vector need not name.
+
+    ``include_initial=True`` puts a 0 before them, so that the axis is one longer. Dtypes as for
+    `cumsum`; no axis where ``x`` has not exactly one, or one that is not there, is a `ShapeError`.
+
+    >>> sg.cumulative_sum([1, 2, 3], include_initial=True).eval()
+    array([0, 1, 3, 6])
+    """
     return _from_first(CUMSUM, x, axis, dtype, 0 if include_initial else None)
 
 
 def cumulative_prod(
-    x: Any, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: ArrayLike,
+    *,
+    axis: Axis | None = None,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
 ) -> Variable:
-    """The running products along the axis, which a vector need not name; from 1 if so wanted."""
+    """The running products along the axis, from 1 if so wanted; otherwise as `cumulative_sum`.
+
+    >>> sg.cumulative_prod([1, 2, 3], include_initial=True).eval()
+    array([1, 1, 2, 6])
+    """
     return _from_first(CUMPROD, x, axis, dtype, 1 if include_initial else None)
 
 
-def _from_first(op: Op, x: Any, axis: int | None, dtype: Any, first: int | None) -> Variable:
+def _from_first(
+    op: Op, x: ArrayLike, axis: Axis | None, dtype: DTypeLike | None, first: int | None
+) -> Variable:
     x = as_variable(x, op.name)
     if axis is None and x.ndim != 1:
         raise ShapeError.here(
             f"{op.name}: {provenance.describe(x)} has {x.ndim} axes; which one is meant?",
             remedy="Give axis=.",
         )
-    axis = 0 if axis is None else normalise_axis(axis, x.ndim, op.name)
-    found = _running(op, x, axis, dtype)
+    x, along = along_axis(x, axis, op.name)
+    results = _running(op, x, along, dtype)
     if first is None:
-        return found
-    sizes = [1 if i == axis else size for i, size in enumerate(shape_of(found))]
-    start = broadcast_to(make_constant(np.asarray(first, found.dtype)), sizes)
-    return concatenate([start, found], axis)
+        return results
+    sizes = [1 if i == along else size for i, size in enumerate(shape_of(results))]
+    start = broadcast_to(make_constant(np.asarray(first, results.dtype)), sizes)
+    return concatenate([start, results], along)
 
 
-def _running(op: Op, x: Any, axis: int | None, dtype: Any) -> Variable:
-    x = accumulated(as_variable(x, op.name), dtype)
-    if axis is None:
-        x, axis = ravel(x), 0
-    return node(op, (x,), (normalise_axis(axis, x.ndim, op.name),))
+def _running(op: Op, x: ArrayLike, axis: Axis | None, dtype: DTypeLike | None) -> Variable:
+    x, along = along_axis(accumulated(as_variable(x, op.name), dtype), axis, op.name)
+    return node(op, (x,), (along,))
 
 
-def accumulated(x: Variable, dtype: Any) -> Variable:
+def accumulated(x: Variable, dtype: DTypeLike | None) -> Variable:
     """``x`` in the dtype in which it adds up: NumPy sums small integers and bools as int64."""
     if dtype is not None:
         return cast_to(x, as_dtype(dtype))

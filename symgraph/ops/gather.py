@@ -14,16 +14,17 @@ import numpy as np
 
 from ..core import provenance
 from ..core.dims import Size
-from ..core.errors import CallError, DtypeError, IndexRangeError, ShapeError, explain
+from ..core.errors import CallError, DtypeError, IndexRangeError, explain
 from ..core.op import Op
-from ..core.types import TensorType, format_shape, is_integer, tensor_type
+from ..core.types import TensorType, is_integer, tensor_type
 from ..core.variable import Variable, constant_value, make_constant, node
 from .broadcast import broadcast_shapes, rearrange, reduce_sum, unify_shapes
 from .comparison import eq
-from .create import iota, zeros, zeros_like
+from .create import zeros, zeros_like
 from .elementwise import where
 from .promotion import cast_to
-from .reshape import fit, product_of, reshape
+from .ranges import iota
+from .reshape import fit, product_of, refuse_misfit, reshape
 from .sizes import check_size, shape_of, size_of
 
 __all__ = [
@@ -59,21 +60,14 @@ def _part_shape(x: Variable, indices: Sequence[Variable], axes: Sequence[int]) -
     if any(not is_integer(index.dtype) for index in indices):
         raise DtypeError(f"indices are integers, not {[str(i.dtype) for i in indices]}")
     common = broadcast_shapes([index.type.shape for index in indices], "indexing")
-    kept = [s for axis, s in enumerate(x.type.shape) if axis not in axes]
+    others = [s for axis, s in enumerate(x.type.shape) if axis not in axes]
     place = place_of(axes)
-    return (*kept[:place], *common, *kept[place:])
+    return (*others[:place], *common, *others[place:])
 
 
 def _infer_scatter(inputs: Sequence[Variable], axes: tuple[int, ...]) -> TensorType:
     x, values, *indices = inputs
-    shape = _part_shape(x, indices, axes)
-    if values.dtype != x.dtype:
-        raise DtypeError(f"values of {values.dtype} cannot be stored in an array of {x.dtype}")
-    if values.type.shape != shape:
-        raise ShapeError(
-            f"values of shape {format_shape(values.type.shape)} do not fit elements of shape "
-            f"{format_shape(shape)}"
-        )
+    refuse_misfit(values, x, _part_shape(x, indices, axes), "elements")
     return x.type
 
 
@@ -154,10 +148,10 @@ def _vjp_scatter_add(changed: Variable, cotangent: Variable) -> list[Variable | 
 def _vjp_scatter_set(changed: Variable, cotangent: Variable) -> list[Variable | None]:
     _, values, *indices = changed.inputs
     (axes,) = changed.params
-    kept = node(SCATTER_SET, (cotangent, zeros_like(values), *indices), (axes,))
+    elsewhere = node(SCATTER_SET, (cotangent, zeros_like(values), *indices), (axes,))
     part = node(GATHER, (cotangent, *indices), (axes,))
     stored = where(_last_ones(changed), part, make_constant(np.zeros((), part.dtype)))
-    return [kept, stored, *([None] * len(indices))]
+    return [elsewhere, stored, *([None] * len(indices))]
 
 
 def _last_ones(changed: Variable) -> Variable:
@@ -260,10 +254,10 @@ def _infer_flat_nonzero(inputs: Sequence[Variable]) -> TensorType:
 
 def _evaluate_flat_nonzero(arrays: Sequence[np.ndarray]) -> np.ndarray:
     mask, count = arrays
-    found = np.flatnonzero(mask)
-    if len(found) != count:
-        raise CallError(f"nonzero: {len(found)} elements are set, not {count}")
-    return found
+    positions = np.flatnonzero(mask)
+    if len(positions) != count:
+        raise CallError(f"nonzero: {len(positions)} elements are set, not {count}")
+    return positions
 
 
 # The positions at which a flat mask is set; the second input is their number.

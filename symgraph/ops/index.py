@@ -8,24 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Axis, Index
 from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError
 from ..core.types import is_float, is_integer
 from ..core.variable import Variable, constant_value
+from .bounds import bound
 from .broadcast import rearrange
-from .create import iota
 from .elementwise import floor_divide, maximum, minimum, remainder
 from .gather import SCATTER_ADD, SCATTER_SET, flat_nonzero, gather, merge_axes, place_of, scatter
 from .join import stack
 from .promotion import as_variable, store_in
+from .ranges import iota
 from .reshape import fit, reshape
-from .shape import normalise_axis, ravel
+from .shape import along_axis, normalise_axis
 from .sizes import as_scalar, shape_of, size_of
-from .slices import SYMBOL, At, Entry, Span, add_slice, bound, read_slice, set_slice
+from .slices import (
+    ADD_SLICE,
+    SET_SLICE,
+    SYMBOL,
+    At,
+    Entry,
+    change_slice,
+    read_slice,
+    span_between,
+)
 
 __all__ = [
     "add_at",
@@ -38,6 +49,10 @@ __all__ = [
 ]
 
 
+# One item of an index, as `_normalise` returns it.
+_Item: TypeAlias = Any  # None, Ellipsis, a slice, an int, or a variable (a scalar: of integers)
+
+
 @dataclass
 class Part:
     """The part of ``x`` that an index means."""
@@ -48,8 +63,8 @@ class Part:
     # Index arrays and masks, each with the axis of the sliced x that it addresses (a mask: its
     # first one).
     arrays: list[tuple[int, Variable]]
-    # What the result's axes are: numbers of axes of the sliced x, "indices", or None for a new one.
-    layout: list[int | str | None]
+    # What the result's axes are: the next one of the sliced x, those of the indices, or None: new.
+    layout: list[Literal["axis", "indices"] | None]
 
     def read(self) -> Variable:
         """The part as a variable."""
@@ -57,8 +72,8 @@ class Part:
         if not self.arrays:
             return rearrange(sliced, self._order(sliced.ndim, [], 0))
         merged, indices, axes = self._locate(sliced)
-        found = gather(merged, indices, axes)
-        return rearrange(found, self._order(merged.ndim, axes, _common_ndim(indices)))
+        elements = gather(merged, indices, axes)
+        return rearrange(elements, self._order(merged.ndim, axes, _common_ndim(indices)))
 
     def write(self, value: Variable, *, adding: bool) -> Variable:
         """``x`` with the value stored in the part, or added to it."""
@@ -68,8 +83,8 @@ class Part:
             value = fit(value, part, "add_at" if adding else "set")
         if not self.arrays:
             value = _undo(value, self._order(sliced.ndim, [], 0), sliced.ndim)
-            change = add_slice if adding else set_slice
-            return change(self.x, self.entries, self.symbols, value)
+            op = ADD_SLICE if adding else SET_SLICE
+            return change_slice(op, self.x, value, self.entries, self.symbols)
         merged, indices, axes = self._locate(sliced)
         ndim = merged.ndim - len(axes) + _common_ndim(indices)
         value = _undo(value, self._order(merged.ndim, axes, _common_ndim(indices)), ndim)
@@ -78,25 +93,23 @@ class Part:
             changed = reshape(changed, shape_of(sliced))
         if sliced is self.x:
             return changed
-        return set_slice(self.x, self.entries, self.symbols, changed)
+        return change_slice(SET_SLICE, self.x, changed, self.entries, self.symbols)
 
     def _locate(self, sliced: Variable) -> tuple[Variable, list[Variable], list[int]]:
         """The sliced x with masked axes merged, the arrays of indices, and their axes in it."""
         merged = sliced
-        found: list[tuple[int, Variable]] = []
-        shift = 0
+        indices: list[Variable] = []
+        axes: list[int] = []
         for axis, array in self.arrays:
+            axes.append(axis - (sliced.ndim - merged.ndim))
             if array.dtype.kind == "b":
-                merged = merge_axes(merged, array, axis - shift)
-                found.append((axis - shift, flat_nonzero(array)))
-                shift += array.ndim - 1
-            else:
-                found.append((axis - shift, array))
-        return merged, [index for _, index in found], [axis for axis, _ in found]
+                merged = merge_axes(merged, array, axes[-1])
+                array = flat_nonzero(array)
+            indices.append(array)
+        return merged, indices, axes
 
     def _order(self, ndim: int, axes: Sequence[int], n_indices: int) -> list[int | None]:
         """For each axis of the result, its place in what slicing and gathering give."""
-        kept = [axis for axis in range(ndim) if axis not in axes]
         place = place_of(axes) if axes else 0
         order: list[int | None] = []
         count = 0  # of the axes of x so far: masks have merged some of theirs
@@ -108,7 +121,7 @@ class Part:
             else:
                 order.append(count if count < place else count + n_indices)
                 count += 1
-        assert count == len(kept)
+        assert count == ndim - len(axes)
         return order
 
 
@@ -126,50 +139,58 @@ def _undo(value: Variable, order: Sequence[int | None], ndim: int) -> Variable:
 # --- an index taken apart -----------------------------------------------------------------------
 
 
-def part_of(x: Variable, index: Any) -> Part:
+def part_of(x: Variable, index: Index) -> Part:
     """The part of ``x`` that an index means."""
     items = _complete(x, [_normalise(item) for item in _as_tuple(index)])
-    has_arrays = any(isinstance(item, Variable) and item.ndim for item in items)
     part = Part(x, [], [], [], [])
-    advanced: list[int] = []  # positions of what NumPy counts as indices of an array
-    axis = 0  # of x
-    target = 0  # of the sliced x
-    for position, item in enumerate(items):
-        if item is Ellipsis:
-            continue
+    for item in items:
         if item is None:
             part.layout.append(None)
         elif isinstance(item, slice):
-            part.entries.append(_span(item, x, axis, part.symbols))
-            part.layout.append(target)
-            axis, target = axis + 1, target + 1
-        elif isinstance(item, Variable) and item.ndim:
-            covered = item.ndim if item.dtype.kind == "b" else 1
-            part.entries += [None] * covered
+            part.entries.append(_span(item, x, len(part.entries), part.symbols))
+            part.layout.append("axis")
+        elif _is_array(item):
+            target = sum(not isinstance(entry, At) for entry in part.entries)
             part.arrays.append((target, item))
-            axis, target = axis + covered, target + covered
-            advanced.append(position)
-        else:
-            symbolic = isinstance(item, Variable)
-            part.entries.append(At(SYMBOL if symbolic else item))
-            if symbolic:
-                part.symbols.append(item)
-            axis += 1
-            if has_arrays:
-                advanced.append(position)
-        if advanced and advanced[-1] == position and "indices" not in part.layout:
-            part.layout.append("indices")
-    if advanced and advanced[-1] - advanced[0] >= len(advanced):  # something stands between them
-        part.layout.remove("indices")
-        part.layout.insert(0, "indices")
+            part.entries += [None] * _axes_covered(item)
+        elif isinstance(item, Variable):
+            part.entries.append(At(SYMBOL))
+            part.symbols.append(item)
+        elif item is not Ellipsis:
+            part.entries.append(At(item))
+    if part.arrays:
+        part.layout.insert(_place_of_indices(items), "indices")
     return part
 
 
-def _as_tuple(index: Any) -> tuple:
+def _place_of_indices(items: Sequence[_Item]) -> int:
+    """How many axes of the result stand before those of the index arrays.
+
+    NumPy counts single elements as arrays beside an array; where something stands between two of
+    all those, their axes come first.
+    """
+    positions = [i for i, item in enumerate(items) if isinstance(item, (int, Variable))]
+    if positions[-1] - positions[0] >= len(positions):
+        return 0
+    return sum(item is not Ellipsis for item in items[: positions[0]])
+
+
+def _is_array(item: _Item) -> bool:
+    return isinstance(item, Variable) and item.ndim > 0
+
+
+def _axes_covered(item: _Item) -> int:
+    """How many axes of ``x`` an item stands for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if isinstance(item, Variable) and item.dtype.kind == "b" else 1
+
+
+def _as_tuple(index: Index) -> tuple[Any, ...]:
     return index if isinstance(index, tuple) else (index,)
 
 
-def _normalise(item: Any) -> Any:
+def _normalise(item: Any) -> _Item:
     """An index as None, Ellipsis, a slice, an int, an integer scalar, or an array variable."""
     if item is None or item is Ellipsis or isinstance(item, slice):
         return item
@@ -181,30 +202,26 @@ def _normalise(item: Any) -> Any:
         item = np.zeros(np.shape(item), np.int64)
     if not isinstance(item, (Variable, np.ndarray, np.bool_, list, tuple, bool)):
         raise _bad_index(repr(item))
-    found = as_variable(item, "indexing")
-    if is_float(found.dtype) or (found.ndim == 0 and found.dtype.kind == "b"):
-        raise _bad_index(provenance.describe(found))
-    value = constant_value(found)
-    return int(value) if value is not None and found.ndim == 0 else found
+    array = as_variable(item, "indexing")
+    if is_float(array.dtype) or (array.ndim == 0 and array.dtype.kind == "b"):
+        raise _bad_index(provenance.describe(array))
+    value = constant_value(array)
+    return int(value) if value is not None and array.ndim == 0 else array
 
 
-def _bad_index(found: str) -> DtypeError:
+def _bad_index(label: str) -> DtypeError:
     return DtypeError.here(
         "an index is an int, a slice, None, ..., or an array of integers or of bools; "
-        f"found {found}"
+        f"found {label}"
     )
 
 
-def _complete(x: Variable, items: list[Any]) -> list[Any]:
+def _complete(x: Variable, items: list[_Item]) -> list[_Item]:
     """The items with whole axes put in after the ellipsis, or at the end.
 
     The ellipsis stays: NumPy has it part arrays from each other even where it stands for no axis.
     """
-    covered = sum(
-        item.ndim if isinstance(item, Variable) and item.dtype.kind == "b" else 1
-        for item in items
-        if item is not None and item is not Ellipsis
-    )
+    covered = sum(map(_axes_covered, items))
     missing = x.ndim - covered
     dots = [i for i, item in enumerate(items) if item is Ellipsis]
     if missing < 0 or len(dots) > 1:
@@ -228,34 +245,49 @@ def _span(item: slice, x: Variable, axis: int, symbols: list[Variable]) -> Entry
         start, stop = stop, start
     if isinstance(stop, Variable) and size_of(stop) == x.type.shape[axis]:
         stop = None
-    start = 0 if start is None else start
-    if isinstance(start, int) and start == 0 and stop is None and step == 1:
+    if stop is None and step == 1 and (start is None or (isinstance(start, int) and start == 0)):
         return None
-    edges = []
-    for edge in (start, stop):
-        if isinstance(edge, Variable):
-            symbols.append(edge)
-            edge = SYMBOL
-        edges.append(edge)
-    return Span(edges[0], edges[1], step)
+    return span_between(start, stop, step, symbols)
 
 
 # --- reading and writing ------------------------------------------------------------------------
 
 
-def get(x: Variable, index: Any) -> Variable:
-    """``x[index]``, as in NumPy; indices may be symbols."""
+def get(x: Variable, index: Index) -> Variable:
+    """``x[index]``, as in NumPy; indices may be variables.
+
+    Ints and integer scalars take an axis away, slices keep it, None makes one, ``...`` stands for
+    all axes that are not named; arrays of integers and masks work as in NumPy. An index known to be
+    outside its axis, or too many of them, are an `IndexRangeError`, at the call where only that
+    tells; an index of floats is a `DtypeError`, a bound that is no integer a `SymgraphTypeError`.
+    """
     return part_of(x, index).read()
 
 
-def set_at(x: Any, index: Any, value: Any) -> Variable:
-    """``x`` with ``x[index] = value``: the last value stays where an index is repeated."""
+def set_at(x: ArrayLike, index: Index, value: ArrayLike) -> Variable:
+    """A copy of ``x`` after ``x[index] = value``: the last value stays where an index is repeated.
+
+    The value is broadcast to the part, and takes the dtype of ``x`` under NumPy's ``same_kind``
+    rule. Errors are those of ``x[index]``, a `ShapeError` for a value that does not fit, and a
+    `DtypeError` for one that cannot be stored.
+
+    >>> x = sg.vector("x")
+    >>> x.set(slice(1, None), 0).eval({x: [1, 2, 3]})
+    array([1., 0., 0.], dtype=float32)
+    """
     x = as_variable(x, "set")
     return part_of(x, index).write(store_in(x.dtype, value, "set"), adding=False)
 
 
-def add_at(x: Any, index: Any, value: Any) -> Variable:
-    """``x`` with the value added to ``x[index]``: all values where an index is repeated."""
+def add_at(x: ArrayLike, index: Index, value: ArrayLike) -> Variable:
+    """A copy of ``x`` with the value added to ``x[index]``: all values where an index is repeated.
+
+    As ``np.add.at``, where ``x[index] += value`` adds one value alone. Otherwise as ``x.set``.
+
+    >>> x = sg.vector("x")
+    >>> x.add_at([0, 0], 5).eval({x: [1, 2, 3]})
+    array([11.,  2.,  3.], dtype=float32)
+    """
     x = as_variable(x, "add_at")
     return part_of(x, index).write(store_in(x.dtype, value, "add_at"), adding=True)
 
@@ -263,18 +295,24 @@ def add_at(x: Any, index: Any, value: Any) -> Variable:
 # --- functions ----------------------------------------------------------------------------------
 
 
-def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Variable:
+def take(
+    x: ArrayLike, indices: ArrayLike, axis: Axis | None = None, mode: str = "raise"
+) -> Variable:
     """The elements of ``x`` at these indices of an axis; of the flattened ``x`` for None.
 
-    ``mode``: what becomes of an index out of range: ``raise`` an `IndexRangeError`, ``clip`` or
-    ``wrap``.
+    The axes of the indices stand in place of the axis. ``mode`` is what becomes of an index out of
+    range: ``raise`` an `IndexRangeError` (at the call, where the index is a variable), ``clip`` or
+    ``wrap``. With ``clip`` negative indices are 0. Indices that are no integers are a `DtypeError`,
+    another mode a `SymgraphTypeError`, an axis that is not there a `ShapeError`.
+
+    >>> sg.take([[1, 2], [3, 4]], [1, 0, 1], axis=1).eval()
+    array([[2, 1, 2],
+           [4, 3, 4]])
     """
     x, indices = as_variable(x, "take"), as_variable(_integers(indices), "take")
     if not is_integer(indices.dtype):
         raise _bad_index(provenance.describe(indices))
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = normalise_axis(axis, x.ndim, "take")
+    x, axis = along_axis(x, axis, "take")
     length = as_scalar(shape_of(x)[axis])
     if mode == "clip":
         indices = minimum(maximum(indices, 0), length - 1)
@@ -285,18 +323,27 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     return get(x, (*([slice(None)] * axis), indices))
 
 
-def _integers(indices: Any) -> Any:
+def _integers(indices: ArrayLike) -> ArrayLike:
     """The indices; an empty list counts as integers."""
     if isinstance(indices, (list, tuple)) and not len(indices):
         return np.zeros(0, np.int64)
     return indices
 
 
-def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Variable:
-    """For each place of ``indices`` the element of ``x`` at that index along the axis."""
+def take_along_axis(x: ArrayLike, indices: ArrayLike, axis: Axis | None = -1) -> Variable:
+    """For each place of ``indices`` the element of ``x`` at that index along the axis.
+
+    ``indices`` have as many axes as ``x`` (for None: as ``x`` flattened), and its sizes but along
+    the axis; what `argsort` gives sorts ``x``. Other numbers of axes are a `ShapeError`, an index
+    out of range an `IndexRangeError`.
+
+    >>> sg.take_along_axis([[3, 1], [2, 4]], [[1, 0], [0, 1]], axis=1).eval()
+    array([[1, 3],
+           [2, 4]])
+    """
     x, indices = as_variable(x, "take_along_axis"), as_variable(indices, "take_along_axis")
     if axis is None:
-        x, axis = ravel(x), 0
+        x, axis = along_axis(x, None, "take_along_axis")
     if indices.ndim != x.ndim:
         raise ShapeError.here(
             f"take_along_axis: {provenance.describe(x)} and "
@@ -310,17 +357,29 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Variable:
     return gather(x, grid, range(x.ndim))
 
 
-def flatnonzero(x: Any) -> Variable:
-    """The positions in the flattened ``x`` of what is not zero; how many is known at the call."""
+def flatnonzero(x: ArrayLike) -> Variable:
+    """The positions (int64) in the flattened ``x`` of what is not zero, in order.
+
+    How many there are is known at the call alone, so that the result's size is a new unknown one.
+
+    >>> sg.flatnonzero([0, 7, 0, 7]).eval()
+    array([1, 3])
+    """
     return flat_nonzero(as_variable(x, "flatnonzero"))
 
 
-def nonzero(x: Any) -> tuple[Variable, ...]:
-    """The indices of what is not zero, one array for each axis."""
+def nonzero(x: ArrayLike) -> tuple[Variable, ...]:
+    """The indices (int64) of what is not zero: a vector for each axis, all equally long.
+
+    How many there are is known at the call alone. ``x[sg.nonzero(x)]`` are the elements.
+
+    >>> [i.eval().tolist() for i in sg.nonzero([[0, 7], [7, 0]])]
+    [[0, 1], [1, 0]]
+    """
     x = as_variable(x, "nonzero")
     position = flatnonzero(x)
-    found: list[Variable] = []
+    indices: list[Variable] = []
     for length in shape_of(x)[:0:-1]:
-        found.append(remainder(position, length))
+        indices.append(remainder(position, length))
         position = floor_divide(position, length)
-    return (position, *found[::-1])
+    return (position, *indices[::-1])

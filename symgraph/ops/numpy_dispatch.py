@@ -17,8 +17,10 @@ from ..core.errors import SymgraphTypeError
 from ..core.variable import Variable
 from . import (
     comparison,
+    contractions,
     create,
     cumulative,
+    diagonals,
     differences,
     elementwise,
     index,
@@ -26,6 +28,7 @@ from . import (
     linalg,
     norms,
     padding,
+    ranges,
     reduce,
     repeat,
     rounding,
@@ -39,6 +42,7 @@ __all__ = ["LINALG_FUNCTIONS", "NUMPY_FUNCTIONS"]
 
 _MODULES = (
     create,
+    ranges,
     elementwise,
     rounding,
     transcendental,
@@ -53,6 +57,8 @@ _MODULES = (
     shape,
     index,
     linalg,
+    contractions,
+    diagonals,
     sort,
 )
 
@@ -81,7 +87,7 @@ NUMPY_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 LINALG_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "norm": norms.norm,
     "matmul": linalg.matmul,
-    "tensordot": linalg.tensordot,
+    "tensordot": contractions.tensordot,
 }
 # What ``np.add.reduce`` and ``np.add.accumulate`` are under their own names.
 _REDUCTIONS: Mapping[str, Callable[..., Any]] = {

@@ -10,7 +10,9 @@ from ..core.errors import SymbolicValueError
 from ..core.variable import Variable
 from . import (
     comparison,
+    contractions,
     cumulative,
+    diagonals,
     elementwise,
     index,
     linalg,
@@ -129,8 +131,8 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "copy": _copy,
     "cumprod": cumulative.cumprod,
     "cumsum": cumulative.cumsum,
-    "diagonal": linalg.diagonal,
-    "dot": linalg.dot,
+    "diagonal": diagonals.diagonal,
+    "dot": contractions.dot,
     "flatten": shape.flatten,
     "max": reduce.max,
     "mean": reduce.mean,
@@ -148,7 +150,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "sum": reduce.sum,
     "swapaxes": shape.swapaxes,
     "take": index.take,
-    "trace": linalg.trace,
+    "trace": diagonals.trace,
     "transpose": _transpose,
     "var": reduce.var,
 }

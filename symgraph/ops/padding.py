@@ -11,11 +11,11 @@ from ..core import provenance
 from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.variable import Variable
 from .broadcast import broadcast_to
-from .create import arange
 from .elementwise import maximum, minimum, multiply, remainder, subtract
 from .index import take
 from .join import concatenate
 from .promotion import as_variable, fill_with
+from .ranges import arange
 from .repeat import count_of
 from .shape import expand_dims
 from .sizes import shape_of

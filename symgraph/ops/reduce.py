@@ -1,30 +1,32 @@
 """Reductions: sums, products, extremes, averages; whether any or all; where an extreme is.
 
 ``axis`` is None (all axes), an int or a tuple of ints, negative ones counted from the end;
-``keepdims=True`` leaves axes of size 1. Equal extremes share the gradient of `max` and `min`
+``keepdims=True`` leaves axes of size 1. An axis that is not there, or is named twice, is a
+`ShapeError`. Equal extremes share the gradient of `max` and `min`
 equally; the gradient of `prod` is right where elements are zero; that of `std` is 0 where the
 variance is. A sum or mean over nothing is NumPy's value; an extreme of nothing is an error.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Axes, Axis, DTypeLike
 from ..core.dims import Size
 from ..core.errors import CallError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, format_shape, tensor_type
 from ..core.variable import Variable, node
-from .broadcast import infer_reduction, rearrange, reduce_sum, restore_axes
+from .broadcast import infer_reduction, reduce_sum, restore_axes
 from .comparison import as_bool, equal, not_equal
 from .cumulative import accumulated, products_of_others
 from .elementwise import divide, masked, maximum, multiply, scale, square, subtract, where
 from .promotion import as_variable, cast_to
-from .shape import normalise_axes, normalise_axis, ravel
+from .shape import along_axis, normalise_axes
 from .sizes import shape_of
 from .transcendental import sqrt
 
@@ -45,11 +47,10 @@ __all__ = [
     "var",
 ]
 
-Axis = Any  # None, an int, or a sequence of ints
 _INT64, _FLOAT64 = np.dtype("int64"), np.dtype("float64")
 
 
-def reduced_axes(x: Variable, axis: Axis, function: str) -> tuple[int, ...]:
+def reduced_axes(x: Variable, axis: Axes, function: str) -> tuple[int, ...]:
     """The axes that are meant, counted from the front, in order."""
     if axis is None:
         return tuple(range(x.ndim))
@@ -59,28 +60,63 @@ def reduced_axes(x: Variable, axis: Axis, function: str) -> tuple[int, ...]:
 # --- sums and averages --------------------------------------------------------------------------
 
 
-def sum(x: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None) -> Variable:
-    """The sum over the axes; integers and bools add up as 64-bit integers, as in NumPy."""
+def sum(
+    x: ArrayLike, axis: Axes = None, *, keepdims: bool = False, dtype: DTypeLike | None = None
+) -> Variable:
+    """The sum over the axes (None: over all).
+
+    Integers and bools add up as 64-bit integers, floats in their own dtype, or all in the one
+    given; 0 over nothing. An axis that is not there is a `ShapeError`.
+
+    >>> sg.sum([[1, 2], [3, 4]], axis=0).eval()
+    array([4, 6])
+    """
     x = accumulated(as_variable(x, "sum"), dtype)
     return reduce_sum(x, reduced_axes(x, axis, "sum"), keepdims=keepdims)
 
 
-def count_nonzero(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Variable:
-    """The number of elements that are not zero, as int64."""
+def count_nonzero(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
+    """The number (int64) of elements over the axes that are not zero; errors as for `sum`.
+
+    >>> sg.count_nonzero([[0, 7], [7, 7]], axis=0).eval()
+    array([1, 2])
+    """
     return sum(not_equal(x, 0), axis, keepdims=keepdims)
 
 
-def mean(x: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None) -> Variable:
-    """The mean over the axes; integers are averaged as float64; NaN over nothing."""
+def mean(
+    x: ArrayLike, axis: Axes = None, *, keepdims: bool = False, dtype: DTypeLike | None = None
+) -> Variable:
+    """The mean over the axes (None: over all), in the dtype of ``x`` or the one given.
+
+    Integers and bools are averaged as float64. NaN over nothing, without NumPy's warning. An axis
+    that is not there is a `ShapeError`.
+
+    >>> sg.mean([[1.0, 2.0], [3.0, 4.0]], axis=1, keepdims=True).eval()
+    array([[1.5],
+           [3.5]], dtype=float32)
+    """
     x = _averaged(x, "mean", dtype)
     axes = reduced_axes(x, axis, "mean")
     return divide(reduce_sum(x, axes, keepdims=keepdims), _count(x, axes))
 
 
 def var(
-    x: Any, axis: Axis = None, *, ddof: Any = 0, keepdims: bool = False, dtype: Any = None
+    x: ArrayLike,
+    axis: Axes = None,
+    *,
+    ddof: float | Variable = 0,
+    keepdims: bool = False,
+    dtype: DTypeLike | None = None,
 ) -> Variable:
-    """The variance: squared distances from the mean, summed and divided by ``n - ddof``."""
+    """The variance over the axes: squared distances from the mean, added up, over ``n - ddof``.
+
+    ``ddof`` is a number or a scalar variable; where it leaves nothing to divide by, the result is
+    infinite or NaN. Dtypes and errors as for `mean`.
+
+    >>> sg.var([1.0, 3.0], ddof=1).eval()
+    np.float32(2.0)
+    """
     x = _averaged(x, "var", dtype)
     axes = reduced_axes(x, axis, "var")
     squares = square(subtract(x, mean(x, axes, keepdims=True)))
@@ -93,14 +129,25 @@ def var(
 
 
 def std(
-    x: Any, axis: Axis = None, *, ddof: Any = 0, keepdims: bool = False, dtype: Any = None
+    x: ArrayLike,
+    axis: Axes = None,
+    *,
+    ddof: float | Variable = 0,
+    keepdims: bool = False,
+    dtype: DTypeLike | None = None,
 ) -> Variable:
-    """The square root of the variance; where it is 0 the gradient is 0."""
+    """The standard deviation over the axes: the square root of `var`.
+
+    Where the variance is 0 the gradient is 0, not NaN.
+
+    >>> sg.std([1.0, 3.0]).eval()
+    np.float32(1.0)
+    """
     variance = var(x, axis, ddof=ddof, keepdims=keepdims, dtype=dtype)
     return where(equal(variance, 0), 0, sqrt(variance))
 
 
-def _averaged(x: Any, function: str, dtype: Any) -> Variable:
+def _averaged(x: ArrayLike, function: str, dtype: DTypeLike | None) -> Variable:
     """``x`` as the floats that are averaged."""
     x = as_variable(x, function)
     if dtype is not None:
@@ -108,19 +155,15 @@ def _averaged(x: Any, function: str, dtype: Any) -> Variable:
     return x if x.dtype.kind == "f" else cast_to(x, _FLOAT64)
 
 
-def _count(x: Variable, axes: Sequence[int]) -> Any:
+def _count(x: Variable, axes: Sequence[int]) -> int | Variable:
     """The number of elements of ``x`` on the axes: an int, or a scalar of the dtype of ``x``."""
-    known, symbols = 1, []
-    for axis, size in enumerate(shape_of(x)):
-        if axis in axes:
-            if isinstance(size, int):
-                known *= size
-            else:
-                symbols.append(size)
+    sizes = [size for axis, size in enumerate(shape_of(x)) if axis in axes]
+    known = math.prod(size for size in sizes if isinstance(size, int))
+    symbols = [size for size in sizes if isinstance(size, Variable)]
     if not symbols:
         return known
-    total: Any = known
-    for size in symbols:
+    total = multiply(symbols[0], known)
+    for size in symbols[1:]:
         total = multiply(size, total)
     return cast_to(total, x.dtype)
 
@@ -170,32 +213,40 @@ def _vjp_extreme(extreme: Variable, cotangent: Variable) -> list[Variable | None
     return [masked(chosen, divide(cotangent, count))]
 
 
+def _extreme_op(name: str, reduce: Callable[..., np.ndarray]) -> Op:
+    return Op(
+        name,
+        infer_extreme,
+        _evaluate_extreme(reduce),
+        _vjp_extreme,
+        params=("axes", "keepdims"),
+        kind="reduction",
+    )
+
+
 # The largest and the smallest element over axes (sorted, not negative); NaN if there is one.
-MAX = Op(
-    "max",
-    infer_extreme,
-    _evaluate_extreme(np.max),
-    _vjp_extreme,
-    params=("axes", "keepdims"),
-    kind="reduction",
-)
-MIN = Op(
-    "min",
-    infer_extreme,
-    _evaluate_extreme(np.min),
-    _vjp_extreme,
-    params=("axes", "keepdims"),
-    kind="reduction",
-)
+MAX = _extreme_op("max", np.max)
+MIN = _extreme_op("min", np.min)
 
 
-def max(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Variable:
-    """The largest element over the axes, NaN if there is one; equal ones share the gradient."""
+def max(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
+    """The largest element over the axes (None: over all), in the dtype of ``x``.
+
+    NaN if there is one. Equal ones share the gradient. Over nothing it is a `ShapeError`, or a
+    `CallError` where the size is not known before; an axis that is not there is a `ShapeError`.
+
+    >>> sg.max([[1, 5], [3, 2]], axis=1).eval()
+    array([5, 3])
+    """
     return _extreme(MAX, x, axis, keepdims=keepdims)
 
 
-def min(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Variable:
-    """The smallest element over the axes, NaN if there is one; equal ones share the gradient."""
+def min(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
+    """The smallest element over the axes (None: over all); otherwise as `max`.
+
+    >>> sg.min([[1, 5], [3, 2]], axis=1).eval()
+    array([1, 2])
+    """
     return _extreme(MIN, x, axis, keepdims=keepdims)
 
 
@@ -203,7 +254,7 @@ amax = max
 amin = min
 
 
-def _extreme(op: Op, x: Any, axis: Axis, *, keepdims: bool) -> Variable:
+def _extreme(op: Op, x: ArrayLike, axis: Axes, *, keepdims: bool) -> Variable:
     x = as_variable(x, op.name)
     axes = reduced_axes(x, axis, op.name)
     if not axes:
@@ -237,76 +288,90 @@ def _evaluate_position(find: Callable[..., np.ndarray]) -> Callable[..., np.ndar
     return evaluate
 
 
+def _position_op(name: str, find: Callable[..., np.ndarray]) -> Op:
+    return Op(
+        name,
+        _infer_position,
+        _evaluate_position(find),
+        params=("axis",),
+        traits=frozenset({"traced"}),
+        kind="reduction",
+    )
+
+
 # The index of the first largest or smallest element along an axis; of the first NaN if any.
-ARGMAX = Op(
-    "argmax",
-    _infer_position,
-    _evaluate_position(np.argmax),
-    params=("axis",),
-    traits=frozenset({"traced"}),
-    kind="reduction",
-)
-ARGMIN = Op(
-    "argmin",
-    _infer_position,
-    _evaluate_position(np.argmin),
-    params=("axis",),
-    traits=frozenset({"traced"}),
-    kind="reduction",
-)
+ARGMAX = _position_op("argmax", np.argmax)
+ARGMIN = _position_op("argmin", np.argmin)
 
 
-def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Variable:
-    """The index (int64) of the first largest element along the axis, or in ``x`` flattened."""
+def argmax(x: ArrayLike, axis: Axis | None = None, *, keepdims: bool = False) -> Variable:
+    """The index (int64) of the first largest element along the axis, or in ``x`` flattened.
+
+    That of the first NaN if there is one. Without a gradient. Errors as for `max`.
+
+    >>> sg.argmax([[1, 5, 5], [3, 2, 1]], axis=1).eval()
+    array([1, 0])
+    """
     return _position(ARGMAX, x, axis, keepdims=keepdims)
 
 
-def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Variable:
-    """The index (int64) of the first smallest element along the axis, or in ``x`` flattened."""
+def argmin(x: ArrayLike, axis: Axis | None = None, *, keepdims: bool = False) -> Variable:
+    """The index (int64) of the first smallest element; otherwise as `argmax`.
+
+    >>> sg.argmin([[1, 5, 5], [3, 2, 1]]).eval()
+    np.int64(0)
+    """
     return _position(ARGMIN, x, axis, keepdims=keepdims)
 
 
-def _position(op: Op, x: Any, axis: int | None, *, keepdims: bool) -> Variable:
+def _position(op: Op, x: ArrayLike, axis: Axis | None, *, keepdims: bool) -> Variable:
     x = as_variable(x, op.name)
-    if axis is None:
-        found = node(op, (ravel(x),), (0,))
-        return rearrange(found, [None] * x.ndim) if keepdims else found
-    axis = normalise_axis(axis, x.ndim, op.name)
-    found = node(op, (x,), (axis,))
-    return restore_axes(found, (axis,), x.ndim) if keepdims else found
+    operand, along = along_axis(x, axis, op.name)
+    place = node(op, (operand,), (along,))
+    if not keepdims:
+        return place
+    return restore_axes(place, tuple(range(x.ndim)) if axis is None else (along,), x.ndim)
 
 
 # --- truth --------------------------------------------------------------------------------------
 
-ANY = Op(
-    "any",
-    infer_reduction,
-    lambda arrays, axes, keepdims: np.any(arrays[0], axis=axes, keepdims=keepdims),
-    params=("axes", "keepdims"),
-    traits=frozenset({"traced"}),
-    kind="reduction",
-)
-ALL = Op(
-    "all",
-    infer_reduction,
-    lambda arrays, axes, keepdims: np.all(arrays[0], axis=axes, keepdims=keepdims),
-    params=("axes", "keepdims"),
-    traits=frozenset({"traced"}),
-    kind="reduction",
-)
+
+def _truth_op(name: str, reduce: Callable[..., np.ndarray]) -> Op:
+    return Op(
+        name,
+        infer_reduction,
+        lambda arrays, axes, keepdims: reduce(arrays[0], axis=axes, keepdims=keepdims),
+        params=("axes", "keepdims"),
+        traits=frozenset({"traced"}),
+        kind="reduction",
+    )
 
 
-def any(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Variable:
-    """Whether an element over the axes is true (not zero); False over nothing."""
+ANY = _truth_op("any", np.any)
+ALL = _truth_op("all", np.all)
+
+
+def any(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
+    """Whether (bool) an element over the axes is true, that is not zero; False over nothing.
+
+    Without a gradient. An axis that is not there is a `ShapeError`.
+
+    >>> sg.any([[0, 0], [0, 7]], axis=1).eval()
+    array([False,  True])
+    """
     return _truth(ANY, x, axis, keepdims=keepdims)
 
 
-def all(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Variable:
-    """Whether all elements over the axes are true (not zero); True over nothing."""
+def all(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
+    """Whether (bool) all elements over the axes are true; True over nothing. Otherwise as `any`.
+
+    >>> sg.all([[0, 7], [7, 7]], axis=1).eval()
+    array([False,  True])
+    """
     return _truth(ALL, x, axis, keepdims=keepdims)
 
 
-def _truth(op: Op, x: Any, axis: Axis, *, keepdims: bool) -> Variable:
+def _truth(op: Op, x: ArrayLike, axis: Axes, *, keepdims: bool) -> Variable:
     x = as_bool(x, op.name)
     axes = reduced_axes(x, axis, op.name)
     return node(op, (x,), (axes, keepdims)) if axes else x
@@ -337,11 +402,19 @@ PROD = Op(
 )
 
 
-def prod(x: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None) -> Variable:
-    """The product over the axes; integers and bools multiply as 64-bit integers, as in NumPy."""
+def prod(
+    x: ArrayLike, axis: Axes = None, *, keepdims: bool = False, dtype: DTypeLike | None = None
+) -> Variable:
+    """The product over the axes; 1 over nothing. Dtypes and errors as for `sum`.
+
+    The gradient is right where elements are 0.
+
+    >>> sg.prod([[1, 2], [3, 4]], axis=0).eval()
+    array([3, 8])
+    """
     x = accumulated(as_variable(x, "prod"), dtype)
     axes = reduced_axes(x, axis, "prod")
     result = x
-    for axis in reversed(axes):
-        result = node(PROD, (result,), (axis,))
+    for one in reversed(axes):
+        result = node(PROD, (result,), (one,))
     return restore_axes(result, axes, x.ndim) if keepdims else result

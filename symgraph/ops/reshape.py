@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Shape
 from ..core.dims import Size, floor_div, known_different, product
-from ..core.errors import CallError, ShapeError
+from ..core.errors import CallError, DtypeError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, format_shape
 from ..core.variable import Variable, node
@@ -17,7 +17,7 @@ from .broadcast import broadcast_to, template_numbers, template_sizes, unify_sha
 from .promotion import as_variable
 from .sizes import shape_of, shape_operands
 
-__all__ = ["RESHAPE", "fit", "product_of", "reshape"]
+__all__ = ["RESHAPE", "fit", "product_of", "refuse_misfit", "reshape"]
 
 
 def _infer_reshape(inputs: Sequence[Variable], template: tuple[int | None, ...]) -> TensorType:
@@ -73,11 +73,16 @@ RESHAPE = Op(
 )
 
 
-def reshape(x: Any, shape: Any) -> Variable:
-    """``x`` in another shape of as many elements; one size may be -1: whatever is left.
+def reshape(x: ArrayLike, shape: Shape) -> Variable:
+    """``x`` in another shape of as many elements, the last axis fastest.
 
-    Sizes are ints or integer scalars. A number of elements that is known to differ is a
-    `ShapeError` now, one that turns out to differ a `CallError` at the call.
+    Sizes are ints or integer scalars; one of them may be -1: whatever is left. A number of elements
+    that is known to differ is a `ShapeError` now, one that turns out to differ a `CallError` at the
+    call.
+
+    >>> sg.reshape([1, 2, 3, 4], (-1, 2)).eval()
+    array([[1, 2],
+           [3, 4]])
     """
     x = as_variable(x, "reshape")
     template, symbols, sizes = shape_operands(shape, "reshape")
@@ -89,21 +94,17 @@ def reshape(x: Any, shape: Any) -> Variable:
         at = template.index(-1)
         sizes = _infer_reshape((x, *symbols), template).shape
         left = _what_is_left(x, [*sizes[:at], *sizes[at + 1 :]])
+        if isinstance(left, Variable):
+            symbols.insert(template[:at].count(None), left)
         if left is not None:
-            before = sum(size is None for size in template[:at])
-            if isinstance(left, Variable):
-                symbols.insert(before, left)
-            template = (
-                *template[:at],
-                None if isinstance(left, Variable) else left,
-                *template[at + 1 :],
-            )
+            entry = None if isinstance(left, Variable) else left
+            template = (*template[:at], entry, *template[at + 1 :])
     if sizes == x.type.shape:
         return x
     return node(RESHAPE, (x, *symbols), (template,))
 
 
-def _what_is_left(x: Variable, others: Sequence[Size]) -> Any:
+def _what_is_left(x: Variable, others: Sequence[Size]) -> int | Variable | None:
     """The size that -1 stands for where x has all the others among its own; None elsewhere.
 
     Division would not do where they may be 0: [T, B, 40] as (T, -1) is (T, B * 40) for T = 0 too.
@@ -112,17 +113,17 @@ def _what_is_left(x: Variable, others: Sequence[Size]) -> Any:
         return None
     remaining = list(zip(x.type.shape, shape_of(x), strict=True))
     for other in others:
-        found = next((i for i, (size, _) in enumerate(remaining) if size == other), None)
-        if found is not None:
-            del remaining[found]
+        place = next((i for i, (size, _) in enumerate(remaining) if size == other), None)
+        if place is not None:
+            del remaining[place]
         elif other != 1:
             return None
     return product_of([scalar for _, scalar in remaining])
 
 
-def product_of(sizes: Sequence[Any]) -> Any:
+def product_of(sizes: Sequence[int | Variable]) -> int | Variable:
     """The product of sizes: an int, or an integer scalar."""
-    total: Any = 1
+    total: int | Variable = 1
     for size in sizes:
         total = size if isinstance(total, int) and total == 1 else total * size
     return total
@@ -140,3 +141,14 @@ def fit(values: Variable, part: Variable, function: str) -> Variable:
             sizes[axis] = shape_of(part)[axis]
             values = reshape(values, sizes)
     return values
+
+
+def refuse_misfit(values: Variable, x: Variable, shape: Sequence[Size], what: str) -> None:
+    """An error unless the values have the dtype of ``x``, and the shape of what is stored there."""
+    if values.dtype != x.dtype:
+        raise DtypeError(f"values of {values.dtype} cannot be stored in an array of {x.dtype}")
+    if values.type.shape != shape:
+        raise ShapeError(
+            f"values of shape {format_shape(values.type.shape)} do not fit {what} of shape "
+            f"{format_shape(shape)}"
+        )

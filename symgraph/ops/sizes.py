@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import (
-    Dim,
-    Size,
-    fresh_number,
-    fresh_size,
-    known_different,
-    product,
-)
+from ..core.annotations import Shape
+from ..core.dims import Dim, Size, fresh_number, fresh_size, known_different
 from ..core.errors import CallError, ShapeError, SymgraphTypeError
 from ..core.op import Op
 from ..core.types import TensorType, is_integer, tensor_type
@@ -36,6 +30,7 @@ __all__ = [
     "known_size",
     "is_size",
     "preferred_size",
+    "refuse_negative",
     "shape_of",
     "shape_operands",
     "size_of",
@@ -64,7 +59,7 @@ SIZE = Op(
 )
 
 
-def shape_of(x: Variable) -> tuple[Any, ...]:
+def shape_of(x: Variable) -> tuple[int | Variable, ...]:
     """The shape of ``x``: ints where known, elsewhere integer scalars."""
     return tuple(
         size if isinstance(size, int) else node(SIZE, (x,), (axis,))
@@ -170,7 +165,7 @@ def carry_size(old: Variable, new: Variable) -> bool:
 
 
 def shape_operands(
-    shape: Any, function: str
+    shape: Shape, function: str
 ) -> tuple[tuple[int | None, ...], list[Variable], tuple[Size, ...]]:
     """A user's shape taken apart: a template with None for each symbol, the symbols, the sizes.
 
@@ -182,16 +177,21 @@ def shape_operands(
     for entry in _shape_entries(shape, function):
         if isinstance(entry, Variable) and entry.ndim == 0 and is_integer(entry.dtype):
             size = size_of(entry)
-            if not isinstance(size, int):
-                symbols.append(cast_to(entry, _INT64))
-            template.append(size if isinstance(size, int) else None)
-            sizes.append(size)
-        elif _is_number(entry):
-            template.append(int(entry))
-            sizes.append(int(entry))
         else:
+            size = whole_number(entry)
+        if size is None:
             raise _bad_shape(function, entry)
+        if not isinstance(size, int):
+            symbols.append(cast_to(entry, _INT64))
+        template.append(size if isinstance(size, int) else None)
+        sizes.append(size)
     return tuple(template), symbols, tuple(sizes)
+
+
+def refuse_negative(template: Sequence[int | None], function: str) -> None:
+    """A `ShapeError` where a number in the template of a shape is negative."""
+    if any(size is not None and size < 0 for size in template):
+        raise ShapeError.here(f"{function}: a size is at least 0; found {tuple(template)}")
 
 
 def _shape_entries(shape: Any, function: str) -> list[Any]:
@@ -206,14 +206,10 @@ def _shape_entries(shape: Any, function: str) -> list[Any]:
         raise _bad_shape(function, shape) from None
 
 
-def _is_number(entry: Any) -> TypeGuard[int]:
-    return whole_number(entry) is not None
-
-
 def _bad_shape(function: str, entry: Any) -> SymgraphTypeError:
-    found = provenance.describe(entry) if isinstance(entry, Variable) else repr(entry)
+    label = provenance.describe(entry) if isinstance(entry, Variable) else repr(entry)
     return SymgraphTypeError.here(
-        f"{function}: a shape is made of ints and integer scalars; found {found}",
+        f"{function}: a shape is made of ints and integer scalars; found {label}",
         remedy="x.shape gives the sizes of another variable.",
     )
 
@@ -299,28 +295,17 @@ def unify_axis(
 ) -> list[Variable]:
     """The operands with one axis of each (None: it has none) known to be equally long."""
     result = list(operands)
-    held = {i: axis for i, axis in enumerate(axes) if axis is not None}
-    sizes = {i: result[i].type.shape[axis] for i, axis in held.items()}
+    axis_of = {i: axis for i, axis in enumerate(axes) if axis is not None}
+    sizes = {i: result[i].type.shape[axis] for i, axis in axis_of.items()}
     if len(set(sizes.values())) <= 1:
         return result
-    first = min(held, key=lambda i: _rank(sizes[i]))
-    for i, axis in held.items():
+    first = min(axis_of, key=lambda i: _rank(sizes[i]))
+    for i, axis in axis_of.items():
         if i != first:
-            result[i] = check_size(result[i], axis, result[first], held[first], context)
+            result[i] = check_size(result[i], axis, result[first], axis_of[first], context)
     return result
 
 
-def total_size(x: Variable) -> Any:
-    """The number of elements: an int, or an integer scalar."""
-    total = product(x.type.shape)
-    if isinstance(total, int):
-        return total
-    result: Any = 1
-    for size in shape_of(x):
-        result = size * result
-    return result
-
-
-def as_scalar(size: Any) -> Variable:
+def as_scalar(size: int | Variable) -> Variable:
     """A size as an int64 scalar variable."""
     return size if isinstance(size, Variable) else make_constant(np.int64(size))

@@ -8,36 +8,23 @@ sizes and ``x[1:]`` and ``x[:-1]`` have one and the same type.
 
 from __future__ import annotations
 
-import operator
-import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import SizeLike
 from ..core.dims import Dim, Size, ceil_div, maximum_zero
-from ..core.errors import DtypeError, IndexRangeError, ShapeError, SymgraphTypeError
+from ..core.errors import IndexRangeError
 from ..core.op import Op
-from ..core.types import TensorType, format_shape, is_integer
-from ..core.variable import Variable, constant_value, make_constant, node
+from ..core.types import TensorType
+from ..core.variable import Variable, make_constant, node
+from .bounds import bound
 from .broadcast import broadcast_to
-from .comparison import less
-from .elementwise import (
-    ADD,
-    FLOOR_DIVIDE,
-    MAXIMUM,
-    MINIMUM,
-    MULTIPLY,
-    add,
-    maximum,
-    minimum,
-    to_int64,
-    where,
-)
-from .promotion import CAST, cast_to
-from .reshape import fit
-from .sizes import SIZE, as_scalar, carry_size, shape_of, size_of, take_for_size
+from .promotion import cast_to
+from .reshape import fit, refuse_misfit
+from .sizes import shape_of, size_of
 
 __all__ = [
     "ADD_SLICE",
@@ -47,17 +34,13 @@ __all__ = [
     "At",
     "Entry",
     "Span",
-    "add_slice",
-    "axis_size",
-    "bound",
     "bounds_of",
+    "change_slice",
     "read_slice",
-    "set_slice",
     "slice_axis",
     "zeros_like_type",
 ]
 
-_FAR = 1 << 62
 # Stands in an entry for the next symbolic input.
 SYMBOL = "symbol"
 Bound = int | str
@@ -111,13 +94,13 @@ def _slice_shape(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variab
 def bounds_of(v: Variable) -> list[Variable]:
     """The scalars that bound the spans of a slice, or of a copy with one changed."""
     symbols = iter(v.inputs[1 if v.op is SLICE else 2 :])
-    found: list[Variable] = []
+    bounds: list[Variable] = []
     for entry in v.params[0]:
         if isinstance(entry, At) and entry.index == SYMBOL:
             next(symbols)
         elif isinstance(entry, Span):
-            found += [next(symbols) for edge in (entry.start, entry.stop) if edge == SYMBOL]
-    return found
+            bounds += [next(symbols) for edge in (entry.start, entry.stop) if edge == SYMBOL]
+    return bounds
 
 
 def _length(size: Size, start: Size, stop: Size | None, step: int) -> Size:
@@ -245,34 +228,8 @@ def zeros_like_type(x: Variable) -> Variable:
 
 def _infer_changed(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> TensorType:
     x, values, *symbols = inputs
-    shape = tuple(_slice_shape(x, entries, symbols))
-    if values.dtype != x.dtype:
-        raise DtypeError(f"values of {values.dtype} cannot be stored in an array of {x.dtype}")
-    if values.type.shape != shape:
-        raise ShapeError(
-            f"values of shape {format_shape(values.type.shape)} do not fit a part of shape "
-            f"{format_shape(shape)}"
-        )
+    refuse_misfit(values, x, tuple(_slice_shape(x, entries, symbols)), "a part")
     return x.type
-
-
-def _build_set_slice(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Variable:
-    x, values, *symbols = inputs
-    return set_slice(x, entries, symbols, values)
-
-
-def _build_add_slice(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Variable:
-    x, values, *symbols = inputs
-    return add_slice(x, entries, symbols, values)
-
-
-def _change(
-    op: Op, x: Variable, entries: Sequence[Entry], symbols: Sequence[Variable], values: Variable
-) -> Variable:
-    """The node that stores or adds values, which are unified with the part that they go to."""
-    part = node(SLICE, (x, *symbols), (tuple(entries),))
-    values = fit(cast_to(values, x.dtype), part, op.name)
-    return node(op, (x, values, *symbols), (tuple(entries),))
 
 
 # The part of x that the entries mean; inputs are x and the symbols, in the order of the entries.
@@ -291,7 +248,7 @@ SET_SLICE = Op(
     _infer_changed,
     _evaluate_set_slice,
     _vjp_set_slice,
-    build=_build_set_slice,
+    build=lambda inputs, entries: _change(SET_SLICE, inputs, entries),
     params=("entries",),
     traits=frozenset({"layout", "traced"}),
     kind="movement",
@@ -302,7 +259,7 @@ ADD_SLICE = Op(
     _infer_changed,
     _evaluate_add_slice,
     _vjp_add_slice,
-    build=_build_add_slice,
+    build=lambda inputs, entries: _change(ADD_SLICE, inputs, entries),
     params=("entries",),
     traits=frozenset({"traced"}),
     kind="movement",
@@ -316,122 +273,47 @@ def read_slice(x: Variable, entries: Sequence[Entry], symbols: Sequence[Variable
     """The part of ``x``; ``x`` itself where that is all of it."""
     if all(entry is None for entry in entries):
         return x
-    made = node(SLICE, (x, *symbols), (tuple(entries),))
-    if made.type is x.type and all(
+    part = node(SLICE, (x, *symbols), (tuple(entries),))
+    if part.type is x.type and all(
         entry is None or (isinstance(entry, Span) and entry.step == 1) for entry in entries
     ):
         return x  # as long as x, forwards and without gaps
-    return made
+    return part
 
 
-def set_slice(
-    x: Variable, entries: Sequence[Entry], symbols: Sequence[Variable], values: Variable
+def change_slice(
+    op: Op, x: Variable, values: Variable, entries: Sequence[Entry], symbols: Sequence[Variable]
 ) -> Variable:
-    """``x`` with the part replaced by the values, which are broadcast to it."""
-    return _change(SET_SLICE, x, entries, symbols, values)
+    """``x`` with values, which are broadcast, stored in the part or added to it."""
+    return _change(op, (x, values, *symbols), tuple(entries))
 
 
-def add_slice(
-    x: Variable, entries: Sequence[Entry], symbols: Sequence[Variable], values: Variable
+def _change(op: Op, inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> Variable:
+    x, values, *symbols = inputs
+    part = node(SLICE, (x, *symbols), (entries,))
+    return node(op, (x, fit(cast_to(values, x.dtype), part, op.name), *symbols), (entries,))
+
+
+def slice_axis(
+    x: Variable, axis: int, start: SizeLike, stop: SizeLike | None = None, step: int = 1
 ) -> Variable:
-    """``x`` with the values, which are broadcast to it, added to the part."""
-    return _change(ADD_SLICE, x, entries, symbols, values)
-
-
-def slice_axis(x: Variable, axis: int, start: Any, stop: Any = None, step: int = 1) -> Variable:
     """``x[start:stop:step]`` on one axis, for a positive step."""
     symbols: list[Variable] = []
-    edges = []
-    for edge in (start, stop):
-        edge = bound(edge, x, axis)
-        if isinstance(edge, Variable):
-            symbols.append(edge)
-            edge = SYMBOL
-        edges.append(edge)
     entries: list[Entry] = [None] * x.ndim
-    entries[axis] = Span(edges[0] or 0, edges[1], step)
+    entries[axis] = span_between(bound(start, x, axis), bound(stop, x, axis), step, symbols)
     return read_slice(x, entries, symbols)
 
 
-def bound(edge: Any, x: Variable, axis: int, *, after: bool = False) -> Any:
-    """An edge of a slice as a `Span` has it: an int, None, or a scalar that is not negative.
+def span_between(
+    start: int | Variable | None, stop: int | Variable | None, step: int, symbols: list[Variable]
+) -> Span:
+    """The span between two bounds; those that are scalars are added to the symbols."""
+    first = _entry_bound(0 if start is None else start, symbols)
+    return Span(first, None if stop is None else _entry_bound(stop, symbols), step)
 
-    With ``after`` the edge on the other side of that element.
-    """
-    if edge is None:
-        return None
+
+def _entry_bound(edge: int | Variable, symbols: list[Variable]) -> Bound:
     if not isinstance(edge, Variable):
-        try:
-            return _after(_number(edge), x, axis) if after else _number(edge)
-        except TypeError:
-            raise _bad_bound(edge) from None
-    if edge.ndim or not is_integer(edge.dtype):
-        raise _bad_bound(edge)
-    meaning, size = size_of(edge), x.type.shape[axis]
-    distance = size - meaning
-    if isinstance(distance, int) and 0 < distance <= 2 and isinstance(size, Dim):
-        meaning = -distance  # x[:T - 1] is x[:-1], for an empty axis too
-    if isinstance(meaning, int):
-        return _after(meaning, x, axis) if after else meaning
-    edge = to_int64(edge)
-    if _is_size(edge):
-        return add(edge, 1) if after else edge
-    return _clipped(edge, x, axis, after=after)
-
-
-# The first clipped edge for each size, scalar and side: later ones stand for the same size.
-_first_clipped: weakref.WeakValueDictionary[tuple, Variable] = weakref.WeakValueDictionary()
-
-
-def _clipped(edge: Variable, x: Variable, axis: int, *, after: bool) -> Variable:
-    """NumPy's meaning of a bound that may turn out negative, or too large."""
-    length = axis_size(x, axis)
-    # The largest number plus one would be the least.
-    moved = add(minimum(edge, length), 1) if after else edge
-    made = where(less(edge, 0), maximum(add(moved, length), 0), minimum(moved, length))
-    first = _first_clipped.setdefault((x.type.shape[axis], edge, after), made)
-    take_for_size(first)
-    carry_size(first, made)
-    return made
-
-
-def _after(edge: int, x: Variable, axis: int) -> Any:
-    return shape_of(x)[axis] if edge == -1 else edge + 1
-
-
-def _number(edge: Any) -> int:
-    if isinstance(edge, (bool, np.bool_)):
-        raise TypeError
-    # Beyond these no axis has elements, and sums of two still fit 64 bits.
-    return min(max(operator.index(edge), -_FAR), _FAR)
-
-
-def _bad_bound(edge: Any) -> SymgraphTypeError:
-    found = provenance.describe(edge) if isinstance(edge, Variable) else repr(edge)
-    return SymgraphTypeError.here(f"the bounds of a slice are integers; found {found}")
-
-
-_SIZE_OPS = frozenset({ADD, MULTIPLY, MINIMUM, FLOOR_DIVIDE, CAST})
-
-
-def _is_size(scalar: Variable) -> bool:
-    """Whether an integer scalar is known not to be negative, being made of sizes."""
-    stack = [scalar]
-    while stack:
-        v = stack.pop()
-        value = constant_value(v)
-        if v.op is SIZE or (value is not None and value >= 0):
-            continue
-        if v.op is MAXIMUM and any(
-            (c := constant_value(x)) is not None and c >= 0 for x in v.inputs
-        ):
-            continue
-        if v.op not in _SIZE_OPS:
-            return False
-        stack.extend(v.inputs)
-    return True
-
-
-def axis_size(x: Variable, axis: int) -> Variable:
-    """The size of one axis as an int64 scalar."""
-    return as_scalar(shape_of(x)[axis])
+        return edge
+    symbols.append(edge)
+    return SYMBOL

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Axis
 from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.interrupts import call_apart
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
 from ..core.variable import Variable, node
 from .index import take_along_axis
-from .promotion import as_variable, promote_arguments
-from .shape import normalise_axis, ravel
+from .promotion import promote_arguments
+from .shape import along_axis
 
 __all__ = ["ARGSORT", "SEARCHSORTED", "SORT", "argsort", "searchsorted", "sort"]
 
@@ -61,26 +61,30 @@ ARGSORT = Op(
 )
 
 
-def sort(x: Any, axis: int | None = -1) -> Variable:
+def sort(x: ArrayLike, axis: Axis | None = -1) -> Variable:
     """``x`` in ascending order along an axis; flattened first where the axis is None.
 
-    The gradient goes to where each element came from; equal elements keep their order.
+    NaN comes last. The gradient goes to where each element came from; equal elements keep their
+    order. An axis that is not there is a `ShapeError`.
+
+    >>> sg.sort([[3, 1, 2], [6, 5, 4]]).eval()
+    array([[1, 2, 3],
+           [4, 5, 6]])
     """
-    x, axis = _operand(x, axis, "sort")
+    x, axis = along_axis(x, axis, "sort")
     return node(SORT, (x,), (axis,))
 
 
-def argsort(x: Any, axis: int | None = -1) -> Variable:
-    """The indices (int64) that put ``x`` in ascending order along an axis."""
-    x, axis = _operand(x, axis, "argsort")
+def argsort(x: ArrayLike, axis: Axis | None = -1) -> Variable:
+    """The indices (int64) that put ``x`` in ascending order along an axis; stable, as `sort`.
+
+    NumPy's is not stable unless asked to be. Without a gradient.
+
+    >>> sg.argsort([3, 1, 2, 1]).eval()
+    array([1, 3, 2, 0])
+    """
+    x, axis = along_axis(x, axis, "argsort")
     return node(ARGSORT, (x,), (axis,))
-
-
-def _operand(x: Any, axis: int | None, function: str) -> tuple[Variable, int]:
-    x = as_variable(x, function)
-    if axis is None:
-        return ravel(x), 0
-    return x, normalise_axis(axis, x.ndim, function)
 
 
 def _infer_searchsorted(inputs: Sequence[Variable], side: str) -> TensorType:
@@ -98,10 +102,15 @@ SEARCHSORTED = Op(
 )
 
 
-def searchsorted(ordered: Any, values: Any, side: str = "left") -> Variable:
+def searchsorted(ordered: ArrayLike, values: ArrayLike, side: str = "left") -> Variable:
     """The indices (int64) at which values would keep an ascending vector in order.
 
-    ``side``: before (``left``) or after (``right``) the elements that are equal to a value.
+    ``side``: before (``left``) or after (``right``) the elements that are equal to a value. The
+    result has the shape of the values; in a vector that is not in order it means nothing. No
+    gradient. What is no vector is a `ShapeError`, another side a `SymgraphTypeError`.
+
+    >>> sg.searchsorted([1, 3, 5], [3, 4]).eval()
+    array([1, 2])
     """
     ordered, values = promote_arguments("searchsorted", (ordered, values))
     if ordered.ndim != 1:

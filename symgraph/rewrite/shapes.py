@@ -13,7 +13,7 @@ import numpy as np
 from ..core.dims import Size, maximum_zero, product
 from ..core.types import TensorType
 from ..core.variable import Variable, make_constant, node
-from ..ops import create, reshape  # noqa: F401 (rules name their ops)
+from ..ops import ranges, reshape  # noqa: F401 (rules name their ops)
 from ..ops.broadcast import BROADCAST_TO, SUM, broadcast_shapes, rearrange, reduce_sum
 from ..ops.elementwise import NEGATIVE, multiply, negative
 from ..ops.promotion import cast_to

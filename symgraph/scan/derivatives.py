@@ -12,10 +12,10 @@ from ..core.graph import graph_of, replace
 from ..core.variable import Variable, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.comparison import eq
-from ..ops.create import arange
 from ..ops.promotion import cast_to
-from ..ops.shape import reshape
-from ..ops.sizes import shape_of, total_size
+from ..ops.ranges import arange
+from ..ops.reshape import product_of, reshape
+from ..ops.sizes import shape_of
 from ..rewrite.engine import sweep
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.stabilise import STABILISE
@@ -68,7 +68,7 @@ def _rows(y: Variable, probe: Variable, pulled: list[Variable]) -> list[Variable
     """What was pulled back, for each unit vector in place of the probe, along a leading axis."""
     if not pulled:
         return []
-    elements = arange(total_size(y))
+    elements = arange(product_of(shape_of(y)))
     stable = _stabilised(pulled)
 
     def row(element: Variable) -> list[Variable]:

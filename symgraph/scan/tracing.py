@@ -24,8 +24,8 @@ from ..core.values import takes_kind, weak_kind
 from ..core.variable import INPUT, Variable, make_constant, make_input, next_serial
 from ..ops.broadcast import broadcast_to
 from ..ops.comparison import as_condition
-from ..ops.create import arange
 from ..ops.promotion import as_variable, cast_to
+from ..ops.ranges import arange
 from ..ops.sizes import check_size, preferred_size, shape_of
 from .arguments import SequenceArgument, StateArgument
 from .checkpoint import scan_in_chunks, traces_of

@@ -10,8 +10,8 @@ import numpy as np
 from ..autodiff.reverse import grad
 from ..core.types import is_float
 from ..core.variable import Variable
-from ..ops.create import constant, tensor
 from ..ops.elementwise import add, multiply
+from ..ops.inputs import constant, tensor
 from ..ops.promotion import cast_to
 from ..ops.reduce import sum as total_of
 from .values import REFERENCE, prepared

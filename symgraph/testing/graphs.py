@@ -12,7 +12,6 @@ from ..core.types import is_float
 from ..core.variable import Variable
 from ..ops.activation import relu, sigmoid, softplus
 from ..ops.comparison import equal, greater_equal, less
-from ..ops.create import tensor
 from ..ops.cumulative import cumsum
 from ..ops.elementwise import (
     absolute,
@@ -29,6 +28,7 @@ from ..ops.elementwise import (
     subtract,
     where,
 )
+from ..ops.inputs import tensor
 from ..ops.join import concatenate
 from ..ops.promotion import cast_to
 from ..ops.reduce import max as largest

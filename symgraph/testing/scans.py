@@ -11,9 +11,10 @@ from ..autodiff.reverse import grad
 from ..compile.function import compile
 from ..core.types import is_float
 from ..core.variable import Variable, ancestors
-from ..ops.create import arange, constant, tensor
 from ..ops.elementwise import add, multiply
+from ..ops.inputs import constant, tensor
 from ..ops.promotion import cast_to
+from ..ops.ranges import arange
 from ..ops.reduce import sum as total_of
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of

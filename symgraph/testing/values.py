@@ -12,7 +12,7 @@ from ..core.graph import Graph
 from ..core.shared import SharedVariable
 from ..core.variable import Variable, ancestors
 from ..core.verify import verify
-from ..ops.create import tensor
+from ..ops.inputs import tensor
 
 __all__ = ["REFERENCE", "check_op", "evaluate", "prepared"]
 
