@@ -32,7 +32,7 @@ from ..machine.timing import Timing
 from .call_memory import CallMemory, array_at
 from .failures import error_of_status, no_room_for_arena, no_room_for_result
 from .guard import GUARDED, Guard
-from .python_steps import PythonSteps
+from .python_nodes import PythonNodes
 
 __all__ = ["NativeExecutable"]
 
@@ -97,10 +97,10 @@ class NativeExecutable:
         for slot, array in constants:
             self._template[slot] = array.__array_interface__["data"][0]
         self._arenas: list[np.ndarray] = []
-        steps = lowered.steps if lowered is not None else ()
-        self._steps = PythonSteps(steps, len(image.template)) if steps else None
-        if self._steps is not None:
-            self._template[Slot.CALLBACK] = self._steps.address
+        nodes = lowered.python_nodes if lowered is not None else ()
+        self._python_nodes = PythonNodes(nodes, len(image.template)) if nodes else None
+        if self._python_nodes is not None:
+            self._template[Slot.CALLBACK] = self._python_nodes.address
         entry = self.entry(partial(_call_weakly, weakref.ref(self)), "arrays")
         self._fast, self._fast_needs = entry if entry is not None else (None, None)
 
@@ -135,7 +135,7 @@ class NativeExecutable:
             return GUARDED
         if self._timing is not None:
             return "a profile is of this process"
-        if self._steps is not None:
+        if self._python_nodes is not None:
             return "some of it runs in Python"
         return "sizes of inputs are formulas" if self.image.formula_atoms else ""
 
@@ -187,8 +187,8 @@ class NativeExecutable:
         memory = CallMemory(self._arenas) if self._guard is None else self._guard.memory()
         frame = self._begin(memory.arguments(arrays))
         address = frame.address
-        if self._steps is not None:
-            self._steps.begin(address)
+        if self._python_nodes is not None:
+            self._python_nodes.begin(address)
         try:
             self._check(self._run(address, self._prologue.ctypes.data), frame, arrays)
             if self.image.arena is not None:
@@ -207,8 +207,8 @@ class NativeExecutable:
             return [memory.handed_over(result) for result in results]
         finally:
             self._release(address)  # at once, before another Ctrl-C can come
-            if self._steps is not None:
-                self._steps.end(address)
+            if self._python_nodes is not None:
+                self._python_nodes.end(address)
             memory.end()
 
     def _begin(self, arrays: Sequence[np.ndarray]) -> Frame:
@@ -267,8 +267,8 @@ class NativeExecutable:
         if status == 0:
             return
         if status == Status.PYTHON:
-            assert self._steps is not None
-            raise self._steps.error(frame.address)
+            assert self._python_nodes is not None
+            raise self._python_nodes.error(frame.address)
         raise self._error(error_of_status, arrays, status, self._types, frame, arrays)
 
     def _error(

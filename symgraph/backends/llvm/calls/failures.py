@@ -16,7 +16,7 @@ from ...too_large import array_text
 from ..lowering.image import Lowered
 from ..lowering.program import Check
 from ..machine.frame import Frame
-from .python_steps import error_of, error_on_shapes, in_steps
+from .python_nodes import error_of, error_on_shapes, in_steps
 
 __all__ = ["error_of_status", "no_room_for_arena", "no_room_for_result"]
 

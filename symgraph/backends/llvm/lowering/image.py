@@ -29,7 +29,7 @@ from .indexing import INDEXING
 from .loops import LOOPS
 from .movement import MOVEMENT
 from .products import PRODUCTS
-from .program import Check, Place, ProgramBuilder, PythonStep
+from .program import Check, Place, ProgramBuilder, PythonNode
 from .records import LOWERINGS
 from .scope import Scope
 from .slices import SLICES
@@ -93,7 +93,7 @@ class Lowered(NamedTuple):
     """An image, and what refers to the graph that it was made of."""
 
     image: Image
-    steps: tuple[PythonStep, ...]
+    python_nodes: tuple[PythonNode, ...]
     checks: tuple[Check, ...]
     """What the statuses of a program mean, from 1 on."""
     input_checks: frozenset[int]
@@ -135,7 +135,7 @@ class _Writer:
         outputs = self._write_body(self._read_inputs())
         arena = self._place_arena()
         emitted = [kernel.name for kernel in kernels_used(a.main, a.runtime)]
-        steps = [(step.node.op, step.node.params) for step in builder.steps]
+        in_python = [(each.node.op, each.node.params) for each in builder.python_nodes]
         image = Image(
             np.array(a.template, np.int64),
             tuple((slot, v.params[0].array) for v, slot in builder.constants.items()),
@@ -146,13 +146,13 @@ class _Writer:
             tuple(self._formula_atoms),
             tuple(outputs),
             arena,
-            len(emitted) + len(steps),
-            len(set(emitted)) + len(set(steps)),
+            len(emitted) + len(in_python),
+            len(set(emitted)) + len(set(in_python)),
             builder.threads_used,
         )
         return Lowered(
             image,
-            tuple(builder.steps),
+            tuple(builder.python_nodes),
             tuple(builder.checks),
             frozenset(self._input_checks),
             tuple(taken_for_granted),

@@ -1,4 +1,4 @@
-"""What the scopes of one program have in common: its slots, checks, constants and steps."""
+"""What the scopes of one program have in common: slots, checks, constants, nodes left to Python."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
     "ProgramBuilder",
     "PythonOperand",
     "PythonResult",
-    "PythonStep",
+    "PythonNode",
 ]
 
 P = ParamSpec("P")
@@ -99,7 +99,7 @@ class PythonResult(NamedTuple):
     """Whether there is memory for it already, of the sizes in the slots; else they are set."""
 
 
-class PythonStep(NamedTuple):
+class PythonNode(NamedTuple):
     """A node that Python computes in the middle of a program."""
 
     node: Variable
@@ -134,7 +134,7 @@ class ProgramBuilder:
         self.assembler = Assembler(self._too_large, guarded=is_guarded())
         self.buffers = Buffers(self.assembler)
         self.checks: list[Check] = []
-        self.steps: list[PythonStep] = []
+        self.python_nodes: list[PythonNode] = []
         self.constants: dict[Variable, int] = {}
         """Slots of addresses, by the constant: interned on dtype, shape and bytes."""
         self.packed: dict[PackedKey, int] = {}
@@ -192,7 +192,7 @@ class ProgramBuilder:
         if len(parts) == 1:
             parts[0][1]()
             return
-        n_steps, given_back = len(self.steps), []
+        n_in_python, given_back = len(self.python_nodes), []
 
         def write(part: Callable[[], object]) -> None:
             with self.buffers.part(given_back):
@@ -204,8 +204,8 @@ class ProgramBuilder:
         self._is_apart = False
         for slot in given_back:
             self.buffers.give_back(slot)
-        if len(self.steps) > n_steps:
-            self.assembler.main.words[place] = 1  # steps in Python follow one another
+        if len(self.python_nodes) > n_in_python:
+            self.assembler.main.words[place] = 1  # what Python computes is one after the other
         else:
             self.threads_used = max(self.threads_used, threads)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ....core.binding import solved_for
 from ....core.dims import Size, floor_div, fresh_number
-from ....core.variable import ITEM, Variable
+from ....core.types import TensorType
+from ....core.variable import Variable
 from ....ops.sizes import size_of
-from ....scan.op import SCAN
-from .program import Place, PythonOperand, PythonResult, PythonStep
+from ..machine.assembler import Assembler
+from .program import Place, PythonNode, PythonOperand, PythonResult
 from .scope import Scope
 
 __all__ = ["call_python"]
@@ -18,33 +19,30 @@ def call_python(scope: Scope, v: Variable) -> None:
 
     Sizes that only the results tell are known from then on.
     """
-    read = set(scope.values.reads[v])
+    builder, reads = scope.builder, set(scope.values.reads[v])
     inputs = tuple(
-        _array(scope, x, scope.place(x) if x in read else _size_in_memory(scope, x))
+        _operand(scope, x, scope.place(x) if x in reads else _size_in_memory(scope, x))
         for x in v.inputs
     )
-    found: dict[Size, int] = {}
-    results = tuple(_result(scope, i, x, found) for i, x in _results_read(scope, v))
-    lowering = scope.builder
-    lowering.steps.append(PythonStep(v, inputs, results, tuple(lowering.loops)))
-    scope.assembler.run("python", len(lowering.steps) - 1)
-    for size, slot in found.items():
-        _bind(scope, size, slot)
+    slots: dict[Size, int] = {}
+    results = tuple(_result(scope, i, x, slots) for i, x in _results_read(scope, v))
+    builder.python_nodes.append(PythonNode(v, inputs, results, tuple(builder.loops)))
+    scope.assembler.run("python", len(builder.python_nodes) - 1)
+    for size, slot in slots.items():
+        _bind(scope.assembler, size, slot)
 
 
 def _results_read(scope: Scope, v: Variable) -> list[tuple[int, Variable]]:
     """The results that are wanted, with their numbers."""
-    if v.op is not SCAN:
+    if isinstance(v.type, TensorType):
         return [(0, v)]
-    users = [x for x, _ in scope.graph.users[v] if x in scope.values.needed]
-    return [(x.params[0], x) for x in users if x.op is ITEM]
+    items = (x for x, _ in scope.graph.users[v] if x in scope.values.needed)
+    return [(x.params[0], x) for x in items]
 
 
-def _array(scope: Scope, x: Variable, place: Place) -> PythonOperand:
-    a = scope.assembler
-    shape = tuple(a.size(s) for s in x.type.shape)
-    strides = tuple(a.size(s) for s in place.strides)
-    return PythonOperand(place.base, shape, strides, x.dtype)
+def _operand(scope: Scope, x: Variable, place: Place) -> PythonOperand:
+    sizes, strides = (tuple(map(scope.assembler.size, s)) for s in (x.type.shape, place.strides))
+    return PythonOperand(place.base, sizes, strides, x.dtype)
 
 
 def _size_in_memory(scope: Scope, x: Variable) -> Place:
@@ -58,30 +56,28 @@ def _size_in_memory(scope: Scope, x: Variable) -> Place:
     return Place(slot, ())
 
 
-def _result(scope: Scope, number: int, x: Variable, found: dict[Size, int]) -> PythonResult:
-    """Where the result goes; slots for sizes that it tells are added to ``found``."""
-    a = scope.assembler
-    unknown = [size for size in x.type.shape if not a.is_bound(size)]
-    if not unknown:
-        sizes = tuple(a.size(s) for s in x.type.shape)
-        return PythonResult(number, scope.base(x), sizes, has_room=True)
-    for size in unknown:
-        if size not in found:
-            found[size] = a.slot()
+def _result(scope: Scope, number: int, x: Variable, slots: dict[Size, int]) -> PythonResult:
+    """Where the result goes; sizes that it tells are given slots."""
+    a, shape = scope.assembler, x.type.shape
+    untold = [size for size in shape if not a.is_bound(size)]
+    if not untold:
+        return PythonResult(number, scope.base(x), tuple(map(a.size, shape)), has_room=True)
+    for size in untold:
+        if size not in slots:
+            slots[size] = a.slot()
     if x not in scope.bases:
         scope.bases[x] = a.slot()
-    sizes = tuple(-1 if a.is_bound(size) else found[size] for size in x.type.shape)
+    sizes = tuple(slots[size] if size in untold else -1 for size in shape)
     return PythonResult(number, scope.bases[x], sizes, has_room=False)
 
 
-def _bind(scope: Scope, size: Size, slot: int) -> None:
+def _bind(a: Assembler, size: Size, slot: int) -> None:
     """Let the atom be known that a size tells, which lies in the slot by now."""
-    a = scope.assembler
     solved = solved_for(size)
     if solved is None or a.is_bound(size):
         return
     atom, factor, constant = solved
-    told = fresh_number()
-    assert told.atom is not None
-    a.bind(told.atom, slot, at_entry=False)
-    a.bind(atom, a.size(floor_div(told - constant, factor)), at_entry=False)
+    number = fresh_number()
+    assert number.atom is not None
+    a.bind(number.atom, slot, at_entry=False)
+    a.bind(atom, a.size(floor_div(number - constant, factor)), at_entry=False)

@@ -1,4 +1,4 @@
-"""Steps that Python computes in the middle of a program, by an op's own ``evaluate``."""
+"""Nodes that Python computes in the middle of a program, by an op's own ``evaluate``."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from ...numpy import reference_call
 from ...plan import Operand, call_of
 from ...plan import explained as explained_error
 from ..analysis.layout import contiguous_strides
-from ..lowering.program import PythonResult, PythonStep
+from ..lowering.program import PythonNode, PythonResult
 from ..machine.frame import Frame, Status
 from .call_memory import array_at
 
-__all__ = ["PythonSteps", "error_of", "error_on_shapes", "in_steps"]
+__all__ = ["PythonNodes", "error_of", "error_on_shapes", "in_steps"]
 
 
-class PythonSteps:
-    """The steps of one program; what they make lives until the call ends."""
+class PythonNodes:
+    """The nodes of one program; what they make lives until the call ends."""
 
-    def __init__(self, steps: Sequence[PythonStep], n_slots: int) -> None:
-        calls = [reference_call(step.node) for step in steps]
+    def __init__(self, nodes: Sequence[PythonNode], n_slots: int) -> None:
+        calls = [reference_call(each.node) for each in nodes]
         arrays: dict[int, list[np.ndarray]] = {}
         errors: dict[int, Exception] = {}
 
         # A closure and no method: nothing that it holds may hold it.
         def run(address: int, number: int) -> int:
-            step = steps[number]
+            each = nodes[number]
             frame = Frame(array_at(address, [n_slots], (1,), np.dtype(np.int64)))
             try:
                 with np.errstate(all="ignore"):
-                    values = calls[number](*_inputs(step, frame))
+                    values = calls[number](*_inputs(each, frame))
                 values = values if isinstance(values, tuple) else (values,)
-                for result in step.results:
+                for result in each.results:
                     _store(result, frame, np.asarray(values[result.number]), arrays[address])
             except Exception as error:
-                errors[address] = _complete_error(error, step, frame)
+                errors[address] = _complete_error(error, each, frame)
                 return Status.PYTHON
             return 0
 
@@ -63,11 +63,11 @@ class PythonSteps:
         self._errors.pop(address, None)
 
     def error(self, address: int) -> Exception:
-        """What a step of the call raised."""
+        """What a node raised in the call."""
         return self._errors[address]
 
 
-def _inputs(step: PythonStep, frame: Frame) -> list[np.ndarray]:
+def _inputs(each: PythonNode, frame: Frame) -> list[np.ndarray]:
     return [
         array_at(
             frame[x.base],
@@ -75,7 +75,7 @@ def _inputs(step: PythonStep, frame: Frame) -> list[np.ndarray]:
             [frame[s] for s in x.strides],
             x.dtype,
         )
-        for x in step.inputs
+        for x in each.inputs
     ]
 
 
@@ -95,12 +95,12 @@ def _store(target: PythonResult, frame: Frame, array: np.ndarray, arrays: list) 
             frame[slot] = size
 
 
-def _complete_error(error: Exception, step: PythonStep, frame: Frame) -> Exception:
+def _complete_error(error: Exception, each: PythonNode, frame: Frame) -> Exception:
     """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
-    operands = [Operand(x.dtype, tuple(frame[s] for s in x.shape)) for x in step.inputs]
-    told = explained_error(error, step.node, operands)
+    operands = [Operand(x.dtype, tuple(frame[s] for s in x.shape)) for x in each.inputs]
+    told = explained_error(error, each.node, operands)
     told.__cause__ = error
-    return in_steps(told, step.loops, frame)
+    return in_steps(told, each.loops, frame)
 
 
 def in_steps(error: Exception, loops: Sequence[tuple[int, Variable]], frame: Frame) -> Exception:
