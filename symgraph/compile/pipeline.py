@@ -11,6 +11,7 @@ from ..core.errors import BackendError
 from ..core.graph import Graph
 from ..core.op import Op
 from ..core.provenance import without_lines
+from ..ops import expansions  # noqa: F401 (attaches rules for what a backend lacks)
 from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE

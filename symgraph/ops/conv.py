@@ -35,7 +35,7 @@ __all__ = ["OVERLAP_ADD", "WINDOWS", "average_pool", "conv1d", "conv2d", "max_po
 # --- windows ------------------------------------------------------------------------------------
 
 
-def _span(size: int, dilation: int) -> int:
+def span_of(size: int, dilation: int) -> int:
     """How many elements a window reaches over."""
     return (size - 1) * dilation + 1
 
@@ -45,9 +45,9 @@ def _infer_windows(
 ) -> TensorType:
     (x,) = inputs
     length = x.type.shape[axis]
-    if isinstance(length, int) and length < _span(size, dilation):
+    if isinstance(length, int) and length < span_of(size, dilation):
         raise ShapeError.here(
-            f"a window over {_span(size, dilation)} elements is larger than axis {axis} of "
+            f"a window over {span_of(size, dilation)} elements is larger than axis {axis} of "
             f"{provenance.describe(x)}, padding included"
         )
     count = _count(length, size, stride, dilation)
@@ -56,7 +56,7 @@ def _infer_windows(
 
 def _count(length: Size, size: int, stride: int, dilation: int) -> Size:
     """How many windows fit into an axis, which is at least as long as one."""
-    rest = length - _span(size, dilation)
+    rest = length - span_of(size, dilation)
     return maximum_zero(rest + 1) if stride == 1 else floor_div(rest, stride) + 1
 
 
@@ -64,7 +64,7 @@ def _evaluate_windows(
     arrays: Sequence[np.ndarray], axis: int, size: int, stride: int, dilation: int
 ) -> np.ndarray:
     (x,) = arrays
-    span = _span(size, dilation)
+    span = span_of(size, dilation)
     if x.shape[axis] < span:
         raise CallError(
             f"a window over {span} elements is larger than axis {axis} of an array of shape "
@@ -296,7 +296,7 @@ def _margins(
 ) -> list[tuple[int, int]]:
     """How many elements are put before and after each axis."""
     n = len(sizes)
-    reach = [_span(size, d) - 1 for size, d in zip(sizes, dilations, strict=True)]
+    reach = [span_of(size, d) - 1 for size, d in zip(sizes, dilations, strict=True)]
     if padding == "valid":
         return [(0, 0)] * n
     if padding == "same":
