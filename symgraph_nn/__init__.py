@@ -9,13 +9,14 @@ from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .ctc import ctc, ctc_beam, ctc_greedy
+from .distances import cosine_distance, huber, squared_error
 from .files import FileError
 from .foreign import load_keras, load_torch
 from .gradients import clip_norm, clip_value, weight_decay
 from .group_norm import GroupNorm
 from .history import History
 from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
-from .losses import accuracy, binary_cross_entropy, cross_entropy, squared_error
+from .losses import accuracy, binary_cross_entropy, cross_entropy, focal, kl_divergence
 from .modifiers import accumulate, apply_ema, apply_lookahead, apply_rates
 from .module import Module
 from .pooling import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool
@@ -84,10 +85,14 @@ __all__ = [
     # losses
     "accuracy",
     "binary_cross_entropy",
+    "cosine_distance",
     "cross_entropy",
     "ctc",
     "ctc_beam",
     "ctc_greedy",
+    "focal",
+    "huber",
+    "kl_divergence",
     "squared_error",
     # updates
     "Updates",

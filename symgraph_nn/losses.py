@@ -1,8 +1,6 @@
-"""Losses, and accuracy: each a scalar, the mean over the elements, or over the unmasked ones.
+"""Losses of classes, and accuracy: each a scalar, the mean over positions, or the unmasked ones.
 
-A mask has the leading axes of what it masks, such as [time, batch]. Bools and zeros and ones
-choose; other floats weigh. What is masked is not looked at: it may be anything, NaN and labels of
--1 included. The mean over nothing is no number.
+Masks are those of `symgraph_nn.masking`; what is masked may be anything, labels of -1 included.
 """
 
 from __future__ import annotations
@@ -21,29 +19,11 @@ from symgraph.errors import (
 )
 from symgraph.typing import ArrayLike
 
-from .checks import as_mask, as_partner, as_variable, check_axes, check_float, check_sizes
+from .checks import as_variable, check_axes, check_float, check_number, check_sizes
+from .distances import as_pair
+from .masking import chosen_by, masked_mean, weighted_mean, weights_of
 
-__all__ = ["accuracy", "binary_cross_entropy", "cross_entropy", "squared_error"]
-
-
-def squared_error(
-    prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None
-) -> sg.Variable:
-    """The mean of ``(prediction - target)²`` over all elements, a scalar.
-
-    prediction, target
-        Of one shape; other axes or sizes are a `ShapeError`, also where they would broadcast.
-    mask
-        [...], the leading axes of these: zeros are left out, other floats weigh.
-
-    >>> prediction, target = np.array([1.0, 2.0]), np.array([1.0, 4.0])
-    >>> print(nn.squared_error(prediction, target).eval())
-    2.0
-    >>> print(nn.squared_error(prediction, target, mask=np.array([False, True])).eval())
-    4.0
-    """
-    prediction, target = _pair("squared_error", prediction, target)
-    return _mean(sg.square(prediction - target), mask, "squared_error")
+__all__ = ["accuracy", "binary_cross_entropy", "cross_entropy", "focal", "kl_divergence"]
 
 
 def cross_entropy(
@@ -87,14 +67,16 @@ def cross_entropy(
     _refuse_normalised(logits, "cross_entropy", "softmax")
     if logits.ndim == 0:
         raise ShapeError.here("cross_entropy: logits have an axis of classes")
-    weights = None if class_weights is None else _as_class_weights(class_weights, logits)
+    weights = (
+        None if class_weights is None else _as_class_weights(class_weights, logits, "cross_entropy")
+    )
     _check_smoothing(label_smoothing)
     costs = -sg.log_softmax(logits, axis=-1)
     if labels.ndim == logits.ndim:
         _check_probabilities(logits, labels, ignore_index)
         weighed = costs if weights is None else costs * weights
         expected = sg.sum(labels.astype(logits.dtype) * weighed, axis=-1)
-        return _mean(_smoothed(expected, weighed, label_smoothing), mask, "cross_entropy")
+        return masked_mean(_smoothed(expected, weighed, label_smoothing), mask, "cross_entropy")
     chosen, counts = _checked_labels("cross_entropy", logits, labels, mask, ignore_index)
     own = _at_labels(costs, chosen)
     shares = None
@@ -102,7 +84,7 @@ def cross_entropy(
         shares = weights[chosen]
         own, costs = own * shares, costs * weights
     own = _smoothed(own, costs, label_smoothing)
-    return _weighted_mean(own, counts, _as_weights(mask, own), shares)
+    return weighted_mean(own, counts, weights_of(mask, own), shares)
 
 
 def binary_cross_entropy(
@@ -121,11 +103,73 @@ def binary_cross_entropy(
     >>> print(nn.binary_cross_entropy(np.array([0.0, 0.0]), np.array([0, 1])).eval().round(4))
     0.6931
     """
-    z, t = _pair("binary_cross_entropy", logits, targets)
+    z, t = as_pair("binary_cross_entropy", logits, targets)
     check_float(z, "binary_cross_entropy")
     _refuse_normalised(z, "binary_cross_entropy", "sigmoid")
     t = t.astype(z.dtype)
-    return _mean(sg.softplus(z) - t * z, mask, "binary_cross_entropy")
+    return masked_mean(sg.softplus(z) - t * z, mask, "binary_cross_entropy")
+
+
+def focal(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    gamma: float = 2.0,
+    ignore_index: int | None = None,
+    class_weights: ArrayLike | None = None,
+) -> sg.Variable:
+    """The mean of ``-(1 - p)^γ log p``, p the probability of the label (Lin et al. 2017), a scalar.
+
+    What is right already counts little, so that rare classes and hard cases are learned; γ of 0 is
+    `cross_entropy`, whose arguments these are. Raises as it does, and a `SymgraphValueError` for a
+    negative ``gamma``.
+
+    >>> logits, labels = np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([0, 1])
+    >>> print(nn.focal(logits, labels, gamma=2.0).eval().round(5))
+    0.00096
+    """
+    check_number("focal", gamma=gamma)
+    logits, labels = as_variable(logits, "focal"), as_variable(labels, "focal")
+    check_float(logits, "focal")
+    _refuse_normalised(logits, "focal", "softmax")
+    chosen, counts = _checked_labels("focal", logits, labels, mask, ignore_index)
+    own = _at_labels(-sg.log_softmax(logits, axis=-1), chosen)
+    if gamma:
+        own = own * (-sg.expm1(-own)) ** gamma
+    shares = None
+    if class_weights is not None:
+        shares = _as_class_weights(class_weights, logits, "focal")[chosen]
+        own = own * shares
+    return weighted_mean(own, counts, weights_of(mask, own), shares)
+
+
+def kl_divergence(
+    logits: ArrayLike, probabilities: ArrayLike, mask: ArrayLike | None = None
+) -> sg.Variable:
+    """The mean over positions of ``Σ p (log p - log softmax(logits))``, a scalar.
+
+    logits
+        [..., classes], unnormalised; logarithms of probabilities do as well.
+    probabilities
+        p, floats of the same shape, such as a teacher's; where p is 0 the term is 0.
+    mask
+        [...], or the leading axes of it: zeros are left out, other floats weigh.
+
+    Raises `ShapeError` for other shapes, `SymgraphValueError` for the result of a softmax.
+
+    >>> print(nn.kl_divergence(np.zeros((1, 2)), np.array([[0.5, 0.5]])).eval())
+    0.0
+    >>> print(nn.kl_divergence(np.zeros((1, 2)), np.array([[1.0, 0.0]])).eval().round(4))
+    0.6931
+    """
+    z, p = as_pair("kl_divergence", logits, probabilities)
+    check_float(z, "kl_divergence")
+    _refuse_normalised(z, "kl_divergence", "softmax")
+    p = p.astype(z.dtype)
+    entropy = sg.where(p > 0, p * sg.log(sg.where(p > 0, p, 1)), 0)
+    terms = entropy - sg.where(p > 0, p * sg.log_softmax(z, axis=-1), 0)
+    return masked_mean(sg.sum(terms, axis=-1), mask, "kl_divergence")
 
 
 def accuracy(
@@ -151,7 +195,7 @@ def accuracy(
     logits, labels = as_variable(logits, "accuracy"), as_variable(labels, "accuracy")
     chosen, counts = _checked_labels("accuracy", logits, labels, mask, ignore_index)
     hits = sg.eq(sg.argmax(logits, axis=-1), chosen).astype("float32")
-    return _weighted_mean(hits, counts, _as_weights(mask, hits))
+    return weighted_mean(hits, counts, weights_of(mask, hits))
 
 
 def _check_probabilities(
@@ -182,20 +226,6 @@ def _check_labels(owner: str, logits: sg.Variable, labels: sg.Variable) -> None:
     check_sizes(owner, labels, logits, range(labels.ndim))
 
 
-def _pair(owner: str, prediction: Any, target: Any) -> tuple[sg.Variable, sg.Variable]:
-    """Both as variables; different numbers of axes or known sizes are an error."""
-    a = as_variable(prediction, owner)
-    b = as_partner(target, a, owner)
-    if a.ndim != b.ndim:
-        raise ShapeError.here(
-            f"{owner}: the prediction is {describe(a)}, the target {describe(b)}: "
-            "they have different numbers of axes",
-            remedy="Reshape one of them, or take out an axis with x[..., 0].",
-        )
-    check_sizes(owner, a, b, range(a.ndim))
-    return a, b
-
-
 def _refuse_normalised(x: sg.Variable, owner: str, function: str) -> None:
     if x.op.name == function:
         raise SymgraphValueError.here(
@@ -209,12 +239,13 @@ def _checked_labels(
 ) -> tuple[sg.Variable, sg.Variable | None]:
     """Labels in range, 0 where none counts; and where one does (None: everywhere)."""
     _check_labels(owner, logits, labels)
-    counts = None if mask is None else _as_bool(mask, labels, owner)
+    counts = None if mask is None else chosen_by(mask, labels, owner)
     if ignore_index is not None:
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
             raise SymgraphTypeError.here(f"{owner}: ignore_index is an int, not {ignore_index!r}")
         others = _differ(labels, int(ignore_index))
-        counts = others if counts is None or others is None else counts & others
+        if others is not None:
+            counts = others if counts is None else counts & others
     chosen = labels if counts is None else sg.where(counts, labels, 0)
     return sg.in_range(chosen, logits.shape[-1], f"{owner}: label"), counts
 
@@ -225,12 +256,12 @@ def _differ(labels: sg.Variable, number: int) -> sg.Variable | None:
     return sg.ne(labels, number) if limits.min <= number <= limits.max else None
 
 
-def _as_class_weights(weights: Any, logits: sg.Variable) -> sg.Variable:
-    weights = as_variable(weights, "cross_entropy: class_weights")
-    check_axes(weights, 1, "cross_entropy", "class_weights [classes]")
+def _as_class_weights(weights: Any, logits: sg.Variable, owner: str) -> sg.Variable:
+    weights = as_variable(weights, f"{owner}: class_weights")
+    check_axes(weights, 1, owner, "class_weights [classes]")
     n, size = logits.shape[-1], weights.shape[0]
     if isinstance(n, int) and isinstance(size, int) and n != size:
-        raise ShapeError.here(f"cross_entropy: {n} classes need as many class_weights, not {size}")
+        raise ShapeError.here(f"{owner}: {n} classes need as many class_weights, not {size}")
     return weights.astype(logits.dtype)
 
 
@@ -251,51 +282,3 @@ def _at_labels(values: sg.Variable, labels: sg.Variable) -> sg.Variable:
     rows = sg.reshape(values, (-1, values.shape[-1]))
     flat = sg.reshape(labels, (-1,))
     return sg.reshape(rows[sg.arange(flat.shape[0]), flat], labels.shape)
-
-
-def _as_bool(mask: Any, values: sg.Variable, owner: str) -> sg.Variable:
-    """The mask as bools with the axes of the values; the axes it lacks have size 1."""
-    mask = as_mask(mask, owner)
-    if mask.ndim > values.ndim:
-        raise ShapeError.here(
-            f"{owner}: the mask {describe(mask)} has more axes than what it masks, "
-            f"{describe(values)}"
-        )
-    check_sizes(f"{owner}: mask", mask, values, range(mask.ndim))
-    missing = tuple(range(mask.ndim, values.ndim))
-    if missing:
-        mask = sg.expand_dims(mask, missing)
-    return mask if mask.dtype == np.bool_ else sg.ne(mask, 0)
-
-
-def _as_weights(mask: Any, values: sg.Variable) -> sg.Variable | None:
-    """What the mask weighs; None for one that only chooses."""
-    if mask is None or as_mask(mask, "mask").dtype.kind != "f":
-        return None
-    weights = as_mask(mask, "mask")
-    missing = tuple(range(weights.ndim, values.ndim))
-    return (sg.expand_dims(weights, missing) if missing else weights).astype(values.dtype)
-
-
-def _mean(values: sg.Variable, mask: Any, owner: str) -> sg.Variable:
-    """The mean of the unmasked values."""
-    counts = None if mask is None else _as_bool(mask, values, owner)
-    return _weighted_mean(values, counts, _as_weights(mask, values))
-
-
-def _weighted_mean(
-    values: sg.Variable,
-    counts: sg.Variable | None,
-    weights: sg.Variable | None,
-    others: sg.Variable | None = None,
-) -> sg.Variable:
-    """The mean of the values that count, weighed; the values have the ``others`` in them."""
-    if counts is None and weights is None and others is None:
-        return sg.mean(values)
-    # An axis that a mask lacks counts in full.
-    shares = sg.ones_like(values) if others is None else others
-    if weights is not None:
-        values, shares = values * weights, shares * weights
-    if counts is not None:
-        values, shares = sg.where(counts, values, 0), sg.where(counts, shares, 0)
-    return sg.sum(values) / sg.sum(shares)

@@ -140,3 +140,112 @@ def test_arguments_that_do_not_fit_are_errors_with_the_users_line():
         with pytest.raises(kind, match=text) as caught:
             call()
         assert __file__ in str(caught.value)
+
+
+# --- others -------------------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("backend", ["native", "numpy"])
+DRAWS = np.random.default_rng(5)
+SCORES, SHARES, CHOSEN = (
+    DRAWS.normal(size=(4, 3, 5)),
+    DRAWS.random((4, 3, 5)),
+    DRAWS.random((4, 3)) > 0.4,
+)
+SHARES = np.where(SHARES < 0.3, 0, SHARES)
+SHARES /= SHARES.sum(axis=-1, keepdims=True)
+
+
+def value_of(function, *arrays, backend, **options):
+    symbols = [sg.tensor(f"x{i}", (None,) * a.ndim, a.dtype) for i, a in enumerate(arrays)]
+    return sg.compile(symbols, function(*symbols, **options), backend=backend)(*arrays)
+
+
+def log_softmax(z):
+    return z - np.logaddexp.reduce(z, axis=-1, keepdims=True)
+
+
+@BOTH
+def test_kl_divergence(backend):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(SHARES > 0, SHARES * (np.log(SHARES) - log_softmax(SCORES)), 0).sum(
+            axis=-1
+        )
+    found = value_of(nn.kl_divergence, SCORES, SHARES, backend=backend)
+    np.testing.assert_allclose(found, terms.mean(), rtol=1e-10)
+    hidden = np.where(CHOSEN[..., None], SCORES, np.nan)
+    found = value_of(nn.kl_divergence, hidden, SHARES, CHOSEN, backend=backend)
+    np.testing.assert_allclose(found, terms[CHOSEN].mean(), rtol=1e-10)
+    # The same as cross-entropy less the entropy, so its gradient is that of cross-entropy.
+    z = sg.constant(SCORES)
+    one, other = (sg.grad(f(z, SHARES), z).eval() for f in (nn.kl_divergence, nn.cross_entropy))
+    np.testing.assert_allclose(one, other, atol=1e-12)
+    sg.testing.check_gradient(lambda z, p: nn.kl_divergence(z, p), SCORES, SHARES + 0.1)
+
+
+@BOTH
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal(gamma, backend):
+    labels, weights = DRAWS.integers(0, 5, (4, 3)), np.array([1.0, 2.0, 0.5, 1.0, 3.0])
+    log_p = np.take_along_axis(log_softmax(SCORES), labels[..., None], axis=-1)[..., 0]
+    costs = -((1 - np.exp(log_p)) ** gamma) * log_p
+    found = value_of(nn.focal, SCORES, labels, backend=backend, gamma=gamma)
+    np.testing.assert_allclose(found, costs.mean(), rtol=1e-10)
+    found = value_of(nn.focal, SCORES, labels, backend=backend, gamma=gamma, class_weights=weights)
+    shares = weights[labels]
+    np.testing.assert_allclose(found, (costs * shares).sum() / shares.sum(), rtol=1e-10)
+    ignored = np.where(CHOSEN, labels, -100)
+    found = value_of(nn.focal, SCORES, ignored, backend=backend, gamma=gamma, ignore_index=-100)
+    np.testing.assert_allclose(found, costs[CHOSEN].mean(), rtol=1e-10)
+    sg.testing.check_gradient(lambda z: nn.focal(z, labels, gamma=gamma), SCORES, backend=backend)
+
+
+@BOTH
+@pytest.mark.parametrize("delta", [0.3, 1.0])
+def test_huber(delta, backend):
+    a, b = SCORES[..., 0] * 2, SCORES[..., 1]
+    e = np.abs(a - b)
+    terms = np.where(e <= delta, e**2 / 2, delta * (e - delta / 2))
+    found = value_of(nn.huber, a, b, backend=backend, delta=delta)
+    np.testing.assert_allclose(found, terms.mean(), rtol=1e-12)
+    found = value_of(nn.huber, a, b, CHOSEN, backend=backend, delta=delta)
+    np.testing.assert_allclose(found, terms[CHOSEN].mean(), rtol=1e-12)
+    sg.testing.check_gradient(lambda a, b: nn.huber(a, b, delta=delta), a, b, backend=backend)
+    x = sg.constant(np.zeros(1))
+    assert sg.grad(nn.huber(x, np.zeros(1)), x).eval() == 0
+
+
+@BOTH
+def test_cosine_distance(backend):
+    a, b = SCORES, SHARES - 0.1
+    cos = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+    found = value_of(nn.cosine_distance, a, b, CHOSEN, backend=backend)
+    np.testing.assert_allclose(found, (1 - cos)[CHOSEN].mean(), rtol=1e-10)
+    sg.testing.check_gradient(lambda a, b: nn.cosine_distance(a, b), a, b, backend=backend)
+    far = value_of(nn.cosine_distance, a * 1e200, b * 1e-200, backend=backend)
+    np.testing.assert_allclose(far, (1 - cos).mean(), rtol=1e-10)
+    zero = sg.constant(np.zeros((1, 3)))
+    distance = nn.cosine_distance(zero, np.ones((1, 3)))
+    assert distance.eval() == 1
+    np.testing.assert_array_equal(sg.grad(distance, zero).eval(), np.zeros((1, 3)))
+
+
+def test_a_mask_stays_where_no_label_can_be_the_ignored_one():
+    labels = np.array([0, 1, 1], "uint8")
+    logits, mask = np.array([[9.0, 0.0], [0.0, 9.0], [9.0, 0.0]]), np.array([True, True, False])
+    assert nn.cross_entropy(logits, labels, mask, ignore_index=-100).eval() < 0.001
+    assert nn.accuracy(logits, labels, mask, ignore_index=-100).eval() == 1
+
+
+def test_wrong_arguments_of_the_other_losses():
+    with pytest.raises(sg.SymgraphValueError, match="delta"):
+        nn.huber(np.ones(2), np.ones(2), delta=0)
+    with pytest.raises(sg.ShapeError, match="axes"):
+        nn.huber(np.ones(2), np.ones((2, 1)))
+    with pytest.raises(sg.SymgraphValueError, match="softmax"):
+        nn.kl_divergence(sg.softmax(sg.constant(np.ones((1, 2)))), np.ones((1, 2)))
+    with pytest.raises(sg.SymgraphValueError, match="gamma"):
+        nn.focal(np.ones((1, 2)), np.array([0]), gamma=-1)
+    with pytest.raises(sg.IndexRangeError):
+        nn.focal(np.ones((1, 2)), np.array([-1])).eval()
+    with pytest.raises(sg.ShapeError, match="vectors"):
+        nn.cosine_distance(np.float64(1), np.float64(1))
