@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from . import provenance
-from .annotations import ArrayLike, Axes, Axis, DTypeLike, Index, Shape
 from .errors import SymbolicValueError, SymgraphTypeError
 from .leaf import Constant, Leaf
-from .node import Node
 from .op import Op
 from .processes import give_lock
+from .signatures import Signatures
 from .types import TensorType, Type, tensor_type
 from .values import as_array, brief, weak_kind
 
@@ -47,11 +46,11 @@ __all__ = [
 ]
 
 
-class Variable(Node):
+class Variable(Signatures["Variable"]):
     """A symbolic array: the result of ``op`` on ``inputs``. Made by `node` alone.
 
     Operators and methods (``+``, ``@``, ``[]``, ``.sum``) are attached by
-    `symgraph.ops.operators`, so that core knows no op.
+    `symgraph.ops.operators`, so that core knows no op; `Signatures` tells checkers of them.
     """
 
     __slots__ = ()
@@ -60,7 +59,7 @@ class Variable(Node):
     inputs: tuple[Variable, ...]
 
     # NumPy arrays must leave mixed arithmetic to us.
-    __array_priority__ = 1000
+    __array_priority__: int = 1000
 
     def __new__(cls, *_args: object, **_kwargs: object) -> NoReturn:
         raise TypeError("make variables with sg.tensor, sg.constant, sg.shared and operations")
@@ -84,84 +83,6 @@ class Variable(Node):
     def name(self, name: str | None) -> None:
         provenance.set_name(self, name)
 
-    if TYPE_CHECKING:  # attached by core.copies, ops.operators and compile.evaluate
-
-        def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]: ...
-        def __deepcopy__(self, memo: dict[int, Any]) -> Variable: ...
-
-        T: Variable
-        mT: Variable
-        shape: tuple[int | Variable, ...]
-        size: int | Variable
-
-        def eval(
-            self, inputs: Mapping[Variable, ArrayLike] | None = None, *, backend: Any = "native"
-        ) -> np.ndarray: ...
-        def __len__(self) -> int: ...
-        def __iter__(self) -> Iterator[Variable]: ...
-        def __getitem__(self, index: Index) -> Variable: ...
-        def __round__(self, decimals: int | None = None) -> Variable: ...
-        def __divmod__(self, y: ArrayLike) -> tuple[Variable, Variable]: ...
-        def __rdivmod__(self, y: ArrayLike) -> tuple[Variable, Variable]: ...
-        def _unary(self) -> Variable: ...
-        def _binary(self, y: ArrayLike) -> Variable: ...
-
-        __neg__ = __pos__ = __abs__ = __invert__ = copy = ravel = _unary
-        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = _binary
-        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _binary
-        __rpow__ = __matmul__ = __rmatmul__ = __and__ = __rand__ = __or__ = __ror__ = _binary
-        __xor__ = __rxor__ = __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _binary
-        __lt__ = __le__ = __gt__ = __ge__ = dot = _binary
-
-        def _fold(self, axis: Axes = None, *, keepdims: bool = False) -> Variable: ...
-        def _total(
-            self, axis: Axes = None, *, keepdims: bool = False, dtype: DTypeLike | None = None
-        ) -> Variable: ...
-        def _spread(
-            self,
-            axis: Axes = None,
-            *,
-            ddof: float = 0,
-            keepdims: bool = False,
-            dtype: DTypeLike | None = None,
-        ) -> Variable: ...
-        def _place(self, axis: Axis | None = None, *, keepdims: bool = False) -> Variable: ...
-        def _running(
-            self, axis: Axis | None = None, *, dtype: DTypeLike | None = None
-        ) -> Variable: ...
-        def _sorted(self, axis: Axis | None = -1) -> Variable: ...
-
-        all = any = max = min = _fold
-        sum = prod = mean = _total
-        std = var = _spread
-        argmax = argmin = _place
-        cumsum = cumprod = _running
-        sort = argsort = _sorted
-
-        def add_at(self, index: Index, value: ArrayLike) -> Variable: ...
-        def astype(self, dtype: DTypeLike) -> Variable: ...
-        def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Variable: ...
-        def diagonal(self, offset: int = 0, axis1: Axis = 0, axis2: Axis = 1) -> Variable: ...
-        def flatten(self, ndim: int = 1) -> Variable: ...
-        def nonzero(self) -> tuple[Variable, ...]: ...
-        def repeat(self, repeats: ArrayLike, axis: Axis | None = None) -> Variable: ...
-        def reshape(self, *sizes: Shape) -> Variable: ...
-        def round(self, decimals: int = 0) -> Variable: ...
-        def set(self, index: Index, value: ArrayLike) -> Variable: ...
-        def squeeze(self, axis: Axes = None) -> Variable: ...
-        def swapaxes(self, axis1: Axis, axis2: Axis) -> Variable: ...
-        def take(
-            self, indices: ArrayLike, axis: Axis | None = None, mode: str = "raise"
-        ) -> Variable: ...
-        def trace(
-            self,
-            offset: int = 0,
-            axis1: Axis = 0,
-            axis2: Axis = 1,
-            dtype: DTypeLike | None = None,
-        ) -> Variable: ...
-        def transpose(self, *axes: Axes) -> Variable: ...
-
     def __eq__(self, other: object) -> bool:
         """Whether both are one variable; elements are compared by ``sg.eq`` alone."""
         if isinstance(other, Variable):
@@ -176,7 +97,11 @@ class Variable(Node):
             )
         return NotImplemented
 
-    __hash__ = object.__hash__
+    if TYPE_CHECKING:
+
+        def __hash__(self) -> int: ...
+    else:
+        __hash__ = object.__hash__
 
     def __bool__(self) -> NoReturn:
         raise SymbolicValueError.here(
