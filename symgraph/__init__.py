@@ -35,7 +35,7 @@ from .core.errors import (
     UpdateError,
     VerifyError,
 )
-from .core.graph import Graph, substitute
+from .core.graph import Graph, ancestors, substitute
 from .core.provenance import record_lines
 from .core.shared import SharedVariable
 from .core.tracing import LoopTrace, current_loop
@@ -193,11 +193,11 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "__version__", "abs", "absolute", "add", "all", "allclose", "amax", "amin", "any", "arange",
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argsort", "around", "array_equal", "assert_compiled", "astype", "atleast_1d", "atleast_2d",
-    "atleast_3d", "average", "average_pool", "BackendError", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "broadcast_to", "CallError", "cast", "ceil", "clip",
+    "__version__", "abs", "absolute", "add", "all", "allclose", "amax", "amin", "ancestors", "any",
+    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax",
+    "argmin", "argsort", "around", "array_equal", "assert_compiled", "astype", "atleast_1d",
+    "atleast_2d", "atleast_3d", "average", "average_pool", "BackendError", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast_to", "CallError", "cast", "ceil", "clip",
     "clip_gradient", "column_stack", "compile", "concatenate", "constant", "conv1d", "conv2d",
     "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum",
     "current_loop", "deg2rad", "degrees", "diag", "diagonal", "diff", "digamma",

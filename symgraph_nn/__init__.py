@@ -127,3 +127,8 @@ __all__ = [
     "init",
     "schedules",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

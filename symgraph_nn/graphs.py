@@ -15,14 +15,7 @@ def ancestors(outputs: Iterable[Any]) -> list[sg.Variable]:
 
     Numbers and arrays among the outputs, which an update may be, are made of nothing.
     """
-    seen = {v for v in outputs if isinstance(v, sg.Variable)}
-    stack = list(seen)
-    while stack:
-        for source in stack.pop().inputs:
-            if source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return sorted(seen, key=lambda v: v.serial)
+    return sg.ancestors([v for v in outputs if isinstance(v, sg.Variable)])
 
 
 def leaves(outputs: Iterable[Any]) -> list[sg.Variable]:

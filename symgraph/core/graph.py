@@ -19,8 +19,9 @@ from .errors import (
 from .interned import Interned
 from .values import array_for
 from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
+from .variable import ancestors as below
 
-__all__ = ["Graph", "has_effect", "rebuild", "replace", "substitute"]
+__all__ = ["Graph", "ancestors", "has_effect", "rebuild", "replace", "substitute"]
 
 
 class Graph(Interned):
@@ -115,7 +116,7 @@ def has_effect(v: Variable) -> bool:
 
 def graph_of(outputs: Sequence[Variable]) -> Graph:
     """The graph of these outputs whose inputs are all leaves that they need."""
-    return Graph([v for v in _between(outputs, ()) if _is_open_leaf(v)], outputs)
+    return Graph([v for v in below(outputs) if _is_open_leaf(v)], outputs)
 
 
 def _is_open_leaf(v: Variable) -> bool:
@@ -126,7 +127,7 @@ def _closed_nodes(
     inputs: tuple[Variable, ...], outputs: tuple[Variable, ...]
 ) -> tuple[Variable, ...]:
     """The nodes of a closed graph; a stray leaf is an error that names it and its user."""
-    order = _between(outputs, inputs)
+    order = below(outputs, inputs)
     given = set(inputs)
     for v in order:
         if _is_open_leaf(v) and v not in given:
@@ -142,18 +143,27 @@ def _closed_nodes(
     return tuple(order)
 
 
-def _between(outputs: Sequence[Variable], stops: Sequence[Variable]) -> list[Variable]:
-    """The variables that the outputs are made of, down to the stops, inputs before users."""
-    stop_set = set(stops)
-    seen = set(outputs)
-    stack = [v for v in seen if v not in stop_set]
-    while stack:
-        for source in stack.pop().inputs:
-            if source not in seen:
-                seen.add(source)
-                if source not in stop_set:
-                    stack.append(source)
-    return sorted(seen, key=lambda v: v.serial)
+def ancestors(outputs: Variable | Sequence[Variable] | Graph) -> list[Variable]:
+    """All variables that the outputs are made of, themselves included, inputs before users.
+
+    ``outputs``
+        A variable, a list of them, or a graph, which is walked down to its inputs.
+
+    Each variable comes once. A loop is one of them; its body is a graph of its own, which stands
+    among the loop's ``params`` and is not walked into. Anything else is a `SymgraphTypeError`.
+
+    >>> x, y = sg.scalar("x"), sg.scalar("y")
+    >>> [v.name or v.op.name for v in sg.ancestors(sg.exp(x) * y)]
+    ['x', 'y', 'exp', 'multiply']
+    """
+    if isinstance(outputs, Graph):
+        return list(outputs.nodes)
+    roots = [outputs] if isinstance(outputs, Variable) else outputs
+    if not isinstance(roots, (list, tuple)) or not all(isinstance(v, Variable) for v in roots):
+        raise SymgraphTypeError.here(
+            f"ancestors takes a variable, a list of variables or a graph, not {outputs!r}"
+        )
+    return below(roots)
 
 
 def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
@@ -178,7 +188,7 @@ def replace(
 ) -> list[Variable]:
     """The outputs with variables replaced; with ``keep_lines`` copies count as the originals."""
     new: dict[Variable, Variable] = dict(replacements)
-    for v in _between(outputs, tuple(replacements)):
+    for v in below(outputs, replacements):
         if v in new:
             continue
         inputs = tuple([new[source] for source in v.inputs])

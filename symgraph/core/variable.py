@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -282,17 +283,20 @@ def item(variable: Variable, index: int) -> Variable:
 # --- walks --------------------------------------------------------------------------------------
 
 
-def ancestors(outputs: Sequence[Variable]) -> list[Variable]:
-    """All variables that the outputs are made of, themselves included, inputs before users."""
-    seen = set(outputs)
-    stack = list(seen)
+def ancestors(outputs: Iterable[Variable], stops: Iterable[Variable] = ()) -> list[Variable]:
+    """All variables that the outputs are made of, themselves included, inputs before users.
+
+    What only the ``stops`` are made of is left out.
+    """
+    seen, stops = set(outputs), frozenset(stops)
+    stack = list(seen - stops)
     while stack:
         for source in stack.pop().inputs:
             if source not in seen:
                 seen.add(source)
-                stack.append(source)
+                if source not in stops:
+                    stack.append(source)
     return sorted(seen, key=_serial)
 
 
-def _serial(variable: Variable) -> int:
-    return variable.serial
+_serial = attrgetter("serial")
