@@ -113,16 +113,16 @@ class RuleSet:
     def candidates(self, v: Variable) -> tuple[Rule, ...]:
         """The rules that may apply to a node, by its op and those of its inputs."""
         key = (v.op, *[x.op for x in v.inputs])
-        found = self._candidates.get(key)
-        if found is None:
+        candidates = self._candidates.get(key)
+        if candidates is None:
             read = {op.name for op in key[1:]}
-            found = self._candidates[key] = tuple(
+            candidates = self._candidates[key] = tuple(
                 each
                 for each in self.rules
                 if (v.op.name in each.ops if each.ops else "effect" not in v.op.traits)
                 and (not each.reads or not read.isdisjoint(each.reads))
             )
-        return found
+        return candidates
 
     def __add__(self, other: RuleSet) -> RuleSet:
         return RuleSet(*self.rules, *other.rules)
@@ -161,60 +161,53 @@ def sweep(
         if v in replaced:
             # Met again before its replacement is settled: the rules go round in a circle.
             new[v] = new.get(replaced[v], v)
-            stack.pop()
             continue
-        changed = False
+        is_settled = True
         for x in v.inputs:
             if new.get(x) is not x:
-                changed = True
+                is_settled = False
                 break
-        if changed:
-            missing = [x for x in v.inputs if x not in new]
-            if missing:
-                stack.extend(missing)
-                continue
-            made = _on_inputs(v, [new[x] for x in v.inputs], rebuild)
+        if is_settled:
+            successor = _first_result(v, rules.candidates(v), hits)
+        elif missing := [x for x in v.inputs if x not in new]:
+            stack.extend(missing)
+            continue
         else:
-            made = _first_result(v, rules.candidates(v), hits)
-        if made is v:
-            new[v] = v
-            stack.pop()
-        elif made in new:
-            new[v] = new[made]
+            successor = _on_inputs(v, [new[x] for x in v.inputs], rebuild)
+        if successor is v or successor in new:
+            new[v] = new.get(successor, v)
             stack.pop()
         else:
-            replaced[v] = made
-            stack.append(made)
+            replaced[v] = successor
+            stack.append(successor)
             if len(replaced) > limit:
                 raise GraphError(f"the rules do not come to an end; they fired {dict(hits)}")
     outputs = tuple([new[v] for v in graph.outputs])
-    if outputs == graph.outputs:
-        return graph
-    return Graph(graph.inputs, outputs)
+    return graph if outputs == graph.outputs else Graph(graph.inputs, outputs)
 
 
 def _on_inputs(v: Variable, inputs: Sequence[Variable], rebuild: Rebuild) -> Variable:
     """The variable on rewritten inputs; itself where its size would no longer be the same one."""
-    made = rebuild(v, inputs)
+    result = rebuild(v, inputs)
     # A size that depends on data belongs to one node; users of the old one rely on it.
-    if made.type is not v.type or not carry_size(v, made):
+    if result.type is not v.type or not carry_size(v, result):
         return v
-    _take_over(v, made)
-    return made
+    _take_over(v, result)
+    return result
 
 
 def _first_result(v: Variable, rules: Sequence[Rule], hits: Counter[str]) -> Variable:
     """What the first rule that fires puts in place of the variable; itself where none does."""
     for each in rules:
-        made = each.apply(v)
-        if made is None or made is v:
+        result = each.apply(v)
+        if result is None or result is v:
             continue
-        if made.type is not v.type:
-            raise GraphError(f"rule {each.name} turned {v!r} into {made!r}: another type")
-        if carry_size(v, made):
+        if result.type is not v.type:
+            raise GraphError(f"rule {each.name} turned {v!r} into {result!r}: another type")
+        if carry_size(v, result):
             hits[each.name] += 1
-            _take_over(v, made)
-            return made
+            _take_over(v, result)
+            return result
     return v
 
 
