@@ -49,9 +49,10 @@ class NumpyLoop:
         taken, results = self._run(n, values, parts.sequences, buffers)
         if len(results) < len(self._depths):
             results += self._empty_traces((n_steps, *arrays))
-        return tuple(
+        results = [
             result[: depth + taken] for depth, result in zip(self._depths, results, strict=True)
-        )
+        ]
+        return (*results, *self._checkpoints(taken, results))
 
     def _run(
         self, n: int, values: list[Any], sequences: Sequence[np.ndarray], results: list[np.ndarray]
@@ -135,6 +136,14 @@ class NumpyLoop:
             shape = [known.get(size, 0) if number is None else number for size, number in pairs]
             traces.append(np.empty((0, *shape), output.dtype))
         return traces
+
+    def _checkpoints(self, n: int, results: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """The states before every so-many-th step, where the loop has checkpoints."""
+        every = self._loop.layout.checkpoint_every
+        if every is not None:
+            starts = np.arange(0, n + 1, every)
+            for buffer, state in zip(results, self._states, strict=False):
+                yield buffer[starts[:, None] + np.arange(state.depth)]
 
     # --- what can go wrong ----------------------------------------------------------------------
 

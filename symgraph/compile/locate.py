@@ -18,7 +18,7 @@ import numpy as np
 from ..core.graph import Graph
 from ..core.types import TensorType
 from ..core.variable import ITEM, PARAMETER, Variable
-from ..scan.op import Loop, is_scan, with_body
+from ..scan.op import Loop, is_scan, make_alike
 from ..scan.step_sizes import atoms_of, is_made_of
 from .rounding import RUNS_TO_SEARCH, Difference, Suspect, compare, measure, reference
 
@@ -175,7 +175,7 @@ class _Inside:
         ends = [result.value for result in loop.results]
         condition = () if loop.condition is None else (loop.condition,)
         body = Graph(loop.body.inputs, (*ends, *nodes, *condition)).canonical()
-        probe = Loop(with_body(self._scan, self._scan.inputs, body))
+        probe = Loop(make_alike(self._scan, self._scan.inputs, body=body))
         depths = [result.depth for result in probe.results]
         graph = Graph(self._graph.inputs, [*probe.buffers, *probe.traces])
         found = compare(graph, self._arrays, self._suspect, skip=depths, runs=RUNS_TO_SEARCH)
@@ -196,9 +196,13 @@ class _Inside:
 
     def by_rows(self, number: int, found: _Candidate) -> _Candidate:
         """The first wrong row of a result, where nothing inside the loop is found to be wrong."""
-        depth = self._loop.results[number].depth
-        row = found.difference.first_row
-        return _Candidate(max(row - depth, 0), 0, self._scan, found.difference.row(row))
+        results, row = self._loop.results, found.difference.first_row
+        every = self._loop.layout.checkpoint_every
+        if every is not None and number >= len(results):
+            step = row * every - 1
+        else:
+            step = row - results[number].depth
+        return _Candidate(max(step, 0), 0, self._scan, found.difference.row(row))
 
     def step(self, index: int) -> tuple[Graph, list[np.ndarray]]:
         """The body, and what the reference gives it in this step."""

@@ -17,7 +17,7 @@ from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
 from ..scan.op import rebuild_alike
-from ..scan.rewrites import rewrite_bodies, rewrite_loops
+from ..scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
 from .report import PassRow, count_nodes
 
 __all__ = ["PASSES", "Hits", "Pass", "all_passes", "expand", "rewrite"]
@@ -43,8 +43,12 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
     return run
 
 
+def _settle_and_simplify(graph: Graph, target: Target, hits: Hits) -> Graph:
+    return _apply(SIMPLIFY)(settle_checkpoints(graph), target, hits)
+
+
 PASSES: tuple[tuple[str, Pass], ...] = (
-    ("simplify", _apply(SIMPLIFY)),
+    ("simplify", _settle_and_simplify),
     ("stabilise", _apply(SIMPLIFY + STABILISE)),
     ("loops", _apply_in_loops(SIMPLIFY + STABILISE + SPECIALISE)),
     ("specialise", _apply(SIMPLIFY + STABILISE + SPECIALISE)),

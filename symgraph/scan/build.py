@@ -60,7 +60,8 @@ def scan(
     truncate_gradient
         How many of the last steps the gradient goes back.
     checkpoint_every
-        Keep the states of every so-many-th step only; the gradient computes the others again.
+        For the gradient keep the states of every so-many-th step only, and compute the others
+        again. Where there is no gradient, the loop is as without.
 
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.
@@ -83,10 +84,11 @@ def scan(
         states=[parse_state(i, s) for i, s in enumerate(as_list(outputs_info))],
         fixed=[parse_fixed(x) for x in as_list(non_sequences)],
         truncate=truncate_gradient,
+        checkpoint_every=checkpoint_every,
         name=name,
     )
     loop.n_steps = number_of_steps(loop.sequences, n_steps)
-    return loop.build(strict=strict, every=checkpoint_every)
+    return loop.build(strict=strict)
 
 
 def map(step: Callable[..., Any], sequences: Any, non_sequences: Any = (), **options: Any) -> Any:

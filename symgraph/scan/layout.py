@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 __all__ = ["Inputs", "Layout"]
@@ -32,6 +32,12 @@ class Layout:
     """Whether the body's last output ends the loop."""
     truncate: int | None = None
     """How many of the last steps the gradient goes back; None for all."""
+    checkpoint_every: int | None = None
+    """Of which steps the states are kept for the gradient; None for all, and no checkpoints."""
+
+    def without_checkpoints(self) -> Layout:
+        """The layout of the same loop with no checkpoints."""
+        return replace(self, checkpoint_every=None)
 
     def parts(self, inputs: Sequence[T]) -> Inputs[T]:
         """The loop's inputs, or values of them, taken apart."""

@@ -16,7 +16,9 @@ where ``until`` is set, a bool scalar that ends the loop after this step.
 Results (a tuple type; take them with `item`): for each state a *buffer* ``[depth + n, ...]``, the
 initial rows followed by the n new values, so that a gradient loop reads earlier values where they
 lie; for each plain output a *trace* ``[n, ...]``. ``n`` is ``n_steps``, or the number of steps
-taken where ``until`` ends the loop earlier.
+taken where ``until`` ends the loop earlier. With ``checkpoint_every`` there are also, for each
+state, its *checkpoints* ``[1 + n // every, depth, ...]``: the rows that its taps go back to, before
+the first step and after every so-many-th one.
 """
 
 from __future__ import annotations
@@ -28,12 +30,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import provenance
+from ..core.dims import floor_div
 from ..core.errors import ScanError
 from ..core.graph import Graph, rebuild
 from ..core.op import Op
 from ..core.types import TensorType, TupleType, tensor_type
 from ..core.variable import Variable, existing_node, item, node
 from ..ops.sizes import carry_size
+from ..ops.slices import slice_axis
 from .close import close_body
 from .layout import Layout
 from .step_sizes import hand_on_sizes, row_sizes, steps_taken
@@ -45,9 +49,9 @@ __all__ = [
     "Result",
     "State",
     "is_scan",
+    "make_alike",
     "make_loop",
     "rebuild_alike",
-    "with_body",
 ]
 
 _BOOL = np.dtype("bool")
@@ -167,6 +171,17 @@ class Loop:
         """The items that have the plain outputs over time."""
         return [item(self.node, len(self.layout.states) + k) for k in range(len(self.outputs))]
 
+    @property
+    def checkpoints(self) -> list[Variable]:
+        """The items that have the states after every so-many-th step; without the property none."""
+        first = len(self.layout.states) + len(self.outputs)
+        return [item(self.node, i) for i in range(first, len(self.node.type.items))]
+
+    def over_time(self) -> list[Variable]:
+        """The new values of each state over time, then the plain outputs."""
+        buffers = zip(self.buffers, self.states, strict=True)
+        return [*(slice_axis(buffer, 0, state.depth) for buffer, state in buffers), *self.traces]
+
 
 def is_scan(variable: Variable) -> bool:
     """Whether the variable is a loop."""
@@ -182,6 +197,7 @@ def make_loop(
     condition: Variable | None = None,
     fixed: Mapping[Variable, Variable] | None = None,
     truncate: int | None = None,
+    checkpoint_every: int | None = None,
     instead_of: tuple[Variable, Sequence[int]] | None = None,
     name: str | None = None,
     lines: tuple[provenance.Line, ...] = (),
@@ -202,6 +218,7 @@ def make_loop(
         tuple(tuple(state.taps) for state in states),
         condition is not None,
         truncate,
+        checkpoint_every,
     )
     initials = (state.initial for state in states)
     inputs = (n_steps, *(group[0].sequence for group in sequences), *initials, *outer)
@@ -222,14 +239,16 @@ def _by_sequence(reads: Sequence[Read]) -> list[list[Read]]:
     return groups
 
 
-def with_body(scan: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
-    """The loop with another body, on inputs that have the same values.
+def make_alike(
+    scan: Variable, inputs: Sequence[Variable], *, body: Graph, layout: Layout | None = None
+) -> Variable:
+    """The loop with another body, and layout, on inputs that have the same values.
 
     The body's first outputs are those of the loop, but for a condition, which stays the last one.
     """
-    layout = scan.params[1]
-    _hand_on_sizes(scan, inputs, body, layout)
-    return _named(node(SCAN, inputs, (body, layout)), scan.name, provenance.lines_of(scan))
+    params = (body, layout or scan.params[1])
+    _hand_on_sizes(scan, inputs, *params)
+    return _named(node(SCAN, inputs, params), scan.name, provenance.lines_of(scan))
 
 
 def _named(loop: Variable, name: str | None, lines: tuple[provenance.Line, ...]) -> Variable:
@@ -280,6 +299,9 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
         else:
             shape = (n, *row_sizes(inputs, body, layout, i))
         results.append(tensor_type(output.type.dtype, shape))
+    if layout.checkpoint_every is not None:
+        n_rows = floor_div(n, layout.checkpoint_every) + 1
+        results += [x.type.with_shape((n_rows, *x.type.shape)) for x in initials]
     return TupleType(results)
 
 

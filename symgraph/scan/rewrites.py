@@ -19,13 +19,14 @@ from ..core.graph import Graph, replace
 from ..core.variable import Variable, item, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
-from .op import Loop, is_scan, rebuild_alike, with_body
+from .checkpoint import in_chunks
+from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
 from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
 from .sums import take_out_sums
 
-__all__ = ["rewrite_bodies", "rewrite_loops"]
+__all__ = ["rewrite_bodies", "rewrite_loops", "settle_checkpoints"]
 
 Rewrite = Callable[[Graph], Graph]
 # For results of a loop (and the reads of their last rows) what they become.
@@ -73,6 +74,40 @@ def rewrite_bodies(graph: Graph, rewrite: Rewrite) -> Graph:
     return rewrite_inside(graph)
 
 
+def settle_checkpoints(graph: Graph) -> Graph:
+    """The graph in which loops of which checkpoints are read run in chunks, and others as usual."""
+    return rewrite_bodies(_settled(graph), _settled) if _has_checkpoints(graph) else graph
+
+
+def _has_checkpoints(graph: Graph) -> bool:
+    seen, pending = {graph}, [graph]
+    while pending:
+        for v in filter(is_scan, pending.pop().nodes):
+            body, layout = v.params
+            if layout.checkpoint_every is not None:
+                return True
+            if body not in seen:
+                seen.add(body)
+                pending.append(body)
+    return False
+
+
+def _settled(graph: Graph) -> Graph:
+    needed = set(graph.nodes)
+
+    def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements | Variable:
+        before, loop = Loop(scan), Loop(rebuild_alike(scan, inputs))
+        if needed.isdisjoint(before.checkpoints):
+            layout = loop.layout.without_checkpoints()
+            return make_alike(scan, inputs, body=loop.body, layout=layout)
+        chunks = in_chunks(loop)
+        new = dict(zip(before.buffers, chunks.buffers(loop), strict=True))
+        new |= dict(zip(before.over_time(), chunks.over_time, strict=True))
+        return new | dict(zip(before.checkpoints, chunks.checkpoints, strict=True))
+
+    return _transform(graph, change)
+
+
 def _transform(
     graph: Graph, change: Callable[[Variable, Sequence[Variable]], Replacements | Variable]
 ) -> Graph:
@@ -110,7 +145,7 @@ def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
         body = rewrite_body(scan.params[0])
         if body is scan.params[0] and tuple(inputs) == scan.inputs:
             return scan
-        return with_body(scan, inputs, body)
+        return make_alike(scan, inputs, body=body)
 
     return _transform(graph, change)
 

@@ -19,8 +19,9 @@ def step_inputs_of_scan(scan: Variable, result: int) -> set[Variable]:
     loop = Loop(scan)
     outputs = [value for value, _ in loop.results]
     taps = [list(state.taps.values()) for state in loop.states]
-    roots = {result}
-    pending = [result]
+    # The checkpoints of a state are rows of it.
+    pending = [result % len(outputs)]
+    roots = set(pending)
     while pending:
         ends = [outputs[pending.pop()]]
         for i, symbols in enumerate(taps):

@@ -28,7 +28,6 @@ from ..ops.promotion import as_variable, cast_to
 from ..ops.ranges import arange
 from ..ops.sizes import check_size, preferred_size, shape_of
 from .arguments import SequenceArgument, StateArgument
-from .checkpoint import scan_in_chunks, traces_of
 from .close import find_outer
 from .effects import effects_kept_in_step
 from .layout import Layout
@@ -93,12 +92,13 @@ class LoopBuilder:
     states: list[StateArgument]
     fixed: list[Any]
     truncate: int | None
+    checkpoint_every: int | None
     name: str | None
     n_steps: Variable = field(default_factory=lambda: make_constant(0))
     start: int = field(default_factory=next_serial)
     """What is younger was made in the step."""
 
-    def build(self, *, strict: bool, every: int | None) -> Any:
+    def build(self, *, strict: bool) -> Any:
         """The outputs of the loop, as `scan` returns them."""
         traced = self.trace_to_fixed_types()
         if strict:
@@ -110,7 +110,7 @@ class LoopBuilder:
         loop = self.make(traced)
         if self.name:
             provenance.set_name(loop, self.name)
-        traces = traces_of(Loop(loop)) if every is None else self._in_chunks(loop, every)
+        traces = Loop(loop).over_time()
         # The loop has the states first, the step has its own order.
         states, others = iter(traces), iter(traces[sum(map(_is_recurrent, self.states)) :])
         ordered = iter([next(states if _is_recurrent(s) else others) for s in self.states])
@@ -119,16 +119,14 @@ class LoopBuilder:
             receive(*islice(ordered, len(values)))
         return outputs if traced.several else outputs[0]
 
-    def _in_chunks(self, loop: Variable, every: int) -> list[Variable]:
-        if loop.params[1].until or self.truncate is not None:
+    def make(self, traced: _Traced) -> Variable:
+        """The loop, from a trace in which states keep their types."""
+        ends_early = traced.condition is not None or self.truncate is not None
+        if self.checkpoint_every is not None and ends_early:
             raise self._error(
                 "checkpoint_every does not go together with until or truncate_gradient",
                 "Leave one of them out.",
             )
-        return scan_in_chunks(Loop(loop), every)
-
-    def make(self, traced: _Traced) -> Variable:
-        """The loop, from a trace in which states keep their types."""
         values = list(zip(self.states, traced.outputs, strict=True))
         return make_loop(
             self.n_steps,
@@ -141,6 +139,7 @@ class LoopBuilder:
             [output for s, output in values if s.initial is None],
             condition=traced.condition,
             truncate=self.truncate,
+            checkpoint_every=self.checkpoint_every,
         )
 
     def _trace(self, n_given: int) -> _Traced:
@@ -393,6 +392,7 @@ def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Vari
         + [StateArgument(None, (), label=f"plain output {i}") for i in range(n_plain)],
         fixed=list(parts.fixed),
         truncate=layout.truncate,
+        checkpoint_every=layout.checkpoint_every,
         name=None,
         n_steps=parts.n_steps,
     )

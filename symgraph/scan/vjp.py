@@ -30,6 +30,7 @@ from ..ops.elementwise import add, minimum, subtract
 from ..ops.join import concatenate
 from ..ops.sizes import SIZE, shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
+from .checkpoint import vjp_in_chunks
 from .cotangents import BufferCotangent, split_cotangent
 from .op import SCAN, Loop, Read, State, make_loop
 
@@ -83,6 +84,8 @@ def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
 def vjp_scan(scan: Variable, cotangents: tuple[Variable | None, ...]) -> Sequence[Variable | None]:
     """The cotangents of a loop's inputs, from those of its buffers and traces."""
     with provenance.without_lines():
+        if scan.params[1].checkpoint_every is not None:
+            return vjp_in_chunks(Loop(scan), cotangents)
         return _GradientLoop(Loop(scan), cotangents).input_cotangents()
 
 

@@ -70,7 +70,16 @@ def _steps_of(scan: Variable, inputs: Sequence[Variable]) -> list[Variable]:
         for rows_of, result in zip([*states, *plain], results, strict=True):
             rows_of.append(result)
     buffers = [_buffer(x, s[k:], n) for x, s, k in zip(initials, states, depths, strict=True)]
-    return [*buffers, *(stack(values, axis=0)[:n] for values in plain)]
+    traces = [stack(values, axis=0)[:n] for values in plain]
+    every = layout.checkpoint_every
+    if every is None:
+        return [*buffers, *traces]
+    starts = range(0, n + 1, every)
+    checkpoints = [
+        stack([stack(s[t : t + k], axis=0) for t in starts], axis=0)
+        for s, k in zip(states, depths, strict=True)
+    ]
+    return [*buffers, *traces, *checkpoints]
 
 
 def _buffer(initial: Variable, values: Sequence[Variable], n: int) -> Variable:

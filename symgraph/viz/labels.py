@@ -67,7 +67,7 @@ def params_of(v: Variable, bodies: Bodies) -> list[str]:
     return [
         _labelled(name, value, bodies)
         for name, value in zip(names, v.params, strict=False)
-        if not isinstance(value, Layout) or value.truncate is not None
+        if not isinstance(value, Layout) or value.truncate or value.checkpoint_every
     ]
 
 
@@ -105,7 +105,9 @@ def _param_text(value: Any, bodies: Bodies) -> str:
     if isinstance(value, Graph):
         return str(bodies.number(value))
     if isinstance(value, Layout):
-        return f"truncated to {value.truncate} steps"
+        if value.truncate is not None:
+            return f"truncated to {value.truncate} steps"
+        return f"checkpoints every {value.checkpoint_every} steps"
     if isinstance(value, tuple):
         entries = [_param_text(entry, bodies) for entry in value]
         fields = getattr(value, "_fields", None)

@@ -31,8 +31,13 @@ __all__ = ["LOOPS"]
 
 
 def _write_scan(scope: Scope, v: Variable) -> bool:
-    """A loop of native code; none where only its steps tell how large a row of a trace is."""
+    """A loop of native code; none where only its steps tell how large a row of a trace is.
+
+    Nor where somebody reads checkpoints, which the passes leave in no loop.
+    """
     writer = _LoopWriter(scope, Loop(v))
+    if not scope.values.needed.isdisjoint(writer.loop.checkpoints):
+        return False
     for x, (value, depth) in zip(writer.items, writer.loop.results, strict=True):
         if x is not None and not depth and not all(map(scope.assembler.is_bound, value.type.shape)):
             return False
