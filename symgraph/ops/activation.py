@@ -6,8 +6,9 @@ The gradient of `relu` (and of its kin) at 0 is 0, the one from below.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
+from ..core.annotations import ArrayLike, ScalarLike
 from ..core.errors import SymgraphValueError
 from ..core.variable import Variable
 from .comparison import greater
@@ -45,48 +46,81 @@ RELU = elementwise(
 )
 
 
-def sigmoid(x: Any) -> Variable:
-    """``1 / (1 + exp(-x))``."""
+def sigmoid(x: ArrayLike) -> Variable:
+    """``1 / (1 + exp(-x))``, a float.
+
+    >>> sg.sigmoid([0.0, 100.0]).eval()
+    array([0.5, 1. ], dtype=float32)
+    """
     return SIGMOID(x)
 
 
-def softplus(x: Any) -> Variable:
-    """``log(1 + exp(x))``, without overflow."""
+def softplus(x: ArrayLike) -> Variable:
+    """``log(1 + exp(x))``, a float, without overflow.
+
+    >>> sg.softplus([-1000.0, 1000.0]).eval()
+    array([   0., 1000.], dtype=float32)
+    """
     return SOFTPLUS(x)
 
 
-def log_sigmoid(x: Any) -> Variable:
-    """``log(sigmoid(x))``, without underflow."""
+def log_sigmoid(x: ArrayLike) -> Variable:
+    """``log(sigmoid(x))``, a float, without underflow.
+
+    >>> sg.log_sigmoid(-1000.0).eval()
+    np.float32(-1000.0)
+    """
     return negative(softplus(negative(_float(x, "log_sigmoid"))))
 
 
-def relu(x: Any) -> Variable:
-    """``max(x, 0)``; the gradient at 0 is 0."""
+def relu(x: ArrayLike) -> Variable:
+    """``max(x, 0)``, in the dtype of ``x``; the gradient at 0 is 0.
+
+    >>> sg.relu([-1.0, 2.0]).eval()
+    array([0., 2.], dtype=float32)
+    """
     return RELU(x)
 
 
-def leaky_relu(x: Any, alpha: float = 0.01) -> Variable:
-    """``x`` where it is above 0, elsewhere ``alpha * x``."""
+def leaky_relu(x: ArrayLike, alpha: ScalarLike = 0.01) -> Variable:
+    """``x`` where it is above 0, elsewhere ``alpha * x``; the gradient at 0 is ``alpha``.
+
+    >>> sg.leaky_relu([-1.0, 2.0], 0.5).eval()
+    array([-0.5,  2. ], dtype=float32)
+    """
     x = _float(x, "leaky_relu")
     return where(greater(x, 0.0), x, multiply(x, alpha))
 
 
-def elu(x: Any, alpha: float = 1.0) -> Variable:
-    """``x`` where it is above 0, elsewhere ``alpha * (exp(x) - 1)`` (Clevert et al. 2015)."""
+def elu(x: ArrayLike, alpha: ScalarLike = 1.0) -> Variable:
+    """``x`` where it is above 0, elsewhere ``alpha * (exp(x) - 1)`` (Clevert et al. 2015).
+
+    The gradient at 0 is ``alpha``, the one from below.
+
+    >>> sg.elu([-1000.0, 2.0]).eval()
+    array([-1.,  2.], dtype=float32)
+    """
     x = _float(x, "elu")
     return where(greater(x, 0.0), x, multiply(expm1(x), alpha))
 
 
-def silu(x: Any) -> Variable:
-    """``x * sigmoid(x)``, also called swish."""
+def silu(x: ArrayLike) -> Variable:
+    """``x * sigmoid(x)``, also called swish.
+
+    >>> sg.silu([0.0, 100.0]).eval()
+    array([  0., 100.], dtype=float32)
+    """
     x = _float(x, "silu")
     return multiply(x, sigmoid(x))
 
 
-def gelu(x: Any, *, approximate: str = "none") -> Variable:
+def gelu(x: ArrayLike, *, approximate: Literal["none", "tanh"] = "none") -> Variable:
     """``x * Φ(x)``, with Φ the normal distribution function (Hendrycks and Gimpel 2016).
 
-    ``approximate="tanh"`` is the paper's formula with tanh.
+    ``approximate="tanh"`` is the paper's formula with tanh; another one a `SymgraphValueError`.
+
+    >>> sg.gelu([0.0, 100.0]).eval()
+    array([  0., 100.], dtype=float32)
     """
     x = _float(x, "gelu")
     half = multiply(x, 0.5)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError
 from ..core.op import Op
 from ..core.types import is_integer
@@ -70,13 +71,21 @@ def _compare(op: Op, x: Any, y: Any) -> Variable:
     return op(x, y)
 
 
-def equal(x: Any, y: Any) -> Variable:
-    """Whether elements are equal (``==`` on variables is identity)."""
+def equal(x: ArrayLike, y: ArrayLike) -> Variable:
+    """Whether elements are equal, as bools (``==`` on variables is identity).
+
+    >>> sg.eq([1.0, 2.0], 1).eval()
+    array([ True, False])
+    """
     return _compare(EQUAL, x, y)
 
 
-def not_equal(x: Any, y: Any) -> Variable:
-    """Whether elements differ; NaN differs from everything (``!=`` on variables is identity)."""
+def not_equal(x: ArrayLike, y: ArrayLike) -> Variable:
+    """Whether elements differ; NaN differs from everything (``!=`` on variables is identity).
+
+    >>> sg.ne([1.0, np.nan], [1.0, np.nan]).eval()
+    array([False,  True])
+    """
     return _compare(NOT_EQUAL, x, y)
 
 
@@ -84,38 +93,66 @@ eq = equal
 ne = not_equal
 
 
-def less(x: Any, y: Any) -> Variable:
-    """``x < y``."""
+def less(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x < y``, as bools; False beside NaN.
+
+    >>> sg.less([1, 2], 2).eval()
+    array([ True, False])
+    """
     return _compare(LESS, x, y)
 
 
-def less_equal(x: Any, y: Any) -> Variable:
-    """``x <= y``."""
+def less_equal(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x <= y``, as bools; False beside NaN.
+
+    >>> sg.less_equal([1, 2], 2).eval()
+    array([ True,  True])
+    """
     return _compare(LESS_EQUAL, x, y)
 
 
-def greater(x: Any, y: Any) -> Variable:
-    """``x > y``."""
+def greater(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x > y``, as bools; False beside NaN.
+
+    >>> sg.greater([1, 2], 1).eval()
+    array([False,  True])
+    """
     return _compare(GREATER, x, y)
 
 
-def greater_equal(x: Any, y: Any) -> Variable:
-    """``x >= y``."""
+def greater_equal(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x >= y``, as bools; False beside NaN.
+
+    >>> sg.greater_equal([1, 2], 2).eval()
+    array([False,  True])
+    """
     return _compare(GREATER_EQUAL, x, y)
 
 
-def isnan(x: Any) -> Variable:
-    """Whether elements are NaN."""
+def isnan(x: ArrayLike) -> Variable:
+    """Whether elements are NaN.
+
+    >>> sg.isnan([1.0, np.nan]).eval()
+    array([False,  True])
+    """
     return ISNAN(x)
 
 
-def isinf(x: Any) -> Variable:
-    """Whether elements are infinite, of either sign."""
+def isinf(x: ArrayLike) -> Variable:
+    """Whether elements are infinite, of either sign.
+
+    >>> sg.isinf([1.0, -np.inf]).eval()
+    array([False,  True])
+    """
     return ISINF(x)
 
 
-def isfinite(x: Any) -> Variable:
-    """Whether elements are neither infinite nor NaN."""
+def isfinite(x: ArrayLike) -> Variable:
+    """Whether elements are neither infinite nor NaN.
+
+    >>> sg.isfinite([1.0, np.inf, np.nan]).eval()
+    array([ True, False, False])
+    """
     return ISFINITE(x)
 
 
@@ -155,36 +192,60 @@ LEFT_SHIFT = elementwise("left_shift", lambda m, x, y: m.shift_left(x, y), opera
 RIGHT_SHIFT = elementwise("right_shift", lambda m, x, y: m.shift_right(x, y), operands="integer")
 
 
-def bitwise_and(x: Any, y: Any) -> Variable:
-    """``x & y``, for integers and bools."""
+def bitwise_and(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x & y``, for integers and bools; a `DtypeError` for floats.
+
+    >>> sg.bitwise_and(6, 3).eval()
+    np.int64(2)
+    """
     return BITWISE_AND(x, y)
 
 
-def bitwise_or(x: Any, y: Any) -> Variable:
-    """``x | y``, for integers and bools."""
+def bitwise_or(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x | y``, for integers and bools; a `DtypeError` for floats.
+
+    >>> sg.bitwise_or(6, 3).eval()
+    np.int64(7)
+    """
     return BITWISE_OR(x, y)
 
 
-def bitwise_xor(x: Any, y: Any) -> Variable:
-    """``x ^ y``, for integers and bools."""
+def bitwise_xor(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x ^ y``, for integers and bools; a `DtypeError` for floats.
+
+    >>> sg.bitwise_xor(6, 3).eval()
+    np.int64(5)
+    """
     return BITWISE_XOR(x, y)
 
 
-def invert(x: Any) -> Variable:
-    """``~x``, for integers and bools."""
+def invert(x: ArrayLike) -> Variable:
+    """``~x``, for integers and bools; a `DtypeError` for floats.
+
+    >>> sg.invert([True, False]).eval()
+    array([False,  True])
+    """
     return INVERT(x)
 
 
 bitwise_not = invert
 
 
-def left_shift(x: Any, y: Any) -> Variable:
-    """``x << y``, for integers."""
+def left_shift(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x << y``, for integers; a `DtypeError` for others.
+
+    >>> sg.left_shift(1, [2, 3]).eval()
+    array([4, 8])
+    """
     return LEFT_SHIFT(x, y)
 
 
-def right_shift(x: Any, y: Any) -> Variable:
-    """``x >> y``, for integers; the sign is kept."""
+def right_shift(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x >> y``, for integers, whose sign is kept; a `DtypeError` for others.
+
+    >>> sg.right_shift(-8, 1).eval()
+    np.int64(-4)
+    """
     return RIGHT_SHIFT(x, y)
 
 
@@ -193,21 +254,37 @@ def as_bool(x: Any, function: str) -> Variable:
     return cast_to(as_variable(x, function), BOOL)
 
 
-def logical_and(x: Any, y: Any) -> Variable:
-    """Whether both elements are true (not zero)."""
+def logical_and(x: ArrayLike, y: ArrayLike) -> Variable:
+    """Whether both elements are true (not zero).
+
+    >>> sg.logical_and([0, 1], [2, 2]).eval()
+    array([False,  True])
+    """
     return BITWISE_AND(as_bool(x, "logical_and"), as_bool(y, "logical_and"))
 
 
-def logical_or(x: Any, y: Any) -> Variable:
-    """Whether one of the elements is true (not zero), or both are."""
+def logical_or(x: ArrayLike, y: ArrayLike) -> Variable:
+    """Whether one of the elements is true (not zero), or both are.
+
+    >>> sg.logical_or([0, 1], [0, 2]).eval()
+    array([False,  True])
+    """
     return BITWISE_OR(as_bool(x, "logical_or"), as_bool(y, "logical_or"))
 
 
-def logical_xor(x: Any, y: Any) -> Variable:
-    """Whether just one of the elements is true (not zero)."""
+def logical_xor(x: ArrayLike, y: ArrayLike) -> Variable:
+    """Whether just one of the elements is true (not zero).
+
+    >>> sg.logical_xor([0, 1], [2, 2]).eval()
+    array([ True, False])
+    """
     return BITWISE_XOR(as_bool(x, "logical_xor"), as_bool(y, "logical_xor"))
 
 
-def logical_not(x: Any) -> Variable:
-    """Whether elements are false (zero)."""
+def logical_not(x: ArrayLike) -> Variable:
+    """Whether elements are false (zero).
+
+    >>> sg.logical_not([0, 2]).eval()
+    array([ True, False])
+    """
     return INVERT(as_bool(x, "logical_not"))

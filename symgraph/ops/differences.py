@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Axes, Axis
 from ..core.errors import ShapeError, SymgraphValueError
 from ..core.variable import Variable
 from .broadcast import broadcast_to, rearrange
@@ -26,10 +27,20 @@ from .slices import slice_axis
 __all__ = ["allclose", "array_equal", "average", "diff", "isclose", "ptp"]
 
 
-def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Variable:
+def diff(
+    x: ArrayLike,
+    n: int = 1,
+    axis: Axis = -1,
+    prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
+) -> Variable:
     """The differences of neighbours along an axis, ``n`` times; of bools, whether they differ.
 
-    ``prepend`` and ``append`` are joined to ``x`` first; a scalar counts as one element.
+    ``prepend`` and ``append`` are joined to ``x`` first; a scalar counts as one element. The axis
+    is one shorter each time. A negative ``n`` is a `SymgraphValueError`.
+
+    >>> sg.diff([1, 4, 9], prepend=0).eval()
+    array([1, 3, 5])
     """
     x, times = as_variable(x, "diff"), as_int(n, "diff: the number of times")
     if times < 0:
@@ -49,25 +60,52 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     return x
 
 
+@overload
 def average(
-    x: Any, axis: Any = None, weights: Any = None, *, returned: bool = False, keepdims: bool = False
-) -> Any:
+    x: ArrayLike,
+    axis: Axes = None,
+    weights: ArrayLike | None = None,
+    *,
+    returned: Literal[False] = False,
+    keepdims: bool = False,
+) -> Variable: ...
+@overload
+def average(
+    x: ArrayLike,
+    axis: Axes = None,
+    weights: ArrayLike | None = None,
+    *,
+    returned: Literal[True],
+    keepdims: bool = False,
+) -> tuple[Variable, Variable]: ...
+def average(
+    x: ArrayLike,
+    axis: Axes = None,
+    weights: ArrayLike | None = None,
+    *,
+    returned: bool = False,
+    keepdims: bool = False,
+) -> Variable | tuple[Variable, Variable]:
     """The mean over the axes, weighted if there are weights; with ``returned`` their sum, too.
 
-    Weights have the shape of ``x``, or are a vector along the one axis. Integers are averaged as
-    float64. Weights that add up to 0 give NaN or infinity.
+    Weights have the shape of ``x``, or are a vector along the one axis, else it is a `ShapeError`.
+    Integers are averaged as float64. Weights that add up to 0 give NaN or infinity.
+
+    >>> sg.average([1.0, 4.0], weights=[2, 1]).eval()
+    np.float32(2.0)
     """
     if weights is None:
         result = mean(x, axis, keepdims=keepdims)
+        if not returned:
+            return result
         count = divide(sum_of(broadcast_to(1.0, shape_of(as_variable(x, "average"))), axis), 1.0)
-        total = broadcast_to(cast_to(count, result.dtype), shape_of(result)) if returned else None
-    else:
-        x, weights = promote_arguments("average", (x, weights))
-        if x.dtype.kind != "f":
-            x, weights = (cast_to(v, np.dtype("float64")) for v in (x, weights))
-        weights = _along(x, weights, axis)
-        total = sum_of(weights, axis, keepdims=keepdims)
-        result = divide(sum_of(multiply(x, weights), axis, keepdims=keepdims), total)
+        return result, broadcast_to(cast_to(count, result.dtype), shape_of(result))
+    x, weights = promote_arguments("average", (x, weights))
+    if x.dtype.kind != "f":
+        x, weights = (cast_to(v, np.dtype("float64")) for v in (x, weights))
+    weights = _along(x, weights, axis)
+    total = sum_of(weights, axis, keepdims=keepdims)
+    result = divide(sum_of(multiply(x, weights), axis, keepdims=keepdims), total)
     return (result, total) if returned else result
 
 
@@ -85,16 +123,29 @@ def _along(x: Variable, weights: Variable, axis: Any) -> Variable:
     return broadcast_to(rearrange(weights, order), shape_of(x))
 
 
-def ptp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Variable:
-    """The largest element less the smallest, over the axes."""
+def ptp(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
+    """The largest element less the smallest, over the axes (None: all).
+
+    >>> sg.ptp([1, 4, 2]).eval()
+    np.int64(3)
+    """
     x = as_variable(x, "ptp")
     return subtract(max_of(x, axis, keepdims=keepdims), min_of(x, axis, keepdims=keepdims))
 
 
 def isclose(
-    x: Any, y: Any, rtol: Any = 1e-5, atol: Any = 1e-8, *, equal_nan: bool = False
+    x: ArrayLike,
+    y: ArrayLike,
+    rtol: ArrayLike = 1e-5,
+    atol: ArrayLike = 1e-8,
+    *,
+    equal_nan: bool = False,
 ) -> Variable:
-    """Whether elements differ by no more than ``atol + rtol * abs(y)``; infinities if equal."""
+    """Whether elements differ by no more than ``atol + rtol * abs(y)``; infinities if equal.
+
+    >>> sg.isclose([1.0, 2.0], [1.000001, 2.1]).eval()
+    array([ True, False])
+    """
     x, y = promote_arguments("isclose", (x, y))
     if x.dtype.kind != "f":
         x, y = (cast_to(v, np.dtype("float64")) for v in (x, y))
@@ -104,12 +155,25 @@ def isclose(
 
 
 def allclose(
-    x: Any, y: Any, rtol: Any = 1e-5, atol: Any = 1e-8, *, equal_nan: bool = False
+    x: ArrayLike,
+    y: ArrayLike,
+    rtol: ArrayLike = 1e-5,
+    atol: ArrayLike = 1e-8,
+    *,
+    equal_nan: bool = False,
 ) -> Variable:
-    """Whether all elements are close, as `isclose` has it."""
+    """Whether all elements are close, as `isclose` has it: a bool scalar.
+
+    >>> sg.allclose([1.0, 2.0], [1.000001, 2.0]).eval()
+    np.True_
+    """
     return all_of(isclose(x, y, rtol, atol, equal_nan=equal_nan))
 
 
-def array_equal(x: Any, y: Any) -> Variable:
-    """Whether all elements are equal, of arrays of one shape."""
+def array_equal(x: ArrayLike, y: ArrayLike) -> Variable:
+    """Whether all elements are equal, of arrays of one shape: a bool scalar.
+
+    >>> sg.array_equal([1, 2], [1, 2]).eval()
+    np.True_
+    """
     return all_of(equal(x, y))

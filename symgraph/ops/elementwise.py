@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dims, provenance
+from ..core.annotations import ArrayLike, DTypeLike, ScalarLike
 from ..core.errors import DtypeError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, tensor_type
@@ -103,15 +104,26 @@ WHERE = Op(
 )
 
 
-def where(condition: Any, x: Any, y: Any) -> Variable:
-    """``x`` where the condition holds, elsewhere ``y``; gradients reach the branch taken only."""
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x`` where the condition holds, elsewhere ``y``; gradients reach the branch taken only.
+
+    All three are broadcast. A plain Python bool as condition is a `SymgraphTypeError`.
+
+    >>> sg.where([True, False], 1.0, [2.0, 3.0]).eval()
+    array([1., 3.], dtype=float32)
+    """
     return _build_where((as_condition(condition, "where"), x, y))
 
 
-def ifelse(condition: Any, x: Any, y: Any) -> Variable:
+def ifelse(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Variable:
     """``x`` if the scalar condition holds, else ``y``, of one type; gradients reach that one only.
 
-    Both are computed.
+    Both are computed. A `ShapeError` where the condition has axes or ``x`` and ``y`` differ in
+    theirs.
+
+    >>> x = sg.scalar()
+    >>> sg.ifelse(x > 0, x, -x).eval({x: -2.0})
+    np.float32(2.0)
     """
     condition = as_condition(condition, "ifelse")
     if condition.ndim != 0:
@@ -251,8 +263,12 @@ ABSOLUTE = elementwise(
 _INT8, _FLOAT64 = np.dtype("int8"), np.dtype("float64")
 
 
-def add(x: Any, y: Any) -> Variable:
-    """``x + y``; of bools, whether one is true, as in NumPy."""
+def add(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x + y``; of bools, whether one is true, as in NumPy.
+
+    >>> sg.add([1.0, 2.0], 1).eval()
+    array([2., 3.], dtype=float32)
+    """
     return ADD(x, y)
 
 
@@ -269,18 +285,30 @@ def terms_of(total: Variable) -> list[Variable]:
     return terms
 
 
-def subtract(x: Any, y: Any) -> Variable:
-    """``x - y``."""
+def subtract(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x - y``; a `DtypeError` for bools.
+
+    >>> sg.subtract([1.0, 2.0], 1).eval()
+    array([0., 1.], dtype=float32)
+    """
     return SUBTRACT(x, y)
 
 
-def multiply(x: Any, y: Any) -> Variable:
-    """``x * y``; of bools, whether both are true, as in NumPy."""
+def multiply(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x * y``; of bools, whether both are true, as in NumPy.
+
+    >>> sg.multiply([1.0, 2.0], 2).eval()
+    array([2., 4.], dtype=float32)
+    """
     return MULTIPLY(x, y)
 
 
-def divide(x: Any, y: Any) -> Variable:
-    """``x / y``; integers are divided as float64."""
+def divide(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x / y``; integers are divided as float64.
+
+    >>> sg.divide([1.0, 2.0], 2).eval()
+    array([0.5, 1. ], dtype=float32)
+    """
     # A Python int need not fit into the integer dtype beside it, for that is not the result's.
     if type(y) is int and isinstance(x, Variable) and x.dtype.kind != "f":
         x = cast_to(x, _FLOAT64)
@@ -292,23 +320,39 @@ def divide(x: Any, y: Any) -> Variable:
 true_divide = divide
 
 
-def negative(x: Any) -> Variable:
-    """``-x``."""
+def negative(x: ArrayLike) -> Variable:
+    """``-x``; a `DtypeError` for bools.
+
+    >>> sg.negative([1.0, -2.0]).eval()
+    array([-1.,  2.], dtype=float32)
+    """
     return NEGATIVE(x)
 
 
-def positive(x: Any) -> Variable:
-    """``+x``: ``x`` itself."""
+def positive(x: ArrayLike) -> Variable:
+    """``+x``: ``x`` itself.
+
+    >>> sg.positive([1.0, -2.0]).eval()
+    array([ 1., -2.], dtype=float32)
+    """
     return as_variable(x, "positive")
 
 
-def square(x: Any) -> Variable:
-    """``x * x``."""
+def square(x: ArrayLike) -> Variable:
+    """``x * x``.
+
+    >>> sg.square([1, -2]).eval()
+    array([1, 4])
+    """
     return SQUARE(x)
 
 
-def absolute(x: Any) -> Variable:
-    """The absolute value; the gradient at 0 is 0."""
+def absolute(x: ArrayLike) -> Variable:
+    """The absolute value; the gradient at 0 is 0.
+
+    >>> sg.abs([1.0, -2.0]).eval()
+    array([1., 2.], dtype=float32)
+    """
     return ABSOLUTE(x)
 
 
@@ -332,26 +376,42 @@ REMAINDER = elementwise(
 )
 
 
-def sign(x: Any) -> Variable:
-    """-1, 0 or 1 by the sign of each element; NaN for NaN."""
+def sign(x: ArrayLike) -> Variable:
+    """-1, 0 or 1 by the sign of each element, NaN for NaN; the gradient is 0.
+
+    >>> sg.sign([-3.0, 0.0, 2.0]).eval()
+    array([-1.,  0.,  1.], dtype=float32)
+    """
     return SIGN(x)
 
 
-def floor_divide(x: Any, y: Any) -> Variable:
-    """``x // y``, rounded down; an integer divided by zero gives 0."""
+def floor_divide(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x // y``, rounded down; an integer divided by zero gives 0. The gradient is 0.
+
+    >>> sg.floor_divide([7, -7], 2).eval()
+    array([ 3, -4])
+    """
     return FLOOR_DIVIDE(x, y)
 
 
-def remainder(x: Any, y: Any) -> Variable:
-    """``x % y`` with the sign of ``y``; 0 for an integer divided by zero."""
+def remainder(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x % y`` with the sign of ``y``; 0 for an integer divided by zero.
+
+    >>> sg.remainder([7, -7], 3).eval()
+    array([1, 2])
+    """
     return REMAINDER(x, y)
 
 
 mod = remainder
 
 
-def divmod(x: Any, y: Any) -> tuple[Variable, Variable]:
-    """``x // y`` and ``x % y``."""
+def divmod(x: ArrayLike, y: ArrayLike) -> tuple[Variable, Variable]:
+    """``x // y`` and ``x % y``.
+
+    >>> [z.eval() for z in sg.divmod(7.0, 2.0)]
+    [np.float32(3.0), np.float32(1.0)]
+    """
     return floor_divide(x, y), remainder(x, y)
 
 
@@ -402,13 +462,21 @@ CLIP = elementwise(
 )
 
 
-def maximum(x: Any, y: Any) -> Variable:
-    """The larger of two elements, NaN if one is NaN; equal ones share the gradient equally."""
+def maximum(x: ArrayLike, y: ArrayLike) -> Variable:
+    """The larger of two elements, NaN if one is NaN; equal ones share the gradient equally.
+
+    >>> sg.maximum([1.0, 3.0], 2.0).eval()
+    array([2., 3.], dtype=float32)
+    """
     return MAXIMUM(x, y)
 
 
-def minimum(x: Any, y: Any) -> Variable:
-    """The smaller of two elements, NaN if one is NaN; equal ones share the gradient equally."""
+def minimum(x: ArrayLike, y: ArrayLike) -> Variable:
+    """The smaller of two elements, NaN if one is NaN; equal ones share the gradient equally.
+
+    >>> sg.minimum([1.0, 3.0], 2.0).eval()
+    array([1., 2.], dtype=float32)
+    """
     return MINIMUM(x, y)
 
 
@@ -419,11 +487,14 @@ def to_int64(x: Variable) -> Variable:
     return cast_to(x, np.dtype("int64"))
 
 
-def clip(x: Any, min: Any = None, max: Any = None) -> Variable:
+def clip(x: ArrayLike, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Variable:
     """``x`` with no element below ``min`` or above ``max``; None is no bound.
 
     The gradient by ``x`` passes between the bounds and at them. Where ``min`` is above ``max`` the
     result is ``max``.
+
+    >>> sg.clip([-2.0, 0.5, 2.0], -1.0, 1.0).eval()
+    array([-1. ,  0.5,  1. ], dtype=float32)
     """
     x = as_variable(x, "clip")
     min, max = _bounds_within(x.dtype, min, max)
@@ -455,10 +526,14 @@ def _extremes(dtype: np.dtype) -> tuple[Any, Any]:
 # --- conversion ---------------------------------------------------------------------------------
 
 
-def cast(x: Any, dtype: Any) -> Variable:
+def cast(x: ArrayLike, dtype: DTypeLike) -> Variable:
     """``x`` converted to the dtype: fractions are cut off, as in NumPy; bools tell what is not 0.
 
-    The gradient passes between floats and is cut by an integer or bool result.
+    The gradient passes between floats and is cut by an integer or bool result. A `DtypeError` for
+    a dtype that there is not, a `NumberRangeError` for a Python number that does not fit.
+
+    >>> sg.cast([1.7, -1.7], "int32").eval()
+    array([ 1, -1], dtype=int32)
     """
     wanted = as_dtype(dtype)
     if not isinstance(x, Variable) and weak_kind(x) is not None:
@@ -469,8 +544,19 @@ def cast(x: Any, dtype: Any) -> Variable:
 astype = cast
 
 
-def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Variable:
-    """``x`` with NaN replaced, and infinities by the given or the largest finite numbers."""
+def nan_to_num(
+    x: ArrayLike,
+    nan: ScalarLike = 0.0,
+    posinf: ScalarLike | None = None,
+    neginf: ScalarLike | None = None,
+) -> Variable:
+    """``x`` with NaN replaced, and infinities by the given or the largest finite numbers.
+
+    No gradient flows where an element was replaced.
+
+    >>> sg.nan_to_num([np.nan, 1.0, np.inf], posinf=9.0).eval()
+    array([0., 1., 9.], dtype=float32)
+    """
     x = as_variable(x, "nan_to_num")
     if x.dtype.kind != "f":
         return x

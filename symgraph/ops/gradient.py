@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, ScalarLike
 from ..core.errors import ShapeError
 from ..core.op import Op
 from ..core.types import TensorType
@@ -31,8 +31,13 @@ STOP_GRADIENT = Op(
 )
 
 
-def stop_gradient(x: Any) -> Variable:
-    """``x``, through which no gradient flows back: it counts as a constant."""
+def stop_gradient(x: ArrayLike) -> Variable:
+    """``x``, through which no gradient flows back: it counts as a constant.
+
+    >>> x = sg.scalar("x")
+    >>> sg.grad(x * sg.stop_gradient(x), x).eval({x: 3.0})
+    np.float32(3.0)
+    """
     return node(STOP_GRADIENT, (as_variable(x, "stop_gradient"),))
 
 
@@ -53,10 +58,14 @@ CLIP_GRADIENT = Op(
 )
 
 
-def clip_gradient(x: Any, low: Any, high: Any) -> Variable:
+def clip_gradient(x: ArrayLike, low: ScalarLike, high: ScalarLike) -> Variable:
     """``x``; each element of the gradient that flows back through it is clipped to low and high.
 
-    The bounds are numbers or scalars; no gradient flows to them.
+    The bounds are numbers or scalars, else a `ShapeError`; no gradient flows to them.
+
+    >>> x = sg.scalar("x")
+    >>> sg.grad(sg.clip_gradient(x, -1, 1) ** 2, x).eval({x: 3.0})
+    np.float32(1.0)
     """
     x = as_variable(x, "clip_gradient")
     bounds = [fill_with(bound, x.dtype, "clip_gradient") for bound in (low, high)]

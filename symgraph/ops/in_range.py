@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, SizeLike
 from ..core.errors import (
     CallError,
     DtypeError,
@@ -67,11 +67,16 @@ IN_RANGE = Op(
 )
 
 
-def in_range(indices: Any, size: Any, what: str = "index") -> Variable:
+def in_range(indices: ArrayLike, size: SizeLike, what: str = "index") -> Variable:
     """The indices; one that is not from 0 to below ``size`` is an `IndexRangeError` at the call.
 
     For what is no place in an array but a class or a symbol: -1 does not count from the end.
-    ``size`` is an int or an integer scalar; ``what`` names an index in the message.
+    ``size`` is an int or an integer scalar; ``what`` names an index in the message. Floats are a
+    `DtypeError`, a size with axes a `ShapeError`.
+
+    >>> label = sg.scalar(dtype="int64")
+    >>> sg.in_range(label, 10, "class").eval({label: 3})
+    np.int64(3)
     """
     found = as_variable(indices, "in_range")
     if not is_integer(found.dtype):

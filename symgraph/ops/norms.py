@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, Axes
 from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.variable import Variable
 from .broadcast import restore_axes
@@ -22,11 +23,21 @@ from .transcendental import power, sqrt
 __all__ = ["norm"]
 
 
-def norm(x: Any, ord: Any = None, axis: Any = None, *, keepdims: bool = False) -> Variable:
+def norm(
+    x: ArrayLike,
+    ord: float | Literal["fro"] | None = None,
+    axis: Axes = None,
+    *,
+    keepdims: bool = False,
+) -> Variable:
     """The norm over one axis (of vectors) or two (of matrices); of all elements without an axis.
 
     ``ord``: None (the root of the sum of squares); of vectors a number, 0 for how many are not
-    zero, or plus or minus infinity; of matrices ``"fro"``, 1, -1, or plus or minus infinity.
+    zero, or plus or minus infinity; of matrices ``"fro"``, 1, -1, or plus or minus infinity;
+    another one is a `SymgraphTypeError`, more axes with an order a `ShapeError`.
+
+    >>> np.linalg.norm(sg.constant([3.0, 4.0])).eval()
+    np.float32(5.0)
     """
     x = as_variable(x, "norm")
     x = x if x.dtype.kind == "f" else cast_to(x, np.dtype("float64"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -48,7 +48,7 @@ CAST = Op(
 _FLOAT32, _FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
 
-def is_weak(value: Any) -> bool:
+def is_weak(value: Any) -> TypeGuard[float]:
     """Whether the value is a Python number, which takes the dtype of what it meets."""
     return isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.annotations import ArrayLike
 from ..core.op import Op
 from ..core.variable import Variable
 from .elementwise import divide, multiply
@@ -26,30 +27,49 @@ def _step(op: Op, x: Any) -> Variable:
     return op(x) if x.dtype.kind == "f" else x
 
 
-def floor(x: Any) -> Variable:
-    """The largest whole number that is not above each element; integers as they are."""
+def floor(x: ArrayLike) -> Variable:
+    """The largest whole number that is not above each element; integers as they are.
+
+    >>> sg.floor([1.5, -1.5]).eval()
+    array([ 1., -2.], dtype=float32)
+    """
     return _step(FLOOR, x)
 
 
-def ceil(x: Any) -> Variable:
-    """The smallest whole number that is not below each element; integers as they are."""
+def ceil(x: ArrayLike) -> Variable:
+    """The smallest whole number that is not below each element; integers as they are.
+
+    >>> sg.ceil([1.5, -1.5]).eval()
+    array([ 2., -1.], dtype=float32)
+    """
     return _step(CEIL, x)
 
 
-def trunc(x: Any) -> Variable:
-    """Each element without its fraction; integers as they are."""
+def trunc(x: ArrayLike) -> Variable:
+    """Each element without its fraction; integers as they are.
+
+    >>> sg.trunc([1.5, -1.5]).eval()
+    array([ 1., -1.], dtype=float32)
+    """
     return _step(TRUNC, x)
 
 
-def rint(x: Any) -> Variable:
-    """The nearest whole number, the even one for halves, as a float."""
+def rint(x: ArrayLike) -> Variable:
+    """The nearest whole number, the even one for halves, as a float.
+
+    >>> sg.rint([0.5, 1.5]).eval()
+    array([0., 2.], dtype=float32)
+    """
     return RINT(x)
 
 
-def round(x: Any, decimals: int = 0) -> Variable:
+def round(x: ArrayLike, decimals: int = 0) -> Variable:
     """Each element rounded to so many decimals, halves to even; in the dtype that it has.
 
     Negative ``decimals`` are places before the point, and round integers too.
+
+    >>> sg.round([1234, 1266], -2).eval()
+    array([1200, 1300])
     """
     x, decimals = as_variable(x, "round"), as_int(decimals, "round: the number of decimals")
     if x.dtype.kind in "iu" and decimals < 0:

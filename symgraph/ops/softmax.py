@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.annotations import ArrayLike, Axes
 from ..core.op import Op
 from ..core.types import TensorType
 from ..core.variable import Variable, node
@@ -57,8 +58,12 @@ LOGADDEXP = elementwise(
 )
 
 
-def logaddexp(x: Any, y: Any) -> Variable:
-    """``log(exp(x) + exp(y))`` without overflow; -Inf for two of -Inf."""
+def logaddexp(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``log(exp(x) + exp(y))`` without overflow; -Inf for two of -Inf.
+
+    >>> sg.logaddexp(-np.inf, 1000.0).eval()
+    np.float32(1000.0)
+    """
     return LOGADDEXP(x, y)
 
 
@@ -186,20 +191,40 @@ LOG_SOFTMAX = Op(
 )
 
 
-def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Variable:
-    """``log(sum(exp(x)))`` over the axes (None: all), without overflow."""
+def logsumexp(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
+    """``log(sum(exp(x)))`` over the axes (None: all), without overflow.
+
+    Over an axis of size 0 a `CallError`, or a `ShapeError` where that is known.
+
+    >>> sg.logsumexp([[1000.0, -np.inf], [0.0, -np.inf]], axis=1).eval()
+    array([1000.,    0.], dtype=float32)
+    """
     x = to_float(as_variable(x, "logsumexp"))
     axes = reduced_axes(x, axis, "logsumexp")
     return node(LOGSUMEXP, (x,), (axes, keepdims)) if axes else x
 
 
-def softmax(x: Any, axis: Any = -1) -> Variable:
-    """``exp(x)`` divided by its sum over the axis (an int, a tuple, or None for all)."""
+def softmax(x: ArrayLike, axis: Axes = -1) -> Variable:
+    """``exp(x)`` divided by its sum over the axis (an int, a tuple, or None for all), as floats.
+
+    The result has the shape of ``x``. Over an axis of size 0 a `CallError`, or a `ShapeError`
+    where that is known.
+
+    >>> sg.softmax([1000.0, 1000.0]).eval()
+    array([0.5, 0.5], dtype=float32)
+    """
     x = to_float(as_variable(x, "softmax"))
     return node(SOFTMAX, (x,), (reduced_axes(x, axis, "softmax"),))
 
 
-def log_softmax(x: Any, axis: Any = -1) -> Variable:
-    """``log(softmax(x))`` over the axis (an int, a tuple, or None for all), without underflow."""
+def log_softmax(x: ArrayLike, axis: Axes = -1) -> Variable:
+    """``log(softmax(x))`` over the axis (an int, a tuple, or None for all), without underflow.
+
+    The result has the shape of ``x``. Over an axis of size 0 a `CallError`, or a `ShapeError`
+    where that is known.
+
+    >>> sg.log_softmax([0.0, -1000.0]).eval()
+    array([    0., -1000.], dtype=float32)
+    """
     x = to_float(as_variable(x, "log_softmax"))
     return node(LOG_SOFTMAX, (x,), (reduced_axes(x, axis, "log_softmax"),))

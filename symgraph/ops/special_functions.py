@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphValueError
 from ..core.op import Op
 from ..core.types import TensorType
@@ -59,28 +59,48 @@ def _bell(x: Variable) -> Variable:
     return multiply(exp(negative(square(x))), _TWO_OVER_ROOT_PI)
 
 
-def erf(x: Any) -> Variable:
-    """The error function."""
+def erf(x: ArrayLike) -> Variable:
+    """The error function, a float.
+
+    >>> sg.erf([0.0, 10.0]).eval()
+    array([0., 1.], dtype=float32)
+    """
     return ERF(x)
 
 
-def erfc(x: Any) -> Variable:
-    """``1 - erf(x)``, exact for large ``x``."""
+def erfc(x: ArrayLike) -> Variable:
+    """``1 - erf(x)``, a float, exact for large ``x``.
+
+    >>> sg.erfc(0.0).eval()
+    np.float32(1.0)
+    """
     return ERFC(x)
 
 
-def erfinv(x: Any) -> Variable:
-    """The number whose error function is ``x``; infinite at ±1, NaN outside."""
+def erfinv(x: ArrayLike) -> Variable:
+    """The number whose error function is ``x``; infinite at ±1, NaN outside.
+
+    >>> sg.erfinv([0.0, 1.0]).eval()
+    array([ 0., inf], dtype=float32)
+    """
     return ERFINV(x)
 
 
-def gammaln(x: Any) -> Variable:
-    """The logarithm of the absolute value of the gamma function."""
+def gammaln(x: ArrayLike) -> Variable:
+    """The logarithm of the absolute value of the gamma function; infinite at 0, -1, -2 …
+
+    >>> sg.exp(sg.gammaln(5.0)).eval().round(4)
+    np.float32(24.0)
+    """
     return GAMMALN(x)
 
 
-def digamma(x: Any) -> Variable:
-    """The derivative of `gammaln`."""
+def digamma(x: ArrayLike) -> Variable:
+    """The derivative of `gammaln`.
+
+    >>> sg.digamma(1.0).eval().round(4)
+    np.float32(-0.5772)
+    """
     return DIGAMMA(x)
 
 
@@ -104,8 +124,14 @@ POLYGAMMA = Op(
 )
 
 
-def polygamma(order: int, x: Any) -> Variable:
-    """The derivative of `digamma` of the given order; order 0 is `digamma` itself."""
+def polygamma(order: int, x: ArrayLike) -> Variable:
+    """The derivative of `digamma` of the given order; order 0 is `digamma` itself.
+
+    A negative order, or one that is no int, is a `SymgraphValueError`.
+
+    >>> sg.polygamma(1, 1.0).eval().round(4)
+    np.float32(1.6449)
+    """
     if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
         raise SymgraphValueError.here(
             f"polygamma: the order is a whole number of at least 0, not {order!r}"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphValueError
 from ..core.variable import Variable, constant_value, make_constant
 from .cancel import FACTOR_RULES, by_terms, in_power, without_factor
@@ -97,13 +98,21 @@ def _by_radicand(ct: Variable, z: Variable) -> Variable:
     return by_terms(ct, cancelled, lambda terms: scale(terms, divide(0.5, z)))
 
 
-def sqrt(x: Any) -> Variable:
-    """The square root; NaN below 0."""
+def sqrt(x: ArrayLike) -> Variable:
+    """The square root, a float; NaN below 0. The gradient at 0 is infinite.
+
+    >>> sg.sqrt([4.0, 9.0]).eval()
+    array([2., 3.], dtype=float32)
+    """
     return SQRT(x)
 
 
-def reciprocal(x: Any) -> Variable:
-    """``1 / x``, of integers too (where NumPy gives 0)."""
+def reciprocal(x: ArrayLike) -> Variable:
+    """``1 / x``, a float, of integers too (where NumPy gives 0).
+
+    >>> sg.reciprocal([2, 4]).eval()
+    array([0.5 , 0.25])
+    """
     return RECIPROCAL(x)
 
 
@@ -164,11 +173,16 @@ _INT8 = np.dtype("int8")
 FACTOR_RULES[POWER] = in_power
 
 
-def power(x: Any, y: Any) -> Variable:
-    """``x ** y``; integers to negative integer powers are an error, as in NumPy.
+def power(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``x ** y`` of broadcast operands; a `SymgraphValueError` for an integer to one below 0.
 
     By the number 0.5 it is the square root, as in NumPy: NaN of minus infinity, which is infinity
-    by an exponent of 0.5 that is computed.
+    by an exponent of 0.5 that is computed. A negative exponent of integers that is computed is a
+    `CallError`. Derivatives are finite where their limits are: of ``x ** 2`` at 0, and by ``y``
+    where ``x`` is 0.
+
+    >>> sg.power([2.0, 3.0], 2).eval()
+    array([4., 9.], dtype=float32)
     """
     result = POWER(x, y)
     exponent = constant_value(result.inputs[1])
@@ -213,8 +227,12 @@ def _ratio(x: Variable, length: Variable) -> Variable:
     return where(equal(length, 0), 0, divide(x, length))
 
 
-def hypot(x: Any, y: Any) -> Variable:
-    """``sqrt(x ** 2 + y ** 2)`` without overflow; the gradient at the origin is 0."""
+def hypot(x: ArrayLike, y: ArrayLike) -> Variable:
+    """``sqrt(x ** 2 + y ** 2)``, a float, without overflow; the gradient at the origin is 0.
+
+    >>> sg.hypot(3.0, 4.0).eval()
+    np.float32(5.0)
+    """
     return HYPOT(x, y)
 
 
@@ -277,42 +295,70 @@ LOG1MEXP = elementwise(
 )
 
 
-def exp(x: Any) -> Variable:
-    """The exponential of each element."""
+def exp(x: ArrayLike) -> Variable:
+    """The exponential of each element, a float.
+
+    >>> sg.exp([0.0, -1000.0]).eval()
+    array([1., 0.], dtype=float32)
+    """
     return EXP(x)
 
 
-def exp2(x: Any) -> Variable:
-    """``2 ** x``."""
+def exp2(x: ArrayLike) -> Variable:
+    """``2 ** x``, a float.
+
+    >>> sg.exp2([3, -1]).eval()
+    array([8. , 0.5])
+    """
     return EXP2(x)
 
 
-def expm1(x: Any) -> Variable:
-    """``exp(x) - 1``, exact near 0."""
+def expm1(x: ArrayLike) -> Variable:
+    """``exp(x) - 1``, a float, exact near 0.
+
+    >>> sg.expm1(1e-10).eval()
+    np.float32(1e-10)
+    """
     return EXPM1(x)
 
 
-def log(x: Any) -> Variable:
-    """The natural logarithm; -Inf at 0, NaN below."""
+def log(x: ArrayLike) -> Variable:
+    """The natural logarithm, a float; -Inf at 0, NaN below.
+
+    >>> sg.log([1.0, 0.0]).eval()
+    array([  0., -inf], dtype=float32)
+    """
     return LOG(x)
 
 
-def log2(x: Any) -> Variable:
-    """The logarithm to base 2."""
+def log2(x: ArrayLike) -> Variable:
+    """The logarithm to base 2, a float; -Inf at 0, NaN below.
+
+    >>> sg.log2([8, 0.5]).eval()
+    array([ 3., -1.], dtype=float32)
+    """
     return LOG2(x)
 
 
-def log10(x: Any) -> Variable:
-    """The logarithm to base 10."""
+def log10(x: ArrayLike) -> Variable:
+    """The logarithm to base 10, a float; -Inf at 0, NaN below.
+
+    >>> sg.log10([10.0, 0.0]).eval()
+    array([  1., -inf], dtype=float32)
+    """
     return LOG10(x)
 
 
-def log1p(x: Any) -> Variable:
-    """``log(1 + x)``, exact near 0."""
+def log1p(x: ArrayLike) -> Variable:
+    """``log(1 + x)``, a float, exact near 0; -Inf at -1, NaN below.
+
+    >>> sg.log1p(1e-10).eval()
+    np.float32(1e-10)
+    """
     return LOG1P(x)
 
 
-def log1mexp(x: Any) -> Variable:
+def log1mexp(x: ArrayLike) -> Variable:
     """``log(1 - exp(x))``, exact for every ``x`` below 0; -Inf at 0, NaN above."""
     return LOG1MEXP(x)
 
@@ -402,78 +448,138 @@ def _inverse_length(x: Variable) -> Variable:
     return reciprocal(hypot(x, 1.0))
 
 
-def sin(x: Any) -> Variable:
-    """The sine of an angle in radians."""
+def sin(x: ArrayLike) -> Variable:
+    """The sine of an angle in radians, a float.
+
+    >>> sg.sin([0.0, np.pi / 2]).eval().round(4)
+    array([0., 1.], dtype=float32)
+    """
     return SIN(x)
 
 
-def cos(x: Any) -> Variable:
-    """The cosine of an angle in radians."""
+def cos(x: ArrayLike) -> Variable:
+    """The cosine of an angle in radians, a float.
+
+    >>> sg.cos([0.0, np.pi]).eval().round(4)
+    array([ 1., -1.], dtype=float32)
+    """
     return COS(x)
 
 
-def tan(x: Any) -> Variable:
-    """The tangent of an angle in radians."""
+def tan(x: ArrayLike) -> Variable:
+    """The tangent of an angle in radians, a float.
+
+    >>> sg.tan(0.0).eval()
+    np.float32(0.0)
+    """
     return TAN(x)
 
 
-def arcsin(x: Any) -> Variable:
-    """The angle from -π/2 to π/2 with this sine; NaN outside of [-1, 1]."""
+def arcsin(x: ArrayLike) -> Variable:
+    """The angle from -π/2 to π/2 with this sine; NaN outside of [-1, 1].
+
+    >>> sg.arcsin(1.0).eval().round(4)
+    np.float32(1.5708)
+    """
     return ARCSIN(x)
 
 
-def arccos(x: Any) -> Variable:
-    """The angle from 0 to π with this cosine; NaN outside of [-1, 1]."""
+def arccos(x: ArrayLike) -> Variable:
+    """The angle from 0 to π with this cosine; NaN outside of [-1, 1].
+
+    >>> sg.arccos(-1.0).eval().round(4)
+    np.float32(3.1416)
+    """
     return ARCCOS(x)
 
 
-def arctan(x: Any) -> Variable:
-    """The angle from -π/2 to π/2 with this tangent."""
+def arctan(x: ArrayLike) -> Variable:
+    """The angle from -π/2 to π/2 with this tangent.
+
+    >>> sg.arctan(1.0).eval().round(4)
+    np.float32(0.7854)
+    """
     return ARCTAN(x)
 
 
-def sinh(x: Any) -> Variable:
-    """The hyperbolic sine."""
+def sinh(x: ArrayLike) -> Variable:
+    """The hyperbolic sine, a float.
+
+    >>> sg.sinh(0.0).eval()
+    np.float32(0.0)
+    """
     return SINH(x)
 
 
-def cosh(x: Any) -> Variable:
-    """The hyperbolic cosine."""
+def cosh(x: ArrayLike) -> Variable:
+    """The hyperbolic cosine, a float.
+
+    >>> sg.cosh([0.0, 1000.0]).eval()
+    array([ 1., inf], dtype=float32)
+    """
     return COSH(x)
 
 
-def tanh(x: Any) -> Variable:
-    """The hyperbolic tangent."""
+def tanh(x: ArrayLike) -> Variable:
+    """The hyperbolic tangent, a float.
+
+    >>> sg.tanh([0.0, 100.0]).eval()
+    array([0., 1.], dtype=float32)
+    """
     return TANH(x)
 
 
-def arcsinh(x: Any) -> Variable:
-    """The number with this hyperbolic sine."""
+def arcsinh(x: ArrayLike) -> Variable:
+    """The number with this hyperbolic sine.
+
+    >>> sg.arcsinh(0.0).eval()
+    np.float32(0.0)
+    """
     return ARCSINH(x)
 
 
-def arccosh(x: Any) -> Variable:
-    """The number of at least 0 with this hyperbolic cosine; NaN below 1."""
+def arccosh(x: ArrayLike) -> Variable:
+    """The number of at least 0 with this hyperbolic cosine; NaN below 1.
+
+    >>> sg.arccosh([1.0, 0.0]).eval()
+    array([ 0., nan], dtype=float32)
+    """
     return ARCCOSH(x)
 
 
-def arctanh(x: Any) -> Variable:
-    """The number with this hyperbolic tangent; NaN outside of [-1, 1]."""
+def arctanh(x: ArrayLike) -> Variable:
+    """The number with this hyperbolic tangent; infinite at ±1, NaN outside.
+
+    >>> sg.arctanh([0.0, 1.0]).eval()
+    array([ 0., inf], dtype=float32)
+    """
     return ARCTANH(x)
 
 
-def arctan2(y: Any, x: Any) -> Variable:
-    """The angle from -π to π of the point (x, y), with NumPy's signs at zeros and infinities."""
+def arctan2(y: ArrayLike, x: ArrayLike) -> Variable:
+    """The angle from -π to π of the point (x, y), with NumPy's signs at zeros and infinities.
+
+    >>> sg.arctan2(1.0, -1.0).eval().round(4)
+    np.float32(2.3562)
+    """
     return ARCTAN2(y, x)
 
 
-def deg2rad(x: Any) -> Variable:
-    """Degrees as radians."""
+def deg2rad(x: ArrayLike) -> Variable:
+    """Degrees as radians.
+
+    >>> sg.deg2rad(180.0).eval().round(4)
+    np.float32(3.1416)
+    """
     return multiply(to_float(as_variable(x, "deg2rad")), math.pi / 180.0)
 
 
-def rad2deg(x: Any) -> Variable:
-    """Radians as degrees."""
+def rad2deg(x: ArrayLike) -> Variable:
+    """Radians as degrees.
+
+    >>> sg.rad2deg(np.pi).eval()
+    np.float32(180.0)
+    """
     return multiply(to_float(as_variable(x, "rad2deg")), 180.0 / math.pi)
 
 
