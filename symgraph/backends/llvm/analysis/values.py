@@ -7,6 +7,7 @@ in, as `Facts`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -81,7 +82,8 @@ class Values:
     ) -> None:
         self.graph = graph
         self.assembler = assembler
-        self._facts = facts
+        self.facts = facts
+        self._stated = [(v, facts[v.op]) for v in graph.nodes if v.op in facts]
         self.views = {v: View(v, 0, v.type.shape, strides) for v, strides in given.items()}
         self.producers = {v: v for v in given}
         """For each value the node that has to be computed for it to be there."""
@@ -99,22 +101,19 @@ class Values:
         """For each node that is needed the inputs whose elements it reads."""
         self.needed = self._needed()
 
-    def facts_of(self, v: Variable) -> Facts:
-        """What is known of the node's op."""
-        return self._facts.get(v.op, NO_FACTS)
-
     def is_size(self, x: Variable) -> bool:
         """Whether an integer scalar is known from the arguments' shapes."""
         return self.assembler.is_known_at_entry(size_of(x))
 
     def size_checks(self) -> list[SizeCheck]:
         """Sizes that must agree, or be large enough."""
-        return [
-            check
-            for v in self.graph.nodes
-            if (checks := self.facts_of(v).checks) is not None
-            for check in checks(self, v)
-        ]
+        stated = ((v, facts.checks) for v, facts in self._stated)
+        return [check for v, checks in stated if checks is not None for check in checks(self, v)]
+
+    def packers(self) -> Counter[View]:
+        """How many nodes pack an operand, by where it lies."""
+        packing = ((v, facts.packs) for v, facts in self._stated if v in self.needed)
+        return Counter(self.views[packs(v)] for v, packs in packing if packs is not None)
 
     # --- where they lie -------------------------------------------------------------------------
 
@@ -135,19 +134,18 @@ class Values:
     def _parts_in_place(self) -> dict[Variable, View]:
         """What can be computed where it will stand, as a part of another node's result."""
         places: dict[Variable, View] = {}
-        for v in self.graph.nodes:
-            parts = self.facts_of(v).parts
+        for v, facts in self._stated:
             # Else the room of the whole is not there when the parts are computed.
-            if parts is not None and all(map(self.assembler.is_known_at_entry, v.type.shape)):
-                for x, view in parts(v):
+            if facts.parts and all(map(self.assembler.is_known_at_entry, v.type.shape)):
+                for x, view in facts.parts(v):
                     if x.op.formula is not None and x not in self.outputs:
                         places.setdefault(x, view)
         return places
 
     def _view(self, v: Variable) -> View | None:
         """The node as a view of its first input, if it is one; a late one is noted."""
-        facts = self.facts_of(v)
-        if facts.view is None or v.inputs[0] not in self.views:
+        facts = self.facts.get(v.op)
+        if facts is None or facts.view is None or v.inputs[0] not in self.views:
             return None
         view = facts.view(v, self.views[v.inputs[0]])
         if view is not None and not all(map(self.is_size, v.inputs[facts.sizes])):
@@ -159,13 +157,10 @@ class Values:
 
     def _sizes_by_value(self) -> dict[Variable, Atom]:
         """The int64 scalars that stand for sizes which only their values tell."""
-        atoms = {
-            atom
-            for v in self.graph.nodes
-            for size in self._sizes_asked_of(v)
-            for atom in size_atoms(size)
-            if not self.assembler.knows(atom)
-        }
+        types = {v.type for v in self.graph.nodes}
+        asked = {size for each in types if isinstance(each, TensorType) for size in each.shape}
+        asked |= {size_of(x) for v, facts in self._stated for x in v.inputs[facts.sizes]}
+        atoms = {a for size in asked for a in size_atoms(size) if not self.assembler.knows(a)}
         if not atoms:
             return {}
         scalars = [
@@ -179,16 +174,11 @@ class Values:
             if isinstance(size, Dim) and size.atom is not None and size.atom in atoms
         }
 
-    def _sizes_asked_of(self, v: Variable) -> list[Size]:
-        """The sizes that the node's lowering has to know."""
-        shape = v.type.shape if isinstance(v.type, TensorType) else ()
-        return [*shape, *map(size_of, v.inputs[self.facts_of(v).sizes])]
-
     def _needed(self) -> set[Variable]:
         """The nodes whose elements are read: not those of which only a size matters."""
         needed = {*self.graph.outputs, *self.sizes_by_value}
         for v in reversed(self.graph.nodes):
-            facts = self.facts_of(v)
+            facts = self.facts.get(v.op, NO_FACTS)
             if facts.is_always_needed:
                 needed.add(v)
             if v in needed and v not in self.given:

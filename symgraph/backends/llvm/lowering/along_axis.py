@@ -59,7 +59,7 @@ def _write_along(formula: Callable[..., Any], scope: Scope, v: Variable) -> bool
     first = (*shape[:axis], _at_most_one(shape[axis]), *shape[axis + 1 :])
     builder.copy(operands[0], result, first, v.dtype)
     places = [result, *operands]
-    moving = builder.advancing([(p.base, p.strides[axis], v.dtype) for p in places])
+    moving = builder.advancing([(p.base, p.strides[axis]) for p in places], v.dtype)
     before, *rows = (slot for slot, _ in moving)
     following = a.slot()
     moving.append((following, moving[0][1]))
@@ -112,12 +112,8 @@ def _write_overlap_add(scope: Scope, v: Variable) -> bool:
     output = Output(Access(result.base, result.strides, v.dtype), ("step", 0))
     builder.nest(Nest(v.type.shape, frozenset(), [], [zero], [output]))
     own = result.strides[axis]
-    moving = builder.advancing(
-        [
-            (result.base, own * dilation, v.dtype),
-            (windows.base, windows.strides[axis + 1], v.dtype),
-        ]
-    )
+    moves = [(result.base, own * dilation), (windows.base, windows.strides[axis + 1])]
+    moving = builder.advancing(moves, v.dtype)
     (target, _), (source, _) = moving
     strides = (*result.strides[:axis], own * stride, *result.strides[axis + 1 :])
     elements = Place(source, _without(axis + 1, windows.strides))

@@ -14,7 +14,7 @@ from ....core.variable import Variable
 from ..analysis.cluster import Group
 from ..analysis.layout import View
 from ..analysis.schedule import is_large, is_lopsided, stages
-from ..analysis.values import SizeCheck
+from ..analysis.values import NO_FACTS, SizeCheck
 from .nests import nest_of
 from .program import Place
 from .python_nodes import call_python
@@ -83,9 +83,7 @@ def _write_stage(scope: Scope, stage: list[Group]) -> None:
     if len(parts) > 1:
         works = [_work(scope, part) for part in parts]
         # Threads may take each apart instead.
-        are_divisible = all(
-            scope.values.facts_of(v).packs is not None for group in stage for v in group.nodes
-        )
+        are_divisible = all(_packed(scope, group) is not None for group in stage)
         if not (are_divisible and is_lopsided(works, scope.builder.threads)):
             writers = [partial(_write_groups, scope, part) for part in parts]
             scope.builder.write_together(list(zip(works, writers, strict=True)))
@@ -97,11 +95,14 @@ def _parts(scope: Scope, stage: list[Group]) -> list[list[Group]]:
     """The groups of a stage, those together that share what they pack."""
     parts: dict[View | Variable, list[Group]] = {}
     for group in stage:
-        v = group.nodes[0]
-        packs = scope.values.facts_of(v).packs
-        key = v if packs is None else scope.values.views[packs(v)]
-        parts.setdefault(key, []).append(group)
+        parts.setdefault(_packed(scope, group) or group.nodes[0], []).append(group)
     return list(parts.values())
+
+
+def _packed(scope: Scope, group: Group) -> View | None:
+    """The operand that the group packs."""
+    packs = scope.builder.facts.get(group.nodes[0].op, NO_FACTS).packs
+    return None if packs is None else scope.values.views[packs(group.nodes[0])]
 
 
 def _work(scope: Scope, groups: list[Group]) -> Size:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ....core.dims import Dim, Size, product
+from ....core.dims import Dim, product
 from ....core.errors import IndexRangeError
 from ....core.variable import Variable
 from ....ops.gather import GATHER, SCATTER_ADD, SCATTER_SET
@@ -46,7 +46,7 @@ def _write_iota(scope: Scope, v: Variable) -> bool:
     return True
 
 
-def _write_extreme(scope: Scope, v: Variable) -> bool:
+def _write_extreme(kind: str, scope: Scope, v: Variable) -> bool:
     """The place of an extreme along an axis."""
     (x,) = v.inputs
     (axis,) = v.params
@@ -56,7 +56,7 @@ def _write_extreme(scope: Scope, v: Variable) -> bool:
         slots = [a.size(shape[axis]), a.literal(1)]
         a.run("at_least", *slots, scope.builder.check(v, *slots))
     sizes = [product(shape[:axis]), shape[axis], product(shape[axis + 1 :])]
-    kernel = extreme_kernel(scope.builder.cpu, x.dtype, v.op.name)
+    kernel = extreme_kernel(scope.builder.cpu, x.dtype, kind)
     a.main.emit(kernel, scope.contiguous(x), scope.base(v), *[a.size(s) for s in sizes])
     return True
 
@@ -83,39 +83,20 @@ def _write_in_range(scope: Scope, v: Variable) -> bool:
     return True
 
 
-def write_element(scope: Scope, v: Variable) -> bool:
-    """One element of an axis, at an index that the program computes: a row by index."""
-    x, *symbols = v.inputs
-    named = [i for i, entry in enumerate(v.params[0]) if entry is not None]
-    if len(named) != 1 or not isinstance(v.params[0][named[0]], At):
-        return False
-    axis, index = named[0], symbols[0]
-    place = scope.place(x)
-    if not is_contiguous(x.type.shape[axis + 1 :], place.strides[axis + 1 :]):
-        return False
-    rows = _rows(scope, v, x, [index], (axis,), place.strides)
-    places = (place.base, scope.base(v))
-    _each_outer(scope, v, x, v.type.shape, rows, places, place.strides, action="gather")
-    return True
-
-
 # --- rows by index ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows that indices name: of an array, along neighbouring axes that count as one."""
-
-    axis: int
-    """The first of the axes: those before it are looped over."""
-    size: Size
-    width: Size
-    """The elements of a row, which lie side by side."""
-    stride: Size
-    count: Size
-    indices: int
-    """The slot with the address of the indices."""
-    dtype: np.dtype
+def write_element(scope: Scope, v: Variable) -> bool:
+    """One element of an axis, at an index that the program computes: a row by index."""
+    x, *symbols = v.inputs
+    axes = tuple(axis for axis, entry in enumerate(v.params[0]) if entry is not None)
+    if len(axes) != 1 or not isinstance(v.params[0][axes[0]], At):
+        return False
+    table = scope.place(x)
+    if not is_contiguous(x.type.shape[axes[0] + 1 :], table.strides[axes[0] + 1 :]):
+        return False
+    _write_rows(scope, v, symbols[:1], axes, table, scope.base(v), "gather")
+    return True
 
 
 def _write_gather(scope: Scope, v: Variable) -> bool:
@@ -124,26 +105,23 @@ def _write_gather(scope: Scope, v: Variable) -> bool:
     (axes,) = v.params
     if not _are_neighbours(axes, indices):
         return False
-    place = scope.place(x)
-    merged = all(place.strides[i] == place.strides[i + 1] * x.type.shape[i + 1] for i in axes[:-1])
-    if not merged or not is_contiguous(x.type.shape[axes[-1] + 1 :], place.strides[axes[-1] + 1 :]):
-        place = Place(scope.contiguous(x), contiguous_strides(x.type.shape))
-    rows = _rows(scope, v, x, indices, axes, place.strides)
-    _each_outer(scope, v, x, v.type.shape, rows, (place.base, scope.base(v)), place.strides)
+    table, shape = scope.place(x), x.type.shape
+    merged = all(table.strides[i] == table.strides[i + 1] * shape[i + 1] for i in axes[:-1])
+    if not merged or not is_contiguous(shape[axes[-1] + 1 :], table.strides[axes[-1] + 1 :]):
+        table = Place(scope.contiguous(x), contiguous_strides(shape))
+    _write_rows(scope, v, indices, axes, table, scope.base(v), "gather")
     return True
 
 
-def _write_scatter(scope: Scope, v: Variable) -> bool:
+def _write_scatter(action: str, scope: Scope, v: Variable) -> bool:
     """A copy of the array, and then rows stored or added where index arrays say."""
     x, values, *indices = v.inputs
     (axes,) = v.params
     if not _are_neighbours(axes, indices):
         return False
-    base, strides = scope.base(v), contiguous_strides(v.type.shape)
-    scope.builder.copy(scope.place(x), Place(base, strides), v.type.shape, v.dtype)
-    rows = _rows(scope, v, x, indices, axes, strides)
-    places = (base, scope.contiguous(values))
-    _each_outer(scope, v, x, values.type.shape, rows, places, strides)
+    result = scope.result(v)
+    scope.builder.copy(scope.place(x), result, v.type.shape, v.dtype)
+    _write_rows(scope, v, indices, axes, result, scope.contiguous(values), action)
     return True
 
 
@@ -154,101 +132,79 @@ def _are_neighbours(axes: tuple[int, ...], indices: list[Variable]) -> bool:
     )
 
 
-def _rows(
+def _write_rows(
     scope: Scope,
     v: Variable,
-    x: Variable,
     indices: list[Variable],
     axes: tuple[int, ...],
-    strides: tuple[Size, ...],
-) -> _Rows:
-    """The rows that the indices of one axis, or of several flattened, name."""
-    a, first, last = scope.assembler, axes[0], axes[-1]
-    count = product(indices[0].type.shape)
-    slot, dtype = scope.contiguous(indices[0]), indices[0].dtype
-    if len(axes) > 1:
-        dtypes = tuple(i.dtype for i in indices)
-        kernel = flat_index_kernel(scope.builder.cpu, dtypes)
-        operands = [
-            operand
-            for index, axis in zip(indices, axes, strict=True)
-            for operand in (
-                scope.contiguous(index), a.size(x.type.shape[axis]),
-                *_out_of_range(scope, v, axis),
-            )
-        ]  # fmt: skip
-        slot, dtype = scope.builder.buffers.take(count, np.dtype("int64")), np.dtype("int64")
-        a.main.emit(kernel, a.size(count), slot, *operands)
-    size = product(x.type.shape[axis] for axis in axes)
-    width = product(x.type.shape[last + 1 :])
-    return _Rows(first, size, width, strides[last], count, slot, dtype)
+    table: Place,
+    part: int,
+    action: str,
+) -> None:
+    """Rows of a table at indices along neighbouring axes, which count as one; and as many rows at
+    another address, one after the other: the kernel, once for each place before the axes."""
+    a, builder, shape = scope.assembler, scope.builder, v.inputs[0].type.shape
+    count, width = product(indices[0].type.shape), product(shape[axes[-1] + 1 :])
+    slot, dtype = _flat_index(scope, v, indices, axes)
+    kernel = rows_kernel(builder.cpu, v.dtype, dtype, action)
+    size = product(shape[axis] for axis in axes)
+    sizes = [a.size(n) for n in (count, width, table.strides[axes[-1]], size)]
+    failure = _out_of_range(scope, v, axes[0])
+    outer = shape[: axes[0]]
+    if any(isinstance(n, Dim) or n == 0 for n in outer):
+        # Rows of no width: the indices are looked at even if there is no place for them.
+        widthless = [sizes[0], a.literal(0), *sizes[2:]]
+        a.main.emit(kernel, table.base, part, slot, *widthless, *failure)
+
+    def write(table: int, part: int) -> None:
+        a.main.emit(kernel, table, part, slot, *sizes, *failure)
+
+    rows = Place(part, contiguous_strides((*outer, count, width)))
+    builder.each(outer, [table, rows], v.dtype, write)
+
+
+def _flat_index(
+    scope: Scope, v: Variable, indices: list[Variable], axes: tuple[int, ...]
+) -> tuple[int, np.dtype]:
+    """The slot with the address of the indices, flattened where they are of several axes."""
+    if len(axes) == 1:
+        return scope.contiguous(indices[0]), indices[0].dtype
+    a, builder, shape = scope.assembler, scope.builder, v.inputs[0].type.shape
+    operands = [
+        operand
+        for index, axis in zip(indices, axes, strict=True)
+        for operand in (
+            scope.contiguous(index), a.size(shape[axis]), *_out_of_range(scope, v, axis)
+        )
+    ]  # fmt: skip
+    count, dtype = product(indices[0].type.shape), np.dtype("int64")
+    slot = builder.buffers.take(count, dtype)
+    kernel = flat_index_kernel(builder.cpu, tuple(i.dtype for i in indices))
+    a.main.emit(kernel, a.size(count), slot, *operands)
+    return slot, dtype
 
 
 def _out_of_range(scope: Scope, v: Variable, axis: int) -> tuple[int, int]:
     """Literals: the offset of a slot for an index that is out of range, the status then."""
     a = scope.assembler
     bad = a.slot()
-    status = scope.builder.check(
-        v,
-        bad,
-        *(a.size(s) for s in v.inputs[0].type.shape),
-        text=lambda wrong, *shape: (
-            f"index {wrong} is outside axis {axis}"
-            + (
-                f" of an array of shape {shape}"
-                if v.op is SLICE
-                else f", which has size {shape[axis]}"
-            )
-        ),
-        error=IndexRangeError,
-    )
+
+    def text(wrong: int, *shape: int) -> str:
+        if v.op is SLICE:
+            return f"index {wrong} is outside axis {axis} of an array of shape {shape}"
+        return f"index {wrong} is outside axis {axis}, which has size {shape[axis]}"
+
+    sizes = map(a.size, v.inputs[0].type.shape)
+    status = scope.builder.check(v, bad, *sizes, text=text, error=IndexRangeError)
     return a.literal(bad), a.literal(status)
-
-
-def _each_outer(
-    scope: Scope,
-    v: Variable,
-    x: Variable,
-    part_shape: tuple[Size, ...],
-    rows: _Rows,
-    places: tuple[int, int],
-    strides: tuple[Size, ...],
-    *,
-    action: str = "",
-) -> None:
-    """The kernel of rows, once for each place before the indexed axes."""
-    a, builder = scope.assembler, scope.builder
-    action = action or v.op.name.removeprefix("scatter_")
-    kernel = rows_kernel(builder.cpu, v.dtype, rows.dtype, action)
-    sizes = [a.size(s) for s in (rows.count, rows.width, rows.stride, rows.size)]
-    failure = _out_of_range(scope, v, rows.axis)
-    if any(isinstance(size, Dim) or size == 0 for size in x.type.shape[: rows.axis]):
-        # Rows of no width: the indices are looked at even if there is no place for them.
-        widthless = [sizes[0], a.literal(0), *sizes[2:]]
-        a.main.emit(kernel, *places, rows.indices, *widthless, *failure)
-
-    def loops(depth: int, table: int, part: int) -> None:
-        if depth == rows.axis:
-            a.main.emit(kernel, table, part, rows.indices, *sizes, *failure)
-            return
-        own = builder.advancing(
-            [
-                (table, strides[depth], x.dtype),
-                (part, product(part_shape[depth + 1 :]), x.dtype),
-            ]
-        )
-        (table, _), (part, _) = own
-        a.loop(a.size(x.type.shape[depth]), a.slot(), own, lambda: loops(depth + 1, table, part))
-
-    loops(0, *places)
 
 
 INDEXING = {
     IOTA: Lowering(sizes=slice(None), write=_write_iota),
-    ARGMAX: Lowering(write=_write_extreme),
-    ARGMIN: Lowering(write=_write_extreme),
+    ARGMAX: Lowering(write=partial(_write_extreme, "argmax")),
+    ARGMIN: Lowering(write=partial(_write_extreme, "argmin")),
     IN_RANGE: Lowering(write=_write_in_range),
     GATHER: Lowering(write=_write_gather),
-    SCATTER_SET: Lowering(write=_write_scatter),
-    SCATTER_ADD: Lowering(write=_write_scatter),
+    SCATTER_SET: Lowering(write=partial(_write_scatter, "set")),
+    SCATTER_ADD: Lowering(write=partial(_write_scatter, "add")),
 }

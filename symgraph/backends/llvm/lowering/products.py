@@ -95,18 +95,11 @@ def _write_product(scope: Scope, v: Variable) -> bool:
         return False
     y = v.inputs[1]
     p = _product_of(scope, v)
-    packed = scope.builder.packed.get(_packed_key(scope, y)) if y.ndim == 2 else None
-    own = None
-    if packed is None and _is_read_again(scope, y):
-        packed = _packed_for_several(scope, y)
-    elif packed is None and p.stack and not any(p.right.stack):
-        packed = own = _pack(scope, y)
+    packed = _packed(scope, y, p)
     if packed is None:
         _by_rows(scope, p, partial(_write_whole, scope))
         return True
     _by_rows(scope, p, partial(_each, scope, partial(_multiply_packed, scope, packed)))
-    if own is not None:
-        scope.builder.buffers.give_back(own)
     _give_back_after_last(scope, y)
     return True
 
@@ -153,17 +146,8 @@ def _by_rows(scope: Scope, p: _Product, write: Callable[[_Product], None]) -> No
 
 def _each(scope: Scope, write: Callable[[_Product], None], p: _Product) -> None:
     """A loop for each axis of the stack, around the product of two matrices."""
-    a = scope.assembler
-
-    def loops(axis: int, p: _Product) -> None:
-        if axis == len(p.stack):
-            write(p)
-            return
-        own = scope.builder.advancing([(x.base, x.stack[axis], p.dtype) for x in p.matrices])
-        advanced = p.at(*(slot for slot, _ in own))
-        a.loop(a.size(p.stack[axis]), a.slot(), own, lambda: loops(axis + 1, advanced))
-
-    loops(0, p)
+    places = [Place(matrix.base, matrix.stack) for matrix in p.matrices]
+    scope.builder.each(p.stack, places, p.dtype, lambda *bases: write(p.at(*bases)))
 
 
 # --- kernels ------------------------------------------------------------------------------------
@@ -232,37 +216,29 @@ def _pieces(names: tuple[str, ...], limit: int, itemsize: int) -> Pieces:
     return Pieces(limit, range(at["m"], at["k"] + 1), cut)
 
 
-# --- packed for several products ----------------------------------------------------------------
+# --- packed operands ----------------------------------------------------------------------------
 
 
-def _is_read_again(scope: Scope, y: Variable) -> bool:
-    """Whether several products of the scope have this right operand: two weight gradients do."""
-    if y.ndim != 2:
-        return False
-    values = scope.values
-    if not scope.right_operands:
-        scope.right_operands.update(
-            values.views[v.inputs[1]]
-            for v in scope.graph.nodes
-            if v.op is MATMUL and v in values.needed and v.inputs[1].ndim == 2
-        )
-    view = values.views[y]
-    return view in scope.packed or scope.right_operands[view] > 1
-
-
-def _packed_for_several(scope: Scope, y: Variable) -> int:
+def _packed(scope: Scope, y: Variable, p: _Product) -> int | None:
+    """The slot of the right operand's panels, where it is read more than once: at each step of a
+    loop, by several products (two weight gradients do), or for each matrix of a stack."""
+    ahead = scope.builder.packed.get(_packed_key(scope, y))
+    if ahead is not None:
+        return ahead
     view = scope.values.views[y]
-    slot = scope.packed.get(view)
-    if slot is None:
-        slot = scope.packed[view] = _pack(scope, y)
-    return slot
+    if view not in scope.packed:
+        is_shared = y.ndim == 2 and scope.packers[view] > 1
+        if not is_shared and not (p.stack and not any(p.right.stack)):
+            return None
+        scope.packed[view] = _pack(scope, y)
+    return scope.packed[view]
 
 
 def _give_back_after_last(scope: Scope, y: Variable) -> None:
     view = scope.values.views[y]
     if view in scope.packed:
-        scope.right_operands[view] -= 1
-        if not scope.right_operands[view]:
+        scope.packers[view] -= 1
+        if not scope.packers[view]:
             scope.builder.buffers.give_back(scope.packed.pop(view))
 
 
@@ -274,9 +250,6 @@ def _pack(scope: Scope, y: Variable) -> int:
     slot = builder.buffers.take(ceil_div(n, tile.width) * k * tile.width, y.dtype)
     a.main.emit(pack_kernel(tile), place.base, slot, *map(a.size, (k, n, *place.strides[-2:])))
     return slot
-
-
-# --- packed ahead of loops ----------------------------------------------------------------------
 
 
 def _packed_key(scope: Scope, y: Variable) -> PackedKey:

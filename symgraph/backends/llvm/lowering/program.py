@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -267,16 +267,39 @@ class ProgramBuilder:
         outputs = [Output(target, ("step", 0))]
         self.nest(Nest(tuple(shape), frozenset(), inputs, [step], outputs))
 
-    def advancing(self, places: Sequence[tuple[int, Size, np.dtype]]) -> list[tuple[int, int]]:
-        """Copies of addresses, each with the bytes that it advances by at each turn of a loop, for
-        so many elements of this dtype."""
+    def advancing(
+        self, moves: Iterable[tuple[int, Size]], dtype: np.dtype
+    ) -> list[tuple[int, int]]:
+        """Copies of addresses, each with the bytes that it advances by at each turn of a loop."""
         a = self.assembler
-        moving = []
-        for base, stride, dtype in places:
+        copies = []
+        for base, stride in moves:
             slot = a.slot()
             a.run("address", slot, base, a.literal(0), 1)
-            moving.append((slot, a.size(stride * dtype.itemsize)))
-        return moving
+            copies.append((slot, a.size(stride * dtype.itemsize)))
+        return copies
+
+    def each(
+        self,
+        sizes: Sequence[Size],
+        places: Sequence[Place],
+        dtype: np.dtype,
+        write: Callable[..., object],
+    ) -> None:
+        """Append a loop for each of these sizes, around what is written for the addresses that the
+        places then have."""
+        a = self.assembler
+
+        def loops(axis: int, bases: Sequence[int]) -> None:
+            if axis == len(sizes):
+                write(*bases)
+                return
+            strides = [place.strides[axis] for place in places]
+            own = self.advancing(zip(bases, strides, strict=True), dtype)
+            inner = [slot for slot, _ in own]
+            a.loop(a.size(sizes[axis]), a.slot(), own, lambda: loops(axis + 1, inner))
+
+        loops(0, [place.base for place in places])
 
 
 def _too_large_text(

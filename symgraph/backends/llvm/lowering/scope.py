@@ -7,7 +7,6 @@ them any more.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ....core.dims import product
@@ -36,10 +35,10 @@ class Scope:
         """For each buffer's owner the slot of its address."""
         self.readers: dict[Variable, set[int]] = {}
         """For each buffer's owner the numbers of the groups that have yet to read it."""
-        self.right_operands: Counter[View] = Counter()
-        """How many products of the scope have this right operand."""
+        self.packers = self.values.packers()
+        """How many nodes have yet to read this operand, which they pack."""
         self.packed: dict[View, int] = {}
-        """Right operands of several products: the slots of their packed copies."""
+        """Operands that several nodes pack: the slots of their packed copies."""
 
     # --- places ---------------------------------------------------------------------------------
 
