@@ -1,7 +1,7 @@
 """Loop nests: elementwise work and reductions over one space.
 
 A nest has a space (the sizes of its loops), inputs and outputs with a stride for each axis of the
-space, and steps that compute one element. `nest_kernel.py` writes its code.
+space, and operations that compute one element. `nest_kernel.py` writes its code.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from ....core.dims import Size
 
-__all__ = ["Access", "Nest", "Output", "Reference", "Step"]
+__all__ = ["Access", "Nest", "Operation", "Output", "Reference"]
 
-# A value inside a nest: ("input", i), ("step", i) or ("constant", the number's bits, its dtype).
+# A value inside a nest: ("input", i), ("operation", i), or ("constant", its bits, its dtype).
 Reference = tuple
 
 
-class Step(NamedTuple):
+class Operation(NamedTuple):
     """One elementwise op on values of the nest."""
 
     formula: Callable[..., Any]
@@ -53,7 +53,7 @@ class Nest:
     space: tuple[Size, ...]
     reduced: frozenset[int]
     inputs: list[Access]
-    steps: list[Step]
+    operations: list[Operation]
     outputs: list[Output]
 
     @property
@@ -84,7 +84,7 @@ class Nest:
             tuple(self.space[axis] for axis in order),
             frozenset(i for i, axis in enumerate(order) if axis in self.reduced),
             [permute(a) for a in self.inputs],
-            self.steps,
+            self.operations,
             [Output(permute(o.access), o.value, o.kind) for o in self.outputs],
         )
 
@@ -109,7 +109,7 @@ class Nest:
             tuple(space),
             frozenset(i for i, group in enumerate(groups) if group[0] in self.reduced),
             [fold(a) for a in self.inputs],
-            self.steps,
+            self.operations,
             [Output(fold(o.access), o.value, o.kind) for o in self.outputs],
         )
 

@@ -207,11 +207,11 @@ class _Writer:
     # --- values ---------------------------------------------------------------------------------
 
     def _compute(self) -> list[Value]:
-        """The values of the steps at this point of the space."""
+        """The values of the operations at this point of the space."""
         values: list[Value] = []
-        for step in self.shape.steps:
-            arguments = [self._value(r, values) for r in step.arguments]
-            result = step.formula(self.maths, *arguments, *step.params)
+        for operation in self.shape.operations:
+            arguments = [self._value(r, values) for r in operation.arguments]
+            result = operation.formula(self.maths, *arguments, *operation.params)
             values.append(self.f.splat(result, self.shape.lanes))
         return values
 
@@ -219,7 +219,7 @@ class _Writer:
         kind, what, *rest = reference
         if kind == "input":
             return self.loaded[what]
-        if kind == "step":
+        if kind == "operation":
             return values[what]
         number = np.frombuffer(what, rest[0])[0]
         return Value(constant_text(number, rest[0], self.shape.lanes), rest[0], self.shape.lanes)

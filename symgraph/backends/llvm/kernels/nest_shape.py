@@ -17,7 +17,7 @@ from ....core.dims import Size
 from ..code.cpu import Cpu
 from ..code.emit import F64
 from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
-from .nest import Nest, Reference, Step
+from .nest import Nest, Operation, Reference
 
 __all__ = ["WIDEST_TOTAL", "Shape", "Stored", "is_a_piece", "shape_of"]
 
@@ -63,7 +63,7 @@ class Shape:
     goes_on: bool
     """Whether sums may be cut into pieces."""
     n_inputs: int
-    steps: tuple[Step, ...]
+    operations: tuple[Operation, ...]
     outputs: tuple[Stored, ...]
     cpu: Cpu
 
@@ -140,7 +140,7 @@ def shape_of(nest: Nest, cpu: Cpu) -> tuple[Shape, list[Size]]:
         goes_on=bool(nest.reduced)
         and not is_a_piece([nest.space[axis] for axis in sorted(nest.reduced)]),
         n_inputs=len(nest.inputs),
-        steps=tuple(nest.steps),
+        operations=tuple(nest.operations),
         outputs=tuple(Stored(o.value, o.kind) for o in nest.outputs),
         cpu=cpu,
     )
@@ -160,7 +160,7 @@ def _is_wide(nest: Nest, size: Size) -> bool:
     return (
         bool(nest.reduced)
         and len(nest.space) - 1 not in nest.reduced
-        and len(nest.steps) + len(nest.inputs) + len(nest.outputs) <= 6
+        and len(nest.operations) + len(nest.inputs) + len(nest.outputs) <= 6
         and isinstance(size, int)
         and size >= 64
     )
@@ -179,6 +179,7 @@ def _loses_digits(nest: Nest) -> bool:
 
 def _lanes(nest: Nest, cpu: Cpu) -> int:
     dtypes = [access.dtype for access in nest.accesses]
-    dtypes += [p for step in nest.steps for p in step.params if isinstance(p, np.dtype)]
+    params = (p for operation in nest.operations for p in operation.params)
+    dtypes += [p for p in params if isinstance(p, np.dtype)]
     widest = max(dtype.itemsize for dtype in dtypes)
     return max(1, cpu.vector_bytes // max(4, widest))

@@ -16,7 +16,7 @@ from ....ops.cumulative import CUMPROD, CUMSUM, RECURRENCE
 from ....ops.reduce import ALL, ANY, MAX, MIN, PROD
 from ..analysis.layout import View
 from ..analysis.values import SizeCheck, Values
-from ..kernels.nest import Access, Nest, Output, Step
+from ..kernels.nest import Access, Nest, Operation, Output
 from .program import Place
 from .records import Lowering
 from .scope import Scope
@@ -70,9 +70,9 @@ def _write_along(formula: Callable[..., Any], scope: Scope, v: Variable) -> bool
         return Access(slot, _without(axis, place.strides), v.dtype)
 
     inputs = [access(*pair) for pair in zip((before, *rows), places, strict=True)]
-    step = Step(formula, (), tuple(("input", i) for i in range(len(inputs))))
-    output = Output(access(following, result), ("step", 0))
-    nest = Nest(_without(axis, shape), frozenset(), inputs, [step], [output])
+    operation = Operation(formula, (), tuple(("input", i) for i in range(len(inputs))))
+    output = Output(access(following, result), ("operation", 0))
+    nest = Nest(_without(axis, shape), frozenset(), inputs, [operation], [output])
     a.loop(a.size(shape[axis] - 1), a.slot(), moving, lambda: builder.nest(nest))
     return True
 
@@ -108,8 +108,8 @@ def _write_overlap_add(scope: Scope, v: Variable) -> bool:
     _, axis, stride, dilation = v.params
     a, builder = scope.assembler, scope.builder
     result, windows = scope.result(v), scope.place(x)
-    zero = Step(_zero, (v.dtype,), ())
-    output = Output(Access(result.base, result.strides, v.dtype), ("step", 0))
+    zero = Operation(_zero, (v.dtype,), ())
+    output = Output(Access(result.base, result.strides, v.dtype), ("operation", 0))
     builder.nest(Nest(v.type.shape, frozenset(), [], [zero], [output]))
     own = result.strides[axis]
     moves = [(result.base, own * dilation), (windows.base, windows.strides[axis + 1])]

@@ -8,7 +8,7 @@ from ....core.dims import Size
 from ....core.variable import CONSTANT, Variable
 from ..analysis.cluster import Group
 from ..analysis.layout import contiguous_strides
-from ..kernels.nest import Access, Nest, Output, Step
+from ..kernels.nest import Access, Nest, Operation, Output
 from .scope import Scope
 
 __all__ = ["nest_of"]
@@ -33,20 +33,20 @@ class _Builder:
         """Accesses that are equal read the same number at each point of the space."""
 
     def nest(self) -> Nest:
-        """Inputs, steps and outputs of the group."""
-        steps: list[Step] = []
+        """Inputs, operations and outputs of the group."""
+        operations: list[Operation] = []
         outputs: list[Output] = []
         for v in self.group.nodes:
             arguments = tuple(self._reference(x) for x in v.inputs)
             if v.op.formula is not None:
-                self.references[v] = ("step", len(steps))
-                steps.append(Step(v.op.formula, v.params, arguments))
+                self.references[v] = ("operation", len(operations))
+                operations.append(Operation(v.op.formula, v.params, arguments))
                 if self._escapes(v):
                     outputs.append(Output(self._target(v), self.references[v]))
             else:
                 access = self._total(v)
                 outputs.append(Output(access, arguments[0], self.scope.builder.totals[v.op]))
-        return Nest(self.space, self.group.reduced, self.inputs, steps, outputs)
+        return Nest(self.space, self.group.reduced, self.inputs, operations, outputs)
 
     def _reference(self, x: Variable) -> tuple:
         found = self.references.get(x)

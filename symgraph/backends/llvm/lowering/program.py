@@ -23,7 +23,7 @@ from ..analysis.analyses import ANALYSES, Analysis
 from ..analysis.schedule import Works
 from ..analysis.values import Facts
 from ..code.cpu import Cpu
-from ..kernels.nest import Access, Nest, Output, Step
+from ..kernels.nest import Access, Nest, Operation, Output
 from ..kernels.nest_kernel import nest_kernel
 from ..machine.assembler import Assembler
 from ..machine.timing import Timing
@@ -263,9 +263,9 @@ class ProgramBuilder:
         target: Access,
         shape: Sequence[Size],
     ) -> None:
-        step = Step(formula, (), tuple(("input", i) for i in range(len(inputs))))
-        outputs = [Output(target, ("step", 0))]
-        self.nest(Nest(tuple(shape), frozenset(), inputs, [step], outputs))
+        operation = Operation(formula, (), tuple(("input", i) for i in range(len(inputs))))
+        outputs = [Output(target, ("operation", 0))]
+        self.nest(Nest(tuple(shape), frozenset(), inputs, [operation], outputs))
 
     def advancing(
         self, moves: Iterable[tuple[int, Size]], dtype: np.dtype

@@ -48,7 +48,7 @@ class Slot:
     BLOCKS = 0
     """The last block of memory that was allocated in this call; blocks form a list."""
     CALLBACK = 8
-    """``i32 (ptr frame, i64 number)``: runs a step in Python."""
+    """``i32 (ptr frame, i64 number)``: computes a node in Python."""
     CLOCK = 16
     """When Python's signal handlers were last let run, in cycles; 0 before the first time."""
     STOP = 24
@@ -65,7 +65,7 @@ class Status:
     """What a kernel returns when it fails; positive numbers are the program's own checks."""
 
     PYTHON = -1
-    """A step in Python raised."""
+    """A node that Python computes raised."""
     RAISED = -2
     """A signal handler of Python's raised: its exception is set."""
 

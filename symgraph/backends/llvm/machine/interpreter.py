@@ -1,4 +1,4 @@
-"""What programs ask of Python: its signal handlers, room for other threads, and steps in Python."""
+"""What programs ask of Python: signal handlers, room for other threads, nodes that it computes."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def return_kernel(f: Function) -> None:
 
 @frame_kernel
 def python_kernel(f: Function) -> None:
-    """A step in Python. Operand, raw: its number.
+    """A node that Python computes. Operand, raw: its number.
 
-    Called as Python calls, so that what a signal handler raises before the step begins is still
+    Called as Python calls, so that what a signal handler raises before the call begins is still
     there when the program has ended.
     """
     f.declare("PyGILState_Ensure", "i32 ()")
