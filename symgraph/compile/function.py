@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..backends.base import Backend, load_backend
 from ..backends.profile import Profile
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.graph import Graph
 from ..core.processes import n_threads
@@ -20,11 +21,12 @@ from ..core.variable import Variable
 from ..scan.census import count_loops
 from .compiled import Compiled, compile_graph
 from .pipeline import rewrite
-from .program import Program, make_program
+from .program import In, OutputsLike, Program, make_program
 from .report import Report, count_nodes
 from .rounding import Run
 from .signature import Signature
 from .state import SharedState
+from .updates import GivensLike, UpdatesLike
 from .verify import Verified
 
 __all__ = ["Function", "assert_compiled", "compile"]
@@ -33,24 +35,27 @@ __all__ = ["Function", "assert_compiled", "compile"]
 _NOTICED = 1e-3
 # Of how many calls a function remembers when they were: enough for a trace to look at.
 _CALLS = 10_000
+# What may become of inputs that nothing needs.
+_UNUSED = ("raise", "ignore")
 
 
 def compile(
-    inputs: Any,
-    outputs: Any = None,
+    inputs: Sequence[Variable | In],
+    outputs: OutputsLike = None,
     *,
-    updates: Any = None,
-    givens: Any = None,
+    updates: UpdatesLike | None = None,
+    givens: GivensLike | None = None,
     backend: str | Backend = "native",
     name: str | None = None,
     profile: bool = False,
     threads: int | None = None,
+    unused: Literal["raise", "ignore"] = "raise",
     verify: bool = False,
 ) -> Function:
     """A function from arrays to arrays that computes the outputs.
 
     ``inputs``
-        A list of variables, or of ``In(variable, value=default)``. Each must be used.
+        A list of variables, or of ``In(variable, value=default)``.
     ``outputs``
         A variable, which gives an array; a list, a tuple or a dict of variables, which give the
         same of arrays; or None. Results of no dimensions are NumPy scalars.
@@ -61,34 +66,51 @@ def compile(
         ``{variable: replacement}``: put into outputs and updates before anything else.
     ``backend``
         ``"native"``, ``"numpy"``, the reference, or an object with the protocol `Backend`.
+    ``name``
+        What reports and messages call the function.
     ``profile``
         Whether calls note where their time goes, for ``function.profile``.
     ``threads``
         How many threads a call may use; None: as many as the process has processors, or
         ``OMP_NUM_THREADS`` if that is less. The native backend gives them loops that need nothing
         of each other and large products, where sizes make it worth while; results are the same.
+    ``unused``
+        What becomes of an input that neither an output nor an update is made of, as the graph is
+        built; an input of which a size is used is used. ``"raise"`` is an error; with ``"ignore"``
+        it is an argument like the others, of which dtype and shape are checked, and no more.
     ``verify``
         Whether each call runs the reference beside, on the graph as it was built, and compares: a
         value that differs by more than rounding is a `VerifyError`, which tells the first such
         value, its operation, loop, step and line; nothing is stored then. Calls take as long as
         the reference does, and longer where a difference has to be looked at.
+
+    Raises `InputError` for inputs that are missing, unused or given twice, `UpdateError` for an
+    update that does not fit, `BackendError` for a backend that is none.
+
+    >>> x, total = sg.scalar("x"), sg.shared(0.0, "total")
+    >>> f = sg.compile([x], {"square": x * x}, updates={total: total + x})
+    >>> print(f(3.0)["square"], total.get_value())
+    9.0 3.0
     """
     start = time.perf_counter()
-    _check_options(name, threads)
+    _check_options(name, threads, unused)
     load_backend(backend)  # an unknown one is said first
     imported = time.perf_counter() - start
-    program = make_program(inputs, outputs, updates, givens)
-    function = Function(
-        program, _Options(backend, name, profile, threads, bool(verify)), start=start
-    )
+    program = make_program(inputs, outputs, updates, givens, unused=unused)
+    options = _Options(backend, name, profile, threads, bool(verify))
+    function = Function(program, options, start=start)
     if imported > _NOTICED:
         function.report.stages["import"] = imported
     return function
 
 
-def _check_options(name: Any, threads: Any) -> None:
+def _check_options(name: object, threads: object, unused: object) -> None:
     if name is not None and not isinstance(name, str):
         raise SymgraphTypeError.here(f"the name of a function is a string, not {name!r}")
+    if not isinstance(unused, str) or unused not in _UNUSED:
+        raise SymgraphValueError.here(
+            f"unused is {' or '.join(map(repr, _UNUSED))}, not {unused!r}"
+        )
     if threads is None:
         return
     if not isinstance(threads, int) or isinstance(threads, bool):
@@ -112,21 +134,22 @@ class Function:
 
     Safe to call from several threads: calls that update shared variables follow one another, others
     run side by side. It pickles as its graph, and is compiled again when it is loaded.
+
+    >>> x = sg.vector("x")
+    >>> sg.compile([x], x.sum(), name="total")
+    <Function total(x float32[?]) -> (float32[]), native>
     """
 
     name: str | None
+    """What the user called it."""
     backend: str
+    """The name of the backend that runs it."""
     report: Report
+    """What `compile` built and did, as data; printable as tables."""
     calls: deque[tuple[float, float]]
     """When each of the latest calls began, on the clock of `time.perf_counter`, and its seconds."""
 
-    def __init__(
-        self,
-        program: Program,
-        options: _Options,
-        *,
-        start: float,
-    ) -> None:
+    def __init__(self, program: Program, options: _Options, *, start: float) -> None:
         self.name = options.name
         backend, threads = load_backend(options.backend), options.threads or n_threads()
         self.backend = backend.name
@@ -155,7 +178,7 @@ class Function:
 
     @cached_property
     def graph(self) -> Graph:
-        """The rewritten graph: inputs and shared variables to outputs and updates."""
+        """The rewritten `Graph`: inputs and shared variables to outputs and updates."""
         return rewrite(self._program.graph, load_backend(self._options.backend))[0]
 
     @property
@@ -174,8 +197,19 @@ class Function:
         """Where the time of the calls went; None unless compiled with ``profile=True``."""
         return self._executable.profile
 
-    def __call__(self, /, *arguments: Any, **by_name: Any) -> Any:
-        """The outputs for these arguments; fresh arrays, and NumPy scalars for no dimensions."""
+    def __call__(self, /, *arguments: ArrayLike, **by_name: ArrayLike) -> Any:
+        """The outputs for these arguments; fresh arrays, and NumPy scalars for no dimensions.
+
+        Arguments are converted as NumPy does within a kind (float64 to float32, say), and never
+        changed. What does not fit raises an `InputError` (how many, which names), a `DtypeError` or
+        a `ShapeError`; what goes wrong on the way a `CallError` or an `IndexRangeError`, and no
+        update is stored then.
+
+        >>> x, y = sg.vector("x"), sg.vector("y")
+        >>> f = sg.compile([x, y], x / y)
+        >>> f([1.0, 2.0], y=[2.0, 8.0])
+        array([0.5 , 0.25], dtype=float32)
+        """
         run = self._call if self._fast is None or by_name else self._fast
         start = time.perf_counter()
         results = run(*arguments, **by_name)
@@ -207,7 +241,16 @@ class Function:
         return self._pack([result if result.ndim else result[()] for result in results])
 
     def copy(self, swap: Mapping[SharedVariable, SharedVariable] | None = None) -> Function:
-        """The same function, with shared variables in place of others where ``swap`` says so."""
+        """The same function, with shared variables in place of others where ``swap`` says so.
+
+        ``swap`` is ``{old: new}``, of one type each; what is no shared variable of the function is
+        an `InputError`, and one of another type an error of where it is used.
+
+        >>> w, other = sg.shared(2.0, "w"), sg.shared(3.0, "other")
+        >>> f = sg.compile([], w * 10)
+        >>> print(f(), f.copy(swap={w: other})())
+        20.0 30.0
+        """
         start = time.perf_counter()
         program = self._program.swapped(swap) if swap else self._program
         return _compile_again(program, self._options, start)
@@ -279,7 +322,11 @@ def assert_compiled(
 ) -> None:
     """Raise an AssertionError that shows the report where the function exceeds a bound.
 
-    At least one bound is given, each a number.
+    At least one bound is given, each a number of at least 0, for what ``function.report`` counts
+    under the same name; for users' own tests.
+
+    >>> x = sg.vector("x")
+    >>> sg.assert_compiled(sg.compile([x], sg.exp(x)), loops=0, nodes=2)
     """
     if not isinstance(function, Function):
         raise SymgraphTypeError.here(f"assert_compiled takes a compiled function, not {function!r}")

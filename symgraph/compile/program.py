@@ -5,36 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.copies import dump, load
-from ..core.errors import InputError, SymgraphTypeError, SymgraphValueError, explain
+from ..core.errors import InputError, ShapeError, SymgraphTypeError
 from ..core.graph import Graph, replace, substitute
 from ..core.shared import SharedVariable
 from ..core.types import TensorType
 from ..core.variable import CONSTANT, Variable, ancestors, make_constant, make_input
-from .signature import Parameter, as_argument
+from .signature import Parameter, as_argument, with_prefix
 from .updates import (
+    GivensLike,
+    Request,
+    UpdatesLike,
     as_pairs,
     as_replacements,
     checked_updates,
     describe_value,
-    substituted,
-    with_defaults,
 )
 
-__all__ = ["In", "Program", "make_program"]
+__all__ = ["In", "OutputsLike", "Program", "make_program"]
 
 
 class In:
-    """An input with a default value, or with another name for keyword calls."""
+    """An input with a default value, or with another name for keyword calls.
+
+    The default is converted and checked as an argument is, when the function is compiled.
+
+    >>> x = sg.scalar("x")
+    >>> f = sg.compile([sg.In(x, value=3.0, name="start")], x * 2)
+    >>> print(f(), f(start=5.0))
+    6.0 10.0
+    """
 
     __slots__ = ("name", "value", "variable")
 
-    def __init__(self, variable: Variable, value: Any = None, *, name: str | None = None) -> None:
+    def __init__(
+        self, variable: Variable, value: ArrayLike | None = None, *, name: str | None = None
+    ) -> None:
         if not isinstance(variable, Variable):
             raise SymgraphTypeError.here(
                 f"In takes a variable, not {variable!r}", remedy="Write sg.In(x, value=default)."
@@ -47,27 +59,29 @@ class In:
         return f"In({self.variable!r}, value={self.value!r})"
 
 
+OutputLike: TypeAlias = Variable | float | np.generic | np.ndarray
+OutputsLike: TypeAlias = OutputLike | Sequence[OutputLike] | Mapping[str, OutputLike] | None
+"""One output, a list or a tuple of them, outputs by name, or none."""
+
+
 @dataclass(frozen=True)
-class Program:
+class Program(Request):
     """Inputs and shared variables to outputs and updates, as they were built."""
 
     inputs: tuple[Variable, ...]
     parameters: tuple[Parameter, ...]
-    outputs: tuple[Variable, ...]
-    updates: dict[SharedVariable, Variable]
     container: Any
     """How the outputs are handed over: None, ``"one"``, ``list``, ``tuple`` or a list of keys."""
 
     @cached_property
     def shared(self) -> tuple[SharedVariable, ...]:
         """The shared variables whose values the program reads."""
-        leaves = ancestors([*self.outputs, *self.updates.values()])
-        return tuple(v for v in leaves if isinstance(v, SharedVariable))
+        return tuple(v for v in ancestors(self.results) if isinstance(v, SharedVariable))
 
     @cached_property
     def graph(self) -> Graph:
         """The closed graph: inputs and shared variables to outputs and updates."""
-        return Graph((*self.inputs, *self.shared), (*self.outputs, *self.updates.values()))
+        return Graph((*self.inputs, *self.shared), self.results)
 
     @property
     def pack(self) -> Callable[[Sequence[Any]], Any]:
@@ -99,57 +113,52 @@ class Program:
                 raise InputError.here(
                     f"swap: {describe_value(old)} takes a shared variable, not {new!r}"
                 )
-        replacements: dict[Variable, Variable] = {**swap}
-        results = substitute([*self.outputs, *self.updates.values()], replacements)
-        outputs = results[: len(self.outputs)]
-        updates = zip(
-            [swap.get(shared, shared) for shared in self.updates],
-            results[len(self.outputs) :],
-            strict=True,
-        )
-        return Program(
-            self.inputs, self.parameters, tuple(outputs), checked_updates(updates), self.container
-        )
+        updated = [swap.get(shared, shared) for shared in self.updates]
+        return self.with_results(substitute(self.results, {**swap}), updated)
 
     def __reduce__(self) -> tuple[Callable, tuple]:
         # One dump of everything, so that what is shared stays shared.
-        dumped = dump([*self.inputs, *self.outputs, *self.updates, *self.updates.values()])
-        counts = (len(self.inputs), len(self.outputs), len(self.updates))
+        dumped = dump([*self.inputs, *self.updates, *self.results])
+        counts = (len(self.inputs), len(self.updates))
         return _load_program, (dumped, counts, self.parameters, self.container)
 
 
 def _load_program(
-    dumped: tuple, counts: tuple[int, int, int], parameters: tuple[Parameter, ...], container: Any
+    dumped: tuple, counts: tuple[int, int], parameters: tuple[Parameter, ...], container: Any
 ) -> Program:
     variables = load(*dumped)
-    n_inputs, n_outputs, n_updates = counts
-    inputs, variables = variables[:n_inputs], variables[n_inputs:]
-    outputs, variables = variables[:n_outputs], variables[n_outputs:]
-    pairs = zip(variables[:n_updates], variables[n_updates:], strict=True)
-    updates = {shared: new for shared, new in pairs if isinstance(shared, SharedVariable)}
-    return Program(tuple(inputs), parameters, tuple(outputs), updates, container)
+    n_inputs, n_updates = counts
+    inputs, updated = variables[:n_inputs], variables[n_inputs : n_inputs + n_updates]
+    results = variables[n_inputs + n_updates :]
+    outputs = tuple(results[: len(results) - n_updates])
+    empty = Program(outputs, {}, tuple(inputs), parameters, container)
+    return empty.with_results(results, updated)
 
 
-def make_program(inputs: Any, outputs: Any, updates: Any = None, givens: Any = None) -> Program:
+def make_program(
+    inputs: Sequence[Variable | In],
+    outputs: OutputsLike,
+    updates: UpdatesLike | None = None,
+    givens: GivensLike | None = None,
+    *,
+    unused: Literal["raise", "ignore"] = "raise",
+) -> Program:
     """The program that the arguments of `compile` describe."""
     arguments = _as_arguments(inputs)
     container, wanted = _flattened(outputs)
-    asked = checked_updates(as_pairs(updates, "updates"))
-    replacements = as_replacements(givens)
-    results = substituted([*wanted, *asked.values()], replacements)
-    wanted = results[: len(wanted)]
-    asked = dict(zip(asked, results[len(wanted) :], strict=True))
-    asked = with_defaults(wanted, asked, replacements)
-    variables, results = _as_leaves([a.variable for a in arguments], [*wanted, *asked.values()])
-    asked = checked_updates(zip(asked, results[len(wanted) :], strict=True))
-    program = Program(
-        tuple(variables),
-        tuple(_parameter(a, i) for i, a in enumerate(arguments)),
-        tuple(results[: len(wanted)]),
-        asked,
-        container,
-    )
-    _check_inputs(program)
+    request = Request(tuple(wanted), checked_updates(as_pairs(updates, "updates")))
+    request = request.with_givens(as_replacements(givens))
+    variables = [argument.variable for argument in arguments]
+    leaves = [_as_leaf(v) for v in variables]
+    if leaves != variables:
+        inner = dict(zip(variables, leaves, strict=True))
+        request = request.with_results(replace(request.results, inner))
+    parameters = tuple(_parameter(argument, i) for i, argument in enumerate(arguments))
+    program = Program(request.outputs, request.updates, tuple(leaves), parameters, container)
+    order = ancestors(program.results)
+    _check_that_all_is_given(program, order)
+    if unused == "raise":
+        _check_that_all_is_used(program, order)
     return program
 
 
@@ -205,48 +214,36 @@ def _parameter(argument: In, position: int) -> Parameter:
     if default is not None:
         try:
             default = np.array(as_argument(default, variable.type, label))
-        except (SymgraphTypeError, SymgraphValueError) as error:
-            line = provenance.user_line()
-            told = line is not None and line in str(error)
-            text = explain(f"the default value: {error}", line=None if told else line)
-            raise type(error)(text) from None
+        except (ShapeError, SymgraphTypeError) as error:
+            raise with_prefix(error, "the default value: ") from None
     return Parameter(name, label, variable.type, default)
 
 
-def _as_leaves(
-    inputs: list[Variable], outputs: list[Variable]
-) -> tuple[list[Variable], list[Variable]]:
-    """Inputs that are computed made leaves of their own, and the outputs in terms of them."""
-    inner = {
-        v: make_input(v.type, provenance.name_of(v)) for v in inputs if "leaf" not in v.op.traits
-    }
-    if not inner:
-        return inputs, outputs
-    return [inner.get(v, v) for v in inputs], replace(outputs, inner)
+def _as_leaf(v: Variable) -> Variable:
+    """The variable, or a leaf in place of one that is computed."""
+    return v if "leaf" in v.op.traits else make_input(v.type, provenance.name_of(v))
 
 
-def _check_inputs(program: Program) -> None:
-    """Raise for what the outputs need and nobody gives, and for what is given and nobody needs."""
-    given = set(program.inputs)
-    order = ancestors([*program.outputs, *program.updates.values()])
+def _check_that_all_is_given(program: Program, order: Sequence[Variable]) -> None:
+    known = {*program.inputs, *program.shared}
     for v in order:
-        if "leaf" not in v.op.traits or v in given or v.op is CONSTANT:
-            continue
-        if isinstance(v, SharedVariable):
-            continue
-        user = next((u for u in order if v in u.inputs), None)
-        raise InputError.here(
-            f"{provenance.describe(v)} is missing from the inputs"
-            + (f"; it is used by {provenance.describe(user)}" if user is not None else ""),
-            remedy="Add it to the inputs, or give it a value with givens.",
-        )
+        if "leaf" in v.op.traits and v.op is not CONSTANT and v not in known:
+            user = next((u for u in order if v in u.inputs), None)
+            raise InputError.here(
+                f"{provenance.describe(v)} is missing from the inputs"
+                + (f"; it is used by {provenance.describe(user)}" if user is not None else ""),
+                remedy="Add it to the inputs, or give it a value with givens.",
+            )
+
+
+def _check_that_all_is_used(program: Program, order: Sequence[Variable]) -> None:
     used = set(order)
     for v, parameter in zip(program.inputs, program.parameters, strict=True):
         if v not in used:
             raise InputError.here(
                 f"the input {parameter.label} is not used: neither an output nor an update "
                 f"depends on {provenance.describe(v)}",
-                remedy="Leave it out of the inputs.",
+                remedy='Leave it out of the inputs, or compile with unused="ignore".',
             )
 
 

@@ -6,7 +6,6 @@ for a variable does not keep it alive.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from ..core.errors import (
     InputError,
     ShapeError,
     SymbolicValueError,
+    SymgraphError,
     SymgraphTypeError,
     explain,
 )
@@ -28,7 +28,7 @@ from ..core.types import TensorType, is_integer
 from ..core.values import as_array, brief, fit_array, refuse_masked, weak_kind
 from ..core.variable import Variable
 
-__all__ = ["Parameter", "Signature", "as_argument"]
+__all__ = ["Parameter", "Signature", "as_argument", "with_prefix"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Signature:
         self.parameters = tuple(parameters)
         self._prefix = f"{function}: " if function else ""
         self._converters = [_converter(p) for p in parameters]
-        self._check_sizes = _size_check([(p.label, p.type) for p in parameters])
+        self._sizes = _Sizes(self.parameters)
 
     def arrays(self, arguments: Sequence[Any], by_name: Mapping[str, Any]) -> list[np.ndarray]:
         """The arguments of a call as arrays of the parameters' types, in order."""
@@ -60,13 +60,9 @@ class Signature:
                 convert(argument)
                 for convert, argument in zip(self._converters, arguments, strict=True)
             ]
-            if self._check_sizes is not None:
-                self._check_sizes(arrays)
-        except (DtypeError, ShapeError, SymgraphTypeError) as error:
-            line = provenance.user_line()
-            told = line is not None and line in str(error)
-            text = explain(f"{self._prefix}{error}", line=None if told else line)
-            raise type(error)(text) from None
+            self._sizes.check(arrays)
+        except (ShapeError, SymgraphTypeError) as error:
+            raise with_prefix(error, self._prefix) from None
         return arrays
 
     def _arranged(self, arguments: Sequence[Any], by_name: Mapping[str, Any]) -> list[Any]:
@@ -117,6 +113,13 @@ class Signature:
 def _described(parameter: Parameter) -> str:
     default = "" if parameter.default is None else f" = {parameter.default}"
     return f"{parameter.label} {parameter.type}{default}"
+
+
+def with_prefix(error: SymgraphError, prefix: str) -> SymgraphError:
+    """The error about an argument with the prefix before it, and with the user's line."""
+    line = provenance.user_line()
+    is_named = line is not None and line in str(error)
+    return type(error)(explain(f"{prefix}{error}", line=None if is_named else line))
 
 
 # --- conversion ---------------------------------------------------------------------------------
@@ -193,89 +196,58 @@ def _takes(dtype: np.dtype, found: np.dtype) -> bool:
 
 # --- sizes --------------------------------------------------------------------------------------
 
+# An axis of an argument: the argument's number, the axis.
+Place = tuple[int, int]
 
-def _size_check(
-    parameters: Sequence[tuple[str, TensorType]],
-) -> Callable[[Sequence[np.ndarray]], None] | None:
-    """A function that raises a `ShapeError` where arrays do not have the sizes of their types."""
-    fixed: list[tuple[int, int, int]] = []
-    named: list[tuple[int, int, Dim]] = []
-    for i, (_, type) in enumerate(parameters):
-        for axis, size in enumerate(type.shape):
-            if isinstance(size, int):
-                fixed.append((i, axis, size))
-            else:
-                named.append((i, axis, size))
-    # What is met once can be of any size.
-    simple = [entry for entry in named if entry[2].is_name or entry[2].is_unknown]
-    met = Counter(size for _, _, size in simple)
-    plain = [entry for entry in simple if met[entry[2]] > 1]
-    places = {size: index for index, size in enumerate({size for _, _, size in plain})}
-    tied = [(i, axis, places[size]) for i, axis, size in plain]
-    derived = [entry for entry in named if entry not in simple]
-    if not fixed and not tied and not derived:
-        return None
 
-    def check(arrays: Sequence[np.ndarray]) -> None:
-        for i, axis, size in fixed:
-            if arrays[i].shape[axis] != size:
-                raise _wrong_size(parameters[i], axis, arrays[i], size)
-        found = [-1] * len(places)
-        for i, axis, place in tied:
+class _Sizes:
+    """The sizes in the types of parameters, to be met by the shapes of arguments."""
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        self._parameters = parameters
+        places: dict[int | Dim, list[Place]] = {}
+        for i, parameter in enumerate(parameters):
+            for axis, size in enumerate(parameter.type.shape):
+                places.setdefault(size, []).append((i, axis))
+        self._fixed = [
+            (n, at) for n, all_at in places.items() if isinstance(n, int) for at in all_at
+        ]
+        sizes = [(size, at) for size, at in places.items() if isinstance(size, Dim)]
+        plain = [(size, at) for size, at in sizes if size.is_name or size.is_unknown]
+        # What stands in one place alone can be of any size.
+        self._tied = [(size, at[0], at[1:]) for size, at in plain if len(at) > 1]
+        # Such as ``T - 1``, which an inner variable that is made an input may have.
+        self._derived = [(size, at) for size, at in sizes if not (size.is_name or size.is_unknown)]
+
+    def check(self, arrays: Sequence[np.ndarray]) -> None:
+        """Raise a `ShapeError` where arrays do not have these sizes."""
+        for number, (i, axis) in self._fixed:
+            if arrays[i].shape[axis] != number:
+                raise self._wrong(i, axis, f"{number}", arrays)
+        for size, (i, axis), others in self._tied:
             number = arrays[i].shape[axis]
-            if found[place] != number:
-                if found[place] >= 0:
-                    raise _disagreement(parameters, arrays, plain, place, places)
-                found[place] = number
-        if derived:
-            _check_derived(parameters, arrays, derived)
+            for other, other_axis in others:
+                if arrays[other].shape[other_axis] != number:
+                    label, other_label = self._parameters[i].label, self._parameters[other].label
+                    raise ShapeError(
+                        f"size {size} is {number} in {label} (axis {axis}) but "
+                        f"{arrays[other].shape[other_axis]} in {other_label} (axis {other_axis})"
+                    )
+        if self._derived:
+            self._check_derived(arrays)
 
-    return check
+    def _check_derived(self, arrays: Sequence[np.ndarray]) -> None:
+        types = [parameter.type for parameter in self._parameters]
+        values = bind_sizes(types, [array.shape for array in arrays])
+        for size, places in self._derived:
+            number = size.evaluate(values)
+            for i, axis in places:
+                if number is not None and number != arrays[i].shape[axis]:
+                    raise self._wrong(i, axis, f"{number} here", arrays)
 
-
-def _wrong_size(
-    parameter: tuple[str, TensorType], axis: int, array: np.ndarray, size: int
-) -> ShapeError:
-    label, type = parameter
-    return ShapeError(
-        f"{label} is {type}: axis {axis} has size {size}; found an array of shape {array.shape}"
-    )
-
-
-def _disagreement(
-    parameters: Sequence[tuple[str, TensorType]],
-    arrays: Sequence[np.ndarray],
-    plain: Sequence[tuple[int, int, Dim]],
-    place: int,
-    places: Mapping[Dim, int],
-) -> ShapeError:
-    """The error for a name that stands for two numbers, with the first two places that differ."""
-    uses = [
-        (parameters[i][0], axis, arrays[i].shape[axis])
-        for i, axis, size in plain
-        if places[size] == place
-    ]
-    size = next(size for size, index in places.items() if index == place)
-    label, axis, number = uses[0]
-    other, other_axis, other_number = next(use for use in uses if use[2] != number)
-    return ShapeError(
-        f"size {size} is {number} in {label} (axis {axis}) "
-        f"but {other_number} in {other} (axis {other_axis})"
-    )
-
-
-def _check_derived(
-    parameters: Sequence[tuple[str, TensorType]],
-    arrays: Sequence[np.ndarray],
-    derived: Sequence[tuple[int, int, Dim]],
-) -> None:
-    """Compare sizes such as ``T - 1`` (an inner variable made an input may have them)."""
-    values = bind_sizes((type for _, type in parameters), (array.shape for array in arrays))
-    for i, axis, size in derived:
-        number = size.evaluate(values)
-        if number is not None and number != arrays[i].shape[axis]:
-            label, type = parameters[i]
-            raise ShapeError(
-                f"{label} is {type}: axis {axis} has size {number} here; "
-                f"found an array of shape {arrays[i].shape}"
-            )
+    def _wrong(self, i: int, axis: int, size: str, arrays: Sequence[np.ndarray]) -> ShapeError:
+        label, type = self._parameters[i].label, self._parameters[i].type
+        return ShapeError(
+            f"{label} is {type}: axis {axis} has size {size}; "
+            f"found an array of shape {arrays[i].shape}"
+        )

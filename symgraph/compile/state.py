@@ -5,10 +5,10 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from ..core.annotations import ArrayLike
 from ..core.errors import UpdateError
 from ..core.interrupts import call_holding
 from ..core.shared import SharedVariable
@@ -51,11 +51,16 @@ class SharedState:
         return call_holding([shared._lock for shared in self._in_order], run_and_store)
 
 
-def set_values(values: Mapping[SharedVariable, Any]) -> None:
+def set_values(values: Mapping[SharedVariable, ArrayLike]) -> None:
     """Replace the values of several shared variables, together or not at all.
 
     Each value is checked as `SharedVariable.set_value` does, all of them before any is stored;
     neither another thread nor Ctrl-C comes between. Raises `UpdateError` where one does not fit.
+
+    >>> w, b = sg.shared(np.zeros(2)), sg.shared(1.0)
+    >>> sg.set_values({w: [3, 4], b: 5})
+    >>> print(w.get_value(), b.get_value())
+    [3. 4.] 5.0
     """
     strays = [v for v in values if not isinstance(v, SharedVariable)]
     if strays:

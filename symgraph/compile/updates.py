@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
 
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.dims import known_different
 from ..core.errors import SymgraphTypeError, SymgraphValueError, UpdateError
 from ..core.graph import substitute
@@ -15,13 +17,26 @@ from ..core.variable import Variable, ancestors, make_constant
 from ..ops.sizes import check_size
 
 __all__ = [
+    "GivensLike",
+    "Request",
+    "UpdatesLike",
     "as_pairs",
     "as_replacements",
     "checked_updates",
     "describe_value",
-    "substituted",
-    "with_defaults",
 ]
+
+UpdatesLike: TypeAlias = (
+    Mapping[SharedVariable, ArrayLike] | Sequence[tuple[SharedVariable, ArrayLike]]
+)
+"""New values of shared variables."""
+
+GivensLike: TypeAlias = (
+    Mapping[Variable, ArrayLike]
+    | Mapping[SharedVariable, ArrayLike]
+    | Sequence[tuple[Variable, ArrayLike]]
+)
+"""What takes the place of variables."""
 
 
 def as_pairs(pairs: Any, what: str) -> list[tuple[Any, Any]]:
@@ -37,8 +52,9 @@ def as_pairs(pairs: Any, what: str) -> list[tuple[Any, Any]]:
     raise SymgraphTypeError.here(f"{what} are a dict, or a list of pairs, not {pairs!r}")
 
 
-def as_replacements(givens: Any) -> dict[Variable, Variable]:
-    replacements: dict[Variable, Variable] = {}
+def as_replacements(givens: Any) -> dict[Variable, Any]:
+    """The givens by variable, each once."""
+    replacements: dict[Variable, Any] = {}
     for old, new in as_pairs(givens, "givens"):
         if not isinstance(old, Variable):
             raise SymgraphTypeError.here(f"givens replaces variables; {old!r} is none")
@@ -48,30 +64,42 @@ def as_replacements(givens: Any) -> dict[Variable, Variable]:
     return replacements
 
 
-def substituted(
-    outputs: list[Variable], replacements: Mapping[Variable, Variable]
-) -> list[Variable]:
-    return substitute(outputs, replacements) if replacements else outputs
+@dataclass(frozen=True)
+class Request:
+    """What is to be computed: outputs, and the new values of shared variables."""
 
+    outputs: tuple[Variable, ...]
+    updates: dict[SharedVariable, Variable]
 
-def with_defaults(
-    outputs: Sequence[Variable],
-    updates: dict[SharedVariable, Variable],
-    givens: Mapping[Variable, Variable],
-) -> dict[SharedVariable, Variable]:
-    """The updates, with those that shared variables bring along where the user gives none."""
-    result = dict(updates)
-    pending = [*outputs, *updates.values()]
-    while pending:
-        found = {
-            v: update
-            for v in ancestors(pending)
-            if isinstance(v, SharedVariable) and v not in result
-            if (update := v.default_update) is not None
-        }
-        pending = substituted(list(found.values()), givens)
-        result.update(zip(found, pending, strict=True))
-    return result
+    @property
+    def results(self) -> tuple[Variable, ...]:
+        """The outputs, then the new values."""
+        return (*self.outputs, *self.updates.values())
+
+    def with_results(
+        self, results: Sequence[Variable], updated: Iterable[Any] | None = None
+    ) -> Self:
+        """The same with other results, and other shared variables where some are given."""
+        n = len(self.outputs)
+        pairs = zip(self.updates if updated is None else updated, results[n:], strict=True)
+        return replace(self, outputs=tuple(results[:n]), updates=checked_updates(pairs))
+
+    def with_givens(self, givens: Mapping[Variable, Any]) -> Self:
+        """The same with variables replaced, and with the updates that shared variables bring along
+        where the user gives none."""
+        request = self.with_results(substitute(self.results, givens)) if givens else self
+        updates, pending = dict(request.updates), request.results
+        while pending:
+            defaults = {
+                v: update
+                for v in ancestors(pending)
+                if isinstance(v, SharedVariable) and v not in updates
+                if (update := v.default_update) is not None
+            }
+            pending = list(defaults.values())
+            pending = substitute(pending, givens) if givens else pending
+            updates.update(zip(defaults, pending, strict=True))
+        return request.with_results((*request.outputs, *updates.values()), updates)
 
 
 def checked_updates(pairs: Any) -> dict[SharedVariable, Variable]:

@@ -28,7 +28,13 @@ class Graph(Interned):
     """Outputs as a function of inputs, and of nothing else: closed and immutable.
 
     A *canonical* graph has numbered parameters for inputs and is interned, so that equal programs
-    are one object: what a loop's body is.
+    are one object: what a loop's body is. A variable that the outputs need and that is neither a
+    constant nor among the inputs is a `GraphError`; shared variables are inputs like others.
+
+    >>> x = sg.vector("x")
+    >>> square = sg.Graph([x], [x * x])
+    >>> square, [v.op.name for v in square.nodes]
+    (<Graph (float32[?]) -> (float32[?]), 2 nodes>, ['input', 'multiply'])
     """
 
     __slots__ = ("__weakref__", "_nodes", "_users", "inputs", "outputs")
@@ -71,7 +77,12 @@ class Graph(Interned):
         return any(map(has_effect, self._nodes))
 
     def canonical(self) -> Graph:
-        """The one graph that is equal to this but for what its inputs are called."""
+        """The one graph that is equal to this but for what its inputs are called.
+
+        >>> x, y = sg.tensor("x", ("T",)), sg.tensor("y", ("T",))
+        >>> sg.Graph([x], [x * x]).canonical() is sg.Graph([y], [y * y]).canonical()
+        True
+        """
         depth = self.depth
         parameters = [make_parameter(i, depth, v.type) for i, v in enumerate(self.inputs)]
         outputs = replace(
@@ -84,7 +95,8 @@ class Graph(Interned):
         return found
 
     def __call__(self, *arguments: Variable) -> list[Variable]:
-        """The outputs with the arguments in place of the inputs."""
+        """The outputs with the arguments in place of the inputs; a `GraphError` for another number
+        of arguments."""
         if len(arguments) != len(self.inputs):
             raise GraphError(f"the graph has {len(self.inputs)} inputs, not {len(arguments)}")
         return replace(self.outputs, dict(zip(self.inputs, arguments, strict=True)))

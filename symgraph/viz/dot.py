@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import count
-from typing import Any
 
 import graphviz
 
@@ -20,7 +19,7 @@ from ..core.variable import CONSTANT, ITEM, Variable, constant_value
 from ..scan.op import Loop, is_scan
 from .compact import Compact
 from .labels import Bodies, constant_text, input_ports, output_ports, params_of
-from .subject import order_of, subject_of
+from .subject import Shown, order_of, subject_of
 
 __all__ = ["to_dot"]
 
@@ -63,12 +62,16 @@ _FEEDBACK = {
 _LOOP_FILLS = ("#f5f3ff", "#ede9fe", "#ddd6fe")
 
 
-def to_dot(x: Any) -> graphviz.Digraph:
+def to_dot(x: Shown) -> graphviz.Digraph:
     """The picture of a variable, a list of them, a graph or a compiled function.
 
     Its ``.source`` is text, for which Graphviz's ``dot`` need not be installed; ``.render`` and
     notebooks call it. Edges carry dtype and shape; loops are clusters; shared variables are
-    cylinders, their new values filled ones.
+    cylinders, their new values filled ones. The text is the same in every process.
+
+    >>> print(sg.to_dot(sg.exp(sg.vector("x"))).source)
+    digraph symgraph {
+    ...
     """
     subject = subject_of(x, "to_dot")
     drawing = _Drawing(_new_digraph(subject.name))

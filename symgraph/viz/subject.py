@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..core.errors import SymgraphTypeError
 from ..core.graph import Graph
 from ..core.variable import Variable
 
-__all__ = ["Drawable", "Subject", "order_of", "subject_of"]
+__all__ = ["Drawable", "Shown", "Subject", "order_of", "subject_of"]
 
 
 @runtime_checkable
@@ -30,9 +30,13 @@ class Drawable(Protocol):
         ...
 
     @property
-    def updates(self) -> Mapping[Variable, Any]:
+    def updates(self) -> Mapping[Any, Variable]:
         """The shared variables that it updates, in the order of the graph's last outputs."""
         ...
+
+
+Shown: TypeAlias = Variable | Sequence[Variable] | Mapping[str, Variable] | Graph | Drawable
+"""What there are pictures and listings of."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Subject:
         return (*self.outputs, *(new for _, new in self.updates))
 
 
-def subject_of(shown: Any, function: str) -> Subject:
+def subject_of(shown: Shown, function: str) -> Subject:
     """What a user wants to see: a variable, a list of them, a graph or a compiled function."""
     if isinstance(shown, Variable):
         return Subject(None, (), (shown,))

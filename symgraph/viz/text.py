@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ..core.graph import Graph
 from ..core.variable import Variable, constant_value
@@ -16,19 +15,26 @@ from .labels import (
     output_ports,
     params_of,
 )
-from .subject import order_of, subject_of
+from .subject import Shown, order_of, subject_of
 
 __all__ = ["dprint", "listing"]
 
 _INDENT = "    "
 
 
-def listing(x: Any) -> str:
+def listing(x: Shown) -> str:
     """The numbered listing of a variable, a list of them, a graph or a compiled function.
 
     One line for each node: number, name, op with its operands and parameters, dtype and shape. The
     body of a loop stands indented below the first loop that runs it. Numbers stand where they are
-    used. The text is the same in every process.
+    used. The text is the same in every process. Anything else is a `SymgraphTypeError`.
+
+    >>> x = sg.tensor("x", (3,))
+    >>> print(sg.listing(sg.exp(x) * 2))
+    %0 'x' = input : float32[3]
+    %1 = exp(%0) : float32[3]
+    %2 = multiply(%1, 2.0) : float32[3]
+    outputs: %2
     """
     subject = subject_of(x, "listing")
     lines = [f"function '{subject.name}'"] if subject.name else []
@@ -52,8 +58,13 @@ def listing(x: Any) -> str:
     return "\n".join(lines)
 
 
-def dprint(x: Any) -> None:
-    """Print the `listing` of a variable, a list of them, a graph or a compiled function."""
+def dprint(x: Shown) -> None:
+    """Print the `listing` of a variable, a list of them, a graph or a compiled function.
+
+    >>> sg.dprint(sg.zeros(2))
+    %0 = broadcast_to(0.0; template=(2,)) : float32[2]
+    outputs: %0
+    """
     print(listing(x))
 
 
