@@ -67,11 +67,10 @@ class Op(Interned):
     call of a compiled function, with constant operands too, and once in each step where the node is
     built in the step of a loop; where it is built outside, it stays outside. All else is as with
     other ops: equal nodes are one (let a parameter tell apart what shall happen twice), what no
-    result needs does not happen, and nodes of which none needs the other have no order. A gradient
-    loop reads what the loop before it has computed. What it has to compute again happens again: in
-    checkpointed loops, whose chunks run twice, in loops inside others, in those that end early
-    (``until``) or whose gradient does, and where sizes change from step to step. So it does where
-    a reference runs beside (``verify=True``).
+    result needs does not happen, and nodes of which none needs the other have no order. The
+    gradient of a loop reads what effects in its steps gave. They happen again only where that
+    cannot be kept: in checkpointed loops, whose chunks run twice, and where sizes change from step
+    to step; and where a reference runs beside (``verify=True``).
     """
 
     name: str

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from ..core import provenance
 from ..core.graph import has_effect, rebuild, replace
 from ..core.op import Op
-from ..core.variable import Variable, node
+from ..core.types import TensorType, TupleType
+from ..core.variable import ITEM, Variable, item, node
 from .close import find_varying
 from .op import SCAN
+from .step_sizes import atoms_of, is_made_of
 
-__all__ = ["effects_kept_in_step"]
+__all__ = ["effects_kept_in_step", "kept_effects", "values_of_effects"]
 
 # The first operand, in the step of which the second is the number.
 IN_STEP = Op(
@@ -56,6 +58,34 @@ def effects_kept_in_step(
         return list(outputs)
     _of_steps.update(made_of)
     return replace(outputs, {v: _in_step(v, number()) for v in fixed}, keep_lines=True)
+
+
+def values_of_effects(
+    outputs: Sequence[Variable], symbols: Sequence[Variable], since: int
+) -> list[Variable]:
+    """What effects in a step give, as far as it can be kept over time, for the gradient to read."""
+    inside = _nodes_since(outputs, since)
+    effects = [v for v in inside if has_effect(v)]
+    if not effects:
+        return []
+    outer = {x for v in inside for x in v.inputs}.difference(inside)
+    atoms = atoms_of(x for x in (*symbols, *outer) if isinstance(x.type, TensorType))
+    values = (value for v in effects for value in _values(v))
+    return [v for v in values if is_made_of(v.type.shape, atoms)]
+
+
+def kept_effects(outputs: Sequence[Variable]) -> list[Variable]:
+    """Which outputs of a body are all that an effect in it gives: none has to happen again."""
+    known = set(outputs)
+    sources = {v.inputs[0] if v.op is ITEM else v for v in outputs}
+    effects = [v for v in sources if has_effect(v) and known.issuperset(_values(v))]
+    kept = {value for v in effects for value in _values(v)}
+    return [v for v in outputs if v in kept]
+
+
+def _values(v: Variable) -> list[Variable]:
+    """A node's value, or each of several."""
+    return [item(v, i) for i in range(len(v.type.items))] if isinstance(v.type, TupleType) else [v]
 
 
 def _nodes_since(outputs: Sequence[Variable], since: int) -> list[Variable]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..core.dims import Size
-from ..core.graph import has_effect, replace
+from ..core.graph import replace
 from ..core.types import TupleType
 from ..core.variable import ITEM, Variable, ancestors, make_input
 from ..ops.sizes import size_of
@@ -114,8 +114,6 @@ def _dear_nodes(
 
 
 def _is_dear(v: Variable) -> bool:
-    if has_effect(v.inputs[0] if v.op is ITEM else v):
-        return not isinstance(v.type, TupleType)
     return not (v.op.is_cheap or "view" in v.op.traits or isinstance(v.type, TupleType))
 
 

@@ -29,7 +29,7 @@ from ..ops.ranges import arange
 from ..ops.sizes import check_size, preferred_size, shape_of
 from .arguments import SequenceArgument, StateArgument
 from .close import find_outer
-from .effects import effects_kept_in_step
+from .effects import effects_kept_in_step, values_of_effects
 from .layout import Layout
 from .op import SCAN, Loop, Read, State, make_loop
 from .sizes import of_length, scalar_for
@@ -81,6 +81,9 @@ class _Traced:
         self.outputs = list(islice(rest, len(self.outputs)))
         self.condition = next(rest) if condition else None
         self.handed_out = [(list(islice(rest, len(x))), receive) for x, receive in self.handed_out]
+        values = values_of_effects(self.outputs, self.symbols, since)
+        if values:
+            self.handed_out.append((values, lambda *traces: None))
 
 
 @dataclass

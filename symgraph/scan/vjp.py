@@ -32,6 +32,7 @@ from ..ops.sizes import SIZE, shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
 from .checkpoint import vjp_in_chunks
 from .cotangents import BufferCotangent, split_cotangent
+from .effects import kept_effects
 from .op import SCAN, Loop, Read, State, make_loop
 
 __all__ = ["BodyGradient", "gradient_of_body", "vjp_scan"]
@@ -151,6 +152,7 @@ class _GradientLoop:
         self._read_sequences()
         self._read_states()
         self._read_cotangents()
+        self._read_effects()
         pending = [self._carry_pending(i, state) for i, state in enumerate(loop.states)]
         totals = [self._carry_total(v, self.cotangents[x]) for x, v in loop.fixed.items()]
         of_rows = {read.symbol: self.cotangents[read.symbol] for read in loop.reads}
@@ -199,6 +201,14 @@ class _GradientLoop:
             if arriving is not None:
                 row = self._row(symbol, arriving.type.row, self.body.outputs[k])
                 self.reads.append(Read(arriving[::-1], 0, row))
+
+    def _read_effects(self) -> None:
+        """What the steps' effects gave, so that they do not happen again."""
+        outputs = self.body.outputs[len(self.loop.states) :]
+        traces = dict(zip(outputs, self.loop.traces, strict=False))
+        for output in kept_effects(list(traces)):
+            self.rows[output] = row = make_input(output.type)
+            self.reads.append(Read(traces[output][::-1], 0, row))
 
     def _row(self, symbol: Variable, row: TensorType, output: Variable) -> Variable:
         """What stands for a row of a cotangent: the symbol, or one of the size known outside."""

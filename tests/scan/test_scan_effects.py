@@ -135,6 +135,46 @@ def test_a_gradient_loop_reads_what_the_loop_has_computed(backend):
     assert counts == {"state": 3, "weight": 3, "constant": 3}
 
 
+OPTIONS = {
+    "whole": {},
+    "truncated": {"truncate_gradient": 2},
+    "until": {},
+    "in loops": {},
+    "in chunks": {"checkpoint_every": 2},
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_how_often_with_a_gradient(backend, kind):
+    x, w = sg.tensor("x", ("T", 2)), sg.shared(np.ones(2, "float32"), "w")
+
+    def step(x_t, h, count=count):
+        if kind == "in loops":
+            h = sg.scan(lambda s: count(sg.tanh(s), "inner") ** 2 * w, (), h, n_steps=2)[-1]
+        a = count(sg.tanh(x_t * w + h), "state")
+        new = a * a * count(w, "weight") ** 2
+        return (new, sg.until(new.sum() > 100)) if kind == "until" else new
+
+    def gradients(step):
+        h = sg.scan(step, x, sg.zeros(2), **OPTIONS[kind])
+        first = sg.grad(sg.square(h).sum(), w)
+        return [h, first, sg.grad(first.sum(), w)]
+
+    array = np.full((5, 2), 0.1)
+    f = sg.compile([x], gradients(step), backend=backend)
+    ours = f(array)
+    runs = {"state": 5, "weight": 5, **({"inner": 10} if kind == "in loops" else {})}
+    assert set(counts) == set(runs)
+    if kind == "in chunks":
+        assert all(counts[label] >= n for label, n in runs.items())
+    else:
+        assert counts == runs
+    plain = gradients(lambda x_t, h: step(x_t, h, count=lambda v, label: v))
+    theirs = sg.compile([x], plain, backend=backend)(array)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
 def test_in_a_loop_that_ends_early_and_one_in_chunks(backend):
     x = sg.tensor("x", ("T",))
 
