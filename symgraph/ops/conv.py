@@ -8,16 +8,19 @@ its adjoint. What is left of a convolution is one product of matrices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike, ScalarLike
 from ..core.dims import Size, floor_div, known_different, maximum_zero
 from ..core.errors import CallError, ShapeError, SymgraphTypeError
 from ..core.op import Op
 from ..core.types import TensorType
+from ..core.values import entries_of, whole_number
 from ..core.variable import Variable, node
 from . import reduce
 from .broadcast import rearrange, template_numbers, template_sizes
@@ -141,7 +144,13 @@ OVERLAP_ADD = Op(
 )
 
 
-def windows(x: Any, axis: int, size: int, stride: int = 1, dilation: int = 1) -> Variable:
+# An int for all axes, or one for each.
+Sizes: TypeAlias = int | Sequence[int]
+# A name, an int for all sides, or for each axis an int or a pair (before, after).
+Padding: TypeAlias = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+
+def windows(x: ArrayLike, axis: int, size: int, stride: int = 1, dilation: int = 1) -> Variable:
     """The stretches of one axis under a moving window: ``[windows, elements]`` in its place."""
     return node(WINDOWS, (as_variable(x, "windows"),), (axis, size, stride, dilation))
 
@@ -150,44 +159,62 @@ def windows(x: Any, axis: int, size: int, stride: int = 1, dilation: int = 1) ->
 
 
 def conv1d(
-    x: Any,
-    filters: Any,
+    x: ArrayLike,
+    filters: ArrayLike,
     *,
     stride: int = 1,
-    padding: Any = "valid",
+    padding: Padding = "valid",
     dilation: int = 1,
     groups: int = 1,
 ) -> Variable:
     """Signals ``[batch, time, channels]`` under filters ``[time, channels / groups, filters]``.
 
-    As in all neural networks' code the filters are not reversed. ``padding``: ``valid`` (none),
-    ``same`` (as many outputs as inputs, divided by the stride and rounded up), ``causal`` (as
-    ``same``, but no output sees the future), an int (zeros on either side) or a pair of ints.
+    The result is ``[batch, time, filters]`` in the common dtype. As in all neural networks' code
+    the filters are not reversed. ``padding``: ``valid`` (none), ``same`` (as many outputs as
+    inputs, divided by the stride and rounded up), ``causal`` (as ``same``, but no output sees the
+    future), an int (zeros on either side) or a pair of ints. Operands of other shapes, and filters
+    of an unknown size, are a `ShapeError`; another stride, dilation or padding is a
+    `SymgraphTypeError`.
+
+    >>> x = sg.reshape([1.0, 2.0, 4.0], (1, 3, 1))
+    >>> sg.conv1d(x, np.ones((2, 1, 1), "float32"), padding="causal").eval().ravel()
+    array([1., 3., 6.], dtype=float32)
     """
     return _convolve(x, filters, 1, stride, padding, dilation, groups)
 
 
 def conv2d(
-    x: Any,
-    filters: Any,
+    x: ArrayLike,
+    filters: ArrayLike,
     *,
-    stride: Any = 1,
-    padding: Any = "valid",
-    dilation: Any = 1,
+    stride: Sizes = 1,
+    padding: Padding = "valid",
+    dilation: Sizes = 1,
     groups: int = 1,
 ) -> Variable:
     """Images ``[batch, height, width, channels]`` under filters.
 
-    Filters are ``[height, width, channels / groups, filters]``; they are not reversed. Stride and
-    dilation are an int, or a pair (height, width). ``padding``: ``valid`` (none), ``same`` (as many
-    outputs as inputs, divided by the stride and rounded up), an int (zeros on all sides), a pair
-    (height, width), or a pair of pairs (before, after).
+    Filters are ``[height, width, channels / groups, filters]``; they are not reversed. The result
+    is ``[batch, height, width, filters]``. Stride and dilation are an int, or a pair (height,
+    width). ``padding``: ``valid`` (none), ``same`` (as many outputs as inputs, divided by the
+    stride and rounded up), an int (zeros on all sides), a pair (height, width), or a pair of pairs
+    (before, after). Errors as for `conv1d`.
+
+    >>> x, filters = np.ones((1, 3, 4, 2)), np.ones((2, 2, 2, 5))
+    >>> sg.conv2d(x, filters, padding="same").eval().shape
+    (1, 3, 4, 5)
     """
     return _convolve(x, filters, 2, stride, padding, dilation, groups)
 
 
 def _convolve(
-    x: Any, filters: Any, n: int, stride: Any, padding: Any, dilation: Any, groups: int
+    x: ArrayLike,
+    filters: ArrayLike,
+    n: int,
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: int,
 ) -> Variable:
     function = f"conv{n}d"
     x, filters = promote_arguments(function, (x, filters))
@@ -195,19 +222,26 @@ def _convolve(
     strides, dilations = _each(stride, n, "stride"), _each(dilation, n, "dilation")
     margins = _margins(padding, sizes, dilations, function)
     parts = _all_windows(pad(x, [(0, 0), *margins, (0, 0)]), sizes, strides, dilations)
-    channels, outputs = filters.type.shape[-2:]
     _check_groups(x, filters, groups, function)
+    if groups > 1:
+        return _grouped_product(parts, filters, sizes, groups)
     counts = shape_of(parts)[: 1 + n]
-    if groups == 1:
-        parts, kernel = unify_axis([parts, filters], [parts.ndim - 1, n], function)
-        width = product_of(shape_of(kernel)[:-1])
-        product = matmul(
-            reshape(parts, (product_of(counts), width)),
-            reshape(kernel, (width, shape_of(kernel)[-1])),
-        )
-        return reshape(product, (*counts, shape_of(kernel)[-1]))
-    # A stack of products, one for each group.
-    width = int(np.prod(sizes)) * channels
+    parts, kernel = unify_axis([parts, filters], [parts.ndim - 1, n], function)
+    width = product_of(shape_of(kernel)[:-1])
+    product = matmul(
+        reshape(parts, (product_of(counts), width)),
+        reshape(kernel, (width, shape_of(kernel)[-1])),
+    )
+    return reshape(product, (*counts, shape_of(kernel)[-1]))
+
+
+def _grouped_product(
+    parts: Variable, filters: Variable, sizes: tuple[int, ...], groups: int
+) -> Variable:
+    """The windows under the filters of their group: a stack of products, one for each group."""
+    n, counts = len(sizes), shape_of(parts)[: 1 + len(sizes)]
+    channels, outputs = filters.type.shape[-2:]
+    width = math.prod(sizes) * channels
     split = reshape(parts, (*shape_of(parts)[:-1], groups, channels))
     left = rearrange(split, [1 + 2 * n, *range(1 + 2 * n), 2 + 2 * n])
     kernel = reshape(filters, (*sizes, channels, groups, outputs // groups))
@@ -255,16 +289,15 @@ def _known_sizes(sizes: Sequence[Size], function: str) -> tuple[int, ...]:
 
 
 def _check_groups(x: Variable, filters: Variable, groups: int, function: str) -> None:
-    given, (channels, outputs) = x.type.shape[-1], filters.type.shape[-2:]
     if groups == 1:
         return
+    channels, outputs = filters.type.shape[-2:]
     if (
-        isinstance(groups, bool)
-        or not isinstance(groups, int)
+        whole_number(groups) is None
         or groups < 1
         or not isinstance(channels, int)
         or not isinstance(outputs, int)
-        or known_different(given, groups * channels)
+        or known_different(x.type.shape[-1], groups * channels)
         or outputs % groups
     ):
         raise ShapeError.here(
@@ -275,63 +308,67 @@ def _check_groups(x: Variable, filters: Variable, groups: int, function: str) ->
         )
 
 
-def _each(value: Any, n: int, what: str) -> tuple[int, ...]:
+def _each(value: Sizes, n: int, what: str) -> tuple[int, ...]:
     """The value for each of n axes: one int for all, or one for each."""
-    values = (value,) * n if isinstance(value, (int, np.integer)) else value
-    if (
-        not isinstance(values, (tuple, list))
-        or len(values) != n
-        or any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) for v in values)
-        or any(v < 1 for v in values)
-    ):
+    values = [value] * n if whole_number(value) is not None else entries_of(value) or ()
+    numbers = [number for v in values if (number := whole_number(v)) is not None and number >= 1]
+    if len(values) != n or len(numbers) != n:
         raise SymgraphTypeError.here(
             f"a {what} is an int of at least 1{', or one for each axis' if n > 1 else ''}; "
             f"found {value!r}"
         )
-    return tuple(int(v) for v in values)
+    return tuple(numbers)
 
 
 def _margins(
-    padding: Any, sizes: Sequence[int], dilations: Sequence[int], function: str
+    padding: Padding, sizes: Sequence[int], dilations: Sequence[int], function: str
 ) -> list[tuple[int, int]]:
     """How many elements are put before and after each axis."""
     n = len(sizes)
     reach = [span_of(size, d) - 1 for size, d in zip(sizes, dilations, strict=True)]
-    if padding == "valid":
-        return [(0, 0)] * n
-    if padding == "same":
-        return [(r // 2, r - r // 2) for r in reach]
-    if padding == "causal" and n == 1:
-        return [(reach[0], 0)]
-    margins: Any = padding
-    if isinstance(margins, (int, np.integer)) and not isinstance(margins, bool):
-        margins = [(margins, margins)] * n
-    elif isinstance(margins, (tuple, list)) and n == 1 and len(margins) == 2:
-        margins = [tuple(margins)]
-    elif isinstance(margins, (tuple, list)) and len(margins) == n:
-        margins = [tuple(m) if isinstance(m, (tuple, list)) else (m, m) for m in margins]
-    else:
-        margins = [()]
-    for margin in margins:
-        if len(margin) != 2 or not all(
-            isinstance(m, (int, np.integer)) and not isinstance(m, bool) and m >= 0 for m in margin
-        ):
-            names = "'valid', 'same'" + (", 'causal'" if n == 1 else "")
-            raise SymgraphTypeError.here(
-                f"{function}: padding is {names}, or ints of at least 0; found {padding!r}"
-            )
-    return [(int(before), int(after)) for before, after in margins]
+    named = {"valid": [(0, 0)] * n, "same": [(r // 2, r - r // 2) for r in reach]}
+    if n == 1:
+        named["causal"] = [(reach[0], 0)]
+    margins = named.get(padding) if isinstance(padding, str) else _margins_of(padding, n)
+    if margins is None:
+        raise SymgraphTypeError.here(
+            f"{function}: padding is {', '.join(map(repr, named))}, or ints of at least 0; "
+            f"found {padding!r}"
+        )
+    return margins
+
+
+def _margins_of(padding: Any, n: int) -> list[tuple[int, int]] | None:
+    """The margins for one int, or an int or a pair for each axis; None for anything else."""
+    entries = [padding] * n if whole_number(padding) is not None else entries_of(padding)
+    if n == 1 and entries is not None and len(entries) == 2:
+        entries = [entries]  # the pair of the only axis
+    margins: list[tuple[int, int]] = []
+    for entry in entries or ():
+        sides = [whole_number(side) for side in entries_of(entry) or (entry, entry)]
+        pair = tuple(side for side in sides if side is not None and side >= 0)
+        if len(sides) != 2 or len(pair) != 2:
+            return None
+        margins.append(pair)
+    return margins if len(margins) == n else None
 
 
 # --- pooling ------------------------------------------------------------------------------------
 
 
-def max_pool(x: Any, size: Any, *, stride: Any = None, padding: Any = "valid") -> Variable:
-    """The largest element under a window, for each channel.
+def max_pool(
+    x: ArrayLike, size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid"
+) -> Variable:
+    """The largest element under a window, for each channel, in the dtype of ``x``.
 
-    ``x`` is ``[batch, time, channels]`` or ``[batch, height, width, channels]``. The window moves
-    on by its own size where no stride is given. Padding, given as for convolutions, never is the
-    largest. Ties share the gradient equally.
+    ``x`` is ``[batch, time, channels]`` or ``[batch, height, width, channels]``, and so is the
+    result. The window moves on by its own size where no stride is given. Padding, given as for
+    convolutions, never is the largest. Ties share the gradient equally. Other numbers of axes, and
+    a window larger than the padded axis, are a `ShapeError`; another size, stride or padding is a
+    `SymgraphTypeError`.
+
+    >>> sg.max_pool(sg.reshape([1, 5, 2, 3], (1, 4, 1)), 2).eval().ravel()
+    array([5, 3])
     """
     x = as_variable(x, "max_pool")
     lowest = {"f": -np.inf, "b": 0, "u": 0}.get(x.dtype.kind)
@@ -341,10 +378,15 @@ def max_pool(x: Any, size: Any, *, stride: Any = None, padding: Any = "valid") -
     return reduce.max(parts, axis=axes)
 
 
-def average_pool(x: Any, size: Any, *, stride: Any = None, padding: Any = "valid") -> Variable:
+def average_pool(
+    x: ArrayLike, size: Sizes, *, stride: Sizes | None = None, padding: Padding = "valid"
+) -> Variable:
     """The mean of the elements under a window, for each channel; padding does not count.
 
-    As `max_pool` otherwise.
+    Integers are averaged as floats. As `max_pool` otherwise.
+
+    >>> sg.average_pool(sg.reshape([1.0, 5.0, 2.0, 3.0], (1, 4, 1)), 2).eval().ravel()
+    array([3. , 2.5], dtype=float32)
     """
     x = as_variable(x, "average_pool")
     parts, axes = _pooled(x, size, stride, padding, 0, "average_pool")
@@ -355,7 +397,12 @@ def average_pool(x: Any, size: Any, *, stride: Any = None, padding: Any = "valid
 
 
 def _pooled(
-    x: Variable, size: Any, stride: Any, padding: Any, filler: Any, function: str
+    x: Variable,
+    size: Sizes,
+    stride: Sizes | None,
+    padding: Padding,
+    filler: ScalarLike,
+    function: str,
 ) -> tuple[Variable, tuple[int, ...]]:
     """The windows of ``x``, and the axes of their elements."""
     n = x.ndim - 2
