@@ -110,30 +110,16 @@ from .ops.elementwise import (
     true_divide,
     where,
 )
+from .ops.extremes import amax, amin, argmax, argmin, max, min
 from .ops.gradient import clip_gradient, stop_gradient
 from .ops.in_range import in_range
-from .ops.index import flatnonzero, nonzero, take, take_along_axis
 from .ops.inputs import constant, matrix, scalar, shared, tensor, tensor3, tensor4, vector
 from .ops.join import column_stack, concatenate, dstack, hstack, split, stack, vstack
 from .ops.linalg import matmul, outer, vdot
 from .ops.padding import pad
+from .ops.positions import flatnonzero, nonzero, take, take_along_axis
 from .ops.ranges import arange, linspace
-from .ops.reduce import (
-    all,
-    amax,
-    amin,
-    any,
-    argmax,
-    argmin,
-    count_nonzero,
-    max,
-    mean,
-    min,
-    prod,
-    std,
-    sum,
-    var,
-)
+from .ops.reduce import all, any, count_nonzero, mean, prod, std, sum, var
 from .ops.repeat import flip, repeat, roll, tile
 from .ops.rounding import around, ceil, floor, rint, round, trunc
 from .ops.shape import (

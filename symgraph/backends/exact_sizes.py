@@ -13,7 +13,6 @@ from ..core.graph import Graph
 from ..core.op import Op
 from ..core.variable import Variable
 from ..ops.broadcast import BROADCAST_TO
-from ..ops.conv import OVERLAP_ADD
 from ..ops.elementwise import (
     ADD,
     FLOOR_DIVIDE,
@@ -29,6 +28,7 @@ from ..ops.random import RANDOM_BITS
 from ..ops.ranges import IOTA
 from ..ops.reshape import RESHAPE
 from ..ops.slices import ADD_SLICE, SET_SLICE, SLICE
+from ..ops.windows import OVERLAP_ADD
 from ..scan.op import SCAN
 
 __all__ = ["exact_call", "size_arithmetic"]

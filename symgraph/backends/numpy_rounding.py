@@ -31,9 +31,9 @@ from ..ops.elementwise import (
     SUBTRACT,
     WHERE,
 )
+from ..ops.extremes import MAX, MIN
 from ..ops.promotion import CAST
 from ..ops.ranges import IOTA
-from ..ops.reduce import MAX, MIN
 from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
 from ..ops.sort import SORT
 from ..ops.transcendental import POWER, RECIPROCAL, SQRT

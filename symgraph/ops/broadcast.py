@@ -26,6 +26,7 @@ __all__ = [
     "SUM",
     "broadcast_shapes",
     "broadcast_to",
+    "filled",
     "infer_reduction",
     "rearrange",
     "reduce_sum",
@@ -243,6 +244,11 @@ def broadcast_to(x: ArrayLike, shape: Shape) -> Variable:
     ):
         return _broadcast_checked(x, node(BROADCAST_TO, (_ZERO, *symbols), (template,)))
     return node(BROADCAST_TO, (x, *symbols), (template,))
+
+
+def filled(value: int, dtype: np.dtype, sizes: Sequence[int | Variable]) -> Variable:
+    """A constant repeated to these sizes."""
+    return broadcast_to(make_constant(np.asarray(value, dtype)), sizes)
 
 
 def _broadcast_checked(x: Variable, model: Variable) -> Variable:

@@ -11,8 +11,8 @@ from ..core.annotations import ArrayLike, Axis, DTypeLike
 from ..core.errors import ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype
-from ..core.variable import Variable, make_constant, node
-from .broadcast import broadcast_to
+from ..core.variable import Variable, node
+from .broadcast import filled
 from .elementwise import multiply, scale
 from .join import concatenate
 from .promotion import as_variable, cast_to
@@ -98,8 +98,7 @@ def _adjoint(cotangent: Variable, factors: Variable, axis: int) -> Variable:
 def _shifted(x: Variable, axis: int, first: int) -> Variable:
     """``x`` moved on by one along the axis, as long as before; the gap is filled with ``first``."""
     sizes = shape_of(x)
-    fill = make_constant(np.asarray(first, x.dtype))
-    gap = broadcast_to(fill, [1 if i == axis else size for i, size in enumerate(sizes)])
+    gap = filled(first, x.dtype, [1 if i == axis else size for i, size in enumerate(sizes)])
     return slice_axis(concatenate([gap, x], axis), axis, 0, sizes[axis])
 
 
@@ -181,8 +180,7 @@ def _from_first(
     if first is None:
         return results
     sizes = [1 if i == along else size for i, size in enumerate(shape_of(results))]
-    start = broadcast_to(make_constant(np.asarray(first, results.dtype)), sizes)
-    return concatenate([start, results], along)
+    return concatenate([filled(first, results.dtype, sizes), results], along)
 
 
 def _running(op: Op, x: ArrayLike, axis: Axis | None, dtype: DTypeLike | None) -> Variable:

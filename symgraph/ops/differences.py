@@ -13,12 +13,12 @@ from ..core.variable import Variable
 from .broadcast import broadcast_to, rearrange
 from .comparison import equal, isfinite, isnan, less_equal, logical_and, logical_or, not_equal
 from .elementwise import absolute, add, divide, multiply, subtract
+from .extremes import max as max_of
+from .extremes import min as min_of
 from .join import concatenate
 from .promotion import as_int, as_variable, cast_to, promote_arguments
 from .reduce import all as all_of
-from .reduce import max as max_of
 from .reduce import mean
-from .reduce import min as min_of
 from .reduce import sum as sum_of
 from .shape import normalise_axis
 from .sizes import shape_of

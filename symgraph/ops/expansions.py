@@ -12,28 +12,24 @@ from typing import Any
 import numpy as np
 
 from ..core.op import Op
-from ..core.variable import Variable, make_constant, node
-from .broadcast import broadcast_to, rearrange, reduce_sum
+from ..core.variable import Variable, node
+from .broadcast import filled, rearrange, reduce_sum
 from .comparison import equal, invert, not_equal
-from .conv import OVERLAP_ADD, WINDOWS, span_of
-from .create import iota
 from .cumulative import CUMPROD
 from .elementwise import add, floor_divide, maximum, minimum, multiply, subtract
 from .gather import GATHER, SCATTER_ADD, SCATTER_SET, place_of
 from .in_range import no_negative
 from .join import concatenate
 from .promotion import cast_to
+from .ranges import iota
 from .reduce import ALL, ANY, PROD
 from .sizes import as_scalar, shape_of
 from .slices import ADD_SLICE, SET_SLICE, SLICE, SYMBOL, At, Entry, read_slice
+from .windows import OVERLAP_ADD, WINDOWS, span_of
 
 __all__: list[str] = []
 
 _INT64 = np.dtype("int64")
-
-
-def _filled(value: int, dtype: np.dtype[Any], sizes: Sequence[Any]) -> Variable:
-    return broadcast_to(make_constant(np.asarray(value, dtype)), sizes)
 
 
 # --- totals -------------------------------------------------------------------------------------
@@ -54,7 +50,7 @@ def _expand_all(v: Variable) -> Variable:
 def _expand_prod(v: Variable) -> Variable:
     """The last of the running products of 1 and the elements."""
     (x,), (axis,) = v.inputs, v.params
-    one = _filled(1, x.dtype, [1 if i == axis else size for i, size in enumerate(shape_of(x))])
+    one = filled(1, x.dtype, [1 if i == axis else size for i, size in enumerate(shape_of(x))])
     products = node(CUMPROD, (concatenate([one, x], axis),), (axis,))
     entries: list[Entry] = [None] * x.ndim
     entries[axis] = At(-1)
@@ -142,7 +138,7 @@ def _expand_overlap_add(v: Variable) -> Variable:
     sizes = list(shape_of(x))
     positions = _window_positions(sizes[axis], sizes[axis + 1], stride, dilation)
     sizes[axis : axis + 2] = [symbols[0] if known is None else known]
-    return node(SCATTER_ADD, (_filled(0, x.dtype, sizes), x, positions), ((axis,),))
+    return node(SCATTER_ADD, (filled(0, x.dtype, sizes), x, positions), ((axis,),))
 
 
 WINDOWS.attach(expand=_expand_windows)

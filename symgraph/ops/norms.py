@@ -13,9 +13,9 @@ from ..core.variable import Variable
 from .broadcast import restore_axes
 from .comparison import not_equal
 from .elementwise import absolute, square
+from .extremes import max as max_of
+from .extremes import min as min_of
 from .promotion import as_variable, cast_to
-from .reduce import max as max_of
-from .reduce import min as min_of
 from .reduce import sum as sum_of
 from .shape import normalise_axes
 from .transcendental import power, sqrt

@@ -23,11 +23,12 @@ from . import (
     diagonals,
     differences,
     elementwise,
-    index,
+    extremes,
     join,
     linalg,
     norms,
     padding,
+    positions,
     ranges,
     reduce,
     repeat,
@@ -48,6 +49,7 @@ _MODULES = (
     transcendental,
     comparison,
     reduce,
+    extremes,
     cumulative,
     differences,
     softmax,
@@ -55,7 +57,7 @@ _MODULES = (
     repeat,
     padding,
     shape,
-    index,
+    positions,
     linalg,
     contractions,
     diagonals,
@@ -64,7 +66,7 @@ _MODULES = (
 
 
 def _where(condition: Any, *choices: Any) -> Any:
-    return elementwise.where(condition, *choices) if choices else index.nonzero(condition)
+    return elementwise.where(condition, *choices) if choices else positions.nonzero(condition)
 
 
 def _ndim(x: Variable) -> int:
@@ -93,8 +95,8 @@ LINALG_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 _REDUCTIONS: Mapping[str, Callable[..., Any]] = {
     "add": reduce.sum,
     "multiply": reduce.prod,
-    "maximum": reduce.max,
-    "minimum": reduce.min,
+    "maximum": extremes.max,
+    "minimum": extremes.min,
     "logical_and": reduce.all,
     "logical_or": reduce.any,
 }

@@ -13,8 +13,8 @@ from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.variable import Variable
 from .broadcast import broadcast_to
 from .elementwise import maximum, minimum, multiply, remainder, subtract
-from .index import take
 from .join import concatenate
+from .positions import take
 from .promotion import as_variable, fill_with
 from .ranges import arange
 from .repeat import count_of

@@ -29,11 +29,11 @@ from ..core.variable import Variable, make_constant, node
 from .broadcast import broadcast_to, template_numbers, template_sizes, unify_shapes
 from .comparison import bitwise_and, equal, less, right_shift
 from .elementwise import add, multiply, negative, subtract, where
+from .extremes import argmax
 from .index import get
 from .join import stack
 from .promotion import as_variable, cast_to, fill_with, is_weak, to_float
 from .ranges import iota
-from .reduce import argmax
 from .reshape import product_of, reshape
 from .shape import normalise_axis
 from .sizes import shape_of, shape_operands

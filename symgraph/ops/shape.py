@@ -30,6 +30,7 @@ __all__ = [
     "normalise_axes",
     "normalise_axis",
     "ravel",
+    "reduced_axes",
     "reshape",
     "shape",
     "size",
@@ -85,6 +86,13 @@ def along_axis(x: ArrayLike, axis: Axis | None, function: str) -> tuple[Variable
     """``x`` and the axis counted from the front; ``x`` flattened, and its axis, for None."""
     x = as_variable(x, function)
     return (ravel(x), 0) if axis is None else (x, normalise_axis(axis, x.ndim, function))
+
+
+def reduced_axes(x: Variable, axis: Axes, function: str) -> tuple[int, ...]:
+    """The axes that are meant, counted from the front, in order."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(sorted(normalise_axes(axis, x.ndim, function)))
 
 
 # --- axes joined ---------------------------------------------------------------------------------

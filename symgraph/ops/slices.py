@@ -19,9 +19,9 @@ from ..core.dims import Dim, Size, ceil_div, maximum_zero
 from ..core.errors import IndexRangeError
 from ..core.op import Op
 from ..core.types import TensorType
-from ..core.variable import Variable, make_constant, node
+from ..core.variable import Variable, node
 from .bounds import bound
-from .broadcast import broadcast_to
+from .broadcast import filled
 from .promotion import cast_to
 from .reshape import fit, refuse_misfit
 from .sizes import shape_of, size_of
@@ -38,7 +38,6 @@ __all__ = [
     "change_slice",
     "read_slice",
     "slice_axis",
-    "zeros_like_type",
 ]
 
 # Stands in an entry for the next symbolic input.
@@ -204,26 +203,23 @@ def _vjp_slice(part: Variable, cotangent: Variable) -> list[Variable | None]:
     if part.type is x.type and all(entry is None or abs(entry.step) == 1 for entry in entries):
         # All of x, with axes reversed perhaps.
         return [node(SLICE, (cotangent, *symbols), (entries,)), *([None] * len(symbols))]
-    whole = node(ADD_SLICE, (zeros_like_type(x), cotangent, *symbols), (entries,))
+    whole = node(ADD_SLICE, (filled(0, x.dtype, shape_of(x)), cotangent, *symbols), (entries,))
     return [whole, *([None] * len(symbols))]
 
 
 def _vjp_set_slice(changed: Variable, cotangent: Variable) -> list[Variable | None]:
     _, values, *symbols = changed.inputs
     (entries,) = changed.params
-    kept = node(SET_SLICE, (cotangent, zeros_like_type(values), *symbols), (entries,))
-    return [kept, node(SLICE, (cotangent, *symbols), (entries,)), *([None] * len(symbols))]
+    elsewhere = node(
+        SET_SLICE, (cotangent, filled(0, values.dtype, shape_of(values)), *symbols), (entries,)
+    )
+    return [elsewhere, node(SLICE, (cotangent, *symbols), (entries,)), *([None] * len(symbols))]
 
 
 def _vjp_add_slice(changed: Variable, cotangent: Variable) -> list[Variable | None]:
     _, _, *symbols = changed.inputs
     (entries,) = changed.params
     return [cotangent, node(SLICE, (cotangent, *symbols), (entries,)), *([None] * len(symbols))]
-
-
-def zeros_like_type(x: Variable) -> Variable:
-    """Zeros of the shape and dtype of ``x``."""
-    return broadcast_to(make_constant(np.zeros((), x.dtype)), shape_of(x))
 
 
 def _infer_changed(inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> TensorType:

@@ -21,8 +21,9 @@ from .broadcast import rearrange, reduce_sum, restore_axes
 from .comparison import equal, isfinite, isinf, logical_and
 from .elementwise import add, divide, scale, subtract, where
 from .entry import elementwise
+from .extremes import MAX, infer_extreme
 from .promotion import as_variable, to_float
-from .reduce import MAX, infer_extreme, reduced_axes
+from .shape import reduced_axes
 from .transcendental import exp, log
 
 __all__ = ["log_softmax", "logaddexp", "logsumexp", "softmax", "weight_of_first"]

@@ -13,7 +13,7 @@ from ..core.interrupts import call_apart
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
 from ..core.variable import Variable, node
-from .index import take_along_axis
+from .positions import take_along_axis
 from .promotion import promote_arguments
 from .shape import along_axis
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..core.variable import Variable, make_constant
 from ..ops.broadcast import broadcast_to, rearrange
 from ..ops.comparison import equal
-from ..ops.create import iota
 from ..ops.cumulative import CUMPROD, RECURRENCE
 from ..ops.elementwise import add, multiply, where
+from ..ops.ranges import iota
 from ..ops.sizes import shape_of, unified_with
 from .build import scan
 

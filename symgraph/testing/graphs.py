@@ -28,12 +28,12 @@ from ..ops.elementwise import (
     subtract,
     where,
 )
+from ..ops.extremes import max as largest
+from ..ops.extremes import min as smallest
 from ..ops.inputs import tensor
 from ..ops.join import concatenate
 from ..ops.promotion import cast_to
-from ..ops.reduce import max as largest
 from ..ops.reduce import mean, var
-from ..ops.reduce import min as smallest
 from ..ops.reduce import sum as total_of
 from ..ops.repeat import flip
 from ..ops.rounding import floor

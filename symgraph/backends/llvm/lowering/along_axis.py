@@ -11,9 +11,10 @@ import numpy as np
 from ....core.dims import Dim, Size, maximum_zero
 from ....core.variable import Variable
 from ....ops.broadcast import SUM
-from ....ops.conv import OVERLAP_ADD, WINDOWS
 from ....ops.cumulative import CUMPROD, CUMSUM, RECURRENCE
-from ....ops.reduce import ALL, ANY, MAX, MIN, PROD
+from ....ops.extremes import MAX, MIN
+from ....ops.reduce import ALL, ANY, PROD
+from ....ops.windows import OVERLAP_ADD, WINDOWS
 from ..analysis.layout import View
 from ..analysis.values import SizeCheck, Values
 from ..kernels.nest import Access, Nest, Operation, Output

@@ -9,10 +9,10 @@ import numpy as np
 from ....core.dims import Dim, product
 from ....core.errors import IndexRangeError
 from ....core.variable import Variable
+from ....ops.extremes import ARGMAX, ARGMIN
 from ....ops.gather import GATHER, SCATTER_ADD, SCATTER_SET
 from ....ops.in_range import IN_RANGE, range_error, range_fault
 from ....ops.ranges import IOTA
-from ....ops.reduce import ARGMAX, ARGMIN
 from ....ops.sizes import size_of
 from ....ops.slices import SLICE, At
 from ..analysis.layout import contiguous_strides, is_contiguous
