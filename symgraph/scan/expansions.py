@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.variable import Variable, make_constant
-from ..ops.broadcast import broadcast_to, rearrange
+from ..core.variable import Variable
+from ..ops.broadcast import filled, rearrange
 from ..ops.comparison import equal
 from ..ops.cumulative import CUMPROD, RECURRENCE
 from ..ops.elementwise import add, multiply, where
@@ -33,7 +33,7 @@ def _expand_recurrence(v: Variable) -> Variable:
 
 
 def _row_of(value: int, rows: Variable) -> Variable:
-    return broadcast_to(make_constant(rows.dtype.type(value)), shape_of(rows)[1:])
+    return filled(value, rows.dtype, shape_of(rows)[1:])
 
 
 def _axis_first(x: Variable, axis: int) -> Variable:
