@@ -27,9 +27,9 @@ def sink_slices(graph: Graph) -> Graph:
     parts = _find_parts(graph)
     if not parts:
         return graph
-    made: dict[tuple[Variable, Part], Variable] = {}
+    rebuilt: dict[tuple[Variable, Part], Variable] = {}
     replacements = {
-        v: _rebuilt(v.inputs[0], part, parts, made)
+        v: _rebuilt(v.inputs[0], part, parts, rebuilt)
         for v in graph.nodes
         if v.op is SLICE and v.inputs[0] in parts and (part := _part_of(v)) is not None
     }
@@ -52,23 +52,23 @@ def _part_of(v: Variable) -> Part | None:
 
 def _find_parts(graph: Graph) -> dict[Variable, set[Part]]:
     """Elementwise nodes that are read in disjoint parts of one axis, and these parts."""
-    outputs, given = set(graph.outputs), set(graph.inputs)
-    found: dict[Variable, set[Part]] = {}
+    outputs, inputs = set(graph.outputs), set(graph.inputs)
+    parts_read: dict[Variable, set[Part]] = {}
     for v in reversed(graph.nodes):
-        if v.op.formula is None or v in outputs or v in given:
+        if v.op.formula is None or v in outputs or v in inputs:
             continue
         parts: set[Part] = set()
         for user, _ in graph.users[v]:
-            if user in found:
-                parts |= found[user]
+            if user in parts_read:
+                parts |= parts_read[user]
             elif user.op is SLICE and (part := _part_of(user)) is not None:
                 parts.add(part)
             else:
                 break
         else:
             if parts and _are_disjoint(v, parts):
-                found[v] = parts
-    return found
+                parts_read[v] = parts
+    return parts_read
 
 
 def _are_disjoint(v: Variable, parts: set[Part]) -> bool:
@@ -85,26 +85,26 @@ def _are_disjoint(v: Variable, parts: set[Part]) -> bool:
 
 def _rebuilt(
     x: Variable, part: Part, parts: dict[Variable, set[Part]],
-    made: dict[tuple[Variable, Part], Variable],
+    rebuilt: dict[tuple[Variable, Part], Variable],
 ) -> Variable:  # fmt: skip
     """The part of an elementwise result, computed from parts of its operands."""
     stack = [x]
     while stack:
         v = stack[-1]
-        if (v, part) in made:
+        if (v, part) in rebuilt:
             stack.pop()
             continue
         if v not in parts:
-            made[v, part] = _sliced(v, part)
+            rebuilt[v, part] = _sliced(v, part)
             stack.pop()
             continue
-        missing = [y for y in v.inputs if (y, part) not in made]
+        missing = [y for y in v.inputs if (y, part) not in rebuilt]
         if missing:
             stack.extend(missing)
             continue
-        made[v, part] = node(v.op, [made[y, part] for y in v.inputs], v.params)
+        rebuilt[v, part] = node(v.op, [rebuilt[y, part] for y in v.inputs], v.params)
         stack.pop()
-    return made[x, part]
+    return rebuilt[x, part]
 
 
 def _sliced(v: Variable, part: Part) -> Variable:

@@ -21,7 +21,7 @@ def unify_sizes(graph: Graph) -> tuple[Graph, list[Variable]]:
     checks = [v for v in graph.nodes if v.op is CHECK_SIZE]
     if not checks:
         return graph, []
-    told = {s.atom for v in graph.inputs for s in v.type.shape if isinstance(s, Dim)}
+    atoms = {s.atom for v in graph.inputs for s in v.type.shape if isinstance(s, Dim)}
     merged: dict[Atom, Size] = {}
     used: list[Variable] = []
     for v in checks:
@@ -33,12 +33,13 @@ def unify_sizes(graph: Graph) -> tuple[Graph, list[Variable]]:
         if a == b:
             used.append(v)
             continue
-        kept = preferred_size(a, b)
-        gone = b if kept is a else a
+        new = preferred_size(a, b)
+        old = b if new is a else a
         # Only sizes of arguments: those are compared before anything is computed.
-        atom = gone.atom if isinstance(gone, Dim) else None
-        if atom is not None and atom in told and _is_told(kept, told):
-            merged[atom] = kept
+        atom = old.atom if isinstance(old, Dim) else None
+        is_told = isinstance(new, int) or new.atom in atoms
+        if atom is not None and atom in atoms and is_told:
+            merged[atom] = new
             used.append(v)
     if not merged:
         return graph, []
@@ -67,13 +68,9 @@ def _with(v: Variable, inputs: list[Variable]) -> Variable:
             return inputs[0]
     if tuple(inputs) == v.inputs:
         return v
-    made = rebuild(v, inputs)
-    provenance.set_lines(made, provenance.lines_of(v))
-    return made
-
-
-def _is_told(size: Size, told: set[Atom | None]) -> bool:
-    return isinstance(size, int) or size.atom in told
+    new = rebuild(v, inputs)
+    provenance.set_lines(new, provenance.lines_of(v))
+    return new
 
 
 def _resolved(size: Size, merged: dict[Atom, Size]) -> Size:

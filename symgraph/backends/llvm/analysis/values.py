@@ -67,8 +67,8 @@ NO_FACTS = Facts()
 class Values:
     """The values of one graph.
 
-    ``given``
-        The inputs, and what else lies somewhere already, with strides.
+    ``placed``
+        The inputs, and what else lies somewhere already: strides.
     ``facts``
         What is known of ops.
     """
@@ -76,7 +76,7 @@ class Values:
     def __init__(
         self,
         graph: Graph,
-        given: Mapping[Variable, tuple[Size, ...]],
+        placed: Mapping[Variable, tuple[Size, ...]],
         assembler: Assembler,
         facts: Mapping[Op, Facts],
     ) -> None:
@@ -84,10 +84,10 @@ class Values:
         self.assembler = assembler
         self.facts = facts
         self._stated = [(v, facts[v.op]) for v in graph.nodes if v.op in facts]
-        self.views = {v: View(v, 0, v.type.shape, strides) for v, strides in given.items()}
-        self.producers = {v: v for v in given}
+        self.views = {v: View(v, 0, v.type.shape, strides) for v, strides in placed.items()}
+        self.producers = {v: v for v in placed}
         """For each value the node that has to be computed for it to be there."""
-        self.given = frozenset(given)
+        self.placed = frozenset(placed)
         self.outputs = frozenset(graph.outputs)
         self.late: dict[Variable, View] = {}
         """Views with bounds that the program computes: copied when these are known."""
@@ -120,7 +120,7 @@ class Values:
     def _lay_out(self) -> None:
         parts = self._parts_in_place()
         for v in self.graph.nodes:
-            if v in self.given:
+            if v in self.placed:
                 continue
             view = self._view(v)
             if view is not None:
@@ -181,7 +181,7 @@ class Values:
             facts = self.facts.get(v.op, NO_FACTS)
             if facts.is_always_needed:
                 needed.add(v)
-            if v in needed and v not in self.given:
+            if v in needed and v not in self.placed:
                 reads = facts.reads(self, v) if facts.reads else self._all_but_sizes(v, facts)
                 self.reads[v] = reads
                 needed.update(reads)

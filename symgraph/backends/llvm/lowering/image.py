@@ -165,13 +165,13 @@ class _Writer:
     def _read_inputs(self) -> dict[Variable, Place]:
         """Where the inputs lie; their sizes are bound, and those given by formulas checked."""
         a = self._builder.assembler
-        given: dict[Variable, Place] = {}
+        inputs: dict[Variable, Place] = {}
         pending: list[tuple[int, int, Size]] = []
         for i, v in enumerate(self._graph.inputs):
             self._builder.node = v
             base = a.slot()
             self._bases.append(base)
-            given[v] = Place(base, contiguous_strides(v.type.shape))
+            inputs[v] = Place(base, contiguous_strides(v.type.shape))
             for axis, size in enumerate(v.type.shape):
                 if isinstance(size, int) and isinstance(self._types[i].shape[axis], Dim):
                     pending.append((i, axis, size))
@@ -183,7 +183,7 @@ class _Writer:
                     else:
                         pending.append((i, axis, size))
         self._bind_formulas(pending)
-        return given
+        return inputs
 
     def _bind(self, atom: Atom) -> int:
         a = self._builder.assembler
@@ -207,10 +207,10 @@ class _Writer:
                 unbound = [atom for atom in size_atoms(size) if not a.knows(atom)]
                 self._formula_atoms += [(atom, self._bind(atom)) for atom in unbound]
 
-    def _write_body(self, given: Mapping[Variable, Place]) -> list[Output]:
+    def _write_body(self, inputs: Mapping[Variable, Place]) -> list[Output]:
         """The instructions of the graph; where its outputs are found."""
         a = self._builder.assembler
-        scope = Scope(self._builder, self._graph, given)
+        scope = Scope(self._builder, self._graph, inputs)
         self._builder.node = next(iter(self._graph.outputs), None)
         destinations: dict[Variable, list[Place]] = {}
         slots: list[tuple[Variable, int, bool]] = []

@@ -49,9 +49,9 @@ class _Builder:
         return Nest(self.space, self.group.reduced, self.inputs, operations, outputs)
 
     def _reference(self, x: Variable) -> tuple:
-        found = self.references.get(x)
-        if found is not None:
-            return found
+        reference = self.references.get(x)
+        if reference is not None:
+            return reference
         if x.op is CONSTANT and x.params[0].array.size == 1:
             array = x.params[0].array
             return ("constant", array.tobytes(), array.dtype)
@@ -62,8 +62,8 @@ class _Builder:
         if index is None:
             index = self.input_of[access] = len(self.inputs)
             self.inputs.append(access)
-        found = self.references[x] = ("input", index)
-        return found
+        reference = self.references[x] = ("input", index)
+        return reference
 
     def _escapes(self, v: Variable) -> bool:
         if v in self.scope.values.outputs or self.scope.values.views[v].root is not v:
@@ -80,10 +80,10 @@ class _Builder:
         return Access(place.base, _stretched(v.type.shape, place.strides, self.space), v.dtype)
 
     def _total(self, v: Variable) -> Access:
-        kept = [axis for axis in range(len(self.space)) if axis not in self.group.reduced]
+        rest = [axis for axis in range(len(self.space)) if axis not in self.group.reduced]
         strides: list[Size] = [0] * len(self.space)
-        dense = contiguous_strides([self.space[axis] for axis in kept])
-        for axis, stride in zip(kept, dense, strict=True):
+        dense = contiguous_strides([self.space[axis] for axis in rest])
+        for axis, stride in zip(rest, dense, strict=True):
             strides[axis] = stride
         return Access(self.scope.base(v), tuple(strides), v.dtype)
 

@@ -68,18 +68,18 @@ def _product_of(scope: Scope, v: Variable) -> _Product:
     places = (*map(scope.place, v.inputs), scope.result(v))
     left, right, result = map(_matrix, (*v.inputs, v), places, [v.ndim - 2] * 3)
     stack, m, n = list(v.type.shape[:-2]), *v.type.shape[-2:]
-    kept = list(range(len(stack)))
+    axes = list(range(len(stack)))
     for axis in reversed(range(len(stack))):
         rows_follow = left.stack[axis] == left.row * m and right.stack[axis] == 0
-        if stack[axis] == 1 or (rows_follow and axis == len(kept) - 1):
+        if stack[axis] == 1 or (rows_follow and axis == len(axes) - 1):
             m = m * stack[axis]
-            kept.remove(axis)
+            axes.remove(axis)
     left, right, result = (
-        matrix._replace(stack=tuple(matrix.stack[axis] for axis in kept))
+        matrix._replace(stack=tuple(matrix.stack[axis] for axis in axes))
         for matrix in (left, right, result)
     )
     k = v.inputs[0].type.shape[-1]
-    return _Product(v.dtype, tuple(stack[axis] for axis in kept), m, n, k, left, right, result)
+    return _Product(v.dtype, tuple(stack[axis] for axis in axes), m, n, k, left, right, result)
 
 
 def _matrix(x: Variable, place: Place, axes: int) -> _Matrix:

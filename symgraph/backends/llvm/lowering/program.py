@@ -230,12 +230,12 @@ class ProgramBuilder:
 
     def constant(self, v: Variable) -> int:
         """A slot with the address of a constant's elements."""
-        found = self.constants.get(v)
-        if found is None:
+        slot = self.constants.get(v)
+        if slot is None:
             array = v.params[0].array
             address = array.__array_interface__["data"][0]
-            found = self.constants[v] = self.assembler.slot(address)
-        return found
+            slot = self.constants[v] = self.assembler.slot(address)
+        return slot
 
     def nest(self, nest: Nest) -> None:
         """Append a loop nest to the program."""
@@ -313,8 +313,8 @@ def _too_large_text(
             return array_text(shape, dtype or node.dtype)
     if dtype is not None and number is not None:
         return room_text(number, dtype)
-    found = size if number is None or number == size else f"{size} = {number}"
-    return f"the size {found} is more than can be counted"
+    value = "" if number is None or number == size else f" = {number}"
+    return f"the size {size}{value} is more than can be counted"
 
 
 def _identity(maths: Any, x: Any) -> Any:

@@ -21,17 +21,17 @@ __all__ = ["Scope"]
 
 
 class Scope:
-    """One graph at one level of loops, being written; ``given`` lies somewhere already."""
+    """One graph at one level of loops, being written; ``placed`` lies somewhere already."""
 
     def __init__(
-        self, builder: ProgramBuilder, graph: Graph, given: Mapping[Variable, Place]
+        self, builder: ProgramBuilder, graph: Graph, placed: Mapping[Variable, Place]
     ) -> None:
-        strides = {v: place.strides for v, place in given.items()}
+        strides = {v: place.strides for v, place in placed.items()}
         self.builder = builder
         self.assembler = builder.assembler
         self.graph = graph
         self.values = builder.analyse(LAYOUT, graph, strides, builder.assembler, builder.facts)
-        self.bases = {v: place.base for v, place in given.items()}
+        self.bases = {v: place.base for v, place in placed.items()}
         """For each buffer's owner the slot of its address."""
         self.readers: dict[Variable, set[int]] = {}
         """For each buffer's owner the numbers of the groups that have yet to read it."""
@@ -102,7 +102,7 @@ class Scope:
         values = self.values
         return (
             v in values.needed
-            and v not in values.given
+            and v not in values.placed
             and v.op is not CONSTANT
             and v.op is not ITEM
             and values.producers[v] is v
@@ -128,7 +128,7 @@ class Scope:
                 if x not in values.views:
                     continue
                 root = values.views[x].root
-                if root in values.given or root in lasting or root not in self.bases:
+                if root in values.placed or root in lasting or root not in self.bases:
                     continue
                 readers = self.readers.get(root)
                 if readers is not None:
