@@ -67,10 +67,10 @@ def check_trained(owner: str, params: Sequence[Any], outputs: Sequence[Any]) -> 
     """Raise where there is nothing to train; the error says what there could be."""
     if params:
         return
-    found = [f"\n    {describe(v)}" for v in trainable(outputs)]
-    depends = "; the loss depends on these, which were not given:" if found else ""
+    others = [f"\n    {describe(v)}" for v in trainable(outputs)]
+    depends = "; the loss depends on these, which were not given:" if others else ""
     raise SymgraphValueError.here(
-        f"{owner}: there is no parameter to train{depends}{''.join(found)}",
+        f"{owner}: there is no parameter to train{depends}{''.join(others)}",
         remedy="Give module.params. Layers are found there if the module keeps them in "
         "attributes, made once, and not in its __call__ or a function.",
     )
@@ -84,21 +84,22 @@ def check_kept(
     ``module``: the one that is to be trained; where it is not known, each of which all parameters
     are among the trained. A variable that some caller keeps is kept: to leave it out is a choice.
     """
-    given = set(trained)
+    moved = set(trained)
     for variable in trainable(outputs):
-        if variable in given:
+        if variable in moved:
             continue
         callers = [c for c in (r() for r in _callers.get(variable, ())) if c is not None]
         if any(variable in {entry.variable for entry in walk(c)} for c in callers):
             continue
         for caller in callers:
-            if caller is module or (module is None and _is_given(caller, given)):
+            if caller is module or (module is None and _is_trained(caller, moved)):
                 raise _stray(owner, variable, caller)
 
 
-def _is_given(module: Any, given: set[Any]) -> bool:
+def _is_trained(module: Any, moved: set[Any]) -> bool:
+    """Whether a module has parameters, and all of them are moved."""
     params = params_of(module)
-    return bool(params) and given.issuperset(params)
+    return bool(params) and moved.issuperset(params)
 
 
 def _stray(owner: str, variable: sg.SharedVariable, caller: Any) -> SymgraphValueError:

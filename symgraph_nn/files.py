@@ -70,9 +70,9 @@ class naming:
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if not isinstance(error, OSError) or isinstance(error, FileError):
             return
-        made = next((ours for theirs, ours in _KINDS if isinstance(error, theirs)), FileError)
+        ours = next((ours for theirs, ours in _KINDS if isinstance(error, theirs)), FileError)
         reason = error.strerror or str(error)
-        explained = made(explain(f"{os.fspath(self.path)} {self.what}: {reason}", line=user_line()))
+        explained = ours(explain(f"{os.fspath(self.path)} {self.what}: {reason}", line=user_line()))
         explained.errno = error.errno
         raise explained from error
 

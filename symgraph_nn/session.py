@@ -111,14 +111,14 @@ class Session:
         }
         variables, own = self._variables(), variables_of(self.module)
         arrays, _ = fitting_arrays(variables, stored, owner)
-        kept, _ = fitting_arrays(own if best else {}, best, owner)
+        best_arrays, _ = fitting_arrays(own if best else {}, best, owner)
         history = self.history
         if any(history.monitored not in epoch for epoch in progress.epochs):
             raise SymgraphValueError.here(
                 f"{owner}: that training knows no {history.monitored!r} to monitor",
                 remedy="Go on with the same metrics, validation and monitor.",
             )
-        self.best, self.seed = kept, progress.seed
+        self.best, self.seed = best_arrays, progress.seed
         history.epochs, history.best_epoch = progress.epochs, progress.best_epoch
         sg.set_values({variables[name]: array for name, array in arrays.items()})
 

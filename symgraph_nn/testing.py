@@ -99,21 +99,21 @@ def _recurrent(net: _Net, x: str, n_in: int, mask: str | None) -> tuple[str, int
     """The value of a recurrent layer, and its number of features."""
     d = net.d
     n = d.one_of(_UNITS)
-    given = f", mask={mask}" if mask else ""
+    argument = f", mask={mask}" if mask else ""
     if d.chance(0.3):
         m = d.one_of(_UNITS)
         cells = _cell(net, n_in, n), _cell(net, n_in, m)
         layer = net.layer(f"nn.Bidirectional({cells[0]}, {cells[1]})")
-        return net.value(f"{layer}({x}{given})"), n + m
+        return net.value(f"{layer}({x}{argument})"), n + m
     reverse = ", reverse=True" if d.chance(0.3) else ""
     layer = net.layer(f"nn.Recurrent({_cell(net, n_in, n)}{reverse})")
     if d.chance(0.3):
         y, state = d.fresh("y"), d.fresh("s")
-        net.lines.append(f"{y}, {state} = {layer}({x}{given}, return_state=True)")
+        net.lines.append(f"{y}, {state} = {layer}({x}{argument}, return_state=True)")
         if d.chance(0.5):  # the state of one call goes into the next one
-            return net.value(f"{layer}({x}{given}, state={state}) + {y}"), n
+            return net.value(f"{layer}({x}{argument}, state={state}) + {y}"), n
         return y, n
-    return net.value(f"{layer}({x}{given})"), n
+    return net.value(f"{layer}({x}{argument})"), n
 
 
 def _sequence(net: _Net) -> tuple[str, int, list[int | str], str | None]:
@@ -171,13 +171,13 @@ def _loss(net: _Net, y: str, n: int, leading: Sequence[int | str], mask: str | N
     d = net.d
     classes = d.one_of(_UNITS)
     y = _dense(net, y, n, classes, "None")
-    given = f", {mask}" if mask else ""
+    argument = f", {mask}" if mask else ""
     kind = d.one_of(("squared_error", "cross_entropy", "binary_cross_entropy"))
     if kind == "cross_entropy":
         target = net.declare("target", leading, "int64", 0, classes - 1)
     else:
         target = net.declare("target", [*leading, classes], net.dtype, 0, 1)
-    net.lines.append(f"loss = nn.{kind}({y}, {target}{given})")
+    net.lines.append(f"loss = nn.{kind}({y}, {target}{argument})")
     return y
 
 

@@ -78,7 +78,6 @@ def run_demo(
     print(f"{name}: {demo.title}")
     counts = [len(data.labels) for data in (train, held_out, test)]
     print("{} sequences to train on, {} to choose the best epoch, {} to test\n".format(*counts))
-
     x, mask = sg.tensor("x", ("T", "B", n_in)), sg.tensor("mask", ("T", "B"))
     labels = sg.tensor("labels", ("B",), "int64")
     net = SequenceClassifier(n_in, demo.n_units, n_classes, rng=seed)
@@ -109,11 +108,8 @@ def run_demo(
         [x, mask, labels], loss, updates=updates, name="train", backend=backend, profile=True
     )
     test_accuracy = float(sg.compile([x, mask, labels], accuracy, backend=backend)(*test))
-    sg.to_dot(loss).save(folder / "graph.dot")
-    if importlib.util.find_spec("matplotlib"):
-        history.plot(folder / "training.png")
     _write_trace(step, train, folder / "trace.json")
-    _draw(folder / "graph.dot")
+    _write_pictures(loss, history, folder)
     print(f"test accuracy {test_accuracy:.2f}")
     print(f"written to {folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     return test_accuracy
@@ -148,6 +144,14 @@ def _write_trace(step: sg.Function, data: Sequences, path: Path) -> None:
         if len(data.labels[rows]):
             step(data.x[:, rows], data.mask[:, rows], data.labels[rows])
     sg.write_trace(path, step)
+
+
+def _write_pictures(loss: sg.Variable, history: nn.History, folder: Path) -> None:
+    """Draw the graph, and the training where Matplotlib is installed."""
+    sg.to_dot(loss).save(folder / "graph.dot")
+    if importlib.util.find_spec("matplotlib"):
+        history.plot(folder / "training.png")
+    _draw(folder / "graph.dot")
 
 
 def _draw(dot: Path) -> None:
