@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import symgraph as sg
+from symgraph.typing import ArrayLike
 
 from .graphs import ancestors
 
@@ -19,32 +20,56 @@ __all__ = ["Buffer", "buffer_updates", "is_buffer", "moving_where"]
 class Buffer:
     """A shared variable that is kept with its module but not trained: a running mean, say.
 
+    value
+        What it begins with: an array or a number, whose dtype it has.
+    name
+        A name for messages; a `Module` gives it that of its attribute.
+
     ``variable`` stands for the value in expressions. `follow` says where it moves at a training
     step; the update rules find that in the loss they are given.
+
+    >>> mean = nn.Buffer(np.zeros(3, "float32"), "mean")
+    >>> x = sg.tensor("x", ("B", 3))
+    >>> mean.follow(sg.mean(x, axis=0), rate=0.1)
+    >>> (x - mean.variable).shape[1]
+    3
     """
 
     variable: sg.SharedVariable
 
-    def __init__(self, value: Any, name: str | None = None) -> None:
+    def __init__(self, value: ArrayLike, name: str | None = None) -> None:
         self.__setstate__({"variable": sg.shared(value, name)})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         _buffers.add(self.variable)
 
-    def follow(self, value: sg.Variable, rate: float) -> None:
+    def follow(self, value: sg.Variable, rate: float, *, within: sg.Variable | None = None) -> None:
         """Let the buffer become ``(1 - rate) * buffer + rate * value`` at each training step.
 
-        A training step is a call of a function whose update rule was given a loss (or gradients)
-        that depends on ``value``; `buffer_updates` gives the same updates for other uses. In the
-        step of a loop the buffer moves once for each step of the loop, in their order; in a masked
-        layer, where the step is masked in all rows, it does not.
+        ``value`` has the shape of the buffer; ``rate`` is a number from 0 to 1. A training step is
+        a call of a function whose update rule was given a loss (or gradients) that depends on
+        ``value``, or on what `sg.substitute`, a copy or a pickle made of it; `buffer_updates` gives
+        the same updates for other uses. ``within`` is what the layer returns: two layers on one
+        input have one mean, and a loss that depends on what one of them returns moves that one's
+        buffer alone. In the step of a loop the buffer moves once for each step
+        of the loop, in their order; in a masked layer, where the step is masked in all rows, it
+        does not.
+
+        >>> x, last = sg.vector("x"), nn.Buffer(0.0)
+        >>> largest = sg.max(x)
+        >>> last.follow(largest, rate=1.0)
+        >>> step = sg.compile([x], largest, updates=nn.buffer_updates(largest))
+        >>> print(step([3, 1, 2]), last.variable.get_value())
+        3.0 3.0
         """
         loop, condition = sg.current_loop(), _condition.get()
         if condition is False:
             return
         if loop is None:
-            _moves.setdefault(value, {})[self.variable, None] = _Towards(float(rate))
+            value.note(_Move(self.variable), _Towards(float(rate)))
+            if within is not None:
+                within.note(_Returned(self.variable), None)
             return
         keep = sg.constant(self.variable.dtype.type(1 - rate))
         add = rate * value.astype(self.variable.dtype)
@@ -68,14 +93,40 @@ def buffer_updates(
     """The updates of all buffers that follow something the expressions depend on.
 
     The update rules (`sgd` … `amsgrad`) include them; call this where you write updates yourself.
+
+    >>> x, norm = sg.tensor("x", ("B", 3)), nn.BatchNorm(3)
+    >>> loss = sg.mean(norm(x, training=True) ** 3)
+    >>> set(nn.buffer_updates(loss)) == set(norm.buffers)
+    True
     """
     outputs = [expressions] if isinstance(expressions, sg.Variable) else list(expressions)
+    sources = [source for source in ancestors(outputs) if source.notes]
+    returned = {key.buffer for v in sources for key in v.notes if isinstance(key, _Returned)}
     updates: dict[sg.SharedVariable, sg.Variable] = {}
-    for source in ancestors(outputs):
-        for (buffer, _), move in _moves.get(source, {}).items():
+    for source in sources:
+        moves = [key for key in source.notes if isinstance(key, _Move)]
+        # Gradients may depend on no result of a layer: then there is nothing to tell them by.
+        for key in [key for key in moves if key.buffer in returned] or moves:
             # A layer that is called twice moves twice.
-            updates[buffer] = move(updates.get(buffer, buffer), source)
+            current = updates.get(key.buffer, key.buffer)
+            updates[key.buffer] = source.notes[key](current, source)
     return updates
+
+
+@dataclass(frozen=True)
+class _Move:
+    """The key of a note on what a buffer follows: a value, or a loop."""
+
+    buffer: sg.SharedVariable
+    # Which of the loop's results tells how.
+    result: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Returned:
+    """The key of a note on what the layer of a buffer returns."""
+
+    buffer: sg.SharedVariable
 
 
 @dataclass(frozen=True)
@@ -90,24 +141,13 @@ class _Towards:
 
 @dataclass(frozen=True)
 class _Affine:
-    """A move to ``keep * buffer + add``, of two expressions of a loop's results.
+    """A move to ``keep * buffer + add``: two functions of a loop."""
 
-    They are kept as pickle would: the table of moves is not to keep the loop alive.
-    """
-
-    keep: tuple[Callable[..., Any], tuple]
-    add: tuple[Callable[..., Any], tuple]
+    keep_and_add: sg.Graph
 
     def __call__(self, current: sg.Variable, source: sg.Variable) -> sg.Variable:
-        keep, add = (make(*parts) for make, parts in (self.keep, self.add))
+        keep, add = self.keep_and_add(source)
         return keep * current + add
-
-
-# For a value, or a loop, the moves of the buffers that follow it: by the buffer, and by which of
-# the loop's results tells how. The table does not keep the value alive.
-_moves: weakref.WeakKeyDictionary[
-    sg.Variable, dict[tuple[sg.SharedVariable, Hashable], _Towards | _Affine]
-] = weakref.WeakKeyDictionary()
 
 
 # --- in loops -----------------------------------------------------------------------------------
@@ -159,5 +199,6 @@ def _receive(buffer: sg.SharedVariable, keeps: sg.Variable, adds: sg.Variable) -
     while source.op.name != "scan":
         result.append((source.op.name, source.params))
         source = source.inputs[0]
-    move = _Affine(*(v.__reduce__()[:2] for v in (keep, add)))
-    _moves.setdefault(source, {})[buffer, tuple(result)] = move
+    # Of a parameter in the loop's place: a note must not hold what it is about.
+    move = _Affine(sg.Graph([source], [keep, add]).canonical())
+    source.note(_Move(buffer, tuple(result)), move)

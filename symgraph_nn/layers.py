@@ -324,13 +324,15 @@ class BatchNorm(Module):
             mean = sg.mean(x, axis=others)
             centred = x - sg.expand_dims(mean, others)
             variance = sg.mean(sg.square(centred), axis=others)
-            self.mean.follow(mean, self.rate)
-            self.variance.follow(variance, self.rate)
         else:
-            centred = x - sg.expand_dims(self.mean.variable, others)
-            variance = self.variance.variable
+            mean, variance = self.mean.variable, self.variance.variable
+            centred = x - sg.expand_dims(mean, others)
         scale = self.gain / sg.sqrt(variance + self.epsilon)
-        return centred * sg.expand_dims(scale, others) + sg.expand_dims(self.bias, others)
+        y = centred * sg.expand_dims(scale, others) + sg.expand_dims(self.bias, others)
+        if training:
+            self.mean.follow(mean, self.rate, within=y)
+            self.variance.follow(variance, self.rate, within=y)
+        return y
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.n_units})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import provenance
@@ -14,7 +14,7 @@ from .variable import Variable, ancestors, node
 __all__ = ["copy_deeply", "dump", "load"]
 
 
-def dump(variables: Sequence[Variable]) -> tuple[list[Any], list[Any], list[int]]:
+def dump(variables: Sequence[Variable]) -> tuple[list[Any], list[Any], list[int], dict[int, Any]]:
     """The graph below variables as flat lists, so that pickle does not recurse; see `load`."""
     order = ancestors(variables)
     position = {v: i for i, v in enumerate(order)}
@@ -25,10 +25,16 @@ def dump(variables: Sequence[Variable]) -> tuple[list[Any], list[Any], list[int]
         else:
             records.append((v.op, tuple(position[x] for x in v.inputs), v.params, v.name))
     lines = [provenance.lines_of(v) for v in order]
-    return records, lines, [position[v] for v in variables]
+    notes = {i: dict(v.notes) for i, v in enumerate(order) if v.notes}
+    return records, lines, [position[v] for v in variables], notes
 
 
-def load(records: list[Any], lines: list[Any], positions: list[int]) -> list[Variable]:
+def load(
+    records: list[Any],
+    lines: list[Any],
+    positions: list[int],
+    notes: Mapping[int, Any] | None = None,
+) -> list[Variable]:
     """The variables that `dump` wrote down."""
     made: list[Variable] = []
     for record, line in zip(records, lines, strict=True):
@@ -39,6 +45,8 @@ def load(records: list[Any], lines: list[Any], positions: list[int]) -> list[Var
         variable = _load_node(op, [made[i] for i in inputs], params)
         _label(variable, name, line)
         made.append(variable)
+    for position, of_variable in (notes or {}).items():
+        provenance.carry_notes(of_variable, made[position])
     return [made[position] for position in positions]
 
 
@@ -70,12 +78,14 @@ def copy_deeply(self: Variable, memo: dict[int, Any]) -> Variable:
             inputs = tuple(copies[x] for x in v.inputs)
             copies[v] = v if inputs == v.inputs else _load_node(v.op, inputs, v.params)
             _label(copies[v], v.name, provenance.lines_of(v))
+            if v.notes:
+                provenance.carry_notes(copy.deepcopy(dict(v.notes), memo), copies[v])
     memo[id(self)] = copies[self]
     return copies[self]
 
 
-def _load_one(records: list[Any], lines: list[Any], positions: list[int]) -> Variable:
-    return load(records, lines, positions)[0]
+def _load_one(*dumped: Any) -> Variable:
+    return load(*dumped)[0]
 
 
 def _reduce(self: Variable) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -213,6 +213,7 @@ def replace(
         name = provenance.name_of(v)
         if name is not None and made.name is None:
             provenance.set_name(made, name)
+        provenance.carry_notes(provenance.notes_of(v), made)
     return [new[v] for v in outputs]
 
 

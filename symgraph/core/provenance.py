@@ -1,4 +1,4 @@
-"""Names, and the user's source lines, of variables: side tables beside the graph.
+"""Names, the user's source lines, and notes, of variables: side tables beside the graph.
 
 Lines are recorded for leaves, loops and the ops with the trait ``traced``; within
 `record_lines` for every node.
@@ -11,14 +11,16 @@ import contextvars
 import os
 import sys
 import weakref
-from collections.abc import Iterator
-from types import FrameType
-from typing import NamedTuple
+from collections.abc import Hashable, Iterator, Mapping
+from types import FrameType, MappingProxyType
+from typing import Any, NamedTuple
 
 from .node import Node
 
 __all__ = [
     "Line",
+    "add_note",
+    "carry_notes",
     "describe",
     "is_recorded",
     "line_of",
@@ -26,6 +28,7 @@ __all__ = [
     "name_of",
     "named_sources",
     "nearest_line",
+    "notes_of",
     "record",
     "record_lines",
     "without_lines",
@@ -58,6 +61,8 @@ class Line(NamedTuple):
 
 _names: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()
 _lines: weakref.WeakKeyDictionary[Node, tuple[Line, ...]] = weakref.WeakKeyDictionary()
+_notes: weakref.WeakKeyDictionary[Node, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
+_NO_NOTES: Mapping[Hashable, Any] = MappingProxyType({})
 # For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none".
 _recorded: contextvars.ContextVar[str] = contextvars.ContextVar("recorded", default="traced")
 
@@ -153,6 +158,22 @@ def set_name(variable: Node, name: str | None) -> None:
 def name_of(variable: Node) -> str | None:
     """The variable's name, None where it has none."""
     return _names.get(variable)
+
+
+def add_note(variable: Node, key: Hashable, note: Any) -> None:
+    """Write something down of the variable; it must not hold the variable, which it would keep."""
+    _notes.setdefault(variable, {})[key] = note
+
+
+def notes_of(variable: Node) -> Mapping[Hashable, Any]:
+    """What is written down of the variable, by key."""
+    return _notes.get(variable, _NO_NOTES)
+
+
+def carry_notes(notes: Mapping[Hashable, Any], copy: Node) -> None:
+    """Write notes down of what has come in a variable's place, where it has none of these keys."""
+    for key, note in notes.items():
+        _notes.setdefault(copy, {}).setdefault(key, note)
 
 
 def describe(variable: Node) -> str:

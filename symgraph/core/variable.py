@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -83,6 +83,26 @@ class Variable(Signatures["Variable"]):
     @name.setter
     def name(self, name: str | None) -> None:
         provenance.set_name(self, name)
+
+    @property
+    def notes(self) -> Mapping[Hashable, Any]:
+        """What `note` wrote down of this variable, by key."""
+        return provenance.notes_of(self)
+
+    def note(self, key: Hashable, value: Any) -> None:
+        """Write something down of this variable, under a key of one's own.
+
+        It goes along where the variable is built again on other parts, by `substitute`, a `Graph`,
+        copies and pickles. Equal expressions are one object, so they share it. The value must not
+        be made of the variable, which would live as long as the note.
+
+        >>> x, y = sg.scalar("x"), sg.scalar("y")
+        >>> z = sg.exp(x)
+        >>> z.note("unit", "mV")
+        >>> sg.substitute(z, {x: y}).notes["unit"]
+        'mV'
+        """
+        provenance.add_note(self, key, value)
 
     def __eq__(self, other: object) -> bool:
         """Whether both are one variable; elements are compared by ``sg.eq`` alone."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -177,6 +181,158 @@ def test_the_table_of_moves_keeps_no_loop_alive():
     del y, loop
     gc.collect()
     assert alive() is None
+
+
+# --- losses that are built again ------------------------------------------------------------------
+
+
+def norm_loss(x):
+    norm = nn.BatchNorm(2)
+    return norm, sg.sum(norm(x, training=True) ** 3)
+
+
+def loop_loss(x):
+    layer = nn.Recurrent(Cell())
+    return layer, sg.sum(layer(x) ** 3)
+
+
+def norm_moves(x, state):
+    normalised(x.reshape(-1, 2), state)
+
+
+def parts(kind):
+    """A symbol, a layer, its loss, and a NumPy function that moves what the layer moves."""
+    x = sg.tensor("x", ("T", "B", 2))
+    make, moves = {"norm": (norm_loss, norm_moves), "loop": (loop_loss, expected)}[kind]
+    return x, *make(x), moves
+
+
+def check_state(layer, moves, *seen):
+    """The buffers are where they are after seeing the arrays."""
+    state = start()
+    for array in seen:
+        moves(array.astype("float64"), state)
+    check(layer.cell.norm if isinstance(layer, nn.Recurrent) else layer, state)
+
+
+def train(inputs, arrays, loss_or_grads, layer, backend="native"):
+    updates = nn.sgd(loss_or_grads, layer.params, 0.0)
+    assert set(layer.buffers) <= set(updates)
+    sg.compile(inputs, None, updates=updates, backend=backend)(*arrays)
+
+
+KINDS = pytest.mark.parametrize("kind", ["norm", "loop"])
+
+
+@KINDS
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n_steps", [1, 5])
+def test_buffers_follow_a_loss_in_which_an_input_was_replaced(n_steps, backend, kind):
+    x, layer, loss, moves = parts(kind)
+    y, array = sg.tensor("y", ("N", "M", 2)), X[:n_steps]
+    train([y], [array], sg.substitute(loss, {x: 2 * y + 1}), layer, backend)
+    check_state(layer, moves, 2 * array + 1)
+
+
+@KINDS
+def test_buffers_follow_a_loss_that_is_replaced_twice(kind):
+    x, layer, loss, moves = parts(kind)
+    y = sg.tensor("y", ("T", "B", 2))
+    train([x], [X], sg.substitute(sg.substitute(loss, {x: y}), {y: x - 1}), layer)
+    check_state(layer, moves, X - 1)
+
+
+@KINDS
+def test_buffers_follow_gradients_that_are_replaced(kind):
+    x, layer, loss, moves = parts(kind)
+    y = sg.tensor("y", ("T", "B", 2))
+    train([y], [X], sg.substitute(sg.grad(loss, layer.params), {x: y + 1}), layer)
+    check_state(layer, moves, X + 1)
+
+
+@KINDS
+def test_buffers_follow_a_graph_that_is_called(kind):
+    x, layer, loss, moves = parts(kind)
+    y = sg.tensor("y", ("T", "B", 2))
+    (called,) = sg.Graph([x, *layer.params], [loss])(3 * y, *layer.params)
+    train([y], [X], called, layer)
+    check_state(layer, moves, 3 * X)
+
+
+@KINDS
+def test_buffers_follow_two_versions_of_a_loss_one_after_the_other(kind):
+    x, layer, loss, moves = parts(kind)
+    y = sg.tensor("y", ("T", "B", 2))
+    train([x, y], [X, 2 * X], loss + sg.substitute(loss, {x: y}), layer)
+    check_state(layer, moves, X, 2 * X)
+
+
+@KINDS
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_copy_of_a_module_and_its_loss_moves_the_copy(order, kind):
+    x, layer, loss, moves = parts(kind)
+    before = layer.state()
+    copied, copied_loss = copy.deepcopy([layer, loss][::order])[::order]
+    train([x], [X], copied_loss, copied)
+    check_state(copied, moves, X)
+    for path, value in layer.state().items():
+        np.testing.assert_array_equal(value, before[path])
+
+
+@KINDS
+def test_a_pickle_of_a_module_and_its_loss_moves_what_is_loaded(kind):
+    x, layer, loss, moves = parts(kind)
+    x, layer, loss = pickle.loads(pickle.dumps((x, layer, loss)))
+    train([x], [X], loss, layer)
+    check_state(layer, moves, X)
+
+
+def test_a_pickle_moves_what_is_loaded_in_another_process(tmp_path):
+    x, norm, loss, moves = parts("norm")
+    (tmp_path / "parts").write_bytes(pickle.dumps((x, norm, loss)))
+    np.save(tmp_path / "x.npy", X)
+    script = (
+        "import pickle, numpy as np, symgraph as sg, symgraph_nn as nn\n"
+        "x, norm, loss = pickle.load(open('parts', 'rb'))\n"
+        "sg.compile([x], loss, updates=nn.sgd(loss, norm.params, 0.0))(np.load('x.npy'))\n"
+        "nn.save(norm, 'norm.safetensors')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    nn.load(norm, tmp_path / "norm.safetensors")
+    check_state(norm, moves, X)
+
+
+def test_of_two_layers_on_one_input_the_one_in_the_loss_moves():
+    x = sg.tensor("x", ("T", "B", 2))
+    (norm, loss), (other, other_loss) = norm_loss(x), norm_loss(x)
+    before = other.state()
+    train([x], [X], loss, norm)
+    train([x], [X], sg.grad(loss, norm.params), norm)
+    check_state(norm, norm_moves, X, X)
+    for path, value in other.state().items():
+        np.testing.assert_array_equal(value, before[path])
+    assert nn.buffer_updates([loss, other_loss]).keys() == {*norm.buffers, *other.buffers}
+
+
+def test_gradients_that_depend_on_no_result_of_the_layer_move_it():
+    x, norm = sg.tensor("x", ("T", "B", 2)), nn.BatchNorm(2)
+    train([x], [X], sg.grad(sg.sum(norm(x, training=True)), norm.params), norm)
+    check_state(norm, norm_moves, X)
+
+
+def test_givens_move_the_buffers_by_what_takes_the_place():
+    x, norm, loss, moves = parts("norm")
+    y = sg.tensor("y", ("T", "B", 2))
+    updates = nn.sgd(loss, norm.params, 0.0)
+    sg.compile([y], loss, updates=updates, givens={x: 2 * y})(X)
+    check_state(norm, moves, 2 * X)
+
+
+def test_a_buffer_stays_where_what_it_follows_is_replaced():
+    norm, x = nn.BatchNorm(2), sg.tensor("x", ("T", "B", 2))
+    loss = sg.sum(norm(x, training=True))
+    replaced = sg.substitute(loss, {sg.mean(x, axis=(0, 1)): sg.zeros((2,))})
+    assert set(nn.buffer_updates(loss)) - set(nn.buffer_updates(replaced)) == {norm.mean.variable}
 
 
 # --- what a loop hands out -----------------------------------------------------------------------
