@@ -200,6 +200,7 @@ def replace(
 ) -> list[Variable]:
     """The outputs with variables replaced; with ``keep_lines`` copies count as the originals."""
     new: dict[Variable, Variable] = dict(replacements)
+    has_notes = provenance.has_notes()
     for v in below(outputs, replacements):
         if v in new:
             continue
@@ -213,7 +214,8 @@ def replace(
         name = provenance.name_of(v)
         if name is not None and made.name is None:
             provenance.set_name(made, name)
-        provenance.carry_notes(provenance.notes_of(v), made)
+        if has_notes:
+            provenance.carry_notes(provenance.notes_of(v), made)
     return [new[v] for v in outputs]
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "add_note",
     "carry_notes",
     "describe",
+    "has_notes",
     "is_recorded",
     "line_of",
     "lines_of",
@@ -163,6 +164,11 @@ def name_of(variable: Node) -> str | None:
 def add_note(variable: Node, key: Hashable, note: Any) -> None:
     """Write something down of the variable; it must not hold the variable, which it would keep."""
     _notes.setdefault(variable, {})[key] = note
+
+
+def has_notes() -> bool:
+    """Whether anything is written down of any variable."""
+    return bool(_notes)
 
 
 def notes_of(variable: Node) -> Mapping[Hashable, Any]:

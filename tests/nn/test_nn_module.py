@@ -225,8 +225,3 @@ def test_a_masked_value_changes_nothing():
         layer.load_state({"W": np.zeros((2, 3), "float32"), "b": masked})
     for name, value in layer.state().items():
         np.testing.assert_array_equal(value, before[name])
-
-
-def test_dir_shows_the_public_names_alone():
-    assert dir(nn) == sorted(nn.__all__)
-    assert all(hasattr(nn, name) for name in dir(nn))
