@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.errors import (
     GradientError,
     ShapeError,
@@ -17,7 +19,10 @@ from ..ops.promotion import fill_with
 from ..ops.shape import reshape
 from ..ops.sizes import check_size, shape_of
 
-__all__ = ["fit", "fit_all", "fit_sizes", "float_variables", "variables"]
+__all__ = ["Arrays", "Variables", "fit", "fit_all", "fit_sizes", "float_variables", "variables"]
+
+Variables: TypeAlias = Variable | Sequence[Variable]
+Arrays: TypeAlias = ArrayLike | Sequence[ArrayLike]
 
 
 def variables(given: Any, function: str, role: str) -> tuple[list[Variable], bool]:

@@ -98,6 +98,10 @@ def explain_grad(cost: Variable, w: Variable, *, stop: Iterable[Variable] = ()) 
     Either the shortest path by which it flows, or the operation, and your line, where it is cut:
     a conversion to integers, a comparison, ``argmax``, `stop_gradient`, a variable in ``stop``, a
     step function; or that ``w`` is no part of the cost.
+
+    >>> x = sg.vector("x")
+    >>> sg.explain_grad(sg.floor(x).sum(), x).reason
+    'the gradient is zero: floor is piecewise constant'
     """
     for role, v in (("cost", cost), ("w", w)):
         if not isinstance(v, Variable) or isinstance(v.type, TupleType):

@@ -7,22 +7,43 @@ that linear map is forward mode. So a ``vjp`` rule for each op is enough, loops 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import overload
 
+from ..core.annotations import ArrayLike
 from ..core.graph import replace
 from ..core.variable import Variable, ancestors, make_input
 from ..ops.elementwise import add
-from .arguments import fit_all, float_variables
+from .arguments import Arrays, Variables, fit_all, float_variables
 from .reverse import grad, pull_back, zeros_for
 
 __all__ = ["hessian_vector_product", "jvp"]
 
 
-def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
+@overload
+def jvp(
+    outputs: Variable,
+    inputs: Variables,
+    tangents: Arrays,
+) -> Variable: ...
+@overload
+def jvp(
+    outputs: Sequence[Variable],
+    inputs: Variables,
+    tangents: Arrays,
+) -> list[Variable]: ...
+def jvp(
+    outputs: Variables,
+    inputs: Variables,
+    tangents: Arrays,
+) -> Variable | list[Variable]:
     """The tangents of the outputs for those of the inputs (the Jacobian times them).
 
-    One variable or a list, on either side; a tangent has the shape of its input. Outputs that
-    depend on no input get zeros.
+    One variable or a list, on either side; a tangent has the shape of its input, else it is a
+    `ShapeError`. Outputs that depend on no input get zeros; integers are a `GradientError`.
+
+    >>> x = sg.vector("x", dtype="float64")
+    >>> sg.jvp(x.sum() ** 2, x, np.array([1.0, 0.0])).eval({x: [1.0, 3.0]})
+    np.float64(8.0)
     """
     ends, several = float_variables(outputs, "jvp", "outputs")
     starts, _ = float_variables(inputs, "jvp", "inputs")
@@ -48,10 +69,22 @@ def _without_probes(
     return replace(results, zeros) if zeros else list(results)
 
 
-def hessian_vector_product(cost: Variable, x: Any, v: Any) -> Any:
+@overload
+def hessian_vector_product(cost: Variable, x: Variable, v: ArrayLike) -> Variable: ...
+@overload
+def hessian_vector_product(
+    cost: Variable, x: Sequence[Variable], v: Sequence[ArrayLike]
+) -> list[Variable]: ...
+def hessian_vector_product(cost: Variable, x: Variables, v: Arrays) -> Variable | list[Variable]:
     """The second derivative of a float scalar by ``x``, times ``v``, without the matrix.
 
-    For a list ``x``, a list ``v`` of as many directions; the result counts the mixed derivatives.
+    For a list ``x``, a list ``v`` of as many directions, each of its variable's shape; the result
+    counts the mixed derivatives. Raises what `grad` and `vjp` do.
+
+    >>> x = sg.vector("x", dtype="float64")
+    >>> direction = np.array([1.0, 0.0])
+    >>> sg.hessian_vector_product((x**3).sum(), x, direction).eval({x: [1.0, 3.0]})
+    array([6., 0.])
     """
     wanted, several = float_variables(x, "hessian_vector_product", "x")
     directions = fit_all(v, wanted, "hessian_vector_product", "direction")

@@ -9,11 +9,12 @@ the same nodes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.errors import (
     DisconnectedError,
     GradientError,
@@ -29,7 +30,7 @@ from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add
 from ..ops.promotion import cast_to
 from ..ops.sizes import shape_of
-from .arguments import fit, fit_all, fit_sizes, float_variables, variables
+from .arguments import Arrays, Variables, fit, fit_all, fit_sizes, float_variables, variables
 from .explain import Explanation
 from .flow import carries_gradient, is_differentiable
 
@@ -38,14 +39,32 @@ __all__ = ["check_policy", "grad", "pull_back", "refuse_disconnected", "vjp", "z
 _POLICIES = ("raise", "zero")
 
 
+@overload
 def grad(
     cost: Variable | None,
-    wrt: Any,
+    wrt: Variable,
     *,
-    known_grads: Mapping[Variable, Any] | None = None,
+    known_grads: Mapping[Variable, ArrayLike] | None = None,
     stop: Iterable[Variable] = (),
-    disconnected: str = "raise",
-) -> Any:
+    disconnected: Literal["raise", "zero"] = "raise",
+) -> Variable: ...
+@overload
+def grad(
+    cost: Variable | None,
+    wrt: Sequence[Variable],
+    *,
+    known_grads: Mapping[Variable, ArrayLike] | None = None,
+    stop: Iterable[Variable] = (),
+    disconnected: Literal["raise", "zero"] = "raise",
+) -> list[Variable]: ...
+def grad(
+    cost: Variable | None,
+    wrt: Variables,
+    *,
+    known_grads: Mapping[Variable, ArrayLike] | None = None,
+    stop: Iterable[Variable] = (),
+    disconnected: Literal["raise", "zero"] = "raise",
+) -> Variable | list[Variable]:
     """The gradient of a float scalar by ``wrt``: a variable, or a list for a list.
 
     ``wrt`` may be any variables that the cost is made of; each gradient has its variable's dtype
@@ -54,7 +73,11 @@ def grad(
     variables in ``stop`` to what they are made of; by themselves there is a gradient, as with
     Theano's ``consider_constant``. Where the cost does not depend on a variable the gradient is a
     `DisconnectedError`, or zeros with ``disconnected="zero"``. The gradient by an integer is a
-    `GradientError`.
+    `GradientError`, a cost with axes a `ShapeError`.
+
+    >>> x = sg.vector("x")
+    >>> sg.grad((x**2).sum(), x).eval({x: [1.0, 3.0]})
+    array([2., 6.], dtype=float32)
     """
     check_policy(disconnected, "grad")
     wanted, several = float_variables(wrt, "grad", "wrt")
@@ -73,11 +96,31 @@ def grad(
     return gradients if several else gradients[0]
 
 
-def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
+@overload
+def vjp(
+    outputs: Variables,
+    inputs: Variable,
+    cotangents: Arrays,
+) -> Variable: ...
+@overload
+def vjp(
+    outputs: Variables,
+    inputs: Sequence[Variable],
+    cotangents: Arrays,
+) -> list[Variable]: ...
+def vjp(
+    outputs: Variables,
+    inputs: Variables,
+    cotangents: Arrays,
+) -> Variable | list[Variable]:
     """The cotangents of the inputs for the outputs' (the transposed Jacobian times them).
 
-    One variable or a list, on either side; a cotangent has the shape of its output. Inputs on which
-    no output depends get zeros.
+    One variable or a list, on either side; a cotangent has the shape of its output, else it is a
+    `ShapeError`. Inputs on which no output depends get zeros; integers are a `GradientError`.
+
+    >>> x = sg.vector("x", dtype="float64")
+    >>> sg.vjp(x**2, x, np.array([1.0, 10.0])).eval({x: [1.0, 3.0]})
+    array([ 2., 60.])
     """
     ends, _ = float_variables(outputs, "vjp", "outputs")
     wanted, several = float_variables(inputs, "vjp", "inputs")

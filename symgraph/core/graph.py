@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, overload
 
 from . import provenance
+from .annotations import ArrayLike
 from .copies import dump, load
 from .errors import (
     DtypeError,
@@ -17,6 +18,7 @@ from .errors import (
     explain,
 )
 from .interned import Interned
+from .shared import SharedVariable
 from .values import array_for
 from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
 from .variable import ancestors as below
@@ -219,14 +221,30 @@ def replace(
     return [new[v] for v in outputs]
 
 
-def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
+Replacements: TypeAlias = Mapping[Variable, ArrayLike] | Mapping[SharedVariable, ArrayLike]
+"""Variables and what stands in for each."""
+
+
+@overload
+def substitute(outputs: Variable, replacements: Replacements) -> Variable: ...
+@overload
+def substitute(outputs: Sequence[Variable], replacements: Replacements) -> list[Variable]: ...
+def substitute(
+    outputs: Variable | Sequence[Variable], replacements: Replacements
+) -> Variable | list[Variable]:
     """The outputs (a variable, or a list) with variables replaced by others of the same dtype.
 
-    Replacements are simultaneous. Loops that depend on a replaced variable are built again: the
+    Replacements are simultaneous, and may be arrays and numbers; another dtype is a `DtypeError`,
+    another shape a `ShapeError`. Loops that depend on a replaced variable are built again: the
     compile report shows them as repeated bodies.
+
+    >>> x, y = sg.scalar("x"), sg.scalar("y")
+    >>> sg.substitute(x * 2, {x: y + 1}).eval({y: 3.0})
+    np.float32(8.0)
     """
     several = isinstance(outputs, (list, tuple))
-    _check_arguments(outputs if several else [outputs], replacements)
+    ends: list[Any] = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    _check_arguments(ends, replacements)
     checked: dict[Variable, Variable] = {}
     for old, new in replacements.items():
         if not isinstance(old, Variable):
@@ -235,7 +253,7 @@ def substitute(outputs: Any, replacements: Mapping[Variable, Any]) -> Any:
             new = make_constant(array_for(new, old.dtype, provenance.describe(old)))
         _check_replacement(old, new)
         checked[old] = new
-    results = replace(list(outputs) if several else [outputs], checked)
+    results = replace(ends, checked)
     return results if several else results[0]
 
 

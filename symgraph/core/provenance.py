@@ -89,7 +89,11 @@ def user_line() -> str | None:
 
 
 def record_lines() -> contextlib.AbstractContextManager[None]:
-    """A context in which the user's line is recorded for every node that is built."""
+    """A context in which the user's line is recorded for every node that is built.
+
+    >>> with sg.record_lines():
+    ...     y = sg.exp(sg.scalar("x"))
+    """
     return _recording("all")
 
 

@@ -23,7 +23,13 @@ SHARED = Op("shared", infer_leaf, params=("leaf", "type"), traits=frozenset({"le
 
 
 class SharedVariable(Variable):
-    """A variable with a value that stays between calls; the value is never part of the graph."""
+    """A variable with a value that stays between calls; the value is never part of the graph.
+
+    >>> w = sg.shared(np.zeros(2), "w")
+    >>> f = sg.compile([], None, updates={w: w + 1})
+    >>> f(), w.get_value()
+    (None, array([1., 1.]))
+    """
 
     __slots__ = ("_lock", "_update", "_value")
 
@@ -46,18 +52,32 @@ class SharedVariable(Variable):
         self._update = None if update is None else dump([update])
 
     def get_value(self) -> np.ndarray:
-        """A copy of the value; an array, of no dimensions for a scalar."""
+        """A copy of the value; an array, of no dimensions for a scalar.
+
+        >>> sg.shared(1.5).get_value()
+        array(1.5, dtype=float32)
+        """
         with self._lock:
             return self._value.copy()
 
     def set_value(self, value: ArrayLike) -> None:
-        """Replace the value; another shape, or a dtype that does not fit, is an `UpdateError`."""
+        """Replace the value; another shape, or a dtype that does not fit, is an `UpdateError`.
+
+        >>> w = sg.shared(1.5)
+        >>> w.set_value(2)
+        >>> w.get_value()
+        array(2., dtype=float32)
+        """
         fresh = self.as_new_value(value)
         with self._lock:
             self._value = fresh
 
     def as_new_value(self, value: ArrayLike) -> np.ndarray:
-        """A copy of a value that can be stored here; an `UpdateError` where it does not fit."""
+        """A copy of a value that can be stored here; an `UpdateError` where it does not fit.
+
+        >>> sg.shared(1.5).as_new_value(2)
+        array(2., dtype=float32)
+        """
         label = f"shared variable {self.name!r}" if self.name else "the shared variable"
         try:
             if weak_kind(value) is None:

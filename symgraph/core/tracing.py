@@ -14,7 +14,15 @@ __all__ = ["LoopTrace", "current_loop", "current_steps", "within_loop"]
 
 
 class LoopTrace:
-    """A loop whose step is being traced. A step may be traced several times before it fits."""
+    """A loop whose step is being traced. A step may be traced several times before it fits.
+
+    >>> def step(x):
+    ...     loop = sg.current_loop()
+    ...     loop.notes["rows"] = loop.notes.get("rows", 0) + 1
+    ...     return x + loop.notes["rows"]
+    >>> sg.map(step, [sg.constant([1.0, 2.0])]).eval()
+    array([2., 3.], dtype=float32)
+    """
 
     notes: dict[Any, Any]
     """For those who are called in the step, under keys of their own: what to know until its end."""
@@ -29,6 +37,14 @@ class LoopTrace:
 
         Once the loop is built, ``receive`` is called with them, outside of it: each with the
         values of all steps, in the order of execution, along a new first axis.
+
+        >>> squares = []
+        >>> def step(x):
+        ...     sg.current_loop().keep(lambda: [x**2], squares.append)
+        ...     return x
+        >>> y = sg.map(step, [sg.constant([1.0, 2.0])])
+        >>> squares[0].eval()
+        array([1., 4.], dtype=float32)
         """
         self.kept.append((make, receive))
 
@@ -37,7 +53,11 @@ _loops: ContextVar[tuple[LoopTrace, ...]] = ContextVar("loops", default=())
 
 
 def current_loop() -> LoopTrace | None:
-    """The innermost loop whose step is being traced; None outside of all loops."""
+    """The innermost loop whose step is being traced; None outside of all loops.
+
+    >>> sg.current_loop() is None
+    True
+    """
     loops = _loops.get()
     return loops[-1] if loops else None
 

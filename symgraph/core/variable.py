@@ -51,7 +51,12 @@ class Variable(Signatures["Variable"]):
     """A symbolic array: the result of ``op`` on ``inputs``. Made by `node` alone.
 
     Operators and methods (``+``, ``@``, ``[]``, ``.sum``) are attached by
-    `symgraph.ops.operators`, so that core knows no op; `Signatures` tells checkers of them.
+    `symgraph.ops.operators`, so that core knows no op; `Signatures` tells checkers of them. Equal
+    expressions are one object. What needs a number or a truth is a `SymbolicValueError`.
+
+    >>> x = sg.matrix("x")
+    >>> x[0].sum() is x[0].sum(), x.ndim, x.dtype
+    (True, 2, dtype('float32'))
     """
 
     __slots__ = ()

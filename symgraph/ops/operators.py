@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ..core import provenance
+from ..core.annotations import Axes, Shape
 from ..core.errors import SymbolicValueError
 from ..core.variable import Variable
 from . import (
@@ -50,20 +51,36 @@ _BINARY = {
 }
 
 
-def _reshape(x: Variable, *sizes: Any) -> Variable:
-    """``x`` in another shape, given as sizes or as one sequence of them."""
-    return shape.reshape(x, sizes[0] if len(sizes) == 1 else sizes)
+def _reshape(x: Variable, *sizes: Shape) -> Variable:
+    """``x`` in another shape, given as sizes or as one sequence of them; see `sg.reshape`.
+
+    >>> sg.constant([1, 2, 3, 4]).reshape(2, -1).eval()
+    array([[1, 2],
+           [3, 4]])
+    """
+    new: Any = sizes[0] if len(sizes) == 1 else sizes
+    return shape.reshape(x, new)
 
 
-def _transpose(x: Variable, *axes: Any) -> Variable:
-    """``x`` with its axes reversed, or in the order given as axes or as one sequence of them."""
+def _transpose(x: Variable, *axes: Axes) -> Variable:
+    """``x`` with its axes reversed, or in the order given as axes or as one sequence of them.
+
+    >>> sg.tensor("x", (2, 3, 4)).transpose(1, 0, 2).shape
+    (3, 2, 4)
+    """
     if not axes:
         return shape.transpose(x)
-    return shape.transpose(x, axes[0] if len(axes) == 1 else axes)
+    order: Any = axes[0] if len(axes) == 1 else axes
+    return shape.transpose(x, order)
 
 
 def _copy(x: Variable) -> Variable:
-    """``x`` itself: variables never change."""
+    """``x`` itself: variables never change.
+
+    >>> x = sg.scalar()
+    >>> x.copy() is x
+    True
+    """
     return x
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance, tracing
+from ..core.annotations import ArrayLike, Axis, DTypeLike, Shape, SizeLike
 from ..core.errors import (
     CallError,
     DtypeError,
@@ -149,8 +150,12 @@ FOLD_IN = Op(
 # --- keys ---------------------------------------------------------------------------------------
 
 
-def key(seed: Any) -> Variable:
-    """The key for a seed: an int, or an integer scalar."""
+def key(seed: SizeLike) -> Variable:
+    """The key for a seed, an int or an integer scalar: two uint32.
+
+    >>> sg.random.key(7).eval()
+    array([0, 7], dtype=uint32)
+    """
     if isinstance(seed, Variable):
         _check_number(seed, "key")
         seed = cast_to(seed, _INT64)
@@ -195,13 +200,21 @@ def _bits(key: Variable, shape: Any, domain: int) -> Variable:
     return node(RANDOM_BITS, (key, *symbols), (template, domain))
 
 
-def split(key: Any, n: Any = 2) -> Variable:
-    """``n`` independent keys, ``[n, 2]``; scan goes through them as through any sequence."""
+def split(key: ArrayLike, n: SizeLike = 2) -> Variable:
+    """``n`` independent keys, ``[n, 2]``; scan goes through them as through any sequence.
+
+    >>> sg.random.split(sg.random.key(7), 3).shape
+    (3, 2)
+    """
     return _bits(_as_key(key, "split"), (n, 2), _SPLIT)
 
 
-def fold_in(key: Any, data: Any) -> Variable:
-    """The key that belongs to a key and a number: an int, or an integer scalar."""
+def fold_in(key: ArrayLike, data: SizeLike) -> Variable:
+    """The key that belongs to a key and a number: an int, or an integer scalar.
+
+    >>> sg.random.fold_in(sg.random.key(7), 1).shape
+    (2,)
+    """
     key = _as_key(key, "fold_in")
     if isinstance(data, Variable):
         _check_number(data, "fold_in")
@@ -215,11 +228,19 @@ def fold_in(key: Any, data: Any) -> Variable:
 
 
 def uniform(
-    key: Any, shape: Any = (), low: Any = 0.0, high: Any = 1.0, dtype: Any = "float32"
+    key: ArrayLike,
+    shape: Shape = (),
+    low: ArrayLike = 0.0,
+    high: ArrayLike = 1.0,
+    dtype: DTypeLike = "float32",
 ) -> Variable:
     """Numbers evenly distributed in ``[low, high)``; the bounds may be variables.
 
-    Without a shape the draw has that of the bounds.
+    Without a shape the draw has that of the bounds. What is no key is a `SymgraphTypeError`, a
+    dtype of no floats a `DtypeError`.
+
+    >>> sg.random.uniform(sg.random.key(7), (2, 3)).eval().shape
+    (2, 3)
     """
     key, dtype = _as_key(key, "uniform"), _float_dtype(dtype, "uniform")
     (lower, upper), shape = _parameters((low, high), shape, dtype, "uniform")
@@ -231,11 +252,20 @@ def uniform(
 
 
 def normal(
-    key: Any, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, dtype: Any = "float32"
+    key: ArrayLike,
+    shape: Shape = (),
+    mean: ArrayLike = 0.0,
+    std: ArrayLike = 1.0,
+    dtype: DTypeLike = "float32",
 ) -> Variable:
     """Normally distributed numbers; mean and standard deviation may be variables.
 
-    Without a shape the draw has that of mean and deviation.
+    Without a shape the draw has that of mean and deviation. A deviation that is a number below 0
+    is a `SymgraphValueError`.
+
+    >>> draw = sg.random.normal(sg.random.key(7), 10_000, mean=3.0)
+    >>> draw.mean().eval().round(1)
+    np.float32(3.0)
     """
     key, dtype = _as_key(key, "normal"), _float_dtype(dtype, "normal")
     (centre, width), shape = _parameters((mean, std), shape, dtype, "normal")
@@ -254,10 +284,16 @@ def normal(
     return numbers if is_weak(mean) and mean == 0 else add(numbers, centre)
 
 
-def bernoulli(key: Any, shape: Any = (), p: Any = 0.5, dtype: Any = "float32") -> Variable:
+def bernoulli(
+    key: ArrayLike, shape: Shape = (), p: ArrayLike = 0.5, dtype: DTypeLike = "float32"
+) -> Variable:
     """Ones with probability ``p``, which may be a variable, elsewhere zeros.
 
-    Without a shape the draw has that of ``p``.
+    Without a shape the draw has that of ``p``. A number that is no probability is a
+    `SymgraphValueError`.
+
+    >>> sg.random.bernoulli(sg.random.key(7), p=[0.0, 1.0]).eval()
+    array([0., 1.], dtype=float32)
     """
     key, dtype = _as_key(key, "bernoulli"), as_dtype(dtype)
     if is_weak(p) and not 0 <= p <= 1:
@@ -269,8 +305,14 @@ def bernoulli(key: Any, shape: Any = (), p: Any = 0.5, dtype: Any = "float32") -
     return cast_to(less(_fractions(key, shape, working), chance), dtype)
 
 
-def categorical(key: Any, logits: Any, axis: int = -1) -> Variable:
-    """Indices (int64) along an axis of ``logits``, with probabilities ``softmax(logits)``."""
+def categorical(key: ArrayLike, logits: ArrayLike, axis: Axis = -1) -> Variable:
+    """Indices (int64) along an axis of ``logits``, with probabilities ``softmax(logits)``.
+
+    The result has the shape of ``logits`` without the axis.
+
+    >>> sg.random.categorical(sg.random.key(7), [-np.inf, 0.0]).eval()
+    np.int64(1)
+    """
     key = _as_key(key, "categorical")
     logits = to_float(as_variable(logits, "random.categorical"))
     axis = normalise_axis(axis, logits.ndim, "categorical")
@@ -333,6 +375,10 @@ class Stream:
     Keys are made of the seed, a shared counter that advances by one with each call, the number of
     the draw in the program, and the steps of the loops around it. ``counter`` is that shared
     variable: set it to repeat what was drawn.
+
+    >>> f = sg.compile([], sg.random.Stream(7).uniform(3))
+    >>> np.array_equal(f(), f())
+    False
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -342,7 +388,11 @@ class Stream:
         self.counter.default_update = add(self.counter, 1)
 
     def key(self) -> Variable:
-        """A key of its own, for the functions of `symgraph.random`."""
+        """A key of its own, for the functions of `symgraph.random`.
+
+        >>> sg.random.Stream(7).key().shape
+        (2,)
+        """
         found = fold_in(fold_in(self._base, self.counter), self._draws)
         self._draws += 1
         for step in tracing.current_steps():
@@ -350,21 +400,47 @@ class Stream:
         return found
 
     def uniform(
-        self, shape: Any = (), low: Any = 0.0, high: Any = 1.0, dtype: Any = "float32"
+        self,
+        shape: Shape = (),
+        low: ArrayLike = 0.0,
+        high: ArrayLike = 1.0,
+        dtype: DTypeLike = "float32",
     ) -> Variable:
-        """As `uniform`, with a key of its own."""
+        """As `uniform`, with a key of its own.
+
+        >>> sg.random.Stream(7).uniform((2, 3)).shape
+        (2, 3)
+        """
         return uniform(self.key(), shape, low, high, dtype)
 
     def normal(
-        self, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, dtype: Any = "float32"
+        self,
+        shape: Shape = (),
+        mean: ArrayLike = 0.0,
+        std: ArrayLike = 1.0,
+        dtype: DTypeLike = "float32",
     ) -> Variable:
-        """As `normal`, with a key of its own."""
+        """As `normal`, with a key of its own.
+
+        >>> sg.random.Stream(7).normal((2, 3)).shape
+        (2, 3)
+        """
         return normal(self.key(), shape, mean, std, dtype)
 
-    def bernoulli(self, shape: Any = (), p: Any = 0.5, dtype: Any = "float32") -> Variable:
-        """As `bernoulli`, with a key of its own."""
+    def bernoulli(
+        self, shape: Shape = (), p: ArrayLike = 0.5, dtype: DTypeLike = "float32"
+    ) -> Variable:
+        """As `bernoulli`, with a key of its own.
+
+        >>> sg.random.Stream(7).bernoulli(4, p=0.1).shape
+        (4,)
+        """
         return bernoulli(self.key(), shape, p, dtype)
 
-    def categorical(self, logits: Any, axis: int = -1) -> Variable:
-        """As `categorical`, with a key of its own."""
+    def categorical(self, logits: ArrayLike, axis: Axis = -1) -> Variable:
+        """As `categorical`, with a key of its own.
+
+        >>> sg.random.Stream(7).categorical([[0.0, 1.0], [1.0, 0.0]]).shape
+        (2,)
+        """
         return categorical(self.key(), logits, axis)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict, Unpack, overload
 
+from ..core.annotations import ArrayLike, SizeLike
 from ..core.errors import ScanError
 from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
@@ -24,12 +25,90 @@ from .tracing import LoopBuilder, Until, until
 __all__ = ["Until", "foldl", "foldr", "last_value", "map", "reduce", "scan", "until"]
 
 
+StepResult: TypeAlias = ArrayLike | Until | Sequence[ArrayLike | Until | Sequence[ArrayLike]]
+"""What a step returns: an output or several, perhaps with `until` beside them."""
+
+Read: TypeAlias = ArrayLike | Mapping[str, Any]
+Sequences: TypeAlias = Read | Sequence[Read] | None
+"""What a step reads row by row: variables, or ``{"input": x, "taps": [-1, 0]}``."""
+
+State: TypeAlias = ArrayLike | Mapping[str, Any] | None
+States: TypeAlias = State | Sequence[State]
+"""For each output its initial value, ``{"initial": v, "taps": [-2, -1]}``, or None."""
+
+Fixed: TypeAlias = ArrayLike | Callable[..., Any] | Sequence[ArrayLike | Callable[..., Any]] | None
+"""What a step gets as it is."""
+
+OneResult: TypeAlias = Variable | tuple[Variable, Until]
+Results: TypeAlias = (
+    list[Variable] | tuple[Variable, ...] | tuple[list[Variable] | tuple[Variable, ...], Until]
+)
+
+
+class LoopOptions(TypedDict, total=False):
+    """The options of `scan` that `foldr` has, too."""
+
+    n_steps: SizeLike | None
+    truncate_gradient: int | None
+    checkpoint_every: int | None
+    strict: bool
+    name: str | None
+
+
+class ScanOptions(LoopOptions, total=False):
+    """The options of `scan` that `map` and `reduce` have, too."""
+
+    go_backwards: bool
+
+
+@overload
 def scan(
-    step: Callable[..., Any],
-    sequences: Any = (),
-    outputs_info: Any = (),
-    non_sequences: Any = (),
-    n_steps: Any = None,
+    step: Callable[..., OneResult],
+    sequences: Sequences = (),
+    outputs_info: States = (),
+    non_sequences: Fixed = (),
+    n_steps: SizeLike | None = None,
+    *,
+    go_backwards: bool = False,
+    truncate_gradient: int | None = None,
+    checkpoint_every: int | None = None,
+    strict: bool = False,
+    name: str | None = None,
+) -> Variable: ...
+@overload
+def scan(
+    step: Callable[..., Results],
+    sequences: Sequences = (),
+    outputs_info: States = (),
+    non_sequences: Fixed = (),
+    n_steps: SizeLike | None = None,
+    *,
+    go_backwards: bool = False,
+    truncate_gradient: int | None = None,
+    checkpoint_every: int | None = None,
+    strict: bool = False,
+    name: str | None = None,
+) -> list[Variable]: ...
+@overload
+def scan(
+    step: Callable[..., StepResult],
+    sequences: Sequences = (),
+    outputs_info: States = (),
+    non_sequences: Fixed = (),
+    n_steps: SizeLike | None = None,
+    *,
+    go_backwards: bool = False,
+    truncate_gradient: int | None = None,
+    checkpoint_every: int | None = None,
+    strict: bool = False,
+    name: str | None = None,
+) -> Any: ...
+def scan(
+    step: Callable[..., StepResult],
+    sequences: Sequences = (),
+    outputs_info: States = (),
+    non_sequences: Fixed = (),
+    n_steps: SizeLike | None = None,
     *,
     go_backwards: bool = False,
     truncate_gradient: int | None = None,
@@ -60,11 +139,14 @@ def scan(
     truncate_gradient
         How many of the last steps the gradient goes back.
     checkpoint_every
-        For the gradient keep the states of every so-many-th step only, and compute the others
-        again. Where there is no gradient, the loop is as without.
+        Keep the states of every so-many-th step only; the gradient computes the others again.
 
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.
+
+    >>> x = sg.vector("x")
+    >>> sg.scan(lambda x_t, total: total + x_t, [x], [0.0]).eval({x: [1.0, 2.0, 3.0]})
+    array([1., 3., 6.], dtype=float32)
     """
     if not callable(step):
         raise ScanError.here(f"scan: the step is a function, not {step!r}")
@@ -91,15 +173,36 @@ def scan(
     return loop.build(strict=strict)
 
 
-def map(step: Callable[..., Any], sequences: Any, non_sequences: Any = (), **options: Any) -> Any:
-    """``step`` applied to each row of the sequences."""
+def map(
+    step: Callable[..., StepResult],
+    sequences: Sequences,
+    non_sequences: Fixed = (),
+    **options: Unpack[ScanOptions],
+) -> Any:
+    """``step(*rows, *non_sequences)`` for each row of the sequences, stacked, without a state.
+
+    >>> sg.map(lambda row: row / row.sum(), [sg.constant([[1.0, 3.0], [2.0, 2.0]])]).eval()
+    array([[0.25, 0.75],
+           [0.5 , 0.5 ]], dtype=float32)
+    """
     return scan(step, sequences, None, non_sequences, **options)
 
 
 def reduce(
-    step: Callable[..., Any], sequences: Any, initial: Any, non_sequences: Any = (), **options: Any
+    step: Callable[..., StepResult],
+    sequences: Sequences,
+    initial: States,
+    non_sequences: Fixed = (),
+    **options: Unpack[ScanOptions],
 ) -> Any:
-    """The last value of ``accumulator = step(*rows, accumulator)`` from ``initial``."""
+    """The last value of ``accumulator = step(*rows, accumulator)`` from ``initial``.
+
+    A list for a list of accumulators; ``initial`` itself where there are no rows. The other
+    arguments, and errors, are those of `scan`.
+
+    >>> sg.reduce(lambda x, product: product * x, [sg.constant([2, 3, 4])], 1).eval()
+    np.int64(24)
+    """
     infos = as_list(initial)
     results = scan(step, sequences, infos, non_sequences, **options)
     if isinstance(results, list):
@@ -111,16 +214,31 @@ foldl = reduce
 
 
 def foldr(
-    step: Callable[..., Any], sequences: Any, initial: Any, non_sequences: Any = (), **options: Any
+    step: Callable[..., StepResult],
+    sequences: Sequences,
+    initial: States,
+    non_sequences: Fixed = (),
+    **options: Unpack[LoopOptions],
 ) -> Any:
-    """The last value of ``accumulator = step(*rows, accumulator)``, the last row coming first."""
+    """The last value of ``accumulator = step(*rows, accumulator)``, the last row coming first.
+
+    As `reduce` but for the order.
+
+    >>> sg.foldr(lambda x, rest: x - rest, [sg.constant([2, 3, 4])], 0).eval()
+    np.int64(3)
+    """
     return reduce(step, sequences, initial, non_sequences, go_backwards=True, **options)
 
 
-def last_value(trace: Variable, initial: Any) -> Variable:
+def last_value(trace: Variable, initial: State) -> Variable:
     """The last value of an output of `scan`: the initial one, if there were no steps.
 
     ``initial`` is the output's entry of outputs_info. ``trace[-1]`` is an error without a step.
+
+    >>> x = sg.vector("x")
+    >>> totals = sg.scan(lambda x_t, total: total + x_t, [x], [0.0])
+    >>> sg.last_value(totals, 0.0).eval({x: []})
+    np.float32(0.0)
     """
     rows = parse_state(0, initial).rows_of(trace.dtype)
     if rows is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal, overload
 
 import numpy as np
 
-from ..autodiff.arguments import float_variables
+from ..autodiff.arguments import Variables, float_variables
 from ..autodiff.reverse import check_policy, grad, pull_back, refuse_disconnected
 from ..core.graph import graph_of, replace
 from ..core.variable import Variable, make_constant, make_input
@@ -26,11 +27,30 @@ from .op import rebuild_alike
 __all__ = ["hessian", "jacobian"]
 
 
-def jacobian(y: Variable, x: Any, *, disconnected: str = "raise") -> Any:
+@overload
+def jacobian(
+    y: Variable, x: Variable, *, disconnected: Literal["raise", "zero"] = "raise"
+) -> Variable: ...
+@overload
+def jacobian(
+    y: Variable, x: Sequence[Variable], *, disconnected: Literal["raise", "zero"] = "raise"
+) -> list[Variable]: ...
+def jacobian(
+    y: Variable,
+    x: Variables,
+    *,
+    disconnected: Literal["raise", "zero"] = "raise",
+) -> Variable | list[Variable]:
     """The derivative of each element of ``y`` by each one of ``x``, of shape ``y.shape + x.shape``.
 
     For a list ``x`` a list; all are computed in one loop over the elements of ``y``. Where ``y``
     does not depend on a variable: a `DisconnectedError`, or zeros with ``disconnected="zero"``.
+    Integers are a `GradientError`.
+
+    >>> x = sg.vector("x", dtype="float64")
+    >>> sg.jacobian(x**2, x).eval({x: [1.0, 3.0]})
+    array([[2., 0.],
+           [0., 6.]])
     """
     check_policy(disconnected, "jacobian")
     float_variables([y], "jacobian", "y")
@@ -51,10 +71,20 @@ def jacobian(y: Variable, x: Any, *, disconnected: str = "raise") -> Any:
     return results if several else results[0]
 
 
-def hessian(cost: Variable, x: Any) -> Any:
+@overload
+def hessian(cost: Variable, x: Variable) -> Variable: ...
+@overload
+def hessian(cost: Variable, x: Sequence[Variable]) -> list[Variable]: ...
+def hessian(cost: Variable, x: Variables) -> Variable | list[Variable]:
     """The second derivatives of a float scalar, of shape ``x.shape + x.shape``.
 
-    For a list ``x``, a list: for each variable the second derivatives by itself alone.
+    For a list ``x``, a list: for each variable the second derivatives by itself alone. Raises what
+    `grad` does.
+
+    >>> x = sg.vector("x", dtype="float64")
+    >>> sg.hessian(x.prod(), x).eval({x: [1.0, 3.0]})
+    array([[0., 1.],
+           [1., 0.]])
     """
     wanted, several = float_variables(x, "hessian", "x")
     results = [

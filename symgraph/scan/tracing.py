@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.dims import Size, known_different
 from ..core.errors import ScanError
 from ..core.graph import Graph
@@ -49,8 +50,16 @@ class Until:
             )
 
 
-def until(condition: Any) -> Until:
-    """The sign, for a step to return beside its outputs, that this step is the last one."""
+def until(condition: ArrayLike) -> Until:
+    """The sign, for a step to return beside its outputs, that this step is the last one.
+
+    The condition is a scalar, else it is a `ScanError`; its step counts.
+
+    >>> def double(x):
+    ...     return 2 * x, sg.until(x > 10)
+    >>> sg.scan(double, outputs_info=[1], n_steps=100).eval()
+    array([ 2,  4,  8, 16, 32])
+    """
     return Until(condition)
 
 
