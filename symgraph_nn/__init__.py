@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from . import datasets, init, schedules
 from .attention import MultiHeadAttention
+from .bidirectional import Bidirectional
 from .buffers import Buffer, buffer_updates
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
+from .conv_cells import ConvGRUCell, ConvLSTMCell
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .ctc import ctc, ctc_beam, ctc_greedy
 from .distances import cosine_distance, huber, squared_error
@@ -15,12 +17,12 @@ from .foreign import load_keras, load_torch
 from .gradients import clip_norm, clip_value, weight_decay
 from .group_norm import GroupNorm
 from .history import History
-from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm, Sequential
+from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm
 from .losses import accuracy, binary_cross_entropy, cross_entropy, focal, kl_divergence
 from .modifiers import accumulate, apply_ema, apply_lookahead, apply_rates
 from .module import Module
 from .pooling import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool
-from .recurrent import GRU, LSTM, RNN, Bidirectional, Recurrent
+from .recurrent import Recurrent
 from .residual import Residual
 from .rules import (
     adabelief,
@@ -38,7 +40,9 @@ from .rules import (
     rmsprop,
     sgd,
 )
+from .sequential import Sequential
 from .serialise import LoadReport, load, save
+from .shorthands import GRU, LSTM, RNN
 from .training import TrainingError, fit
 from .updates import Updates, iterate
 
@@ -55,6 +59,8 @@ __all__ = [
     "save",
     # cells and loops
     "Bidirectional",
+    "ConvGRUCell",
+    "ConvLSTMCell",
     "GRU",
     "GRUCell",
     "LSTM",

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from .attention import MultiHeadAttention
+from .bidirectional import Bidirectional
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .group_norm import GroupNorm
 from .layers import BatchNorm, Dense, Embedding, LayerNorm
-from .recurrent import Bidirectional, Recurrent
+from .recurrent import Recurrent
 
 __all__ = ["LAYERS", "Misfit", "Roles", "from_keras", "from_torch", "keras_roles"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,7 @@ from .init import default_bias, default_weights, generator, initial_value, norma
 from .module import Module
 from .typing import Activation, Initial, Rng
 
-__all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm", "Sequential", "accepted"]
+__all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "LayerNorm"]
 
 _SMALL = normal(0.1)
 
@@ -336,52 +334,3 @@ class BatchNorm(Module):
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.n_units})"
-
-
-class Sequential(Module):
-    """Layers and functions, one after the other: each gets what the one before returns.
-
-    layers
-        Modules, or functions of a variable such as ``sg.relu``; something else is a
-        `SymgraphTypeError`. Their parameters are named ``layers.0.W``, and so on.
-
-    ``mask`` and ``training`` of a call go to those layers that take an argument of that name.
-
-    >>> net = nn.Sequential(nn.GRU(3, 5, rng=0), nn.Dropout(0.5), nn.Dense(5, 2, rng=1))
-    >>> net(sg.tensor("x", ("T", "B", 3)), training=True)
-    <add: float32[T, B, 2]>
-    >>> [p.name for p in net.params][-2:]
-    ['layers.2.W', 'layers.2.b']
-    """
-
-    layers: list[Callable[..., sg.Variable]]
-
-    def __init__(self, *layers: Callable[..., sg.Variable]) -> None:
-        for layer in layers:
-            if not callable(layer):
-                raise SymgraphTypeError.here(
-                    f"Sequential: a layer or a function is expected, not {layer!r}",
-                    remedy="Give the layers as arguments: Sequential(a, b, c).",
-                )
-        self.layers = list(layers)
-
-    def __call__(
-        self, x: ArrayLike, *, mask: ArrayLike | None = None, training: bool = False
-    ) -> sg.Variable:
-        """What the last layer returns."""
-        value: Any = x
-        for layer in self.layers:
-            value = layer(value, **accepted(layer, mask=mask, training=training))
-        return value
-
-    def __repr__(self) -> str:
-        return f"Sequential({', '.join(map(repr, self.layers))})"
-
-
-def accepted(layer: Callable[..., Any], **options: Any) -> dict[str, Any]:
-    """Those of the options that a layer has an argument for."""
-    try:
-        taken = inspect.signature(layer).parameters
-    except ValueError:  # a builtin
-        return {}
-    return {name: option for name, option in options.items() if name in taken}

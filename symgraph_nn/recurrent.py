@@ -1,4 +1,4 @@
-"""Loops over cells: one direction or both, with masks and carried state.
+"""Loops over cells, with masks and carried state.
 
 Layout: sequences are [time, batch, features], masks [time, batch], float or bool (zero: masked).
 """
@@ -6,8 +6,9 @@ Layout: sequences are [time, batch, features], masks [time, batch], float or boo
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, TypeVar, Unpack, overload
+from typing import Any, Generic, Literal, TypedDict, overload
 
 import numpy as np
 
@@ -22,15 +23,26 @@ from symgraph.errors import (
 from symgraph.typing import ArrayLike
 
 from .buffers import moving_where
-from .cells import CellOptions, GRUCell, GRUOptions, LSTMCell, LSTMOptions, RNNCell
 from .checks import as_mask, as_variable, check_axes, check_features, check_sizes
+from .init import generator
+from .layers import Dropout
 from .module import Module
-from .typing import Activation, Cell, StateLike, StateT
+from .states import chosen, parts_of_state, position_of, state_like
+from .typing import Cell, Rng, StateLike, StateT
 from .walk import params_of
 
-__all__ = ["Bidirectional", "GRU", "LSTM", "RNN", "Recurrent"]
+__all__ = ["Recurrent", "RecurrentOptions", "in_reverse"]
 
-BackwardT = TypeVar("BackwardT")
+
+class RecurrentOptions(TypedDict, total=False):
+    """What all recurrent layers take by keyword, besides what their cells do."""
+
+    reverse: bool
+    learn_initial: bool
+    truncate_gradient: int | None
+    checkpoint_every: int | None
+    dropout: float
+    recurrent_dropout: float
 
 
 class Recurrent(Module, Generic[StateT]):
@@ -38,12 +50,27 @@ class Recurrent(Module, Generic[StateT]):
 
     cell
         One of `RNNCell`, `LSTMCell`, `GRUCell`, or any object with ``params``,
-        ``initial_state(batch)`` and ``step(x_t, state)``; another one is a `SymgraphTypeError`.
+        ``initial_state(batch)`` and ``step(x_t, state)``; another one is a `SymgraphTypeError`. Its
+        state is a variable or a tree of tuples; ``x_t`` may have any axes after the batch. A step
+        that has arguments ``training`` or ``constants`` gets those of the call, an
+        ``initial_state`` with one named ``x_t`` gets zeros like a row of the sequence.
     reverse
         Whether it begins with the last step.
+    learn_initial
+        Whether the state that it begins with is trained: ``initial``, a row for each part of the
+        state, which begins as the cell has it.
+    truncate_gradient
+        How many steps the gradient goes back; all by default.
+    checkpoint_every
+        After how many steps states are kept for the gradient, which computes those between again.
+    dropout, recurrent_dropout
+        The share of inputs, and of the state that is the output, that are zero while training; the
+        same ones in all steps of a sequence (Gal and Ghahramani 2016).
+    rng
+        A seed or NumPy Generator for these.
 
     Called as ``y = layer(x)``, ``layer(x, mask=m, state=s)``, ``y, s = layer(x,
-    return_state=True)``:
+    return_state=True)``; step by step as ``y_t, s = layer.step(x_t, s)``:
 
     x, y
         [time, batch, features] and [time, batch, units], in input order for both directions.
@@ -57,22 +84,40 @@ class Recurrent(Module, Generic[StateT]):
     return_state
         Whether the state comes back as well: that of the last step taken (for a reverse layer, of
         the first time), the initial one where there is none.
+    training, constants
+        For a cell that takes them, and for dropout; ``constants`` is whatever all steps of a batch
+        share, such as what an attention looks at.
 
     Raises a `ShapeError` for other axes or features, a `DtypeError` where the sequence or the state
     is of another dtype than the cell's, and a `ScanError` where the cell's step returns other
     states than it begins with.
 
-    >>> layer = nn.Recurrent(nn.LSTMCell(3, 5, rng=0))
+    >>> layer = nn.Recurrent(nn.LSTMCell(3, 5, rng=0), learn_initial=True)
     >>> x, mask = sg.tensor("x", ("T", "B", 3)), sg.tensor("mask", ("T", "B"))
     >>> y, (h, c) = layer(x, mask=mask, return_state=True)
     >>> print(y.type, c.type)
     float32[T, B, 5] float32[B, 5]
+    >>> [p.name for p in layer.params]
+    ['cell.W', 'cell.U', 'cell.b', 'initial.0', 'initial.1']
     """
 
     cell: Cell[StateT]
     reverse: bool
+    truncate_gradient: int | None
+    checkpoint_every: int | None
 
-    def __init__(self, cell: Cell[StateT], *, reverse: bool = False) -> None:
+    def __init__(
+        self,
+        cell: Cell[StateT],
+        *,
+        reverse: bool = False,
+        learn_initial: bool = False,
+        truncate_gradient: int | None = None,
+        checkpoint_every: int | None = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        rng: Rng = None,
+    ) -> None:
         for name in ("params", "initial_state", "step"):
             if not hasattr(cell, name):
                 raise SymgraphTypeError.here(
@@ -81,6 +126,13 @@ class Recurrent(Module, Generic[StateT]):
                 )
         self.cell = cell
         self.reverse = reverse
+        self.truncate_gradient, self.checkpoint_every = truncate_gradient, checkpoint_every
+        if learn_initial:
+            self.initial = _first_rows(cell)
+        if dropout or recurrent_dropout:
+            draws = generator(rng)
+            rates = (dropout, recurrent_dropout)
+            self.dropouts = [Dropout(rate, rng=draws) if rate else None for rate in rates]
 
     @overload
     def __call__(
@@ -90,6 +142,8 @@ class Recurrent(Module, Generic[StateT]):
         mask: ArrayLike | None = None,
         state: StateLike | None = None,
         return_state: Literal[False] = False,
+        training: bool = False,
+        constants: Any = None,
     ) -> sg.Variable: ...
     @overload
     def __call__(
@@ -99,6 +153,8 @@ class Recurrent(Module, Generic[StateT]):
         mask: ArrayLike | None = None,
         state: StateLike | None = None,
         return_state: Literal[True],
+        training: bool = False,
+        constants: Any = None,
     ) -> tuple[sg.Variable, StateT]: ...
     def __call__(
         self,
@@ -107,85 +163,123 @@ class Recurrent(Module, Generic[StateT]):
         mask: ArrayLike | None = None,
         state: StateLike | None = None,
         return_state: bool = False,
+        training: bool = False,
+        constants: Any = None,
     ) -> sg.Variable | tuple[sg.Variable, StateT]:
         """The outputs [time, batch, units]; with ``return_state`` also the last step's state."""
-        x = as_variable(x, self)
-        check_axes(x, 3, self, "a sequence [time, batch, features]")
-        n_in = getattr(self.cell, "n_in", None)
-        if isinstance(n_in, int):
-            check_features(x, n_in, self)
-        self._check_dtype(x)
-        initial = self.cell.initial_state(x.shape[1])
-        if state is not None:
-            initial = self._checked_state(state, initial)
+        x = self._checked(x, "time, batch")
         mask = self._prepared_mask(mask, x)
         if mask is not None:
             # Zeros, since in the products of the gradient 0 times a padding of NaN is NaN.
-            x = sg.where(sg.expand_dims(mask, 2), x, 0)
-        y, last = self._run(x, mask, initial, wants_state=return_state)
+            x = sg.where(sg.expand_dims(mask, tuple(range(2, x.ndim))), x, 0)
+        initial = self._initial_state(x[:1], state)
+        step = _Step(self, initial, self._extras(constants, training=training))
+        if training:
+            step.drop(x.shape[1:], x.dtype)
+        y, last = self._run(x, mask, step, wants_state=return_state)
         return (y, last) if return_state else y
 
+    def step(
+        self,
+        x_t: ArrayLike,
+        state: StateLike | None = None,
+        *,
+        training: bool = False,
+        constants: Any = None,
+    ) -> tuple[sg.Variable, StateT]:
+        """The output of one step on ``x_t`` [batch, features], and the new state.
+
+        ``state`` is that of the step before, None at first. For inputs that come one by one, from
+        the same weights; raises a `SymgraphTypeError` for a layer in reverse.
+
+        >>> layer = nn.GRU(3, 5)
+        >>> x_t, h = sg.tensor("x_t", ("B", 3)), sg.tensor("h", ("B", 5))
+        >>> y_t, h_next = layer.step(x_t, h)
+        >>> y_t is h_next, y_t.type
+        (True, TensorType(float32[B, 5]))
+        """
+        if self.reverse:
+            raise SymgraphTypeError.here(f"{self}: a layer in reverse needs the whole sequence")
+        x_t = self._checked(x_t, "batch")
+        initial = self._initial_state(sg.expand_dims(x_t, 0), state)
+        step = _Step(self, initial, self._extras(constants, training=training))
+        if training:
+            step.drop(x_t.shape, x_t.dtype)
+        output, *new = step(x_t, initial)
+        return output, state_like(initial, new)
+
+    def _checked(self, x: ArrayLike, leading: str) -> sg.Variable:
+        """The input as a variable with the axes, features and dtype that the cell takes."""
+        x = as_variable(x, self)
+        n_in, n_leading = getattr(self.cell, "n_in", None), len(leading.split(", "))
+        n_axes = getattr(self.cell, "n_axes", 1 if isinstance(n_in, int) else None)
+        if n_axes is not None:
+            own = "features" if n_axes == 1 else f"{n_axes} axes of the cell's"
+            what = "a sequence" if n_leading == 2 else "a step"
+            check_axes(x, n_leading + n_axes, self, f"{what} [{leading}, {own}]")
+        elif x.ndim < n_leading:
+            raise ShapeError.here(f"{self}: [{leading}, ...] is expected; found {describe(x)}")
+        if isinstance(n_in, int):
+            check_features(x, n_in, self)
+        self._check_dtype(x)
+        return x
+
+    def _initial_state(self, x: sg.Variable, state: StateLike | None) -> Any:
+        """The state before the first step of ``x`` [time, batch, ...]: the given one, if any."""
+        batch = x.shape[1]
+        if "x_t" in _arguments(self.cell.initial_state):
+            row = sg.zeros(x.shape[1:], dtype=x.dtype)
+            model: Any = self.cell.initial_state(batch, x_t=row)  # type: ignore[call-arg]
+        else:
+            model = self.cell.initial_state(batch)
+        if state is not None:
+            return self._checked_state(state, model)
+        rows = getattr(self, "initial", None)
+        if rows is None:
+            return model
+        shapes = [part.shape for part in parts_of_state(model)]
+        wide = [sg.broadcast_to(row, shape) for row, shape in zip(rows, shapes, strict=True)]
+        return state_like(model, wide)
+
+    def _extras(self, constants: Any, *, training: bool) -> dict[str, Any]:
+        """What the cell's step takes besides the input and the state."""
+        names = _arguments(self.cell.step)
+        if constants is not None and "constants" not in names:
+            raise SymgraphTypeError.here(
+                f"{self}: the step of {self.cell!r} takes no constants",
+                remedy="Give it an argument named constants.",
+            )
+        extras = {"constants": constants, "training": training}
+        return {name: value for name, value in extras.items() if name in names}
+
     def _run(
-        self, x: sg.Variable, mask: sg.Variable | None, initial: Any, *, wants_state: bool
+        self, x: sg.Variable, mask: sg.Variable | None, step: _Step, *, wants_state: bool
     ) -> tuple[sg.Variable, Any]:
         """The outputs in input order and, where it is wanted, the state of the last step."""
-        states = _as_list(initial)
+        states = parts_of_state(step.initial)
         with moving_where(False):
-            output, *new = self._step(sg.zeros(x.shape[1:], dtype=x.dtype), initial, len(states))
+            output, *new = step(sg.zeros(x.shape[1:], dtype=x.dtype), step.initial)
         self._check_width(x, states, output)
         # An output that is no part of the state is a further result of the loop; with a mask it is
         # carried over masked steps as states are.
-        place = _position(output, new)
+        place = position_of(output, new)
         extra = [] if place < len(states) else [None if mask is None else sg.zeros_like(output)]
         results = sg.scan(
-            self._loop_step(initial, returns_output=bool(extra), is_masked=mask is not None),
+            step.in_loop(returns_output=bool(extra), is_masked=mask is not None),
             sequences=[x] if mask is None else [x, mask],
             outputs_info=[*states, *extra],
             go_backwards=self.reverse,
+            truncate_gradient=self.truncate_gradient,
+            checkpoint_every=self.checkpoint_every,
             name=_name_of(self.cell),
         )
-        results = _as_list(results)
+        results = parts_of_state(results)
         y = results[place]
         last = None
         if wants_state:
             pairs = zip(results[: len(states)], states, strict=True)
-            last = _like(initial, [sg.last_value(trace, state) for trace, state in pairs])
+            last = state_like(step.initial, [sg.last_value(trace, at) for trace, at in pairs])
         return (y[::-1] if self.reverse else y), last
-
-    def _loop_step(
-        self, initial: Any, *, returns_output: bool, is_masked: bool
-    ) -> Callable[..., list[sg.Variable]]:
-        """The cell's step as `sg.scan` calls it: rows and old states in, new states out."""
-        n_states = len(_as_list(initial))
-
-        @functools.wraps(self.cell.step)  # so that errors name the cell's own line
-        def step(x_t: sg.Variable, *others: sg.Variable) -> list[sg.Variable]:
-            m_t, old = (others[0], others[1:]) if is_masked else (None, others)
-            state = _like(initial, old[:n_states])
-            with moving_where(None if m_t is None else sg.any(m_t)):
-                output, *new = self._step(x_t, state, n_states)
-            if returns_output:
-                new.append(output)
-            if m_t is None:
-                return new
-            return [_choose(m_t, n, o) for n, o in zip(new, old, strict=True)]
-
-        return step
-
-    def _step(self, x_t: sg.Variable, state: Any, n_states: int) -> list[sg.Variable]:
-        """The cell's output and the parts of its new state."""
-        result = self.cell.step(x_t, state)
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise ScanError.here(
-                f"{self}: the step of a cell returns (output, state), not {result!r}"
-            )
-        output, new = result[0], _as_list(result[1])
-        if len(new) != n_states:
-            raise ScanError.here(
-                f"{self}: the cell's initial state has {n_states} parts, "
-                f"its step returns a state of {len(new)}"
-            )
-        return [as_variable(value, self) for value in (output, *new)]
 
     def _check_dtype(self, x: sg.Variable) -> None:
         """Raise where the step would give a wider dtype than the state has."""
@@ -216,7 +310,7 @@ class Recurrent(Module, Generic[StateT]):
 
     def _checked_state(self, state: StateLike, initial: Any) -> Any:
         """The state as variables, in the form that the cell has it."""
-        parts, expected = _as_list(state), _as_list(initial)
+        parts, expected = parts_of_state(state), parts_of_state(initial)
         if len(parts) != len(expected):
             raise ShapeError.here(
                 f"{self}: a state of {len(expected)} parts is expected, not of {len(parts)}",
@@ -232,7 +326,7 @@ class Recurrent(Module, Generic[StateT]):
                     f"{part.dtype}",
                     remedy=f"Convert it with .astype('{like.dtype}').",
                 )
-        return _like(initial, variables)
+        return state_like(initial, variables)
 
     def _prepared_mask(self, mask: ArrayLike | None, x: sg.Variable) -> sg.Variable | None:
         """The mask as bools [time, batch]."""
@@ -247,217 +341,102 @@ class Recurrent(Module, Generic[StateT]):
         return f"Recurrent({self.cell!r}{', reverse=True' if self.reverse else ''})"
 
 
+def in_reverse(layer: Recurrent[StateT]) -> Recurrent[StateT]:
+    """A layer in reverse with the same cell, initial state and options."""
+    turned: Recurrent[StateT] = object.__new__(type(layer))
+    turned.__dict__.update(layer.__dict__, reverse=True)
+    return turned
+
+
+class _Step:
+    """The cell's step in one call of the layer."""
+
+    def __init__(self, layer: Recurrent[Any], initial: Any, extras: dict[str, Any]) -> None:
+        self.layer, self.initial, self.extras = layer, initial, extras
+        self.n_states = len(parts_of_state(initial))
+        self._kept: tuple[sg.Variable | None, sg.Variable | None] = (None, None)
+        self._place = 0
+
+    def drop(self, row_shape: Sequence[Any], dtype: np.dtype) -> None:
+        """Draw which inputs and which of the state are zero in this call, in all of its steps."""
+        dropouts = getattr(self.layer, "dropouts", None)
+        if dropouts is None:
+            return
+        row = sg.zeros(row_shape, dtype=dtype)
+        with moving_where(False):
+            output, *new = self(row, self.initial)
+        place = position_of(output, new)
+        if dropouts[1] is not None and place == self.n_states:
+            raise SymgraphTypeError.here(
+                f"{self.layer}: recurrent_dropout is of the state that is the output, and the "
+                "output of this cell is no part of its state"
+            )
+        self._place = place
+        inputs, state = (
+            None if dropout is None else dropout(sg.ones_like(like), training=True)
+            for dropout, like in zip(dropouts, (row, output), strict=True)
+        )
+        self._kept = (inputs, state)
+
+    def __call__(self, x_t: sg.Variable, state: Any) -> list[sg.Variable]:
+        """The cell's output and the parts of its new state."""
+        inputs, of_state = self._kept
+        if inputs is not None:
+            x_t = x_t * inputs
+        if of_state is not None:
+            parts = parts_of_state(state)
+            parts[self._place] = parts[self._place] * of_state
+            state = state_like(state, parts)
+        result = self.layer.cell.step(x_t, state, **self.extras)
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise ScanError.here(
+                f"{self.layer}: the step of a cell returns (output, state), not {result!r}"
+            )
+        output, new = result[0], parts_of_state(result[1])
+        if len(new) != self.n_states:
+            raise ScanError.here(
+                f"{self.layer}: the cell's initial state has {self.n_states} parts, "
+                f"its step returns a state of {len(new)}"
+            )
+        return [as_variable(value, self.layer) for value in (output, *new)]
+
+    def in_loop(self, *, returns_output: bool, is_masked: bool) -> Callable[..., list[sg.Variable]]:
+        """The step as `sg.scan` calls it: rows and old states in, new states out."""
+
+        @functools.wraps(self.layer.cell.step)  # so that errors name the cell's own line
+        def step(x_t: sg.Variable, *others: sg.Variable) -> list[sg.Variable]:
+            m_t, old = (others[0], others[1:]) if is_masked else (None, others)
+            with moving_where(None if m_t is None else sg.any(m_t)):
+                output, *new = self(x_t, state_like(self.initial, old[: self.n_states]))
+            if returns_output:
+                new.append(output)
+            if m_t is None:
+                return new
+            return [chosen(m_t, n, o) for n, o in zip(new, old, strict=True)]
+
+        return step
+
+
+def _first_rows(cell: Any) -> list[sg.SharedVariable]:
+    """The state that the cell begins with, as parameters without the axis of the batch."""
+    if "x_t" in _arguments(cell.initial_state):
+        raise SymgraphTypeError.here(
+            f"Recurrent: the initial state of {cell!r} depends on the sequence's sizes, so it "
+            "cannot be learned"
+        )
+    parts = parts_of_state(cell.initial_state(1))
+    return [sg.shared(as_variable(part, cell).eval()[0], f"{i}") for i, part in enumerate(parts)]
+
+
+def _arguments(function: Callable[..., Any]) -> Sequence[str]:
+    """The names of a function's arguments."""
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # a builtin
+        return []
+
+
 def _name_of(cell: Any) -> str:
     """What the cell's loop is called: the same in every process."""
     has_text = type(cell).__repr__ is not object.__repr__
     return repr(cell) if has_text else f"{type(cell).__name__}()"
-
-
-class Bidirectional(Module, Generic[StateT, BackwardT]):
-    """Two layers over one sequence, the second one in reverse; their features side by side.
-
-    forward, backward
-        Each a `Recurrent` (``nn.LSTM(…)``) or a bare cell, of as many features in; ``backward`` may
-        be reversed already or not.
-
-    Called as `Recurrent` is: ``x`` is [time, batch, features], ``y`` [time, batch, forward units +
-    backward units], a mask [time, batch]. The state is a pair, of the forward and of the backward
-    layer, another one a `SymgraphTypeError`.
-
-    >>> layer = nn.Bidirectional(nn.LSTM(3, 5, rng=0), nn.GRU(3, 4, rng=1))
-    >>> y, ((h, c), back) = layer(sg.zeros((7, 2, 3)), return_state=True)
-    >>> y.shape, c.shape, back.shape
-    ((7, 2, 9), (2, 5), (2, 4))
-    """
-
-    forward: Recurrent[StateT]
-    backward: Recurrent[BackwardT]
-
-    def __init__(
-        self,
-        forward: Recurrent[StateT] | Cell[StateT],
-        backward: Recurrent[BackwardT] | Cell[BackwardT],
-    ) -> None:
-        self.forward = forward if isinstance(forward, Recurrent) else Recurrent(forward)
-        if isinstance(backward, Recurrent):
-            self.backward = backward if backward.reverse else Recurrent(backward.cell, reverse=True)
-        else:
-            self.backward = Recurrent(backward, reverse=True)
-
-    @overload
-    def __call__(
-        self,
-        x: ArrayLike,
-        *,
-        mask: ArrayLike | None = None,
-        state: tuple[StateLike | None, StateLike | None] | None = None,
-        return_state: Literal[False] = False,
-    ) -> sg.Variable: ...
-    @overload
-    def __call__(
-        self,
-        x: ArrayLike,
-        *,
-        mask: ArrayLike | None = None,
-        state: tuple[StateLike | None, StateLike | None] | None = None,
-        return_state: Literal[True],
-    ) -> tuple[sg.Variable, tuple[StateT, BackwardT]]: ...
-    def __call__(
-        self,
-        x: ArrayLike,
-        *,
-        mask: ArrayLike | None = None,
-        state: tuple[StateLike | None, StateLike | None] | None = None,
-        return_state: bool = False,
-    ) -> sg.Variable | tuple[sg.Variable, tuple[StateT, BackwardT]]:
-        """The outputs [time, batch, forward units + backward units], with the state if wanted."""
-        if state is None:
-            state = (None, None)
-        elif not isinstance(state, (tuple, list)) or len(state) != 2:
-            raise SymgraphTypeError.here(
-                f"{self}: the state is a pair (forward, backward), not {state!r}"
-            )
-        ahead, ahead_state = self.forward(x, mask=mask, state=state[0], return_state=True)
-        back, back_state = self.backward(x, mask=mask, state=state[1], return_state=True)
-        y = sg.concatenate([ahead, back], axis=-1)
-        return (y, (ahead_state, back_state)) if return_state else y
-
-    def __repr__(self) -> str:
-        return f"Bidirectional({self.forward!r}, {self.backward!r})"
-
-
-def RNN(
-    n_in: int,
-    n_units: int,
-    activation: Activation = sg.tanh,
-    *,
-    reverse: bool = False,
-    **options: Unpack[CellOptions],
-) -> Recurrent[sg.Variable]:
-    """A plain recurrent layer (Elman 1990): `Recurrent` over an `RNNCell`.
-
-    ``h[t] = activation(x[t] W + h[t-1] U + b)`` from zeros on; the output is h.
-
-    n_in, n_units
-        The features of x and of h.
-    activation
-        A function of a variable; ``sg.tanh`` by default.
-    reverse
-        Whether it begins with the last step; no by default.
-    input_weights, recurrent_weights, bias
-        How ``W`` [n_in, n_units], ``U`` [n_units, n_units] and ``b`` [n_units] begin: initialisers
-        or arrays; by default `init.glorot_uniform`, `init.orthogonal` and zeros.
-    rng, dtype
-        A seed or NumPy Generator for these; the dtype, ``"float32"`` by default.
-
-    ``layer(x, mask=…, state=…, return_state=…)`` takes ``x`` [time, batch, n_in], a mask [time,
-    batch] and a state h [batch, n_units], and returns [time, batch, n_units] (with
-    ``return_state`` also the last h); see `Recurrent`. The errors are those of the two classes.
-
-    >>> layer = nn.RNN(3, 5, sg.relu, rng=0)
-    >>> layer(sg.tensor("x", ("T", "B", 3)))
-    <slice: float32[T, B, 5]>
-    >>> [p.name for p in layer.params]
-    ['cell.W', 'cell.U', 'cell.b']
-    """
-    return Recurrent(RNNCell(n_in, n_units, activation, **options), reverse=reverse)
-
-
-def LSTM(
-    n_in: int, n_units: int, *, reverse: bool = False, **options: Unpack[LSTMOptions]
-) -> Recurrent[tuple[sg.Variable, sg.Variable]]:
-    """A layer of long short-term memory: `Recurrent` over an `LSTMCell`.
-
-    With the columns of ``z = x[t] W + h[t-1] U + b`` as the gates i, f, g, o, from zeros on::
-
-        c[t] = σ(f) c[t-1] + σ(i) tanh(g)
-        h[t] = σ(o) tanh(c[t])
-
-    (Hochreiter and Schmidhuber 1997, with a forget gate). The output is h, the state (h, c).
-
-    n_in, n_units
-        The features of x and of h.
-    reverse
-        Whether it begins with the last step; no by default.
-    peepholes
-        Whether gates see c through weights ``p_i``, ``p_f``, ``p_o`` [n_units], zeros at first
-        (Gers and Schmidhuber 2000); no by default.
-    forget_bias
-        What the forget gate's bias begins as where ``bias`` is not given; 1 by default.
-    input_weights, recurrent_weights, bias
-        How ``W`` [n_in, 4 n_units], ``U`` [n_units, 4 n_units] and ``b`` [4 n_units] begin:
-        initialisers or arrays; by default `init.glorot_uniform`, `init.orthogonal` and zeros.
-    rng, dtype
-        A seed or NumPy Generator for these; the dtype, ``"float32"`` by default.
-
-    ``layer(x, mask=…, state=…, return_state=…)`` takes ``x`` [time, batch, n_in], a mask [time,
-    batch] and a state (h, c), each [batch, n_units], and returns [time, batch, n_units] (with
-    ``return_state`` also the last (h, c)); see `Recurrent`. The errors are those of the two
-    classes.
-
-    >>> layer = nn.LSTM(3, 5, rng=0)
-    >>> y, (h, c) = layer(sg.tensor("x", ("T", "B", 3)), return_state=True)
-    >>> print(y.type, h.type)
-    float32[T, B, 5] float32[B, 5]
-    >>> [p.name for p in layer.params]
-    ['cell.W', 'cell.U', 'cell.b']
-    """
-    return Recurrent(LSTMCell(n_in, n_units, **options), reverse=reverse)
-
-
-def GRU(
-    n_in: int, n_units: int, *, reverse: bool = False, **options: Unpack[GRUOptions]
-) -> Recurrent[sg.Variable]:
-    """A layer of gated recurrent units: `Recurrent` over a `GRUCell`.
-
-    With the columns of ``z = x[t] W + b`` and ``y = h[t-1] U`` as r, u, n, from zeros on::
-
-        h[t] = u h[t-1] + (1 - u) tanh(z_n + σ(z_r + y_r) y_n)        u = σ(z_u + y_u)
-
-    (Cho et al. 2014, reset after the product). The output and the state are h.
-
-    n_in, n_units
-        The features of x and of h.
-    reverse
-        Whether it begins with the last step; no by default.
-    reset, second_bias
-        ``"after"`` (the default), or ``"before"``: ``tanh(z_n + (σ(z_r + y_r) h[t-1]) U_n)``;
-        whether ``c`` [n_units], zeros at first, is added to ``y_n``, which needs ``"after"``.
-    input_weights, recurrent_weights, bias
-        How ``W`` [n_in, 3 n_units], ``U`` [n_units, 3 n_units] and ``b`` [3 n_units] begin:
-        initialisers or arrays; by default `init.glorot_uniform`, `init.orthogonal` and zeros.
-    rng, dtype
-        A seed or NumPy Generator for these; the dtype, ``"float32"`` by default.
-
-    ``layer(x, mask=…, state=…, return_state=…)`` takes ``x`` [time, batch, n_in], a mask [time,
-    batch] and a state h [batch, n_units], and returns [time, batch, n_units] (with
-    ``return_state`` also the last h); see `Recurrent`. The errors are those of the two classes.
-
-    >>> layer = nn.GRU(3, 5, reverse=True, rng=0)
-    >>> layer(sg.tensor("x", ("T", "B", 3)))
-    <slice: float32[T, B, 5]>
-    """
-    return Recurrent(GRUCell(n_in, n_units, **options), reverse=reverse)
-
-
-# --- states of one part and of several ----------------------------------------------------------
-
-
-def _as_list(state: Any) -> list[Any]:
-    return list(state) if isinstance(state, (tuple, list)) else [state]
-
-
-def _like(model: Any, parts: Sequence[sg.Variable]) -> Any:
-    """The parts as the model has them: one variable, or a tuple."""
-    return tuple(parts) if isinstance(model, (tuple, list)) else parts[0]
-
-
-def _position(output: sg.Variable, states: Sequence[sg.Variable]) -> int:
-    """Where the output stands among the states; their number where it is none of them."""
-    return next((i for i, state in enumerate(states) if state is output), len(states))
-
-
-def _choose(mask: sg.Variable, new: sg.Variable, old: sg.Variable) -> sg.Variable:
-    """The new value where the mask [batch] holds, elsewhere the old one; any number of axes."""
-    axes = tuple(range(1, new.ndim))
-    return sg.where(sg.expand_dims(mask, axes) if axes else mask, new, old)

@@ -10,8 +10,8 @@ from symgraph.errors import ShapeError, SymgraphTypeError, describe
 from symgraph.typing import ArrayLike
 
 from .checks import as_variable
-from .layers import accepted
 from .module import Module
+from .sequential import accepted
 
 __all__ = ["Residual"]
 
