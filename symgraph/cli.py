@@ -6,13 +6,16 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .compile.function import Function
 from .core.errors import SymgraphError
 from .core.graph import Graph
 from .core.variable import Variable
+
+if TYPE_CHECKING:
+    import typer
 
 __all__ = ["main"]
 
@@ -27,7 +30,7 @@ def main() -> None:
         sys.exit(f"symgraph: {error}")
 
 
-def _application() -> Any:
+def _application() -> typer.Typer:
     import typer
 
     application = typer.Typer(
@@ -42,8 +45,13 @@ def _application() -> Any:
             print(f"symgraph {__version__}")
             raise typer.Exit
 
-    bench = typer.Typer(no_args_is_help=True, help="Measure, as tables, JSON and a plot.")
-    application.add_typer(bench, name="bench")
+    for add in (_add_demo, _add_benchmarks, _add_pictures, _add_machine):
+        add(application)
+    return application
+
+
+def _add_demo(application: typer.Typer) -> None:
+    import typer
 
     @application.command()
     def demo(
@@ -60,6 +68,13 @@ def _application() -> Any:
             raise typer.BadParameter(f"there is no demo {name!r}, but {', '.join(DEMOS)}")
         run_demo(name, output / name, epochs=epochs, seed=seed, backend=backend)
 
+
+def _add_benchmarks(application: typer.Typer) -> None:
+    import typer
+
+    bench = typer.Typer(no_args_is_help=True, help="Measure, as tables, JSON and a plot.")
+    application.add_typer(bench, name="bench")
+
     @bench.command("compile", context_settings={"ignore_unknown_options": True})
     def bench_compile(arguments: list[str] = typer.Argument(None)) -> None:
         """Loops, bodies and milliseconds of bidirectional nets: [--layers N] [--peers] …"""
@@ -70,6 +85,10 @@ def _application() -> Any:
         """Milliseconds of training steps and calls: [--only NAME] [--peers] [--backend NAME] …"""
         _run_benchmark("run_time.py", arguments)
 
+
+def _add_pictures(application: typer.Typer) -> None:
+    import typer
+
     @application.command()
     def draw(
         target: str = typer.Argument(help="FILE.py:NAME of a variable, graph or function"),
@@ -77,6 +96,10 @@ def _application() -> Any:
     ) -> None:
         """Draw a graph."""
         _draw(target, output)
+
+
+def _add_machine(application: typer.Typer) -> None:
+    import typer
 
     @application.command()
     def cache(what: str = typer.Argument("show", help="show or clear")) -> None:
@@ -100,8 +123,6 @@ def _application() -> Any:
         _print_table({"check": found})
         if not is_right:
             raise typer.Exit(1)
-
-    return application
 
 
 def _print_table(rows: dict[str, str]) -> None:
