@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from ..backends.base import Target
 from ..core.errors import BackendError
 from ..core.graph import Graph
 from ..core.op import Op
 from ..core.provenance import without_lines
+from ..core.variable import Variable
 from ..ops import expansions  # noqa: F401 (attaches rules for what a backend lacks)
 from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
@@ -90,17 +92,22 @@ def expand(graph: Graph, target: Target, hits: Hits) -> Graph:
     return graph
 
 
+def _expanded(op: Op, v: Variable) -> Variable | None:
+    # An op of a user's may share its name with one that it has taken the place of.
+    return op.expand(v) if v.op is op and op.expand is not None else None
+
+
 def _expansions(graph: Graph, target: Target) -> list[Rule]:
     """A rule for each op of the graph and its loop bodies that has to be expanded."""
-    found: dict[Op, Rule] = {}
+    rules: dict[Op, Rule] = {}
     seen, pending = {graph}, [graph]
     while pending:
         for v in pending.pop().nodes:
             op = v.op
-            if op not in found and op.expand is not None and not target.has_lowering(op):
-                found[op] = Rule(f"expand {op.name}", (op.name,), EVERY, op.expand)
+            if op not in rules and op.expand is not None and not target.has_lowering(op):
+                rules[op] = Rule(f"expand {op.name}", (op.name,), EVERY, partial(_expanded, op))
             for part in v.params:
                 if isinstance(part, Graph) and part not in seen:
                     seen.add(part)
                     pending.append(part)
-    return list(found.values())
+    return list(rules.values())

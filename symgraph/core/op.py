@@ -51,10 +51,10 @@ class Op(Interned):
 
     ``kind``
         What sort of op this is, one of `KINDS`; an elementwise op computes each element of its
-        result from those at the same place. Pictures go by it, and rewrites by ``elementwise``.
+        result from those at the same place. Pictures go by it.
     ``is_cheap``
-        Whether computing the result again costs about what reading it from memory does, so that a
-        gradient loop need not be left it. A ``view`` is.
+        Whether computing the result again costs about what reading it from memory does, so that no
+        loop keeps it for its gradient. A ``view`` is.
 
     Traits, those in `TRAITS` alone: ``leaf`` (with no operands: an input, a constant);
     ``commutative``; ``view`` (the result may be a view); ``layout`` (the elements of the result are

@@ -10,6 +10,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.core.op import OPS, Op
+from symgraph.core.variable import node
 from symgraph.ops.entry import elementwise
 
 
@@ -29,6 +30,24 @@ def test_the_later_definition_counts(backend: str) -> None:
             )
         assert pickle.loads(pickle.dumps(op)) is op
         assert copy.deepcopy(results[1]) is results[1]
+    finally:
+        del OPS["test_twice"]
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_each_definition_has_its_own_expansion(backend: str) -> None:
+    x = sg.tensor("x", (2,))
+    try:
+        results = []
+        for factor in (2.0, 3.0):
+            op = Op(
+                "test_twice",
+                lambda inputs: inputs[0].type,
+                expand=lambda v, factor=factor: v.inputs[0] * factor,
+            )
+            results.append(node(op, (x,)))
+        values = sg.compile([x], results, backend=backend)([1, 2])
+        np.testing.assert_array_equal(values, [[2, 4], [3, 6]])
     finally:
         del OPS["test_twice"]
 
