@@ -13,7 +13,7 @@ import numpy as np
 from ..core import provenance
 from ..core.annotations import ArrayLike, Shape
 from ..core.dims import Size, known_different
-from ..core.errors import CallError, ShapeError, explain
+from ..core.errors import CallError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, format_shape
 from ..core.variable import Variable, make_constant, node
@@ -88,7 +88,13 @@ def unify_shapes(operands: Sequence[Variable], function: str) -> list[Variable]:
         for i in held[1:]:
             ours, theirs = result[best].type.shape[axis], result[i].type.shape[axis]
             if known_different(ours, theirs):
-                raise ShapeError(_misfit(function, operands, axis))
+                raise ShapeError.here(
+                    "\n    ".join(
+                        [f"{function}: sizes do not fit on axis {axis}:"]
+                        + [provenance.describe(x) for x in operands]
+                    ),
+                    remedy="Only an axis of size 1 is broadcast; expand_dims or reshape makes one.",
+                )
             if preferred_size(ours, theirs) != ours:
                 best = i
         model = result[best]
@@ -97,15 +103,6 @@ def unify_shapes(operands: Sequence[Variable], function: str) -> list[Variable]:
                 result[i], result[i].ndim + axis, model, model.ndim + axis, function
             )
     return result
-
-
-def _misfit(function: str, operands: Sequence[Variable], axis: int) -> str:
-    return explain(
-        f"{function}: sizes do not fit on axis {axis}:\n    "
-        + "\n    ".join(provenance.describe(x) for x in operands),
-        line=provenance.user_line(),
-        remedy="Only an axis of size 1 is broadcast; expand_dims or reshape makes one.",
-    )
 
 
 # --- sum ----------------------------------------------------------------------------------------

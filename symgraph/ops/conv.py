@@ -36,7 +36,7 @@ __all__ = ["average_pool", "conv1d", "conv2d", "max_pool"]
 # An int for all axes, or one for each.
 Sizes: TypeAlias = int | Sequence[int]
 # A name, an int for all sides, or for each axis an int or a pair (before, after).
-Padding: TypeAlias = str | int | Sequence[int] | Sequence[Sequence[int]]
+Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 
 
 # --- convolution --------------------------------------------------------------------------------

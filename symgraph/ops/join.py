@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..core import provenance
 from ..core.annotations import ArrayLike, Axis, SizeLike
 from ..core.dims import Size
 from ..core.errors import DtypeError, ShapeError, SymgraphTypeError
+from ..core.node import Node
 from ..core.op import Op
 from ..core.types import TensorType
 from ..core.values import entries_of, whole_number
@@ -32,6 +34,10 @@ __all__ = [
     "stack",
     "vstack",
 ]
+
+
+# A list of what is joined, or a variable whose first axis has a known size.
+Parts: TypeAlias = Node | Iterable[ArrayLike]
 
 
 def _infer_concatenate(inputs: Sequence[Variable], axis: int) -> TensorType:
@@ -81,10 +87,10 @@ CONCATENATE = Op(
 )
 
 
-def concatenate(parts: Sequence[ArrayLike], axis: Axis | None = 0) -> Variable:
+def concatenate(parts: Parts, axis: Axis | None = 0) -> Variable:
     """The parts one after the other along an axis, in their common dtype.
 
-    Where the axis is None they are flattened first. ``parts`` is a list, or a variable whose first
+    Where the axis is None they are flattened first. ``parts`` are a list, or a variable whose first
     axis has a known size. Numbers of axes that differ, sizes of other axes known to differ, no
     parts at all or an axis that is not there are a `ShapeError`; what is no list is a
     `SymgraphTypeError`. Sizes that may differ are checked at the call.
@@ -106,7 +112,7 @@ def concatenate(parts: Sequence[ArrayLike], axis: Axis | None = 0) -> Variable:
     return operands[0] if len(operands) == 1 else _build_concatenate(operands, axis)
 
 
-def stack(parts: Sequence[ArrayLike], axis: Axis = 0) -> Variable:
+def stack(parts: Parts, axis: Axis = 0) -> Variable:
     """The parts, of one shape, along a new axis of the result; otherwise as `concatenate`.
 
     >>> sg.stack([[1, 2], [3, 4]], axis=1).eval()
@@ -124,7 +130,7 @@ def stack(parts: Sequence[ArrayLike], axis: Axis = 0) -> Variable:
     return concatenate([expand_dims(x, axis) for x in operands], axis)
 
 
-def vstack(parts: Sequence[ArrayLike]) -> Variable:
+def vstack(parts: Parts) -> Variable:
     """The parts on top of each other; a vector counts as a row. Otherwise as `concatenate`.
 
     >>> sg.vstack([[1, 2], [[3, 4], [5, 6]]]).eval()
@@ -135,7 +141,7 @@ def vstack(parts: Sequence[ArrayLike]) -> Variable:
     return concatenate([atleast_2d(x) for x in _operands(parts, "vstack")], 0)
 
 
-def hstack(parts: Sequence[ArrayLike]) -> Variable:
+def hstack(parts: Parts) -> Variable:
     """The parts side by side: along the second axis, vectors along their only one.
 
     Otherwise as `concatenate`.
@@ -147,7 +153,7 @@ def hstack(parts: Sequence[ArrayLike]) -> Variable:
     return concatenate(operands, 0 if operands[0].ndim == 1 else 1)
 
 
-def column_stack(parts: Sequence[ArrayLike]) -> Variable:
+def column_stack(parts: Parts) -> Variable:
     """The parts side by side; a vector counts as a column. Otherwise as `concatenate`.
 
     >>> sg.column_stack([[1, 2], [3, 4]]).eval()
@@ -158,7 +164,7 @@ def column_stack(parts: Sequence[ArrayLike]) -> Variable:
     return concatenate([rearrange(atleast_2d(x), (1, 0)) if x.ndim < 2 else x for x in operands], 1)
 
 
-def dstack(parts: Sequence[ArrayLike]) -> Variable:
+def dstack(parts: Parts) -> Variable:
     """The parts one behind the other, along a third axis that they have or are given.
 
     Otherwise as `concatenate`.
@@ -170,7 +176,7 @@ def dstack(parts: Sequence[ArrayLike]) -> Variable:
     return concatenate([atleast_3d(x) for x in _operands(parts, "dstack")], 2)
 
 
-def _operands(parts: Sequence[ArrayLike], function: str) -> list[Variable]:
+def _operands(parts: Any, function: str) -> list[Variable]:
     """The parts, at least one, as variables of one dtype."""
     if isinstance(parts, Variable) and parts.ndim and isinstance(parts.type.shape[0], int):
         parts = list(parts)

@@ -27,9 +27,9 @@ __all__ = ["pad"]
 
 def pad(
     x: ArrayLike,
-    widths: SizeLike | Sequence[SizeLike] | Sequence[Sequence[SizeLike]],
+    widths: SizeLike | Sequence[SizeLike | Sequence[SizeLike]],
     mode: str = "constant",
-    constant_values: ScalarLike | Sequence[ScalarLike] | Sequence[Sequence[ScalarLike]] = 0,
+    constant_values: ScalarLike | Sequence[ScalarLike | Sequence[ScalarLike]] = 0,
 ) -> Variable:
     """``x`` with so many elements before and after on each axis.
 
