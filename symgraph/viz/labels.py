@@ -130,7 +130,7 @@ def input_ports(v: Variable, body: Graph) -> list[str]:
         for read in reads
     ]
     labels += [f"state {i}, {_time(tap)}" for i, s in enumerate(loop.states) for tap in s.taps]
-    return labels + [f"constant {i}" for i in range(len(loop.fixed))]
+    return labels + [f"fixed {i}" for i in range(len(loop.fixed))]
 
 
 def output_ports(v: Variable, body: Graph) -> list[str]:
@@ -155,7 +155,7 @@ def operand_groups(v: Variable, operands: Sequence[str]) -> list[str]:
     groups = (
         ("sequences", parts.sequences),
         ("initials", parts.initials),
-        ("constants", parts.fixed),
+        ("fixed", parts.fixed),
     )
     texts = [f"{name}=[{', '.join(members)}]" for name, members in groups if members]
     return [f"steps={parts.n_steps}", *texts]

@@ -11,12 +11,12 @@ LISTING = """\
 %1 = size(%0; axis=0) : int64[]
 %2 = constant [1.0, 1.0] : float32[1, 2]
 %3 'w' = shared : float32[2]
-%4 'loop' = scan(steps=%1, sequences=[%0], initials=[%2], constants=[%3]; body=1) : \
+%4 'loop' = scan(steps=%1, sequences=[%0], initials=[%2], fixed=[%3]; body=1) : \
 (float32[T + 1, 2])
     body 1:
     %0 = sequence 0, t : float32[2]
     %1 = state 0, t - 1 : float32[2]
-    %2 = constant 0 : float32[2]
+    %2 = fixed 0 : float32[2]
     %3 = multiply(%1, %2) : float32[2]
     %4 = add(%3, %0) : float32[2]
     new state 0: %4
