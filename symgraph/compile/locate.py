@@ -69,38 +69,38 @@ class _Place(Protocol):
 
 def locate(graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect) -> Fault | None:
     """The first wrong value that the suspect computes for these inputs; None if none is found."""
-    found = _first_wrong(_Whole(graph, arrays, suspect))
+    wrong = _first_wrong(_Whole(graph, arrays, suspect))
     loops: list[tuple[Variable, int]] = []
-    while found is not None and found.node.op is ITEM and is_scan(found.node.inputs[0]):
-        scan, number = found.node.inputs[0], found.node.params[0]
+    while wrong is not None and wrong.node.op is ITEM and is_scan(wrong.node.inputs[0]):
+        scan, number = wrong.node.inputs[0], wrong.node.params[0]
         place = _Inside(graph, arrays, suspect, scan)
-        found = _first_wrong(place) or place.by_rows(number, found)
-        loops.append((scan, found.row))
-        if found.node.op is PARAMETER:  # what a step reads is not what it should be
-            found = replace(found, node=scan)
-        if found.node is scan:
+        wrong = _first_wrong(place) or place.by_rows(number, wrong)
+        loops.append((scan, wrong.row))
+        if wrong.node.op is PARAMETER:  # what a step reads is not what it should be
+            wrong = replace(wrong, node=scan)
+        if wrong.node is scan:
             break
-        graph, arrays = place.step(found.row)
+        graph, arrays = place.step(wrong.row)
         if place.has_ragged:  # the step by itself shows what has no trace
-            found = _first_wrong(_Whole(graph, arrays, suspect)) or found
-    return None if found is None else Fault(found.node, found.difference, tuple(loops))
+            wrong = _first_wrong(_Whole(graph, arrays, suspect)) or wrong
+    return None if wrong is None else Fault(wrong.node, wrong.difference, tuple(loops))
 
 
 def _first_wrong(place: _Place) -> _Candidate | None:
     """The first wrong value, with all nodes as outputs or else by a walk down from a result."""
     by_part = [_try(place, nodes) for nodes in _in_parts(place.nodes, place.sizes)]
-    found = min(filter(None, by_part), key=_Candidate.when, default=None)
-    if found is not None:
-        return found
+    wrong = min(filter(None, by_part), key=_Candidate.when, default=None)
+    if wrong is not None:
+        return wrong
     below = _try(place, [])
     known = set(place.nodes)
     while below is not None:
-        found = below
-        inputs = [x for x in found.node.inputs if x in known]
+        wrong = below
+        inputs = [x for x in wrong.node.inputs if x in known]
         below = _try(place, inputs) if inputs else None
-        if below is not None and (below.node not in inputs or below.when() > found.when()):
+        if below is not None and (below.node not in inputs or below.when() > wrong.when()):
             below = None
-    return found
+    return wrong
 
 
 def _in_parts(nodes: Sequence[Variable], sizes: Mapping[Variable, int]) -> list[list[Variable]]:
@@ -178,7 +178,7 @@ class _Inside:
         probe = Loop(make_alike(self._scan, self._scan.inputs, body=body))
         depths = [result.depth for result in probe.results]
         graph = Graph(self._graph.inputs, [*probe.buffers, *probe.traces])
-        found = compare(graph, self._arrays, self._suspect, skip=depths, runs=RUNS_TO_SEARCH)
+        differences = compare(graph, self._arrays, self._suspect, skip=depths, runs=RUNS_TO_SEARCH)
         # A result that is wrong where the node itself is right was not handed on as it should be.
         seen = set(nodes)
         values = [*(v if v not in seen else self._scan for v in ends), *nodes]
@@ -190,19 +190,19 @@ class _Inside:
                 v,
                 difference.row(difference.first_row),
             )
-            for v, difference in zip(values, found, strict=True)
+            for v, difference in zip(values, differences, strict=True)
             if difference
         ]
 
-    def by_rows(self, number: int, found: _Candidate) -> _Candidate:
+    def by_rows(self, number: int, wrong: _Candidate) -> _Candidate:
         """The first wrong row of a result, where nothing inside the loop is found to be wrong."""
-        results, row = self._loop.results, found.difference.first_row
+        results, row = self._loop.results, wrong.difference.first_row
         every = self._loop.layout.checkpoint_every
         if every is not None and number >= len(results):
             step = row * every - 1
         else:
             step = row - results[number].depth
-        return _Candidate(max(step, 0), 0, self._scan, found.difference.row(row))
+        return _Candidate(max(step, 0), 0, self._scan, wrong.difference.row(row))
 
     def step(self, index: int) -> tuple[Graph, list[np.ndarray]]:
         """The body, and what the reference gives it in this step."""

@@ -1,5 +1,5 @@
 """Loops. Importing the package gives the op ``scan`` its rules."""
 
-from . import build, expansions, steps, vjp
+from . import build, expansions, vjp, zero_paths
 
-__all__ = ["build", "expansions", "steps", "vjp"]
+__all__ = ["build", "expansions", "vjp", "zero_paths"]

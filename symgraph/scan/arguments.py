@@ -77,10 +77,10 @@ def is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
 
 
-def _parse_taps(given: Any, default: int, label: str) -> tuple[int, ...]:
-    taps = [default] if given is None else given if np.iterable(given) else [given]
+def _parse_taps(value: Any, default: int, label: str) -> tuple[int, ...]:
+    taps = [default] if value is None else value if np.iterable(value) else [value]
     if not all(is_int(tap) for tap in taps):
-        raise _error(f"taps of {label} are ints, not {given!r}")
+        raise _error(f"taps of {label} are ints, not {value!r}")
     taps = tuple(int(tap) for tap in taps)
     if len(set(taps)) != len(taps):
         raise _error(f"a tap of {label} is given twice: {list(taps)}")
@@ -97,16 +97,16 @@ def _parse_dict(value: dict, key: str, label: str) -> tuple[Any, Any]:
 
 
 def parse_sequence(value: Any, *, go_backwards: bool) -> SequenceArgument:
-    given = None
+    taps = None
     if isinstance(value, dict):
-        value, given = _parse_dict(value, "input", "a sequence")
+        value, taps = _parse_dict(value, "input", "a sequence")
     x = as_variable(value, "scan")
     if x.ndim == 0:
         raise _error(
             f"a sequence has at least one axis; {provenance.describe(x)} has none",
             "What does not change over time belongs into non_sequences.",
         )
-    taps = _parse_taps(given, 0, "a sequence")
+    taps = _parse_taps(taps, 0, "a sequence")
     if not taps:
         raise _error("a sequence with an empty list of taps would never be read")
     earliest, latest = min((0, *taps)), max((0, *taps))
@@ -117,13 +117,13 @@ def parse_sequence(value: Any, *, go_backwards: bool) -> SequenceArgument:
 
 def parse_state(position: int, value: Any) -> StateArgument:
     label = f"output {position}"
-    given, in_rows = None, False
+    taps, in_rows = None, False
     if isinstance(value, dict):
-        value, given = _parse_dict(value, "initial", "an entry of outputs_info")
-        in_rows = given is not None
+        value, taps = _parse_dict(value, "initial", "an entry of outputs_info")
+        in_rows = taps is not None
     if value is None:
         return StateArgument(None, (), label=label)
-    taps = _parse_taps(given, -1, label)
+    taps = _parse_taps(taps, -1, label)
     if not taps:
         return StateArgument(None, (), label=label)
     if max(taps) >= 0:

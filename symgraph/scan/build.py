@@ -20,7 +20,8 @@ from .arguments import (
     parse_sequence,
     parse_state,
 )
-from .tracing import LoopBuilder, Until, until
+from .step import Step, Until, until
+from .tracing import LoopBuilder
 
 __all__ = ["Until", "foldl", "foldr", "last_value", "map", "reduce", "scan", "until"]
 
@@ -139,7 +140,8 @@ def scan(
     truncate_gradient
         How many of the last steps the gradient goes back.
     checkpoint_every
-        Keep the states of every so-many-th step only; the gradient computes the others again.
+        For the gradient keep the states of every so-many-th step only, and compute the others
+        again. Where there is no gradient, the loop is as without.
 
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.
@@ -161,13 +163,12 @@ def scan(
                 f"scan: {label} is a positive number of steps or None, not {count!r}"
             )
     loop = LoopBuilder(
-        step=step,
+        step=Step(step, name),
         sequences=[parse_sequence(s, go_backwards=go_backwards) for s in as_list(sequences)],
         states=[parse_state(i, s) for i, s in enumerate(as_list(outputs_info))],
         fixed=[parse_fixed(x) for x in as_list(non_sequences)],
         truncate=truncate_gradient,
         checkpoint_every=checkpoint_every,
-        name=name,
     )
     loop.n_steps = number_of_steps(loop.sequences, n_steps)
     return loop.build(strict=strict)

@@ -18,7 +18,7 @@ __all__ = ["close_body", "find_outer", "find_varying"]
 def close_body(
     inputs: Sequence[Variable],
     outputs: Sequence[Variable],
-    outer: Mapping[Variable, Variable] | None = None,
+    fixed: Mapping[Variable, Variable] | None = None,
 ) -> tuple[Graph, list[Variable]]:
     """The canonical body with the given inputs first, and the outer variables for its other inputs.
 
@@ -28,17 +28,18 @@ def close_body(
 
     Of an integer that the body is given nothing is known. So arithmetic on sizes stays inside, and
     a number that sets the size of an axis comes in as an array of this length.
-    ``outer`` maps symbols that stand for outer variables to these.
+    ``fixed`` maps symbols that stand for outer variables to these.
     """
-    inside, found = find_outer(inputs, outputs)
-    lengths = {v: of_length(v) for v in _find_lengths(inside) if v in found}
-    others = [lengths.get(v, v) for v in found]
-    if outer:
-        others = replace(others, outer)
-    # What is given may be of sizes that are known by other scalars outside.
-    given = dict(zip(found, others, strict=True))
+    inside, outer = find_outer(inputs, outputs)
+    lengths = {v: of_length(v) for v in _find_lengths(inside) if v in outer}
+    operands = [lengths.get(v, v) for v in outer]
+    if fixed:
+        operands = replace(operands, fixed)
+    # Operands may be of sizes that are known by other scalars outside.
     symbols = {
-        v: make_input(x.type) for v, x in given.items() if v in lengths or x.type is not v.type
+        v: make_input(x.type)
+        for v, x in zip(outer, operands, strict=True)
+        if v in lengths or x.type is not v.type
     }
     if symbols:
         values = {
@@ -48,11 +49,11 @@ def close_body(
         outputs = replace(outputs, values)
         # Sizes that have to be checked now may bring in what they are read from.
         _, met = find_outer([*inputs, *symbols.values()], outputs)
-        more = [v for v in met if v not in found]
-        found.update(dict.fromkeys(more))
-        others += replace(more, outer) if outer else more
-    graph = Graph([*inputs, *(symbols.get(v, v) for v in found)], outputs)
-    return graph.canonical(), others
+        more = [v for v in met if v not in outer]
+        outer.update(dict.fromkeys(more))
+        operands += replace(more, fixed) if fixed else more
+    graph = Graph([*inputs, *(symbols.get(v, v) for v in outer)], outputs)
+    return graph.canonical(), operands
 
 
 def find_outer(
@@ -61,7 +62,7 @@ def find_outer(
     """The variables that a step with these inputs and outputs computes, and those from outside."""
     varying = find_varying(outputs, inputs)
     inside: list[Variable] = []
-    found: dict[Variable, None] = {}
+    outer: dict[Variable, None] = {}
     constant: set[Variable] = set()
     seen: set[Variable] = set(inputs)
     stack = list(reversed(outputs))
@@ -74,22 +75,22 @@ def find_outer(
             inside.append(v)
             stack.extend(reversed(v.inputs))
         else:
-            found[v] = None
-    return inside, found
+            outer[v] = None
+    return inside, outer
 
 
 def _find_lengths(variables: Iterable[Variable]) -> set[Variable]:
     """The integer scalars that these variables have for the sizes of axes, or compute them from."""
-    found: set[Variable] = set()
+    lengths: set[Variable] = set()
     for v in sorted(variables, key=lambda v: v.serial, reverse=True):
         if "template" in v.op.params:
             template = v.params[v.op.params.index("template")]
-            found.update(v.inputs[len(v.inputs) - template.count(None) :])
+            lengths.update(v.inputs[len(v.inputs) - template.count(None) :])
         elif v.op in (SLICE, SET_SLICE, ADD_SLICE):
-            found.update(bounds_of(v))
-        elif v in found and is_size(v) and v.op is not SIZE:
-            found.update(v.inputs)
-    return found
+            lengths.update(bounds_of(v))
+        elif v in lengths and is_size(v) and v.op is not SIZE:
+            lengths.update(v.inputs)
+    return lengths
 
 
 def find_varying(outputs: Sequence[Variable], symbols: Sequence[Variable]) -> set[Variable]:

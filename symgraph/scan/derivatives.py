@@ -63,9 +63,9 @@ def jacobian(
     for v, cotangent in zip(wanted, pulled, strict=True):
         if cotangent is None and disconnected == "raise":
             refuse_disconnected([y], v, function="jacobian")
-    found = iter(_rows(y, probe, [ct for ct in pulled if ct is not None]))
+    rows = iter(_rows(y, probe, [ct for ct in pulled if ct is not None]))
     results = [
-        _zeros(y, v) if ct is None else reshape(next(found), (*shape_of(y), *shape_of(v)))
+        _zeros(y, v) if ct is None else reshape(next(rows), (*shape_of(y), *shape_of(v)))
         for v, ct in zip(wanted, pulled, strict=True)
     ]
     return results if several else results[0]

@@ -27,8 +27,8 @@ __all__ = ["Residual", "find_residuals", "loops_behind"]
 class Residual(NamedTuple):
     """A node of a loop's body, and the node of the gradient loop's open body that equals it."""
 
-    kept: Variable
-    computed: Variable
+    value: Variable
+    copy: Variable
 
 
 class Row(NamedTuple):
@@ -98,7 +98,7 @@ def _dear_nodes(
     wanted: Iterable[Variable], among: set[Variable], can_be_kept: Callable[[Variable], bool]
 ) -> list[Variable]:
     """The nearest nodes, at or below the wanted ones, that are worth keeping."""
-    found: dict[Variable, None] = {}
+    dear: dict[Variable, None] = {}
     seen: set[Variable] = set()
     stack = list(wanted)
     while stack:
@@ -107,10 +107,10 @@ def _dear_nodes(
             continue
         seen.add(v)
         if _is_dear(v) and can_be_kept(v):
-            found[v] = None
+            dear[v] = None
         else:
             stack.extend(v.inputs)
-    return sorted(found, key=lambda v: v.serial)
+    return sorted(dear, key=lambda v: v.serial)
 
 
 def _is_dear(v: Variable) -> bool:

@@ -130,10 +130,10 @@ def _transform(
         elif inputs == v.inputs:
             new[v] = v
         else:
-            made = new[v] = rebuild_alike(v, inputs)
-            if v.name and made.name is None:
-                provenance.set_name(made, v.name)
-            provenance.set_lines(made, provenance.lines_of(v))
+            rebuilt = new[v] = rebuild_alike(v, inputs)
+            if v.name and rebuilt.name is None:
+                provenance.set_name(rebuilt, v.name)
+            provenance.set_lines(rebuilt, provenance.lines_of(v))
     outputs = tuple([new[v] for v in graph.outputs])
     if outputs == graph.outputs:
         return graph
@@ -154,13 +154,13 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
     """The graph with loops that do no more than is read, and no work that could be outside."""
     reads = {v: _Reads(v, graph) for v in graph.nodes if is_scan(v)}
     opened = {v: OpenLoop(Loop(v)) for v in reads}
-    kept = _exchange_residuals(opened)
+    stored = _exchange_residuals(opened)
     moved: dict[Variable, Variable] = {}
 
     def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
         loop, read = opened[scan], reads[scan]
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
-        wanted = {*read.results, *kept.get(scan, {}).values()}
+        wanted = {*read.results, *stored.get(scan, {}).values()}
         multiply_before(loop, steps_are_cheap=steps_are_cheap)
         products = multiply_after(loop, set(read.results))
         wanted -= {product.result for product in products}
@@ -169,7 +169,7 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
         wanted -= {total.state for total in sums}
         wanted = wanted.union(*(total.results for total in sums))
         results = loop.close(wanted)
-        for placeholder, index in kept.get(scan, {}).items():
+        for placeholder, index in stored.get(scan, {}).items():
             moved[placeholder] = results[index][::-1]
         new = {item(scan, i): results[i] for i in read.results if i in results}
         new.update((item(scan, each.result), each.value(loop, results)) for each in products)
@@ -206,20 +206,20 @@ def _exchange_residuals(opened: dict[Variable, OpenLoop]) -> dict[Variable, dict
 
     A result is given by its number, and by the variable that stands for it, reversed, meanwhile.
     """
-    kept: dict[Variable, dict[Variable, int]] = {}
+    stored: dict[Variable, dict[Variable, int]] = {}
     for gradient in opened.values():
         length = size_of(gradient.n_steps)
         replaced: dict[Variable, Variable] = {}
         for scan in loops_behind(gradient):
             loop = opened[scan]
-            found = find_residuals(Loop(scan), gradient)
-            values = replace([residual.kept for residual in found], loop.symbol_for)
-            for (_, computed), value in zip(found, values, strict=True):
+            residuals = find_residuals(Loop(scan), gradient)
+            values = replace([residual.value for residual in residuals], loop.symbol_for)
+            for (_, copy), value in zip(residuals, values, strict=True):
                 index, first = loop.keep(value)
                 trace = make_input(value.type.with_shape((first + length, *value.type.shape)))
-                symbol = replaced[computed] = make_input(value.type)
+                symbol = replaced[copy] = make_input(value.type)
                 gradient.read(trace, symbol)
-                kept.setdefault(scan, {})[trace] = index
+                stored.setdefault(scan, {})[trace] = index
         if replaced:
             gradient.substitute(replaced)
-    return kept
+    return stored

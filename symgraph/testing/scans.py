@@ -20,7 +20,7 @@ from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from ..ops.transcendental import sin
 from ..scan.build import scan
-from ..scan.tracing import Until
+from ..scan.step import Until
 from .compare import check_backends
 from .differences import derivative
 from .loops import unrolled

@@ -63,8 +63,8 @@ def _steps_of(scan: Variable, inputs: Sequence[Variable]) -> list[Variable]:
             for _, offset, _ in reads
         ]
         past = [s[tap] for s, state in zip(states, loop.states, strict=True) for tap in state.taps]
-        given = dict(zip(loop.body.inputs, [*rows, *past, *fixed], strict=True))
-        results = replace(loop.body.outputs, given)
+        operands = dict(zip(loop.body.inputs, [*rows, *past, *fixed], strict=True))
+        results = replace(loop.body.outputs, operands)
         if layout.truncate is not None and t < n - layout.truncate:
             results = [stop_gradient(r) for r in results]
         for rows_of, result in zip([*states, *plain], results, strict=True):
