@@ -55,18 +55,25 @@ def _add_demo(application: typer.Typer) -> None:
 
     @application.command()
     def demo(
-        name: str = typer.Argument("vowels", help="vowels or motions"),
+        name: str = typer.Argument("vowels", help="which one, or all"),
+        quick: bool = typer.Option(False, "--quick", help="train little: does it all work?"),
         output: Path = typer.Option(Path("symgraph-demo"), help="the folder to write to"),
+        data: Path = typer.Option(None, help="a folder with larger data, where the demo takes one"),
         epochs: int = typer.Option(None, min=1, help="passes over the data"),
         seed: int = typer.Option(0, min=0, help="of initial values, dropout and order of batches"),
         backend: str = typer.Option("native", help="native or numpy"),
     ) -> None:
-        """Train a bidirectional LSTM on real data and show what was compiled."""
-        from symgraph_nn.demos import DEMOS, run_demo
+        """Train on real data, and show what was compiled and what came out."""
+        from symgraph_nn.demo import NAMES, Demo, run_demo
 
-        if name not in DEMOS:
-            raise typer.BadParameter(f"there is no demo {name!r}, but {', '.join(DEMOS)}")
-        run_demo(name, output / name, epochs=epochs, seed=seed, backend=backend)
+        if name not in (*NAMES, "all"):
+            raise typer.BadParameter(f"there is no demo {name!r}, but {', '.join(NAMES)}, all")
+        lines = []
+        for each in NAMES if name == "all" else [name]:
+            options = {"quick": quick, "n_epochs": epochs, "seed": seed, "data": data}
+            lines += run_demo(Demo(each, output / each, backend=backend, **options))
+        if name == "all":
+            print("\n" + "\n".join(lines))
 
 
 def _add_benchmarks(application: typer.Typer) -> None:

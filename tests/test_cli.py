@@ -54,13 +54,15 @@ def folder(tmp_path: Path) -> Path:
 
 def test_demo_trains_and_writes_what_it_names(folder: Path) -> None:
     pytest.importorskip("typer")
-    done = run("demo", "motions", "--epochs", "2", folder=folder)
+    done = run("demo", "vowels", "--quick", folder=folder)
     assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(r"result vowels: test accuracy [01]\.\d\d", last)
     assert re.search(r"^test accuracy [01]\.\d\d$", done.stdout, re.MULTILINE)
     assert re.search(r"^bodies +4 +4$", done.stdout, re.MULTILINE)
     assert "No loop body is computed twice." in done.stdout
-    assert "symgraph-demo/motions/" in done.stdout
-    written = folder / "symgraph-demo" / "motions"
+    assert "symgraph-demo/vowels/" in done.stdout
+    written = folder / "symgraph-demo" / "vowels"
     assert (written / "graph.dot").read_text().startswith("digraph")
     assert json.loads((written / "trace.json").read_text())["traceEvents"]
     assert (written / "checkpoint.safetensors").stat().st_size > 1000
@@ -68,7 +70,7 @@ def test_demo_trains_and_writes_what_it_names(folder: Path) -> None:
 
 def test_demo_refuses_what_it_does_not_know(folder: Path) -> None:
     pytest.importorskip("typer")
-    assert "there is no demo 'cats', but vowels, motions" in failure("demo", "cats", folder=folder)
+    assert "there is no demo 'cats', but vowels" in failure("demo", "cats", folder=folder)
     assert "cuda" in failure("demo", "--backend", "cuda", folder=folder)
     assert "--epochs" in failure("demo", "--epochs", "0", folder=folder)
 
@@ -123,7 +125,7 @@ def test_demo_goes_on_where_dot_writes_no_svg(folder: Path, monkeypatch) -> None
     program.write_text("#!/bin/sh\necho 'Format: svg not recognized' >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    done = run("demo", "motions", "--epochs", "1", folder=folder)
+    done = run("demo", "vowels", "--epochs", "1", folder=folder)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^no \w+\.svg: dot says Format: svg not recognized$", done.stdout, re.M)
     assert not list(folder.rglob("*.svg"))

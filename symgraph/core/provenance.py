@@ -45,8 +45,8 @@ _SOURCES, _SEARCHED = 3, 100
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LAYERS = os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn")
 _OWN = (_PACKAGE + os.sep, _LAYERS + os.sep, "<frozen")
-# The demonstrations are a user's programs.
-_DEMOS = os.path.join(_LAYERS, "demos") + os.sep
+# The examples are a user's programs; an installation has them in the package.
+_EXAMPLES = os.path.join(_LAYERS, "examples") + os.sep
 
 
 class Line(NamedTuple):
@@ -76,7 +76,7 @@ def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
         code = frame.f_code
         if code.co_name == "__init__" and code.co_filename == "<string>":
             pass  # of a dataclass
-        elif not code.co_filename.startswith(_OWN) or code.co_filename.startswith(_DEMOS):
+        elif not code.co_filename.startswith(_OWN) or code.co_filename.startswith(_EXAMPLES):
             found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back
     return tuple(found)

@@ -1,0 +1,128 @@
+"""What the demonstrations of the `symgraph` command share: options, pictures, the result's line.
+
+A demonstration is a file ``docs/examples/NAME.py`` with a function ``main(demo)``, written as a
+user would write it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import symgraph as sg
+from symgraph.errors import SymgraphValueError
+
+from .history import History
+from .serialise import save
+
+__all__ = ["NAMES", "Demo", "run_demo"]
+
+NAMES = ("vowels", "motions")
+"""The demonstrations, the default first."""
+
+
+@dataclass
+class Demo:
+    """One run of a demonstration: its options, and the folder that it writes to."""
+
+    name: str
+    folder: Path = Path("symgraph-demo")
+    quick: bool = False
+    """Whether little is trained: enough to see that everything works."""
+    n_epochs: int | None = None
+    seed: int = 0
+    backend: str = "native"
+    data: Path | None = None
+    """A folder of the user's with larger data."""
+    results: list[str] = field(default_factory=list)
+
+    def epochs(self, full: int, *, quick: int = 2) -> int:
+        """How often to see the data: what the user said, or ``full``, or ``quick`` of it."""
+        return self.n_epochs or (quick if self.quick else full)
+
+    def path(self, name: str) -> Path:
+        """A file in the folder of this run, which is made."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / name
+
+    def show_graph(self, subject: Any, name: str = "graph") -> None:
+        """Write the picture of a graph, as text and, where Graphviz is installed, as SVG."""
+        dot = self.path(f"{name}.dot")
+        sg.to_dot(subject).save(dot)
+        if shutil.which("dot") is None:
+            return
+        target = dot.with_suffix(".svg")
+        command = ["dot", "-Tsvg", "-o", str(target), str(dot)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:  # Graphviz may be there without the part that writes SVG
+            said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+            print(f"no {target.name}: dot says {said[0]}")
+
+    def show_training(self, history: History, name: str = "training.png") -> None:
+        """Print the compile report, and plot the figures of the epochs."""
+        print(f"\n{history.report}\n")
+        if importlib.util.find_spec("matplotlib"):
+            history.plot(self.path(name))
+
+    def show_plot(self, name: str, draw: Callable[[Any], None], **size: Any) -> None:
+        """Write a picture that ``draw(figure)`` fills, where Matplotlib is installed."""
+        if not importlib.util.find_spec("matplotlib"):
+            print(f"no {name}: Matplotlib is not installed (pip install 'symgraph[plot]')")
+            return
+        figures = importlib.import_module("matplotlib.figure")
+        figure = figures.Figure(layout="constrained", **size)
+        draw(figure)
+        figure.savefig(self.path(name), dpi=120)
+
+    def show_trace(self, step: sg.Function, calls: Sequence[Sequence[Any]]) -> None:
+        """Run a function on these arguments, and write where the time went."""
+        for arguments in calls:
+            step(*arguments)
+        sg.write_trace(self.path("trace.json"), step)
+
+    def keep(self, module: Any, name: str = "checkpoint.safetensors") -> None:
+        """Write the values of a module."""
+        save(module, self.path(name))
+
+    def result(self, measure: str, value: float, *, digits: int = 2) -> None:
+        """Print a figure of the test, what was written, and as the last line the result."""
+        print(f"{measure} {value:.{digits}f}")
+        if self.folder.exists():
+            files = ", ".join(sorted(path.name for path in self.folder.iterdir()))
+            print(f"written to {self.folder}/: {files}")
+        line = f"result {self.name}: {measure} {value:.{digits}f}"
+        self.results.append(line)
+        print(line)
+
+
+def run_demo(demo: Demo) -> list[str]:
+    """Run a demonstration; the lines of its results."""
+    if demo.name not in NAMES:
+        raise SymgraphValueError.here(
+            f"there is no demo {demo.name!r}, but {', '.join(NAMES)}",
+            remedy="`symgraph demo all` runs all of them.",
+        )
+    _main_of(demo.name)(demo)
+    return demo.results
+
+
+def _main_of(name: str) -> Callable[[Demo], None]:
+    """The function of an example's file, which lies in the documentation or in the package."""
+    package = Path(__file__).resolve().parent
+    for folder in (package.parent / "docs" / "examples", package / "examples"):
+        path = folder / f"{name}.py"
+        if path.exists():
+            spec = importlib.util.spec_from_file_location(f"symgraph_example_{name}", path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module  # dataclasses look their module up
+            spec.loader.exec_module(module)
+            return module.main
+    raise SymgraphValueError.here(f"the file of the demo {name!r} is not installed")
