@@ -27,6 +27,6 @@ def test_a_demonstration_runs_quickly(
     assert any(file.endswith(".png") for file in written)
 
 
-def test_every_example_is_a_demonstration_and_has_its_page() -> None:
+def test_every_example_is_a_demonstration() -> None:
     files = {path.stem for path in (ROOT / "docs" / "examples").glob("*.py")}
     assert files == set(NAMES)
