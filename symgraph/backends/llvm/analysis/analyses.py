@@ -11,7 +11,7 @@ from .sink import sink_slices
 from .unify import unify_sizes
 from .values import Values
 
-__all__ = ["ANALYSES", "CLUSTER", "LAYOUT", "SINK", "UNIFY", "Analysis"]
+__all__ = ["ANALYSES", "CLUSTER", "LAYOUT", "SINK", "UNIFY", "Analysis", "P", "R"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ....core.dims import Size
 from ....core.variable import Variable
 
-__all__ = ["View", "contiguous_strides", "is_contiguous"]
+__all__ = ["View", "contiguous_strides", "is_contiguous", "stretched"]
 
 
 class View(NamedTuple):
@@ -51,4 +51,14 @@ def is_contiguous(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
     return all(
         size == 1 or stride == wanted
         for size, stride, wanted in zip(shape, strides, contiguous_strides(shape), strict=True)
+    )
+
+
+def stretched(
+    shape: Sequence[Size], strides: Sequence[Size], space: Sequence[Size]
+) -> tuple[Size, ...]:
+    """The strides of an operand along the axes of the space that it is broadcast to."""
+    extra = len(space) - len(shape)
+    return (0,) * extra + tuple(
+        0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True)
     )

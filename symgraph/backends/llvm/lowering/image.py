@@ -32,12 +32,11 @@ from .products import PRODUCTS
 from .program import Check, Place, ProgramBuilder, PythonNode
 from .records import LOWERINGS
 from .scope import Scope
-from .slices import SLICES
 
 __all__ = ["Image", "Lowered", "Output", "kernels_used", "lower"]
 
 
-LOWERINGS.update(MOVEMENT | SLICES | INDEXING | ALONG_AXIS | PRODUCTS | LOOPS)
+LOWERINGS.update(MOVEMENT | INDEXING | ALONG_AXIS | PRODUCTS | LOOPS)
 
 
 class Output(NamedTuple):

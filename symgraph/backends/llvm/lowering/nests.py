@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ....core.dims import Size
 from ....core.variable import CONSTANT, Variable
 from ..analysis.cluster import Group
-from ..analysis.layout import contiguous_strides
+from ..analysis.layout import contiguous_strides, stretched
 from ..kernels.nest import Access, Nest, Operation, Output
 from .scope import Scope
 
@@ -56,7 +54,7 @@ class _Builder:
             array = x.params[0].array
             return ("constant", array.tobytes(), array.dtype)
         place = self.scope.place(x)
-        strides = _stretched(x.type.shape, place.strides, self.space)
+        strides = stretched(x.type.shape, place.strides, self.space)
         access = Access(place.base, strides, x.dtype)
         index = self.input_of.get(access)
         if index is None:
@@ -77,7 +75,7 @@ class _Builder:
 
     def _target(self, v: Variable) -> Access:
         place = self.scope.place(v)
-        return Access(place.base, _stretched(v.type.shape, place.strides, self.space), v.dtype)
+        return Access(place.base, stretched(v.type.shape, place.strides, self.space), v.dtype)
 
     def _total(self, v: Variable) -> Access:
         rest = [axis for axis in range(len(self.space)) if axis not in self.group.reduced]
@@ -86,13 +84,3 @@ class _Builder:
         for axis, stride in zip(rest, dense, strict=True):
             strides[axis] = stride
         return Access(self.scope.base(v), tuple(strides), v.dtype)
-
-
-def _stretched(
-    shape: Sequence[Size], strides: Sequence[Size], space: Sequence[Size]
-) -> tuple[Size, ...]:
-    """The strides of an operand along the axes of the space that it is broadcast to."""
-    extra = len(space) - len(shape)
-    return (0,) * extra + tuple(
-        0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True)
-    )

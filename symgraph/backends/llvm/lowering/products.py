@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ....core.dims import Size, ceil_div, floor_div, product
 from ....core.graph import Graph
 from ....core.variable import Variable
 from ....ops.linalg import MATMUL
+from ..analysis.layout import stretched
 from ..analysis.schedule import is_large
 from ..code.engine import Kernel
 from ..kernels.few_rows import FEW_ROWS
@@ -27,17 +27,6 @@ from .scope import Scope
 __all__ = ["PRODUCTS", "multiply_packed", "pack_ahead"]
 
 
-class _Matrix(NamedTuple):
-    """Matrices in memory: where the first one lies, and how far apart things are."""
-
-    base: int
-    """The slot of an address."""
-    row: Size
-    column: Size
-    stack: tuple[Size, ...]
-    """From matrix to matrix, along each axis of the stack."""
-
-
 @dataclass(frozen=True)
 class _Product:
     """Products of a stack of ``[m, k]`` with one of ``[k, n]``."""
@@ -47,46 +36,42 @@ class _Product:
     m: Size
     n: Size
     k: Size
-    left: _Matrix
-    right: _Matrix
-    result: _Matrix
-
-    @property
-    def matrices(self) -> tuple[_Matrix, _Matrix, _Matrix]:
-        """Operands and result."""
-        return self.left, self.right, self.result
+    left: Place
+    right: Place
+    result: Place
 
     def at(self, left: int, right: int, result: int) -> _Product:
         """The same of matrices at other addresses."""
-        bases = zip(self.matrices, (left, right, result), strict=True)
-        left_, right_, result_ = (matrix._replace(base=base) for matrix, base in bases)
-        return replace(self, left=left_, right=right_, result=result_)
+        return replace(
+            self,
+            left=self.left._replace(base=left),
+            right=self.right._replace(base=right),
+            result=self.result._replace(base=result),
+        )
 
 
 def _product_of(scope: Scope, v: Variable) -> _Product:
     """The product with as small a stack as can be: matrices on top of one another are one."""
-    places = (*map(scope.place, v.inputs), scope.result(v))
-    left, right, result = map(_matrix, (*v.inputs, v), places, [v.ndim - 2] * 3)
-    stack, m, n = list(v.type.shape[:-2]), *v.type.shape[-2:]
+    *stack, m, n = v.type.shape
+    k = v.inputs[0].type.shape[-1]
+    left, right = (_stacked(scope.place(x), x, stack) for x in v.inputs)
     axes = list(range(len(stack)))
     for axis in reversed(range(len(stack))):
-        rows_follow = left.stack[axis] == left.row * m and right.stack[axis] == 0
+        rows_follow = left.strides[axis] == left.strides[-2] * m and right.strides[axis] == 0
         if stack[axis] == 1 or (rows_follow and axis == len(axes) - 1):
             m = m * stack[axis]
             axes.remove(axis)
-    left, right, result = (
-        matrix._replace(stack=tuple(matrix.stack[axis] for axis in axes))
-        for matrix in (left, right, result)
-    )
-    k = v.inputs[0].type.shape[-1]
-    return _Product(v.dtype, tuple(stack[axis] for axis in axes), m, n, k, left, right, result)
+    places = [
+        Place(base, (*(strides[axis] for axis in axes), *strides[-2:]))
+        for base, strides in (left, right, scope.result(v))
+    ]
+    return _Product(v.dtype, tuple(stack[axis] for axis in axes), m, n, k, *places)
 
 
-def _matrix(x: Variable, place: Place, axes: int) -> _Matrix:
-    """A value in a stack of so many axes, along some of which it may be broadcast."""
-    *strides, row, column = place.strides
-    own = [0 if n == 1 else step for n, step in zip(x.type.shape[:-2], strides, strict=True)]
-    return _Matrix(place.base, row, column, (0,) * (axes - len(own)) + tuple(own))
+def _stacked(place: Place, x: Variable, stack: Sequence[Size]) -> Place:
+    """An operand along the axes of the stack, which it may be broadcast to."""
+    own = stretched(x.type.shape[:-2], place.strides[:-2], stack)
+    return Place(place.base, (*own, *place.strides[-2:]))
 
 
 def _write_product(scope: Scope, v: Variable) -> bool:
@@ -131,8 +116,8 @@ def _by_rows(scope: Scope, p: _Product, write: Callable[[_Product], None]) -> No
     starts = [floor_div(blocks * i, threads) * _ROWS_TOGETHER for i in range(threads)]
 
     def write_rows(start: Size, stop: Size) -> None:
-        left = a.address(p.left.base, start * p.left.row, p.dtype)
-        result = a.address(p.result.base, start * p.result.row, p.dtype)
+        left = a.address(p.left.base, start * p.left.strides[-2], p.dtype)
+        result = a.address(p.result.base, start * p.result.strides[-2], p.dtype)
         write(replace(p, m=stop - start).at(left, p.right.base, result))
 
     builder.write_together(
@@ -146,7 +131,7 @@ def _by_rows(scope: Scope, p: _Product, write: Callable[[_Product], None]) -> No
 
 def _each(scope: Scope, write: Callable[[_Product], None], p: _Product) -> None:
     """A loop for each axis of the stack, around the product of two matrices."""
-    places = [Place(matrix.base, matrix.stack) for matrix in p.matrices]
+    places = (p.left, p.right, p.result)
     scope.builder.each(p.stack, places, p.dtype, lambda *bases: write(p.at(*bases)))
 
 
@@ -185,11 +170,9 @@ def _run(scope: Scope, p: _Product, kernel: Kernel, names: Sequence[str], room: 
 
 def _operands(scope: Scope, p: _Product, names: Sequence[str], room: int = -1) -> list[int]:
     slots = {"left": p.left.base, "right": p.right.base, "result": p.result.base, "room": room}
-    sizes = {
-        "m": p.m, "n": p.n, "k": p.k, "left_row": p.left.row, "left_column": p.left.column,
-        "right_row": p.right.row, "right_column": p.right.column, "result_row": p.result.row,
-        "adds": 0,
-    }  # fmt: skip
+    sizes: dict[str, Size] = {"m": p.m, "n": p.n, "k": p.k, "adds": 0}
+    for name, place in (("left", p.left), ("right", p.right), ("result", p.result)):
+        sizes[f"{name}_row"], sizes[f"{name}_column"] = place.strides[-2:]
     return [slots[name] if name in slots else scope.assembler.size(sizes[name]) for name in names]
 
 
@@ -228,7 +211,7 @@ def _packed(scope: Scope, y: Variable, p: _Product) -> int | None:
     view = scope.values.views[y]
     if view not in scope.packed:
         is_shared = y.ndim == 2 and scope.packers[view] > 1
-        if not is_shared and not (p.stack and not any(p.right.stack)):
+        if not is_shared and not (p.stack and not any(p.right.strides[:-2])):
             return None
         scope.packed[view] = _pack(scope, y)
     return scope.packed[view]
@@ -281,10 +264,8 @@ def multiply_packed(scope: Scope, v: Variable, rows: Place, count: Size, target:
     """The product of so many rows with the right operand of ``v``, packed ahead of the loop."""
     y = v.inputs[1]
     k, n = y.type.shape
-    row, column = rows.strides
-    left, result = _Matrix(rows.base, row, column, ()), _Matrix(target, n, 1, ())
-    right = result._replace(base=scope.builder.packed[_packed_key(scope, y)])
-    p = _Product(v.dtype, (), count, n, k, left, right, result)
+    right = Place(scope.builder.packed[_packed_key(scope, y)], (n, 1))
+    p = _Product(v.dtype, (), count, n, k, rows, right, Place(target, (n, 1)))
     kernel = packed_product_kernel(tile_for(scope.builder.cpu, v.dtype))
     scope.assembler.main.emit(kernel, *_operands(scope, p, _PACKED))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ....core.variable import Variable
 from ....scan.op import SCAN
 from ...guarded import is_guarded
 from ...too_large import array_text, room_text
-from ..analysis.analyses import ANALYSES, Analysis
+from ..analysis.analyses import ANALYSES, Analysis, P, R
 from ..analysis.schedule import Works
 from ..analysis.values import Facts
 from ..code.cpu import Cpu
@@ -38,9 +38,6 @@ __all__ = [
     "PythonResult",
     "PythonNode",
 ]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Place(NamedTuple):
