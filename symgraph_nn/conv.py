@@ -15,16 +15,11 @@ from symgraph.typing import ArrayLike
 
 from .checks import as_variable, check_activation, check_axes, check_features, check_positive
 from .init import default_bias, default_weights, generator, initial_value
+from .leading import over_leading
 from .module import Module
 from .typing import Activation, Initial, Padding, Rng
 
 __all__ = ["Conv1D", "Conv2D", "ConvOptions", "MaxPool1D", "MaxPool2D"]
-
-_LAYOUTS = {
-    "signals": "a signal [batch, time, channels]",
-    "time-major signals": "a signal [time, batch, channels]",
-    "images": "an image [batch, height, width, channels]",
-}
 
 
 class ConvOptions(TypedDict, total=False):
@@ -33,6 +28,7 @@ class ConvOptions(TypedDict, total=False):
     stride: int | Sequence[int]
     padding: Padding
     dilation: int | Sequence[int]
+    groups: int
     weights: Initial
     bias: Initial | None
     rng: Rng
@@ -61,18 +57,26 @@ class _Convolution(Module):
         stride: int | Sequence[int] = 1,
         padding: Padding = "valid",
         dilation: int | Sequence[int] = 1,
+        groups: int = 1,
         weights: Initial = default_weights,
         bias: Initial | None = default_bias,
         rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
         name = type(self).__name__
-        check_positive(name, n_in=n_in, n_units=n_units)
+        check_positive(name, n_in=n_in, n_units=n_units, groups=groups)
+        if n_in % groups or n_units % groups:
+            raise SymgraphValueError.here(
+                f"{name}: {n_in} channels in and {n_units} out cannot be shared among {groups} "
+                "groups",
+                remedy="Give numbers of channels that are multiples of the number of groups.",
+            )
         check_activation(name, activation)
         self.n_in, self.n_units, self.activation = n_in, n_units, activation
         self.size = _sizes(name, size, self.n_axes)
         self.options = {"stride": stride, "padding": padding, "dilation": dilation}
-        rng, shape = generator(rng), (*self.size, n_in, n_units)
+        self.options["groups"] = groups
+        rng, shape = generator(rng), (*self.size, n_in // groups, n_units)
         self.W = sg.shared(initial_value(weights, rng, shape, dtype), "W")
         self.b = None
         if bias is not None:
@@ -91,6 +95,8 @@ class _Convolution(Module):
 class Conv1D(_Convolution):
     """A convolution over time: [batch, time, n_in] becomes [batch, time', n_units].
 
+    There may be more leading axes than the batch.
+
     ``y[t] = activation(Σ_k x[stride · t + dilation · k] W[k] + b)``: filters are not reversed.
 
     n_in, n_units, size
@@ -100,6 +106,10 @@ class Conv1D(_Convolution):
         A function of a variable, such as ``sg.relu``; None, as by default, for none.
     stride, dilation
         How far the filter moves on, and how far apart the steps are that it sees; 1 by default.
+    groups
+        Into how many groups the channels part, each with filters of its own: ``W`` is [size,
+        n_in / groups, n_units]; 1 by default. Numbers that do not divide are a
+        `SymgraphValueError`.
     padding
         ``"valid"`` (none; the default), ``"same"`` (with stride 1 time stays), ``"causal"`` (as
         ``"same"``, but no output sees the future), or a number of zeros on either side.
@@ -136,18 +146,22 @@ class Conv1D(_Convolution):
 
         A `ShapeError` where ``x`` has not three axes, or other channels than ``n_in``.
         """
-        x = _checked(x, self, "time-major signals" if self.time_major else "signals")
-        check_features(x, self.n_in, self)
         if self.time_major:
+            x = _time_major(x, self)
+            check_features(x, self.n_in, self)
             return self._finished(sg.swapaxes(self._filtered(sg.swapaxes(x, 0, 1)), 0, 1))
-        return self._finished(self._filtered(x))
+        return self._finished(over_leading(x, 2, self._filtered, self))
 
     def _filtered(self, x: sg.Variable) -> sg.Variable:
+        check_features(x, self.n_in, self)
         return sg.conv1d(x, self.W, **self.options)
 
 
 class Conv2D(_Convolution):
     """A convolution over images: [batch, height, width, n_in] becomes [..., n_units].
+
+    There may be more leading axes than the batch: [time, batch, height, width, n_in] are images in
+    each step.
 
     ``y[i, j] = activation(Σ_kl x[stride · i + dilation · k, stride · j + dilation · l] W[k, l] +
     b)``: filters are not reversed.
@@ -160,6 +174,8 @@ class Conv2D(_Convolution):
         A function of a variable, such as ``sg.relu``; None, as by default, for none.
     stride, dilation
         How far the filter moves on, and how far apart the pixels are that it sees; 1 by default.
+    groups
+        As for `Conv1D`.
     padding
         ``"valid"`` (none; the default), ``"same"`` (with stride 1 sizes stay), or a number (or
         pair) of zeros on either side.
@@ -181,13 +197,17 @@ class Conv2D(_Convolution):
 
         A `ShapeError` where ``x`` has not four axes, or other channels than ``n_in``.
         """
-        x = _checked(x, self, "images")
+        return self._finished(over_leading(x, 3, self._filtered, self))
+
+    def _filtered(self, x: sg.Variable) -> sg.Variable:
         check_features(x, self.n_in, self)
-        return self._finished(sg.conv2d(x, self.W, **self.options))
+        return sg.conv2d(x, self.W, **self.options)
 
 
 class MaxPool1D(Module):
     """The maximum over stretches of time: [batch, time, channels] becomes [batch, time', channels].
+
+    There may be more leading axes than the batch.
 
     size
         How many steps a stretch has; a whole number of at least 1, else a `SymgraphValueError`.
@@ -223,10 +243,9 @@ class MaxPool1D(Module):
 
     def __call__(self, x: ArrayLike) -> sg.Variable:
         """The pooled signal, in the layout of ``x``."""
-        x = _checked(x, self, "time-major signals" if self.time_major else "signals")
         if self.time_major:
-            return sg.swapaxes(self._pooled(sg.swapaxes(x, 0, 1)), 0, 1)
-        return self._pooled(x)
+            return sg.swapaxes(self._pooled(sg.swapaxes(_time_major(x, self), 0, 1)), 0, 1)
+        return over_leading(x, 2, self._pooled, self)
 
     def _pooled(self, x: sg.Variable) -> sg.Variable:
         return sg.max_pool(x, self.size[0], stride=self.stride, padding=self.padding)
@@ -237,6 +256,8 @@ class MaxPool1D(Module):
 
 class MaxPool2D(Module):
     """The maximum over rectangles: [batch, height, width, channels] with smaller sides.
+
+    There may be more leading axes than the batch.
 
     size
         The height and width of a rectangle, one number for both; at least 1, else a
@@ -269,7 +290,9 @@ class MaxPool2D(Module):
 
     def __call__(self, x: ArrayLike) -> sg.Variable:
         """The pooled images."""
-        x = _checked(x, self, "images")
+        return over_leading(x, 3, self._pooled, self)
+
+    def _pooled(self, x: sg.Variable) -> sg.Variable:
         return sg.max_pool(x, self.size, stride=self.stride, padding=self.padding)
 
     def __repr__(self) -> str:
@@ -288,7 +311,7 @@ def _sizes(owner: str, size: Any, n_axes: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _checked(x: ArrayLike, owner: Module, layout: str) -> sg.Variable:
+def _time_major(x: ArrayLike, owner: Module) -> sg.Variable:
     x = as_variable(x, owner)
-    check_axes(x, 4 if layout == "images" else 3, owner, _LAYOUTS[layout])
+    check_axes(x, 3, owner, "a signal [time, batch, channels]")
     return x

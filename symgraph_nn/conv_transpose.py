@@ -11,13 +11,13 @@ from symgraph.typing import ArrayLike
 
 from .checks import as_variable, check_activation, check_axes, check_features, check_positive
 from .init import default_bias, default_weights, generator, initial_value
+from .leading import over_leading
 from .module import Module
 from .typing import Activation, Initial, Rng
 
 __all__ = ["ConvTranspose1D", "ConvTranspose2D", "ConvTransposeOptions"]
 
 _Padding: TypeAlias = Literal["valid", "same"] | int
-_SIGNAL = "a signal [batch, time, channels]"
 
 
 class ConvTransposeOptions(TypedDict, total=False):
@@ -101,6 +101,7 @@ class _ConvTranspose(Module):
 
         What the convolution is given does not count, since it is linear.
         """
+        check_features(x, self.n_in, self)
         convolve = sg.conv1d if self.n_axes == 1 else sg.conv2d
         sizes = [self._length(x.shape[1 + axis], axis) for axis in range(self.n_axes)]
         units = sg.zeros((x.shape[0], *sizes, self.n_units), dtype=x.dtype)
@@ -173,13 +174,12 @@ class ConvTranspose1D(_ConvTranspose):
 
     def __call__(self, x: ArrayLike) -> sg.Variable:
         """The longer signal, in the layout of ``x``; raises `ShapeError` for another layout."""
-        x = as_variable(x, self)
-        check_axes(x, 3, self, "a signal [time, batch, channels]" if self.time_major else _SIGNAL)
-        check_features(x, self.n_in, self)
         (stride,), (dilation,) = self.stride, self.dilation
         if self.time_major:
+            x = as_variable(x, self)
+            check_axes(x, 3, self, "a signal [time, batch, channels]")
             return sg.swapaxes(self._undone(sg.swapaxes(x, 0, 1), stride, dilation), 0, 1)
-        return self._undone(x, stride, dilation)
+        return over_leading(x, 2, lambda y: self._undone(y, stride, dilation), self)
 
 
 class ConvTranspose2D(_ConvTranspose):
@@ -198,7 +198,4 @@ class ConvTranspose2D(_ConvTranspose):
 
     def __call__(self, x: ArrayLike) -> sg.Variable:
         """The larger images; raises `ShapeError` for another layout."""
-        x = as_variable(x, self)
-        check_axes(x, 4, self, "an image [batch, height, width, channels]")
-        check_features(x, self.n_in, self)
-        return self._undone(x, self.stride, self.dilation)
+        return over_leading(x, 3, lambda y: self._undone(y, self.stride, self.dilation), self)

@@ -9,6 +9,7 @@ from symgraph.errors import ShapeError, describe
 from symgraph.typing import ArrayLike
 
 from .checks import as_mask, as_variable, check_axes, check_sizes
+from .leading import over_leading
 from .module import Module
 from .typing import Padding
 
@@ -50,12 +51,11 @@ class AveragePool1D(Module):
 
     def __call__(self, x: ArrayLike) -> sg.Variable:
         """The pooled signal, in the layout of ``x``; raises `ShapeError` for another layout."""
-        x = as_variable(x, self)
-        axes = "[time, batch, channels]" if self.time_major else "[batch, time, channels]"
-        check_axes(x, 3, self, f"a signal {axes}")
         if self.time_major:
+            x = as_variable(x, self)
+            check_axes(x, 3, self, "a signal [time, batch, channels]")
             return sg.swapaxes(self._pooled(sg.swapaxes(x, 0, 1)), 0, 1)
-        return self._pooled(x)
+        return over_leading(x, 2, self._pooled, self)
 
     def _pooled(self, x: sg.Variable) -> sg.Variable:
         return sg.average_pool(x, self.size, stride=self.stride, padding=self.padding)
@@ -93,8 +93,9 @@ class AveragePool2D(Module):
 
     def __call__(self, x: ArrayLike) -> sg.Variable:
         """The pooled images; raises `ShapeError` for another layout."""
-        x = as_variable(x, self)
-        check_axes(x, 4, self, "an image [batch, height, width, channels]")
+        return over_leading(x, 3, self._pooled, self)
+
+    def _pooled(self, x: sg.Variable) -> sg.Variable:
         return sg.average_pool(x, self.size, stride=self.stride, padding=self.padding)
 
     def __repr__(self) -> str:

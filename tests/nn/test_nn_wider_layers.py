@@ -108,7 +108,7 @@ def test_wrong_arguments_of_transposed_convolutions() -> None:
         nn.ConvTranspose2D(1, 1, 2, stride=0)
     with pytest.raises(sg.SymgraphValueError, match="output_padding"):
         nn.ConvTranspose2D(1, 1, 2, output_padding=(1, -1))
-    with pytest.raises(sg.ShapeError, match="signal"):
+    with pytest.raises(sg.ShapeError, match="leading axes"):
         nn.ConvTranspose1D(1, 1, 2)(np.ones((3, 1), "float32"))
     with pytest.raises(sg.ShapeError, match="features"):
         nn.ConvTranspose2D(2, 1, 2)(np.ones((1, 3, 3, 1), "float32"))
@@ -256,3 +256,44 @@ def test_attention_refuses_what_does_not_fit() -> None:
         layer(x, mask=np.ones(3))
     with pytest.raises(sg.ShapeError, match="sequence"):
         layer(np.ones((2, 4), "float32"))
+
+
+# --- leading axes and groups --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_layers_over_images_take_more_leading_axes(backend: str) -> None:
+    frames, signals = draw(3, 2, 4, 6, 2), draw(3, 2, 6, 2)
+    layers = [
+        (randomised(nn.Conv2D(2, 3, 3, padding="same", dtype="float64")), frames),
+        (nn.MaxPool2D(2), frames),
+        (nn.AveragePool2D((2, 3)), frames),
+        (randomised(nn.ConvTranspose2D(2, 3, 2, stride=2, dtype="float64")), frames),
+        (randomised(nn.Conv1D(2, 3, 3, dtype="float64")), signals),
+        (nn.MaxPool1D(2), signals),
+        (nn.AveragePool1D(2), signals),
+        (randomised(nn.ConvTranspose1D(2, 3, 2, stride=2, dtype="float64")), signals),
+    ]
+    for layer, x in layers:
+        each = [value(layer, frame, backend) for frame in x]
+        np.testing.assert_allclose(value(layer, x, backend), each, rtol=1e-12)
+        empty = value(layer, x[:0], backend)
+        assert empty.shape == (0, *np.shape(each)[1:])
+        with pytest.raises(sg.ShapeError, match="leading axes"):
+            layer(x[0, 0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_groups_part_the_channels(backend: str) -> None:
+    layer = randomised(nn.Conv2D(4, 6, 3, groups=2, dtype="float64"))
+    assert layer.W.get_value().shape == (3, 3, 2, 6)
+    x = draw(2, 5, 5, 4)
+    halves = []
+    for group in range(2):
+        one = nn.Conv2D(2, 3, 3, dtype="float64")
+        one.W.set_value(layer.W.get_value()[..., 3 * group : 3 * group + 3])
+        one.b.set_value(layer.b.get_value()[3 * group : 3 * group + 3])
+        halves.append(value(one, x[..., 2 * group : 2 * group + 2], backend))
+    np.testing.assert_allclose(value(layer, x, backend), np.concatenate(halves, axis=-1))
+    with pytest.raises(sg.SymgraphValueError, match="groups"):
+        nn.Conv1D(3, 4, 1, groups=2)
