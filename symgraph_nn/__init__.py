@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from . import datasets, init, schedules
+from .adaptive_rules import (
+    adabelief,
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    adamw,
+    amsgrad,
+    lion,
+    rmsprop,
+)
 from .attention import MultiHeadAttention
 from .bidirectional import Bidirectional
 from .buffers import Buffer, buffer_updates
@@ -15,31 +26,16 @@ from .distances import cosine_distance, huber, squared_error
 from .files import FileError
 from .foreign import load_keras, load_torch
 from .gradients import clip_norm, clip_value, weight_decay
-from .group_norm import GroupNorm
 from .history import History
-from .layers import BatchNorm, Dense, Dropout, Embedding, LayerNorm
+from .layers import Dense, Dropout, Embedding
 from .losses import accuracy, binary_cross_entropy, cross_entropy, focal, kl_divergence
 from .modifiers import accumulate, apply_ema, apply_lookahead, apply_rates
 from .module import Module
+from .norms import BatchNorm, GroupNorm, LayerNorm
 from .pooling import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool
 from .recurrent import Recurrent
 from .residual import Residual
-from .rules import (
-    adabelief,
-    adadelta,
-    adagrad,
-    adam,
-    adamax,
-    adamw,
-    amsgrad,
-    apply_momentum,
-    apply_nesterov,
-    lion,
-    momentum,
-    nesterov,
-    rmsprop,
-    sgd,
-)
+from .rules import apply_momentum, apply_nesterov, momentum, nesterov, sgd
 from .sequential import Sequential
 from .serialise import LoadReport, load, save
 from .shorthands import GRU, LSTM, RNN

@@ -16,8 +16,8 @@ from .bidirectional import Bidirectional
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
-from .group_norm import GroupNorm
-from .layers import BatchNorm, Dense, Embedding, LayerNorm
+from .layers import Dense, Embedding
+from .norms import BatchNorm, GroupNorm, LayerNorm
 from .recurrent import Recurrent
 
 __all__ = ["LAYERS", "Misfit", "Roles", "from_keras", "from_torch", "keras_roles"]
