@@ -126,15 +126,15 @@ def _add_machine(application: typer.Typer) -> None:
         from symgraph.doctor import check, examine
 
         _print_table(examine())
-        is_right, found = check()
-        _print_table({"check": found})
+        is_right, text = check()
+        _print_table({"check": text})
         if not is_right:
             raise typer.Exit(1)
 
 
 def _print_table(rows: dict[str, str]) -> None:
-    for name, found in rows.items():
-        print(f"{name:14}{found}")
+    for name, text in rows.items():
+        print(f"{name:14}{text}")
 
 
 def _run_benchmark(script: str, arguments: list[str] | None) -> None:

@@ -74,11 +74,11 @@ def _blas() -> str:
 
 def _cache() -> str:
     """The folder of compiled code, what is in it, and whether more can be put there."""
-    cache, found = open_cache(), examine_cache()
-    count = "1 entry" if found["entries"] == "1" else f"{found['entries']} entries"
-    use = "cannot be written" if cache.obstacle else found["use"]
+    cache, contents = open_cache(), examine_cache()
+    count = "1 entry" if contents["entries"] == "1" else f"{contents['entries']} entries"
+    use = "cannot be written" if cache.obstacle else contents["use"]
     why = f" ({cache.obstacle})" if cache.obstacle else ""
-    return f"{cache.folder}{why}: {count}, {found['bytes'].partition(', ')[2]}, {use}"
+    return f"{cache.folder}{why}: {count}, {contents['bytes'].partition(', ')[2]}, {use}"
 
 
 def examine_cache() -> dict[str, str]:

@@ -43,7 +43,7 @@ class NumpyBackend(Backend):
         """The graph as an executable whose every call rounds otherwise; for one thread."""
         return NumpyExecutable(Planner(around=Rounding(seed).around), graph)
 
-    def prepare_measuring(self, graph: Graph, found: Counter[Variable]) -> NumpyExecutable:
+    def prepare_measuring(self, graph: Graph, n_bytes: Counter[Variable]) -> NumpyExecutable:
         """The graph as an executable that adds up how many bytes each node computes.
 
         Those of bodies too, over all steps; loops themselves and what is given are not counted.
@@ -52,7 +52,7 @@ class NumpyBackend(Backend):
         def measured(v: Variable, call: Call) -> Call:
             def call_and_count(*operands: Any) -> Any:
                 result = call(*operands)
-                found[v] += getattr(result, "nbytes", 0)
+                n_bytes[v] += getattr(result, "nbytes", 0)
                 return result
 
             return call_and_count

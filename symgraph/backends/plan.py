@@ -170,17 +170,17 @@ _formula_calls: dict[Op, Call] = {}
 
 def _formula_call(op: Op, arity: int) -> Call:
     """The op's formula on NumPy's maths: NumPy's function itself where that is all of it."""
-    found = _formula_calls.get(op)
-    if found is None:
+    call = _formula_calls.get(op)
+    if call is None:
         assert op.formula is not None
         operands = [object() for _ in range(arity)]
         recorded = op.formula(_Recorder(), *operands)
         if isinstance(recorded, tuple) and list(recorded[1:]) == operands:
-            found = getattr(numpy_maths, recorded[0])
+            call = getattr(numpy_maths, recorded[0])
         else:
-            found = partial(op.formula, numpy_maths)
-        found = _formula_calls.setdefault(op, found)
-    return found
+            call = partial(op.formula, numpy_maths)
+        call = _formula_calls.setdefault(op, call)
+    return call
 
 
 # --- what went wrong ----------------------------------------------------------------------------
@@ -219,11 +219,11 @@ def _result_text(v: Variable, values: Sequence[Any]) -> str | None:
     """What the node's result takes, as far as its operands tell its shape."""
     if not isinstance(v.type, TensorType):
         return None
-    given = [pair for pair in zip(v.inputs, values, strict=True) if hasattr(pair[1], "shape")]
-    sizes = bind_sizes([x.type for x, _ in given], [value.shape for _, value in given])
+    known = [pair for pair in zip(v.inputs, values, strict=True) if hasattr(pair[1], "shape")]
+    sizes = bind_sizes([x.type for x, _ in known], [value.shape for _, value in known])
     scalars = {
         known_size(x): int(value)
-        for x, value in given
+        for x, value in known
         if isinstance(value, np.generic | np.ndarray) and not x.ndim and is_integer(x.dtype)
     }
     pairs = zip(v.type.shape, shape_numbers(v.type.shape, sizes), strict=True)

@@ -25,7 +25,14 @@ class ProfileRow:
 
 @dataclass
 class Profile:
-    """The time of a function's calls; printable as a table, the slowest first."""
+    """The time of a function's calls; printable as a table, the slowest first.
+
+    >>> x = sg.vector("x")
+    >>> f = sg.compile([x], sg.exp(x), backend="numpy", profile=True)
+    >>> y = f([0.0]), f([1.0])
+    >>> [(row.name, row.runs) for row in f.profile.rows], len(f.profile.calls)
+    ([('exp', 2)], 2)
+    """
 
     rows: list[ProfileRow] = field(default_factory=list)
     """One for each kernel and loop, in order of execution."""

@@ -63,11 +63,11 @@ def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool
     if programs is None or key is None:
         executable, graph, summary = call_without_collection(prepare)
         return Compiled(executable, summary, graph, reason)
-    found = programs.recall(key, built, lambda: call_without_collection(prepare)[0])
-    if not isinstance(found, str):
-        return _recalled(found, built, start)
+    recalled = programs.recall(key, built, lambda: call_without_collection(prepare)[0])
+    if not isinstance(recalled, str):
+        return _recalled(recalled, built, start)
     executable, graph, summary = call_without_collection(prepare)
-    reason = programs.keep(key, executable, summary.as_plain()) or found
+    reason = programs.keep(key, executable, summary.as_plain()) or recalled
     return Compiled(executable, summary, graph, reason)
 
 
@@ -83,14 +83,14 @@ def _key(
     return key, "" if key is not None else "an op is the user's own"
 
 
-def _recalled(found: Kept, built: Graph, start: float) -> Compiled:
+def _recalled(kept: Kept, built: Graph, start: float) -> Compiled:
     """What was kept, with rows for the passes that were spared."""
-    summary = Summary.from_plain(found.notes)
-    elsewhere = sum(found.executable.seconds.values())
+    summary = Summary.from_plain(kept.notes)
+    elsewhere = sum(kept.executable.seconds.values())
     seconds, nodes = time.perf_counter() - start - elsewhere, count_nodes(built)
     recall = PassRow("recall", seconds, nodes, nodes, start)
     rows = [replace(row, seconds=0.0, start=start) for row in summary.passes]
-    return Compiled(found.executable, replace(summary, passes=(recall, *rows)), None, "")
+    return Compiled(kept.executable, replace(summary, passes=(recall, *rows)), None, "")
 
 
 def _summarise(graph: Graph, passes: Sequence[PassRow]) -> Summary:

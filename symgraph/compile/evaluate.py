@@ -81,10 +81,10 @@ def evaluate(
         )
     runner = load_backend(backend)
     key = (id(runner), *(v.serial for v in inputs))
-    kept = _evaluations.setdefault(self, {})
-    evaluation = kept.get(key)
+    evaluations = _evaluations.setdefault(self, {})
+    evaluation = evaluations.get(key)
     if evaluation is None:
-        evaluation = kept[key] = _Evaluation(make_program(list(inputs), self), runner)
+        evaluation = evaluations[key] = _Evaluation(make_program(list(inputs), self), runner)
     values = list(inputs.values())
     with contextlib.suppress(SymgraphError):
         return evaluation(values)

@@ -331,11 +331,11 @@ def assert_compiled(
     if not isinstance(function, Function):
         raise SymgraphTypeError.here(f"assert_compiled takes a compiled function, not {function!r}")
     report = function.report
-    given = {"bodies": bodies, "loops": loops, "nodes": nodes, "seconds": seconds}
-    bounds = {what: bound for what, bound in given.items() if bound is not None}
+    limits = {"bodies": bodies, "loops": loops, "nodes": nodes, "seconds": seconds}
+    bounds = {what: bound for what, bound in limits.items() if bound is not None}
     if not bounds:
         raise SymgraphTypeError.here(
-            f"assert_compiled without a bound asserts nothing; give {', '.join(given)}"
+            f"assert_compiled without a bound asserts nothing; give {', '.join(limits)}"
         )
     for what, bound in bounds.items():
         if not isinstance(bound, (int, float)) or isinstance(bound, bool) or not bound >= 0:

@@ -63,15 +63,15 @@ def program_key(graph: Graph, *options: Any) -> str | None:
 def _source() -> tuple[Any, ...]:
     """What tells this version of symgraph, edited or not, and of what it computes with."""
     package = Path(__file__).parent.parent
-    found = []
+    files = []
     for folder, _, names in sorted(os.walk(package)):
         inside = os.path.relpath(folder, package)
-        found += [
+        files += [
             (inside, name, *_edition(os.path.join(folder, name)))
             for name in sorted(names)
             if name.endswith(".py")
         ]
-    return __version__, np.__version__, _scipy(), sys.version, tuple(found)
+    return __version__, np.__version__, _scipy(), sys.version, tuple(files)
 
 
 def _edition(path: str) -> tuple[int, int]:
@@ -125,10 +125,10 @@ class _Encoder:
             return value
         if kind is Graph:
             return self._body(value)
-        found = self._params.get(id(value))
-        if found is None:
-            found = self._params[id(value)] = self._encoded(value)
-        return found
+        encoded = self._params.get(id(value))
+        if encoded is None:
+            encoded = self._params[id(value)] = self._encoded(value)
+        return encoded
 
     def _encoded(self, value: Any) -> tuple:
         if isinstance(value, (tuple, list)):
@@ -172,10 +172,10 @@ def _kind(value: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _order(outputs: Sequence[Variable], given: dict[Variable, int]) -> list[Variable]:
+def _order(outputs: Sequence[Variable], inputs: dict[Variable, int]) -> list[Variable]:
     """What the outputs are made of, operands first, however old the variables are."""
     order: list[Variable] = []
-    seen = set(given)
+    seen = set(inputs)
     stack = [(v, False) for v in reversed(outputs)]
     while stack:
         v, is_ready = stack.pop()

@@ -69,9 +69,9 @@ def reference(graph: Graph) -> Run:
 
 def measure(graph: Graph, arrays: Sequence[np.ndarray]) -> Mapping[Variable, int]:
     """How many bytes the nodes of the graph and of its loop bodies compute, over all steps."""
-    found: Counter[Variable] = Counter()
-    _backend().prepare_measuring(expanded(graph), found)(*arrays)
-    return found
+    n_bytes: Counter[Variable] = Counter()
+    _backend().prepare_measuring(expanded(graph), n_bytes)(*arrays)
+    return n_bytes
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def ulps_between(got: np.ndarray, expected: np.ndarray) -> float:
         return ULPS
     with np.errstate(all="ignore"):
         distance = np.abs(got.astype(np.float64) - expected.astype(np.float64))
-        found = np.nanmax(distance / _unit(expected, None), initial=0.0)
-    return float(min(max(ULPS, 2.0 * found), _MOST_ULPS))
+        ulps = np.nanmax(distance / _unit(expected, None), initial=0.0)
+    return float(min(max(ULPS, 2.0 * ulps), _MOST_ULPS))
 
 
 def compare(
@@ -150,18 +150,18 @@ def compare(
     by_row = skip is not None
     if skip is not None:
         pairs = [_same_rows(a[n:], b[n:]) for (a, b), n in zip(pairs, skip, strict=True)]
-    found = [Difference(a, b, _wrong(a, b, None, by_row=by_row)) for a, b in pairs]
-    if not any(found):
-        return found
+    differences = [Difference(a, b, _wrong(a, b, None, by_row=by_row)) for a, b in pairs]
+    if not any(differences):
+        return differences
     spreads = _Spreads([graph, suspect.rewrite(graph)], arrays, skip)
     for _ in range(runs):
         spreads.run_again()
-        for each, spread in zip(found, spreads.total(found), strict=True):
+        for each, spread in zip(differences, spreads.total(differences), strict=True):
             if each:
                 each.wrong = _wrong(each.got, each.expected, spread, by_row=by_row)
-        if not any(found):
+        if not any(differences):
             break
-    return found
+    return differences
 
 
 def _same_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

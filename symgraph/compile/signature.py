@@ -72,29 +72,30 @@ class Signature:
             raise self._error(
                 f"{len(arguments)} arguments are given for {self._count()}", self._listing()
             )
-        given: dict[int, Any] = dict(enumerate(arguments))
+        known: dict[int, Any] = dict(enumerate(arguments))
         for name, argument in by_name.items():
             position = self._position(name)
-            if position in given:
+            if position in known:
                 raise self._error(f"input '{name}' is given twice: by position and by name")
-            given[position] = argument
-        missing = [p for i, p in enumerate(parameters) if i not in given and p.default is None]
+            known[position] = argument
+        missing = [p for i, p in enumerate(parameters) if i not in known and p.default is None]
         if missing:
             labels = ", ".join(f"{p.label} {p.type}" for p in missing)
             raise self._error(
-                f"{len(given)} of {self._count()} are given; missing: {labels}", self._listing()
+                f"{len(known)} of {self._count()} are given; missing: {labels}",
+                self._listing(),
             )
-        return [given.get(i, p.default) for i, p in enumerate(parameters)]
+        return [known.get(i, p.default) for i, p in enumerate(parameters)]
 
     def _position(self, name: str) -> int:
-        found = [i for i, p in enumerate(self.parameters) if p.name == name]
-        if not found:
+        positions = [i for i, p in enumerate(self.parameters) if p.name == name]
+        if not positions:
             raise self._error(f"there is no input named '{name}'", self._listing())
-        if len(found) > 1:
+        if len(positions) > 1:
             raise self._error(
-                f"{len(found)} inputs are named '{name}'", "Pass them by position instead."
+                f"{len(positions)} inputs are named '{name}'", "Pass them by position instead."
             )
-        return found[0]
+        return positions[0]
 
     def _count(self) -> str:
         n = len(self.parameters)
@@ -188,10 +189,10 @@ def _as_array(value: Any, type: TensorType, label: str) -> np.ndarray:
     )
 
 
-def _takes(dtype: np.dtype, found: np.dtype) -> bool:
+def _takes(dtype: np.dtype, source: np.dtype) -> bool:
     """Whether numbers that Python wrote, which NumPy gave a dtype, may become another one."""
-    whole = is_integer(found) and is_integer(dtype)
-    return whole or np.can_cast(found, dtype, "same_kind")
+    whole = is_integer(source) and is_integer(dtype)
+    return whole or np.can_cast(source, dtype, "same_kind")
 
 
 # --- sizes --------------------------------------------------------------------------------------

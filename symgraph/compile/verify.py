@@ -72,16 +72,16 @@ class Verified:
         """The program's results; a `VerifyError` where one differs from the reference's."""
         # Copies: neither a faulty program nor another thread changes what is compared.
         given = [array.copy() for array in arrays]
-        right = _outcome(self._reference, given)
+        expected = _outcome(self._reference, given)
         arguments = [array.copy() for array in given]
-        found = _outcome(self._run, arguments)
-        if found.error is not None or right.error is not None:
-            raise self._error_alone(found, right)
+        outcome = _outcome(self._run, arguments)
+        if outcome.error is not None or expected.error is not None:
+            raise self._error_alone(outcome, expected)
         for before, after, v in zip(given, arguments, self._built.inputs, strict=True):
             if before.tobytes() != after.tobytes():
                 raise self._changed_argument(v, before, after)
-        self._compare(given, found.results, right.results)
-        return found.results
+        self._compare(given, outcome.results, expected.results)
+        return outcome.results
 
     @cached_property
     def _rewritten(self) -> Graph:
@@ -151,25 +151,25 @@ class Verified:
 
     # --- what else may go wrong -----------------------------------------------------------------
 
-    def _error_alone(self, found: Outcome, right: Outcome) -> Exception:
+    def _error_alone(self, outcome: Outcome, expected: Outcome) -> Exception:
         """What is raised where a side raised an error: that error, if both did."""
-        for error in (found.error, right.error):
+        for error in (outcome.error, expected.error):
             if error is not None and (
-                isinstance(error, MemoryError) or (found.error and right.error)
+                isinstance(error, MemoryError) or (outcome.error and expected.error)
             ):
                 return error
-        error = found.error or right.error
+        error = outcome.error or expected.error
         raised, other = f"the {self._backend.name} backend", "the reference"
-        if found.error is None:
+        if outcome.error is None:
             raised, other = other, raised
-        made = VerifyError(
+        alone = VerifyError(
             explain(f"{self._prefix}{raised} raised an error, {other} did not:\n  {error}"),
             line=provenance.user_line(),
-            got=found.error or found.results,
-            expected=right.error or right.results,
+            got=outcome.error or outcome.results,
+            expected=expected.error or expected.results,
         )
-        made.__cause__ = error
-        return made
+        alone.__cause__ = error
+        return alone
 
     def _changed_argument(self, v: Variable, before: np.ndarray, after: np.ndarray) -> VerifyError:
         line = provenance.line_of(v)

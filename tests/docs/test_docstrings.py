@@ -20,6 +20,8 @@ import pytest
 import symgraph as sg
 import symgraph.testing
 import symgraph_nn as nn
+from symgraph.backends.profile import Profile
+from symgraph.compile.report import Report
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = {
@@ -31,6 +33,8 @@ MODULES = {
     "nn.init": nn.init,
     "nn.schedules": nn.schedules,
 }
+# What public names lead to.
+REACHED = {"sg.Function.report": Report, "sg.Function.profile": Profile}
 # Those that have no example yet, under the files that they are in.
 WITHOUT = Path(__file__).with_name("without_examples.txt")
 _OWN = ("symgraph.", "symgraph_nn.")
@@ -74,6 +78,8 @@ def _public() -> Iterator[tuple[str, Any, bool]]:
                 yield f"{prefix}.{name}", value, not issubclass(value, BaseException)
             elif inspect.isfunction(value) and _is_own(value):
                 yield f"{prefix}.{name}", value, True
+    classes += REACHED.items()
+    yield from ((name, cls, True) for name, cls in REACHED.items())
     for name, cls in sorted(classes, key=lambda pair: len(pair[1].__mro__)):  # bases first
         yield from _members(name, cls)
 
