@@ -50,15 +50,14 @@ class Census:
 
     loops: int
     bodies: int
-    distinct_bodies: int
     repeated: tuple[RepeatedBody, ...]
 
 
 def count_loops(outputs: Sequence[Variable]) -> Census:
     """The census of everything that the outputs are made of."""
     scans = [v for v in ancestors(outputs) if is_scan(v)]
-    bodies = list(_all_bodies(scans))
-    return Census(len(bodies), len(bodies), len(set(bodies)), tuple(_find_repeated(scans)))
+    count = sum(1 for _ in _all_bodies(scans))
+    return Census(count, count, tuple(_find_repeated(scans)))
 
 
 def _all_bodies(scans: Iterable[Variable]) -> Iterable[Graph]:

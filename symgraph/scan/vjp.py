@@ -190,13 +190,12 @@ class _GradientLoop:
 
     def _read_cotangents(self) -> None:
         """The cotangents of plain outputs, and those of new states that come from outside."""
-        cotangents = zip(self.arriving, self.body.cotangents, strict=True)
-        for k, (arriving, symbol) in enumerate(cotangents):
+        cotangents = zip(self.loop.results, self.arriving, self.body.cotangents, strict=True)
+        for k, (result, arriving, symbol) in enumerate(cotangents):
             if arriving is None or symbol is None:
                 continue
-            depth = self.loop.results[k].depth
-            if depth:
-                self.parts[k] = split_cotangent(arriving, depth)
+            if result.depth:
+                self.parts[k] = split_cotangent(arriving, result.depth)
                 arriving = self.parts[k].rows
             if arriving is not None:
                 row = self._row(symbol, arriving.type.row, self.body.outputs[k])
