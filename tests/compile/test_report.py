@@ -39,6 +39,17 @@ def test_the_counts_of_a_function_without_loops():
     assert report.passes[-1].nodes_after == report.nodes
 
 
+def test_the_analyses_of_the_native_backend_are_rows():
+    x = sg.tensor("x", ("T", "n"))
+    loop = sg.scan(lambda x_t, s: sg.tanh(x_t + 0.46875 * s), x, x[0], ())
+    report = sg.compile([x], loop[-1]).report
+    assert not report.is_recalled
+    analyses = ["unify", "sink", "layout", "cluster"]
+    assert list(report.stages)[:5] == [*analyses, "lower"]
+    assert min(report.stages[name] for name in analyses) > 0
+    assert all(f"\n{name} " in str(report) for name in analyses)
+
+
 def test_kernels_are_counted_as_they_were_fused():
     x = sg.vector("x")
     square = sg.compile([x], sg.exp(x) * sg.exp(x)).report
