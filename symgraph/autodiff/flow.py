@@ -68,7 +68,7 @@ def find_path(
     users = _users_of_results(below)
     stopped = set(stop)
     counter = itertools.count()  # settles ties, in the same way each time
-    queue: list[tuple] = [(0, 0, next(counter), v, None) for v in sources if v in below]
+    queue: list[tuple[Any, ...]] = [(0, 0, next(counter), v, None) for v in sources if v in below]
     came_from: dict[Variable, Variable | None] = {}
     cut_at: set[tuple[Variable, Variable]] = set()
     while queue:

@@ -75,7 +75,7 @@ class Planner:
         self.profile = profile
         self._around = around
         self.bodies: dict[Graph, Plan] = {}
-        self.kernels: list[tuple] = []
+        self.kernels: list[tuple[Any, ...]] = []
 
     def plan(self, graph: Graph, depth: int = 0) -> Plan:
         """The plan of a graph at this depth of loops."""

@@ -83,7 +83,7 @@ class NumpyLoop:
 
     def _rows(
         self, start: int, stop: int, sequences: Sequence[np.ndarray], results: list[np.ndarray]
-    ) -> Iterator[tuple]:
+    ) -> Iterator[tuple[Any, ...]]:
         """For each step the slices and the taps that it reads; taps are read when it begins."""
         read = [
             sequence[start + offset : stop + offset]
@@ -106,7 +106,9 @@ class NumpyLoop:
             grown.append(larger)
         return grown
 
-    def _targets(self, results: list[np.ndarray]) -> list[tuple[np.ndarray, int, tuple, int]]:
+    def _targets(
+        self, results: list[np.ndarray]
+    ) -> list[tuple[np.ndarray, int, tuple[Any, ...], int]]:
         """For each result its array, its first row, the shape of a row, and the slot to store."""
         return [
             (result, depth, result.shape[1:], slot)
@@ -172,7 +174,9 @@ class NumpyLoop:
         line = provenance.line_of(self._scan)
         return type(error)(f"{error}\n  in step {t} of the loop" + (f" at {line}" if line else ""))
 
-    def _changed_shape(self, t: int, slot: int, expected: tuple, found: tuple) -> CallError:
+    def _changed_shape(
+        self, t: int, slot: int, expected: tuple[Any, ...], found: tuple[Any, ...]
+    ) -> CallError:
         i = self._body.outputs.index(slot)
         n = len(self._states)
         kind = f"state {i}" if i < n else f"output {i - n}"

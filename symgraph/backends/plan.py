@@ -43,14 +43,14 @@ Call = Callable[..., Any]
 """From the values of a node's inputs to its own; a tuple for ops with several results."""
 
 # What to call, what picks its arguments from the slots, the slot of the result, the node.
-Step = tuple[Call, Callable[[list], Sequence], int, Variable]
+Step = tuple[Call, Callable[[list[Any]], Sequence], int, Variable]
 
 
 class Plan:
     """The steps of a closed graph, and where its inputs and outputs lie."""
 
     def __init__(self, graph: Graph, make_call: Callable[[Variable], Call]) -> None:
-        self.n_inputs = len(graph.inputs)
+        self.n_inputs: int = len(graph.inputs)
         slot: dict[Variable, int] = {v: i for i, v in enumerate(graph.inputs)}
         self._template: list[Any] = [None] * self.n_inputs
         for v in graph.nodes:
@@ -73,7 +73,7 @@ class Plan:
             slot[v] = free.pop()
             call = make_call(v)
             self.steps.append((exact_call(v) if v in sizes else call, pick, slot[v], v))
-        self.outputs = [slot[v] for v in graph.outputs]
+        self.outputs: list[int] = [slot[v] for v in graph.outputs]
 
     def slots(self, inputs: Sequence[Any] = ()) -> list[Any]:
         """A list of values for one run: the inputs given, the constants, and room for the rest."""
@@ -123,7 +123,7 @@ class ProfiledPlan(Plan):
             row.runs += 1
 
 
-def _picker(slots: list[int]) -> Callable[[list], Sequence]:
+def _picker(slots: list[int]) -> Callable[[list[Any]], Sequence]:
     """A function from the list of values to those in these slots, as a sequence."""
     if len(slots) > 1:
         return operator.itemgetter(*slots)
@@ -152,7 +152,7 @@ def call_of(v: Variable) -> Call:
     return _evaluate_call(op.evaluate, v.params)
 
 
-def _evaluate_call(evaluate: Callable[..., Any], params: tuple) -> Call:
+def _evaluate_call(evaluate: Callable[..., Any], params: tuple[Any, ...]) -> Call:
     if params:
         return lambda *arrays: evaluate(arrays, *params)
     return lambda *arrays: evaluate(arrays)
@@ -161,7 +161,7 @@ def _evaluate_call(evaluate: Callable[..., Any], params: tuple) -> Call:
 class _Recorder:
     """Maths that tells which function a formula calls, and on what."""
 
-    def __getattr__(self, name: str) -> Callable[..., tuple]:
+    def __getattr__(self, name: str) -> Callable[..., tuple[Any, ...]]:
         return lambda *values: (name, *values)
 
 

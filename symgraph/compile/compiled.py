@@ -29,7 +29,7 @@ class Summary:
     loops: int
     bodies: int
 
-    def as_plain(self) -> list:
+    def as_plain(self) -> list[Any]:
         """The summary in lists, dicts, numbers and strings."""
         return [as_plain(getattr(self, field.name)) for field in fields(self)]
 

@@ -255,7 +255,7 @@ class Function:
         program = self._program.swapped(swap) if swap else self._program
         return _compile_again(program, self._options, start)
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _compile_again, (self._program, self._options)
 
     def __repr__(self) -> str:

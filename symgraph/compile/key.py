@@ -105,7 +105,7 @@ class _Encoder:
         # them alive.
         self._params: dict[int, Any] = {}
 
-    def graph(self, graph: Graph) -> tuple:
+    def graph(self, graph: Graph) -> tuple[Any, ...]:
         """The nodes in the order in which the outputs lead to them, and the outputs."""
         position = {v: i for i, v in enumerate(graph.inputs)}
         inputs = tuple(self._type(v.type) for v in graph.inputs)
@@ -130,7 +130,7 @@ class _Encoder:
             encoded = self._params[id(value)] = self._encoded(value)
         return encoded
 
-    def _encoded(self, value: Any) -> tuple:
+    def _encoded(self, value: Any) -> tuple[Any, ...]:
         if isinstance(value, (tuple, list)):
             return (_kind(value), *map(self._param, value))
         if isinstance(value, np.dtype):
@@ -145,7 +145,7 @@ class _Encoder:
             return (_kind(value), *(self._param(getattr(value, f.name)) for f in fields(value)))
         raise _NoKeyError
 
-    def _body(self, body: Graph) -> tuple:
+    def _body(self, body: Graph) -> tuple[Any, ...]:
         number = self._bodies.get(body)
         if number is not None:
             return ("body", number)
@@ -155,12 +155,12 @@ class _Encoder:
     def _type(self, type: Any) -> tuple:
         return (type.dtype.str, *map(self._param, type.shape))
 
-    def _size(self, size: Dim) -> tuple:
+    def _size(self, size: Dim) -> tuple[Any, ...]:
         return tuple(
             (factor, *(self._atom(atom) for atom in monomial)) for monomial, factor in size.terms
         )
 
-    def _atom(self, atom: Atom) -> tuple:
+    def _atom(self, atom: Atom) -> tuple[Any, ...]:
         kind, *parts = atom
         if kind in PRIMITIVE and kind != "name":
             return (kind, self._unknown.setdefault(atom, len(self._unknown)))

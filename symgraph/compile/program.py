@@ -51,9 +51,9 @@ class In:
             raise SymgraphTypeError.here(
                 f"In takes a variable, not {variable!r}", remedy="Write sg.In(x, value=default)."
             )
-        self.variable = variable
-        self.value = value
-        self.name = name
+        self.variable: Variable = variable
+        self.value: ArrayLike | None = value
+        self.name: str | None = name
 
     def __repr__(self) -> str:
         return f"In({self.variable!r}, value={self.value!r})"
@@ -116,7 +116,7 @@ class Program(Request):
         updated = [swap.get(shared, shared) for shared in self.updates]
         return self.with_results(substitute(self.results, {**swap}), updated)
 
-    def __reduce__(self) -> tuple[Callable, tuple]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         # One dump of everything, so that what is shared stays shared.
         dumped = dump([*self.inputs, *self.updates, *self.results])
         counts = (len(self.inputs), len(self.updates))
@@ -124,7 +124,10 @@ class Program(Request):
 
 
 def _load_program(
-    dumped: tuple, counts: tuple[int, int], parameters: tuple[Parameter, ...], container: Any
+    dumped: tuple[Any, ...],
+    counts: tuple[int, int],
+    parameters: tuple[Parameter, ...],
+    container: Any,
 ) -> Program:
     variables = load(*dumped)
     n_inputs, n_updates = counts

@@ -46,7 +46,7 @@ class Signature:
     """The parameters of a function, ready to check the arguments of a call."""
 
     def __init__(self, parameters: Sequence[Parameter], function: str | None = None) -> None:
-        self.parameters = tuple(parameters)
+        self.parameters: tuple[Parameter, ...] = tuple(parameters)
         self._prefix = f"{function}: " if function else ""
         self._converters = [_converter(p) for p in parameters]
         self._sizes = _Sizes(self.parameters)

@@ -23,8 +23,8 @@ class SharedState:
     """The shared variables that a program reads, and those that each of its calls updates."""
 
     def __init__(self, read: Sequence[SharedVariable], updated: Sequence[SharedVariable]) -> None:
-        self.read = tuple(read)
-        self.updated = tuple(updated)
+        self.read: tuple[SharedVariable, ...] = tuple(read)
+        self.updated: tuple[SharedVariable, ...] = tuple(updated)
         # In one order everywhere, so that two functions never wait for each other.
         self._in_order = sorted({*read, *updated}, key=operator.attrgetter("serial"))
 

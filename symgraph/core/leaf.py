@@ -55,7 +55,7 @@ class Constant:
         array.flags.writeable = False
         self.array = array
         content = array.tobytes() if array.nbytes <= _INLINE_BYTES else _digest(array)
-        self.key = (array.dtype.str, array.shape, content)
+        self.key: tuple[Any, ...] = (array.dtype.str, array.shape, content)
         self._hash = hash(self.key)
 
     def __hash__(self) -> int:

@@ -77,7 +77,9 @@ def _bad_bound(edge: Any) -> SymgraphTypeError:
 
 
 # The first clipped edge for each size, scalar and side: later ones stand for the same size.
-_first_clipped: weakref.WeakValueDictionary[tuple, Variable] = weakref.WeakValueDictionary()
+_first_clipped: weakref.WeakValueDictionary[tuple[Any, ...], Variable] = (
+    weakref.WeakValueDictionary()
+)
 
 
 def _clipped(edge: Variable, x: Variable, axis: int, *, after: bool) -> Variable:

@@ -7,13 +7,15 @@ Python numbers are allowed beside them and take their dtype.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from . import special
 
-__all__ = ["Maths", "NumpyMaths", "numpy_maths"]
+__all__ = ["Maths", "numpy_maths"]
 
 Value = Any
 
@@ -106,115 +108,65 @@ def _whole(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.where((x >= -limit) & (x < limit), x, -limit).astype(dtype)
 
 
-class NumpyMaths:
-    """`Maths` on NumPy arrays."""
-
-    add = staticmethod(np.add)
-    subtract = staticmethod(np.subtract)
-    multiply = staticmethod(np.multiply)
-    divide = staticmethod(np.divide)
-    floor_divide = staticmethod(np.floor_divide)
-    remainder = staticmethod(np.remainder)
-    arctan2 = staticmethod(np.arctan2)
-    maximum = staticmethod(np.maximum)
-    minimum = staticmethod(np.minimum)
-
-    negative = staticmethod(np.negative)
-    absolute = staticmethod(np.absolute)
-    sign = staticmethod(np.sign)
-    floor = staticmethod(np.floor)
-    ceil = staticmethod(np.ceil)
-    trunc = staticmethod(np.trunc)
-    rint = staticmethod(np.rint)
-    sqrt = staticmethod(np.sqrt)
-    exp = staticmethod(np.exp)
-    exp2 = staticmethod(np.exp2)
-    expm1 = staticmethod(np.expm1)
-    log = staticmethod(np.log)
-    log2 = staticmethod(np.log2)
-    log10 = staticmethod(np.log10)
-    log1p = staticmethod(np.log1p)
-    sin = staticmethod(np.sin)
-    cos = staticmethod(np.cos)
-    tan = staticmethod(np.tan)
-    arcsin = staticmethod(np.arcsin)
-    arccos = staticmethod(np.arccos)
-    arctan = staticmethod(np.arctan)
-    sinh = staticmethod(np.sinh)
-    cosh = staticmethod(np.cosh)
-    tanh = staticmethod(np.tanh)
-    arcsinh = staticmethod(np.arcsinh)
-    arccosh = staticmethod(np.arccosh)
-    arctanh = staticmethod(np.arctanh)
-
-    @staticmethod
-    def power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """C's ``pow``, by a scalar too, where NumPy takes the square root for 0.5."""
-        result = np.power(x, y)
-        if np.ndim(y) == 0 and y == 0.5:
-            return np.where(np.isneginf(x) | (x == 0), np.absolute(x), result)
-        return result
-
-    @staticmethod
-    def sigmoid(x: np.ndarray) -> np.ndarray:
-        """The logistic function."""
-        return 1.0 / (np.exp(-x) + 1.0)
-
-    @staticmethod
-    def erf(x: np.ndarray) -> np.ndarray:
-        """See `scipy.special.erf`."""
-        return special.erf(x)
-
-    @staticmethod
-    def erfc(x: np.ndarray) -> np.ndarray:
-        """See `scipy.special.erfc`."""
-        return special.erfc(x)
-
-    @staticmethod
-    def erfinv(x: np.ndarray) -> np.ndarray:
-        """See `scipy.special.erfinv`."""
-        return special.erfinv(x)
-
-    @staticmethod
-    def gammaln(x: np.ndarray) -> np.ndarray:
-        """See `scipy.special.gammaln`."""
-        return special.gammaln(x)
-
-    @staticmethod
-    def digamma(x: np.ndarray) -> np.ndarray:
-        """See `scipy.special.digamma`."""
-        return special.digamma(x)
-
-    eq = staticmethod(np.equal)
-    ne = staticmethod(np.not_equal)
-    lt = staticmethod(np.less)
-    le = staticmethod(np.less_equal)
-    gt = staticmethod(np.greater)
-    ge = staticmethod(np.greater_equal)
-    isnan = staticmethod(np.isnan)
-    isinf = staticmethod(np.isinf)
-    isfinite = staticmethod(np.isfinite)
-
-    bit_and = staticmethod(np.bitwise_and)
-    bit_or = staticmethod(np.bitwise_or)
-    bit_xor = staticmethod(np.bitwise_xor)
-    bit_not = staticmethod(np.invert)
-    shift_left = staticmethod(np.left_shift)
-    shift_right = staticmethod(np.right_shift)
-
-    select = staticmethod(np.where)
-
-    @staticmethod
-    def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """The array converted as `Maths.cast` says."""
-        x = np.asarray(x)
-        if x.dtype.kind != "f" or dtype.kind not in "iu":
-            return x.astype(dtype)
-        if dtype == np.uint64:
-            high = x >= _HALF
-            low = _whole(np.where(high, x - x.dtype.type(_HALF), x), np.dtype("int64"))
-            return low.astype(dtype) ^ (high.astype(dtype) << np.uint64(63))
-        return _whole(x, np.dtype("int64" if dtype in _BY_INT64 else "int32")).astype(dtype)
+def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """C's ``pow``, by a scalar too, where NumPy takes the square root for 0.5."""
+    result = np.power(x, y)
+    if np.ndim(y) == 0 and y == 0.5:
+        return np.where(np.isneginf(x) | (x == 0), np.absolute(x), result)
+    return result
 
 
-numpy_maths: Maths = NumpyMaths()
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    """The logistic function."""
+    return 1.0 / (np.exp(-x) + 1.0)
+
+
+def _cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The array converted as `Maths.cast` says."""
+    x = np.asarray(x)
+    if x.dtype.kind != "f" or dtype.kind not in "iu":
+        return x.astype(dtype)
+    if dtype == np.uint64:
+        high = x >= _HALF
+        low = _whole(np.where(high, x - x.dtype.type(_HALF), x), np.dtype("int64"))
+        return low.astype(dtype) ^ (high.astype(dtype) << np.uint64(63))
+    return _whole(x, np.dtype("int64" if dtype in _BY_INT64 else "int32")).astype(dtype)
+
+
+def _of_scipy(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """SciPy's special function of this name, looked up when it is called: the import is slow."""
+    return lambda x: getattr(special, name)(x)
+
+
+# Functions that NumPy has under the names of `Maths`, and those that SciPy has.
+_NUMPY = """
+    add subtract multiply divide floor_divide remainder arctan2 maximum minimum negative absolute
+    sign floor ceil trunc rint sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos
+    arctan sinh cosh tanh arcsinh arccosh arctanh isnan isinf isfinite
+"""
+_SCIPY = ("erf", "erfc", "erfinv", "gammaln", "digamma")
+
+numpy_maths: Maths = cast(
+    Maths,
+    SimpleNamespace(
+        **{name: getattr(np, name) for name in _NUMPY.split()},
+        **{name: _of_scipy(name) for name in _SCIPY},
+        power=_power,
+        sigmoid=_sigmoid,
+        eq=np.equal,
+        ne=np.not_equal,
+        lt=np.less,
+        le=np.less_equal,
+        gt=np.greater,
+        ge=np.greater_equal,
+        bit_and=np.bitwise_and,
+        bit_or=np.bitwise_or,
+        bit_xor=np.bitwise_xor,
+        bit_not=np.invert,
+        shift_left=np.left_shift,
+        shift_right=np.right_shift,
+        select=np.where,
+        cast=_cast,
+    ),
+)
+"""`Maths` on NumPy arrays."""

@@ -159,7 +159,11 @@ def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **o
 
 
 def _array_function(
-    self: Variable, function: Callable, types: Any, args: Sequence[Any], options: dict[str, Any]
+    self: Variable,
+    function: Callable[..., Any],
+    types: Any,
+    args: Sequence[Any],
+    options: dict[str, Any],
 ) -> Any:
     """``function(*args)`` for arguments of which one is a variable."""
     module, name = function.__module__, function.__name__

@@ -23,7 +23,7 @@ from ..core.errors import (
     SymgraphValueError,
 )
 from ..core.op import Op
-from ..core.shared import make_shared
+from ..core.shared import SharedVariable, make_shared
 from ..core.types import TensorType, as_dtype, is_integer, tensor_type
 from ..core.values import entries_of
 from ..core.variable import Variable, make_constant, node
@@ -384,7 +384,7 @@ class Stream:
     def __init__(self, seed: int = 0) -> None:
         self._base = key(seed)
         self._draws = 0
-        self.counter = make_shared(np.int64(0), "random_counter")
+        self.counter: SharedVariable = make_shared(np.int64(0), "random_counter")
         self.counter.default_update = add(self.counter, 1)
 
     def key(self) -> Variable:

@@ -87,7 +87,7 @@ def _parse_taps(value: Any, default: int, label: str) -> tuple[int, ...]:
     return taps
 
 
-def _parse_dict(value: dict, key: str, label: str) -> tuple[Any, Any]:
+def _parse_dict(value: dict[Any, Any], key: str, label: str) -> tuple[Any, Any]:
     unknown = set(value) - {key, "taps"}
     if unknown or key not in value:
         raise _error(

@@ -17,25 +17,27 @@ class OpenLoop:
     """A loop whose body is an expression over symbols."""
 
     def __init__(self, loop: Loop) -> None:
-        self.node = loop.node
-        self.n_steps = loop.n_steps
+        self.node: Variable = loop.node
+        self.n_steps: Variable = loop.n_steps
         symbols = {v: make_input(v.type) for v in loop.changing}
         fixed = {outer: make_input(outer.type) for outer in loop.fixed.values()}
-        self.fixed = {symbol: outer for outer, symbol in fixed.items()}
+        self.fixed: dict[Variable, Variable] = {symbol: outer for outer, symbol in fixed.items()}
         """The symbols for what does not change over time, with what they stand for."""
-        self.symbol_for = symbols | {v: fixed[outer] for v, outer in loop.fixed.items()}
+        self.symbol_for: dict[Variable, Variable] = symbols | {
+            v: fixed[outer] for v, outer in loop.fixed.items()
+        }
         """The symbol for each input of the loop's body."""
         self._outer_atoms = atoms_of(self.symbol_for.values())
-        self.reads = {
+        self.reads: dict[Variable, Read] = {
             symbols[read.symbol]: read._replace(symbol=symbols[read.symbol]) for read in loop.reads
         }
         """The rows of sequences that a step reads, by their symbols."""
         values = iter(loop.body(*self.symbol_for.values()))
-        self.states = [
+        self.states: list[State] = [
             State(s.initial, {tap: symbols[v] for tap, v in s.taps.items()}, next(values))
             for s in loop.states
         ]
-        self.outputs = [next(values) for _ in loop.outputs]
+        self.outputs: list[Variable] = [next(values) for _ in loop.outputs]
         self.condition = next(values, None)
 
     def move(self, moved: Mapping[Variable, Variable]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..core.dims import Atom, Dim, Size, fresh_size, size_atoms
 from ..core.graph import Graph
@@ -30,10 +31,12 @@ class _StepSizes:
 
 # By the loop's body, its layout and the serials of its inputs (which, unlike the inputs, keep
 # nothing alive): all that the loop is.
-_sizes: weakref.WeakKeyDictionary[Graph, dict[tuple, _StepSizes]] = weakref.WeakKeyDictionary()
+_sizes: weakref.WeakKeyDictionary[Graph, dict[tuple[Any, ...], _StepSizes]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def _key_of(inputs: Sequence[Variable], layout: Layout) -> tuple:
+def _key_of(inputs: Sequence[Variable], layout: Layout) -> tuple[Any, ...]:
     return (layout, *(v.serial for v in inputs))
 
 

@@ -165,7 +165,7 @@ class until:
     """The condition that ends a loop."""
 
     def __init__(self, condition: Any) -> None:
-        self.condition = bool(condition)
+        self.condition: bool = bool(condition)
 
 
 def scan(

@@ -98,7 +98,7 @@ def random_graphs(
     return inputs, outputs, values
 
 
-def _grow(draw: Callable, pool: Sequence[Variable]) -> Variable:
+def _grow(draw: Callable[..., Any], pool: Sequence[Variable]) -> Variable:
     """A new variable made of some in the pool, by an op that fits them."""
     x = draw(strategies.sampled_from(pool))
     floats = is_float(x.dtype)
@@ -109,7 +109,7 @@ def _grow(draw: Callable, pool: Sequence[Variable]) -> Variable:
     return draw(strategies.sampled_from(grown))(draw, x, pool)
 
 
-def _partner(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Any:
+def _partner(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Any:
     """Something of the kind of ``x`` that it broadcasts with: a variable or a number."""
     fitting = [y for y in pool if y.dtype == x.dtype and _fits(x, y)]
     numbers = (0.0, 1.0, 2.0, -0.5) if is_float(x.dtype) else (0, 1, 3)
@@ -122,30 +122,32 @@ def _fits(x: Variable, y: Variable) -> bool:
     return not [1 for a, b in pairs if a != b and 1 not in (a, b)]
 
 
-def _apply_unary(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _apply_unary(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Variable:
     return draw(strategies.sampled_from(_UNARY))(x)
 
 
-def _apply_binary(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _apply_binary(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Variable:
     return draw(strategies.sampled_from(_BINARY))(x, _partner(draw, x, pool))
 
 
-def _apply_whole(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _apply_whole(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Variable:
     x = x if x.dtype.kind == "i" else cast_to(x, np.dtype("int64"))
     return draw(strategies.sampled_from(_WHOLE))(x, _partner(draw, x, pool))
 
 
-def _as_float(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _as_float(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Variable:
     """The integers or bools in the dtype of the first input."""
     return cast_to(x, pool[0].dtype)
 
 
-def _compare_with_partner(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _compare_with_partner(
+    draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]
+) -> Variable:
     function = draw(strategies.sampled_from((equal, less, greater_equal)))
     return function(x, _partner(draw, x, pool))
 
 
-def _choose(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _choose(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Variable:
     condition = _compare_with_partner(draw, x, pool)
     y, z = _partner(draw, x, pool), _partner(draw, x, pool)
     parts = [v for v in (condition, y, z) if isinstance(v, Variable)]
@@ -154,7 +156,7 @@ def _choose(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
     return where(condition, x, 0)
 
 
-def _reduce_axes(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _reduce_axes(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Variable:
     if x.ndim == 0:
         return square(x)
     axis = draw(strategies.integers(-x.ndim, x.ndim - 1))
@@ -164,7 +166,7 @@ def _reduce_axes(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Varia
     return draw(strategies.sampled_from(_REDUCTIONS))(x, axis, keepdims=keepdims)
 
 
-def _reshape(draw: Callable, x: Variable, pool: Sequence[Variable]) -> Variable:
+def _reshape(draw: Callable[..., Any], x: Variable, pool: Sequence[Variable]) -> Variable:
     if x.ndim == 0:
         return expand_dims(x, 0)
     axis = draw(strategies.integers(0, x.ndim - 1))

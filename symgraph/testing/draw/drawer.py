@@ -34,7 +34,7 @@ class Drawer:
     """A program in the making: its names with the values that NumPy gives them."""
 
     def __init__(self, seed: int | Sequence[int], *, label: str = "") -> None:
-        self.random = np.random.default_rng(seed)
+        self.random: np.random.Generator = np.random.default_rng(seed)
         self.label = label
         self.inputs: list[Input] = []
         self.instructions: list[str] = []
@@ -45,15 +45,15 @@ class Drawer:
         """The variables; None within a loop, whose body symgraph sees as a whole."""
         self.sizes: dict[str, int] = {}
         self.untold: set[str] = set()
-        self.is_wild = bool(self.random.random() < 0.1)
+        self.is_wild: bool = bool(self.random.random() < 0.1)
         """Whether infinities and NaN are welcome."""
-        self.depth = 0
+        self.depth: int = 0
         self.made_here: set[str] = set()
         """What the body of the loop that is drawn has made so far."""
-        self.refused = 0
-        self.is_broken = False
+        self.refused: int = 0
+        self.is_broken: bool = False
         """Whether an instruction raised what is no error of symgraph's: the last one then."""
-        self.count = 0
+        self.count: int = 0
 
     # --- chance ---------------------------------------------------------------------------------
 
@@ -202,7 +202,9 @@ class Drawer:
 
     # --- the end --------------------------------------------------------------------------------
 
-    def program(self, updates: Sequence[tuple[str, str]], calls: Sequence[dict]) -> Program:
+    def program(
+        self, updates: Sequence[tuple[str, str]], calls: Sequence[dict[Any, Any]]
+    ) -> Program:
         """What was drawn, with some of its values as outputs."""
         made = [n for i in self.instructions for n in names_of(i)[0] if n in self.values] or list(
             self.values

@@ -68,7 +68,7 @@ class DiskCache:
         obstacle: str = "",
     ) -> None:
         self.folder = folder
-        self.bound = chosen_bound() if bound is None else bound
+        self.bound: int = chosen_bound() if bound is None else bound
         self._guarded = (*within, folder)
         self._obstacle = obstacle
         self._has_warned = False

@@ -47,9 +47,9 @@ class Value:
     __slots__ = ("dtype", "lanes", "text")
 
     def __init__(self, text: str, dtype: np.dtype, lanes: int) -> None:
-        self.text = text
-        self.dtype = dtype
-        self.lanes = lanes
+        self.text: str = text
+        self.dtype: np.dtype = dtype
+        self.lanes: int = lanes
 
     @property
     def type(self) -> str:

@@ -53,7 +53,7 @@ class Module:
     def __init__(self, tracker: Any, addresses: dict[str, int], others: tuple[Module, ...]) -> None:
         self._tracker = tracker
         self._others = others  # whose kernels these ones call
-        self.addresses = addresses
+        self.addresses: dict[str, int] = addresses
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Engine:
         # What machine code depends on besides the text it is made of: the processor and its
         # features, the system (triple and layout), how hard LLVM tries, LLVM, and how a module is
         # made of kernels. Python is none of it: what a kernel knows of objects is in its text.
-        self.identity = (
+        self.identity: str = (
             f"{cpu.name}|O1|{cpu.features}|{llvmlite.__version__}|{__version__}|{self._prologue}"
         )
         # By the names of kernels, which stand for their whole texts.

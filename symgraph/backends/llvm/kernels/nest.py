@@ -24,7 +24,7 @@ class Operation(NamedTuple):
     """One elementwise op on values of the nest."""
 
     formula: Callable[..., Any]
-    params: tuple
+    params: tuple[Any, ...]
     arguments: tuple[Reference, ...]
 
 
