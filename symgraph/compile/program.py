@@ -18,15 +18,7 @@ from ..core.shared import SharedVariable
 from ..core.types import TensorType
 from ..core.variable import CONSTANT, Variable, ancestors, make_constant, make_input
 from .signature import Parameter, as_argument, with_prefix
-from .updates import (
-    GivensLike,
-    Request,
-    UpdatesLike,
-    as_pairs,
-    as_replacements,
-    checked_updates,
-    describe_value,
-)
+from .updates import GivensLike, Request, UpdatesLike, as_pairs, as_replacements, checked_updates
 
 __all__ = ["In", "OutputsLike", "Program", "make_program"]
 
@@ -106,12 +98,12 @@ class Program(Request):
         for old, new in swap.items():
             if not isinstance(old, SharedVariable) or old not in known:
                 raise InputError.here(
-                    f"swap: {describe_value(old)} is not a shared variable of the function",
+                    f"swap: {provenance.describe(old)} is not a shared variable of the function",
                     remedy=f"These are: {', '.join(map(provenance.describe, known))}.",
                 )
             if not isinstance(new, SharedVariable):
                 raise InputError.here(
-                    f"swap: {describe_value(old)} takes a shared variable, not {new!r}"
+                    f"swap: {provenance.describe(old)} takes a shared variable, not {new!r}"
                 )
         updated = [swap.get(shared, shared) for shared in self.updates]
         return self.with_results(substitute(self.results, {**swap}), updated)

@@ -16,15 +16,7 @@ from ..core.values import takes_kind, weak_kind
 from ..core.variable import Variable, ancestors, make_constant
 from ..ops.sizes import check_size
 
-__all__ = [
-    "GivensLike",
-    "Request",
-    "UpdatesLike",
-    "as_pairs",
-    "as_replacements",
-    "checked_updates",
-    "describe_value",
-]
+__all__ = ["GivensLike", "Request", "UpdatesLike", "as_pairs", "as_replacements", "checked_updates"]
 
 UpdatesLike: TypeAlias = (
     Mapping[SharedVariable, ArrayLike] | Sequence[tuple[SharedVariable, ArrayLike]]
@@ -108,7 +100,7 @@ def checked_updates(pairs: Any) -> dict[SharedVariable, Variable]:
     for shared, expression in pairs:
         if not isinstance(shared, SharedVariable):
             raise UpdateError.here(
-                f"only a shared variable can be updated; found {describe_value(shared)}",
+                f"only a shared variable can be updated; found {provenance.describe(shared)}",
                 remedy="Make one with sg.shared(value).",
             )
         if shared in updates:
@@ -145,7 +137,3 @@ def _misfit(shared: SharedVariable, expression: Variable, remedy: str) -> Update
         f"{provenance.describe(shared)} cannot be updated to {provenance.describe(expression)}",
         remedy=remedy,
     )
-
-
-def describe_value(value: Any) -> str:
-    return provenance.describe(value) if isinstance(value, Variable) else repr(value)

@@ -186,11 +186,14 @@ def carry_notes(notes: Mapping[Hashable, Any], copy: Node) -> None:
         _notes.setdefault(copy, {}).setdefault(key, note)
 
 
-def describe(variable: Node) -> str:
+def describe(variable: object) -> str:
     """The variable as an error message names it: its name or op, type and line.
 
-    What has no name is told by the named variables nearest to it.
+    What has no name is told by the named variables nearest to it; what is no variable as it is
+    written.
     """
+    if not isinstance(variable, Node):
+        return repr(variable)
     name = name_of(variable)
     label = f"'{name}'" if name else f"a result of {variable.op.name}"
     line = line_of(variable)

@@ -72,8 +72,9 @@ def _after(edge: int, x: Variable, axis: int) -> int | Variable:
 
 
 def _bad_bound(edge: Any) -> SymgraphTypeError:
-    label = provenance.describe(edge) if isinstance(edge, Variable) else repr(edge)
-    return SymgraphTypeError.here(f"the bounds of a slice are integers; found {label}")
+    return SymgraphTypeError.here(
+        f"the bounds of a slice are integers; found {provenance.describe(edge)}"
+    )
 
 
 # The first clipped edge for each size, scalar and side: later ones stand for the same size.

@@ -231,17 +231,15 @@ def _contract(x: Labelled, y: Labelled, wanted: list[str]) -> Labelled:
     stacked = [label for label in shared if label in wanted]
     ours = [label for label in x[1] if label not in shared]
     theirs = [label for label in y[1] if label not in shared]
+    order = [*stacked, *ours, *theirs]
     if not summed:
-        order = [*stacked, *ours, *theirs]
         product = multiply(_spread(x, order), _spread(y, order))
     else:
         left = _grouped(x, stacked, ours, summed)
         right = _grouped(y, stacked, summed, theirs)
         product = node(MATMUL, (left, right))
-        sizes = [_size(x, label) for label in [*stacked, *ours]]
-        sizes += [_size(y, label) for label in theirs]
+        sizes = [_size(y if label in theirs else x, label) for label in order]
         product = reshape(product, sizes)
-        order = [*stacked, *ours, *theirs]
     return rearrange(product, [order.index(label) for label in wanted]), wanted
 
 

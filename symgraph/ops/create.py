@@ -8,10 +8,10 @@ from ..core import provenance
 from ..core.annotations import ArrayLike, DTypeLike, Shape, SizeLike
 from ..core.errors import DtypeError, ShapeError
 from ..core.types import as_dtype, is_integer
-from ..core.variable import Variable, make_constant
+from ..core.variable import Variable
 from .broadcast import broadcast_to, rearrange
 from .comparison import eq, greater_equal
-from .elementwise import add, subtract, where
+from .elementwise import add, masked, subtract, where, zero_like
 from .promotion import as_int, as_variable, cast_to, fill_with
 from .ranges import iota
 from .sizes import refuse_negative, shape_of, shape_operands
@@ -150,7 +150,7 @@ def tril(x: ArrayLike, k: SizeLike = 0) -> Variable:
            [3, 4]])
     """
     x, mask = _triangle(x, k, "tril")
-    return where(mask, x, make_constant(np.zeros((), x.dtype)))
+    return masked(mask, x)
 
 
 def triu(x: ArrayLike, k: SizeLike = 0) -> Variable:
@@ -162,7 +162,7 @@ def triu(x: ArrayLike, k: SizeLike = 0) -> Variable:
     """
     below = subtract(k, 1) if isinstance(k, Variable) else as_int(k, "triu: the offset") - 1
     x, mask = _triangle(x, below, "triu")
-    return where(mask, make_constant(np.zeros((), x.dtype)), x)
+    return where(mask, zero_like(x), x)
 
 
 def _triangle(x: ArrayLike, k: SizeLike, function: str) -> tuple[Variable, Variable]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..core import provenance
 from ..core.annotations import ArrayLike, Axes, Axis
-from ..core.dims import Size
 from ..core.errors import CallError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, format_shape, tensor_type
@@ -32,16 +31,12 @@ def infer_extreme(inputs: Sequence[Variable], axes: tuple[int, ...], keepdims: b
     the result would have no elements."""
     result = infer_reduction(inputs, axes, keepdims)
     (x,) = inputs
-    if _is_empty([x.type.shape[axis] for axis in axes]):
+    if any(x.type.shape[axis] == 0 for axis in axes):
         raise ShapeError.here(
             f"there is no largest or smallest element among none: {provenance.describe(x)} "
             f"over {'axes' if len(axes) > 1 else 'axis'} {', '.join(map(str, axes))}"
         )
     return result
-
-
-def _is_empty(shape: Sequence[Size]) -> bool:
-    return 0 in [size for size in shape if isinstance(size, int)]
 
 
 def _evaluate_extreme(reduce: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:

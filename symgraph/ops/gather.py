@@ -21,7 +21,7 @@ from ..core.variable import Variable, constant_value, make_constant, node
 from .broadcast import broadcast_shapes, rearrange, reduce_sum, unify_shapes
 from .comparison import eq
 from .create import zeros, zeros_like
-from .elementwise import where
+from .elementwise import masked
 from .promotion import cast_to
 from .ranges import iota
 from .reshape import fit, product_of, refuse_misfit, reshape
@@ -150,7 +150,7 @@ def _vjp_scatter_set(changed: Variable, cotangent: Variable) -> list[Variable | 
     (axes,) = changed.params
     elsewhere = node(SCATTER_SET, (cotangent, zeros_like(values), *indices), (axes,))
     part = node(GATHER, (cotangent, *indices), (axes,))
-    stored = where(_last_ones(changed), part, make_constant(np.zeros((), part.dtype)))
+    stored = masked(_last_ones(changed), part)
     return [elsewhere, stored, *([None] * len(indices))]
 
 

@@ -130,7 +130,8 @@ def _undo(value: Variable, order: Sequence[int | None], ndim: int) -> Variable:
 
 def part_of(x: Variable, index: Index) -> Part:
     """The part of ``x`` that an index means."""
-    items = _complete(x, [_normalise(item) for item in _as_tuple(index)])
+    written = index if isinstance(index, tuple) else (index,)
+    items = _complete(x, [_normalise(item) for item in written])
     part = Part(x, [], [], [], [])
     for item in items:
         if item is None:
@@ -173,10 +174,6 @@ def _axes_covered(item: _Item) -> int:
     if item is None or item is Ellipsis:
         return 0
     return item.ndim if isinstance(item, Variable) and item.dtype.kind == "b" else 1
-
-
-def _as_tuple(index: Index) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
 
 
 def _normalise(item: Any) -> _Item:

@@ -68,9 +68,9 @@ def count_of(n: ScalarLike, function: str) -> int | Variable:
         value = constant_value(n)
         count = n if value is None else int(value)
     elif (count := whole_number(n)) is None:
-        label = provenance.describe(n) if isinstance(n, Variable) else repr(n)
         raise SymgraphTypeError.here(
-            f"{function}: the number of repeats is an int or an integer scalar; found {label}",
+            f"{function}: the number of repeats is an int or an integer scalar; found "
+            + provenance.describe(n),
             remedy="sg.take with a list of indices repeats elements unequally often.",
         )
     if not isinstance(count, Variable) and count < 0:

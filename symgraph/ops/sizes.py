@@ -207,9 +207,9 @@ def _shape_entries(shape: Any, function: str) -> list[Any]:
 
 
 def _bad_shape(function: str, entry: Any) -> SymgraphTypeError:
-    label = provenance.describe(entry) if isinstance(entry, Variable) else repr(entry)
     return SymgraphTypeError.here(
-        f"{function}: a shape is made of ints and integer scalars; found {label}",
+        f"{function}: a shape is made of ints and integer scalars; found "
+        + provenance.describe(entry),
         remedy="x.shape gives the sizes of another variable.",
     )
 
