@@ -23,6 +23,10 @@ class _ConvCell(Module):
     W: sg.SharedVariable
     U: sg.SharedVariable
     b: sg.SharedVariable
+    n_in: int
+    n_units: int
+    size: tuple[int, int]
+    dtype: str
 
     def __init__(
         self,

@@ -41,7 +41,8 @@ class Module:
         Integer variables and those of `Buffer`: kept and saved, but not trained.
 
     Layers are made once, and kept; one that is made in ``__call__`` is in no ``params``, and the
-    update rules raise a `SymgraphValueError` where they meet it.
+    update rules raise a `SymgraphValueError` where they meet it. A bare ``sg.shared`` made there is
+    in no ``params`` either: to the rules it is a constant, which nothing tells from data.
 
     >>> class Net(nn.Module):
     ...     def __init__(self):

@@ -102,6 +102,8 @@ class Recurrent(Module, Generic[StateT]):
     """
 
     cell: Cell[StateT]
+    initial: list[sg.SharedVariable]
+    dropouts: list[Dropout | None]
     reverse: bool
     truncate_gradient: int | None
     checkpoint_every: int | None
