@@ -6,7 +6,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from ..backends.base import Backend, load_backend
@@ -167,8 +166,7 @@ class Function:
                 name=options.name,
                 labels=_labels(program),
             )
-        if compiled.graph is not None:
-            self.graph = compiled.graph
+        self._graph = compiled.graph
         self._signature = Signature(program.parameters, options.name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
@@ -176,10 +174,12 @@ class Function:
         self._fast, self._keep = self._make_fast()
         self.report = _make_report(self, compiled, start)
 
-    @cached_property
+    @property
     def graph(self) -> Graph:
         """The rewritten `Graph`: inputs and shared variables to outputs and updates."""
-        return rewrite(self._program.graph, load_backend(self._options.backend))[0]
+        if self._graph is None:  # the program was recalled
+            self._graph = rewrite(self._program.graph, load_backend(self._options.backend))[0]
+        return self._graph
 
     @property
     def updates(self) -> dict[SharedVariable, Variable]:
