@@ -24,16 +24,7 @@ from .join import stack
 from .promotion import as_variable, store_in
 from .reshape import fit, reshape
 from .sizes import shape_of, size_of
-from .slices import (
-    ADD_SLICE,
-    SET_SLICE,
-    SYMBOL,
-    At,
-    Entry,
-    change_slice,
-    read_slice,
-    span_between,
-)
+from .slices import ADD_SLICE, SET_SLICE, SYMBOL, At, Entry, change_slice, read_slice, span_between
 
 __all__ = ["add_at", "bad_index", "get", "set_at"]
 

@@ -15,16 +15,7 @@ from ..core.types import as_dtype, size_from, tensor_type
 from ..core.values import whole_number
 from ..core.variable import Variable, make_constant, make_input
 
-__all__ = [
-    "constant",
-    "matrix",
-    "scalar",
-    "shared",
-    "tensor",
-    "tensor3",
-    "tensor4",
-    "vector",
-]
+__all__ = ["constant", "matrix", "scalar", "shared", "tensor", "tensor3", "tensor4", "vector"]
 
 
 def tensor(
@@ -36,8 +27,8 @@ def tensor(
 
     Each entry of ``shape`` is an int (a fixed size), a name (a size that is equal wherever it
     stands) or None (an unknown size); one entry alone makes a vector. Two calls make two inputs,
-    even of one name. What is no such shape, name or dtype is a `SymgraphTypeError`, a size below 0
-    a `ShapeError`, a dtype that symgraph does not compute with a `DtypeError`.
+    even of one name. What is no such shape or name is a `SymgraphTypeError`, a size below 0 a
+    `ShapeError`, a dtype that symgraph does not compute with a `DtypeError`.
 
     >>> x = sg.tensor("x", ("T", "B", 40))
     >>> x
@@ -113,8 +104,8 @@ def constant(value: ArrayLike, dtype: DTypeLike | None = None) -> Variable:
     """The variable with this fixed value, which is copied.
 
     Without a dtype, Python floats become float32 and arrays keep theirs. Equal constants are one
-    variable. A variable, or what NumPy makes no array of numbers of, is a `SymgraphTypeError`; a
-    value that does not fit the dtype is a `NumberRangeError`.
+    variable. A variable, or a ragged list, is a `SymgraphTypeError`, what is no number a
+    `DtypeError`, a number that does not fit the dtype a `NumberRangeError`.
 
     >>> sg.constant([1, 2.5]).eval()
     array([1. , 2.5], dtype=float32)
@@ -132,7 +123,7 @@ def shared(value: ArrayLike, name: str | None = None) -> SharedVariable:
 
     Its shape and dtype stay those of the value: a Python float becomes float32, arrays and NumPy
     scalars keep their dtype. ``get_value`` and ``set_value`` read and change what it keeps, and so
-    do the updates of a compiled function. A value that cannot be kept is a `SymgraphTypeError`.
+    do the updates of a compiled function. Errors as for `constant`.
 
     >>> w = sg.shared(np.zeros(2), "w")
     >>> w.set_value([1, 2])

@@ -21,16 +21,7 @@ from ..core.types import TensorType, as_dtype, is_integer, tensor_type
 from ..core.values import whole_number
 from ..core.variable import Variable, make_constant, node
 from .broadcast import template_numbers, template_sizes
-from .elementwise import (
-    add,
-    divide,
-    floor_divide,
-    maximum,
-    multiply,
-    negative,
-    subtract,
-    to_int64,
-)
+from .elementwise import add, divide, floor_divide, maximum, multiply, negative, subtract, to_int64
 from .promotion import as_int, as_variable, cast_to, is_weak, promote_arguments, to_float
 from .sizes import refuse_negative, shape_operands
 

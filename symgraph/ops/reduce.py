@@ -26,16 +26,7 @@ from .shape import reduced_axes
 from .sizes import shape_of
 from .transcendental import sqrt
 
-__all__ = [
-    "all",
-    "any",
-    "count_nonzero",
-    "mean",
-    "prod",
-    "std",
-    "sum",
-    "var",
-]
+__all__ = ["all", "any", "count_nonzero", "mean", "prod", "std", "sum", "var"]
 
 _INT64, _FLOAT64 = np.dtype("int64"), np.dtype("float64")
 
