@@ -27,6 +27,11 @@ def guarded(*, on: bool = True) -> Iterator[None]:
     a value is dropped, so that what nobody wrote is noticed in the results; what is written beside
     an array raises `MemoryGuardError`. ``SYMGRAPH_GUARD=1`` in the environment does the same for a
     whole process. Both look for faults of symgraph's own, and calls take longer.
+
+    >>> with sg.testing.guarded():
+    ...     f = sg.compile([], sg.ones(2))
+    >>> f()
+    array([1., 1.], dtype=float32)
     """
     token = _switch.set(on)
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..compile.function import compile
+from ..core.annotations import ArrayLike
 from ..core.shared import SharedVariable
 from ..core.types import is_float
 from ..core.variable import Variable, ancestors
@@ -50,12 +51,12 @@ def difference(
 
 
 def check_backends(
-    outputs: Any,
+    outputs: Variable | Sequence[Variable],
     inputs: Sequence[Variable] = (),
-    arrays: Sequence[Any] = (),
+    arrays: Sequence[ArrayLike] = (),
     *,
-    updates: Mapping[SharedVariable, Any] | None = None,
-    more: Sequence[Sequence[Any]] = (),
+    updates: Mapping[SharedVariable, Variable] | None = None,
+    more: Sequence[Sequence[ArrayLike]] = (),
     threads: int = 1,
     backend: Any = "native",
     magnitude: float = 1.0,
@@ -66,8 +67,12 @@ def check_backends(
     gets ``arrays``, each further one what ``more`` has for it; shared variables move with each
     call, are compared too, and get their first values back. Raises AssertionError where results
     differ, and what a backend raises.
+
+    >>> x = sg.vector("x", dtype="float64")
+    >>> sg.testing.check_backends(x * 2, [x], [np.array([1.0, 2.0])])
+    [[array([2., 4.])]]
     """
-    targets = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    targets = [outputs] if isinstance(outputs, Variable) else list(outputs)
     changed = dict(updates or {})
     below = set(ancestors([*targets, *changed.values()]))
     used = [i for i, x in enumerate(inputs) if x in below]

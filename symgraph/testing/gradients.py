@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.reverse import grad
+from ..core.annotations import ArrayLike
 from ..core.types import is_float
 from ..core.variable import Variable
 from ..ops.elementwise import add, multiply
@@ -21,7 +22,7 @@ __all__ = ["check_gradient"]
 
 def check_gradient(
     function: Callable[..., Any],
-    *values: Any,
+    *values: ArrayLike,
     order: int = 2,
     tolerance: float = 1e-6,
     step: float = 1e-4,
@@ -33,6 +34,8 @@ def check_gradient(
     all results with fixed random weights, so that no error cancels; for each higher order, the sum
     of the last gradients with random weights. Raises AssertionError where a gradient is off by more
     than ``tolerance``, relative to its size where that is above 1.
+
+    >>> sg.testing.check_gradient(sg.tanh, np.array([0.5, -1.0]))
     """
     arrays = [np.asarray(value) for value in values]
     arrays = [a.astype(np.float64) if is_float(a.dtype) else a for a in arrays]

@@ -77,6 +77,11 @@ def random_graphs(
     fixed and named sizes (T = 3, B = 2), on floats of the given dtypes, with some integers and
     bools among them. Values have signed zeros and large numbers, so that infinities and NaN occur;
     the gradients of float outputs may be taken.
+
+    >>> import hypothesis
+    >>> @hypothesis.given(sg.testing.random_graphs(operations=3))
+    ... def test_something(graph):
+    ...     inputs, outputs, values = graph
     """
     shapes = ((), ("T",), ("T", "B"), ("B", 4), ("T", 1), (1, 4), ("T", "B", 4))
     inputs: list[Variable] = []

@@ -26,6 +26,10 @@ def unrolled(
     """What `scan` gives for lists of sequences of known lengths, without a loop: the step repeated.
 
     No step is differentiated through but the last ``truncate_gradient`` ones.
+
+    >>> x = sg.constant([1.0, 2.0])
+    >>> sg.testing.unrolled(lambda x_t, total: total + x_t, [x], [sg.constant(0.0)]).eval()
+    array([1., 3.], dtype=float32)
     """
     read = [s if isinstance(s, dict) else {"input": s, "taps": [0]} for s in sequences]
     reaches = [max(0, *s["taps"]) - min(0, *s["taps"]) for s in read]

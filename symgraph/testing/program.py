@@ -33,7 +33,13 @@ _STEPS = 100.0  # the numbers have two decimals, so that they are short where th
 def numbers(
     shape: Sequence[int], dtype: str = "float64", seed: int = 0, low: float = -2, high: float = 2
 ) -> np.ndarray:
-    """An array of numbers from ``low`` to ``high``, always the same for the same arguments."""
+    """An array of numbers from ``low`` to ``high``, always the same for the same arguments.
+
+    Floats have two decimals.
+
+    >>> sg.testing.numbers((2, 3), "int32").shape
+    (2, 3)
+    """
     drawn = np.random.default_rng(seed).uniform(low, high, tuple(shape))
     kind = np.dtype(dtype).kind
     if kind == "b":
@@ -81,7 +87,13 @@ _ONE_CALL: tuple[Sizes, ...] = (MappingProxyType({}),)
 
 @dataclass(frozen=True)
 class Program:
-    """Inputs, instructions, and which of their values come out."""
+    """Inputs, instructions, and which of their values come out.
+
+    >>> x = sg.testing.program.Input("x", (2,))
+    >>> program = sg.testing.Program((x,), ("y = x * 2", "z = x + 1"), ("y",))
+    >>> program.lines
+    2
+    """
 
     inputs: tuple[Input, ...]
     instructions: tuple[str, ...]
@@ -107,7 +119,12 @@ class Program:
         return [*self.outputs, *(new for _, new in self.updates), *self.rules]
 
     def without_what_nobody_reads(self) -> Program:
-        """The program without instructions and inputs that nothing that comes out needs."""
+        """The program without instructions and inputs that nothing that comes out needs.
+
+        >>> program = sg.testing.Program((), ("y = sg.ones(2)", "z = y + 1"), ("y",))
+        >>> program.without_what_nobody_reads().instructions
+        ('y = sg.ones(2)',)
+        """
         wanted = {*self.wanted, *(shared for shared, _ in self.updates)}
         kept: list[str] = []
         for instruction in reversed(self.instructions):
@@ -119,13 +136,23 @@ class Program:
         return replace(self, instructions=tuple(kept), inputs=inputs)
 
     def in_float64(self) -> Program:
-        """The program with float64 for each float32."""
+        """The program with float64 for each float32.
+
+        >>> program = sg.testing.Program((), ("y = sg.ones(2, 'float32')",), ("y",))
+        >>> program.in_float64().instructions
+        ("y = sg.ones(2, 'float64')",)
+        """
         inputs = tuple(replace(x, dtype=x.dtype.replace("float32", "float64")) for x in self.inputs)
         text = tuple(i.replace("float32", "float64") for i in self.instructions)
         return replace(self, inputs=inputs, instructions=text)
 
     def source(self) -> str:
-        """A script that runs it on both backends."""
+        """A script that runs it on both backends.
+
+        >>> script = sg.testing.Program((), ("y = sg.ones(2)",), ("y",)).source()
+        >>> print(script.splitlines()[-1])
+        check_backends([y], [], [])
+        """
         body = "\n".join(self.instructions)
         nets = "import symgraph_nn as nn\n" if "nn." in body else ""
         arguments = [x for x in self.inputs if not x.is_shared]
@@ -148,7 +175,12 @@ class Program:
         )
 
     def untold(self) -> set[str]:
-        """The names whose values the twin does not know."""
+        """The names whose values the twin does not know.
+
+        >>> program = sg.testing.Program((), ("y = sg.grad(c, x)", "z = y + 1"), ("z",))
+        >>> sorted(program.untold())
+        ['y', 'z']
+        """
         found: set[str] = set()
         for instruction in self.instructions:
             made, read = names_of(instruction)

@@ -50,6 +50,10 @@ def check_scan(
     with weights; the first one is also held against finite differences, where it is not truncated.
     Raises AssertionError where anything is off by more than ``tolerance``, relative to the size of
     what is compared where that is above 1; take float64.
+
+    >>> x, start = np.array([1.0, 2.0]), np.array(0.5)
+    >>> sg.testing.check_scan(lambda x_t, h: sg.tanh(x_t) * h, [x], [start], orders=1)[0].shape
+    (2,)
     """
     given = (as_list(sequences), as_list(outputs_info), as_list(non_sequences))
     results: list[np.ndarray] = []

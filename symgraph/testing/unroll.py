@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import overload
 
 from ..core import provenance
 from ..core.errors import ScanError
@@ -18,14 +18,23 @@ from ..scan.op import Loop, is_scan
 __all__ = ["unroll"]
 
 
-def unroll(results: Any) -> Any:
+@overload
+def unroll(results: Variable) -> Variable: ...
+@overload
+def unroll(results: Sequence[Variable]) -> list[Variable]: ...
+def unroll(results: Variable | Sequence[Variable]) -> Variable | list[Variable]:
     """The same results without loops: each step of each loop written out, those within steps too.
 
     ``results`` is a variable or a list. Numbers of steps must be known when the graph is built;
     where a loop ends by ``until``, or its length is an input's, this is a `ScanError`. Gradients of
     what comes out are a reference for gradients of loops: none passes through a loop's.
+
+    >>> x = sg.tensor("x", (2,))
+    >>> loop = sg.scan(lambda x_t, total: total + x_t, [x], [0.0])
+    >>> sg.testing.unroll(loop).eval({x: [1.0, 2.0]})
+    array([1., 3.], dtype=float32)
     """
-    several = isinstance(results, (list, tuple))
+    several = not isinstance(results, Variable)
     outputs = list(results) if several else [results]
     while any(is_scan(v) for v in ancestors(outputs)):
         outputs = _without_outer_loops(outputs)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from ..backends.base import load_backend
+from ..core.annotations import ArrayLike
 from ..core.graph import Graph
 from ..core.shared import SharedVariable
 from ..core.variable import Variable, ancestors
@@ -19,9 +20,29 @@ __all__ = ["REFERENCE", "check_op", "evaluate", "prepared"]
 REFERENCE = "numpy"
 
 
-def evaluate(outputs: Any, values: Mapping[Variable, Any], *, backend: str = REFERENCE) -> Any:
-    """The values of outputs (one, or a list) for these inputs, without any rewriting."""
-    several = isinstance(outputs, (list, tuple))
+@overload
+def evaluate(
+    outputs: Variable, values: Mapping[Variable, ArrayLike], *, backend: str = REFERENCE
+) -> np.ndarray: ...
+@overload
+def evaluate(
+    outputs: Sequence[Variable], values: Mapping[Variable, ArrayLike], *, backend: str = REFERENCE
+) -> list[np.ndarray]: ...
+def evaluate(
+    outputs: Variable | Sequence[Variable],
+    values: Mapping[Variable, ArrayLike],
+    *,
+    backend: str = REFERENCE,
+) -> np.ndarray | list[np.ndarray]:
+    """The values of outputs (one, or a list) for these inputs, without any rewriting.
+
+    Arrays take the dtypes of their inputs; what a graph needs beside them is a `GraphError`.
+
+    >>> x = sg.vector("x")
+    >>> sg.testing.evaluate(sg.log(sg.exp(x)), {x: [1000.0]})
+    array([inf], dtype=float32)
+    """
+    several = not isinstance(outputs, Variable)
     run = prepared(list(values), list(outputs) if several else [outputs], backend)
     results = run(*(np.asarray(a, v.dtype, order="C") for v, a in values.items()))
     return list(results) if several else results[0]
@@ -38,11 +59,15 @@ def prepared(
     return lambda *arrays: run(*arrays, *state)
 
 
-def check_op(function: Callable[..., Any], *values: Any) -> list[np.ndarray]:
+def check_op(function: Callable[..., Any], *values: ArrayLike) -> list[np.ndarray]:
     """The results of ``function`` on arrays, after comparing what was inferred with what came out.
 
     Evaluated twice, with the sizes known and unknown when the graph is built; results must have the
-    inferred dtypes and shapes, be the same in both, and no array given may have changed.
+    inferred dtypes and shapes, be the same in both, and no array given may have changed, else it is
+    an AssertionError.
+
+    >>> sg.testing.check_op(sg.cumsum, np.array([1, 2, 3]))
+    [array([1, 3, 6])]
     """
     arrays = [np.asarray(value) for value in values]
     given = [array.copy() for array in arrays]

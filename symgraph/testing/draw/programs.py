@@ -64,6 +64,9 @@ def random_programs(
 
     Sizes, fixed, named and unknown, are drawn from 0, 1, 2, 3, 5, 8, 16, 17 and 33; dtypes from all
     that symgraph has. ``loops``: whether all have loops, none, or (None) a few.
+
+    >>> [program.label for program in sg.testing.random_programs(seed=0, count=2)]
+    ['seed [0, 0, 0]', 'seed [0, 1, 0]']
     """
     for i in range(first, first + count):
         yield draw_program([seed, i, 0 if loops is None else 1 + loops], loops=loops)
