@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,50 @@ def test_a_function_of_an_object_copies_and_pickles():
     for again in (f.copy(), copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
         assert again.backend == "numpy"
         np.testing.assert_allclose(again([0.0]), [1.0])
+
+
+class Doubling(Executable):
+    """One with a short way in for a pair of floats, which tells when it is taken."""
+
+    def __init__(self) -> None:
+        self.forms: list[str] = []
+        self.short = 0
+
+    def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
+        return [2 * np.asarray(array) for array in arrays]
+
+    def entry(self, slow: Callable[..., Any], form: str) -> tuple[Callable[..., Any], Any]:
+        self.forms.append(form)
+
+        def call(*arguments: Any) -> Any:
+            if any(type(x) is not float for x in arguments):
+                return slow(*arguments)
+            self.short += 1
+            results = [np.float32(2 * x) for x in arguments]
+            return results[0] if form == "one" else results
+
+        return call, None
+
+
+class Short(Smallest):
+    """A backend whose executables double their arguments, whatever the graph says."""
+
+    def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> Doubling:
+        self.executable = Doubling()
+        return self.executable
+
+
+def test_the_short_way_into_a_program_is_taken_where_there_is_one():
+    x, w, backend = sg.scalar("x"), sg.shared(1.0), Short()
+    for outputs, form, expected in ((x + x, "one", 6.0), ([x + x], "list", [6.0])):
+        f = sg.compile([x], outputs, backend=backend)
+        # Other arguments than it takes, and those by name, go the long way.
+        assert f(3.0) == f(np.float32(3)) == f(x=3.0) == expected
+        assert (backend.executable.forms, backend.executable.short) == ([form], 1)
+    # Programs of shared variables, or with results in another form, have none.
+    for outputs in ({"y": x + x}, (x + x,), x + w):
+        sg.compile([x], outputs, backend=backend)
+        assert backend.executable.forms == []
 
 
 def test_rewriting_needs_a_target_alone():
