@@ -17,6 +17,7 @@ from .adaptive_rules import (
 from .attention import MultiHeadAttention
 from .bidirectional import Bidirectional
 from .buffers import Buffer, buffer_updates
+from .callbacks import LowerOnPlateau, Run
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .conv_cells import ConvGRUCell, ConvLSTMCell
@@ -122,6 +123,8 @@ __all__ = [
     "weight_decay",
     # training
     "History",
+    "LowerOnPlateau",
+    "Run",
     "TrainingError",
     "fit",
     # collections

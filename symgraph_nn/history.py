@@ -31,6 +31,9 @@ class History:
         ``validation_`` before the name, and ``seconds``.
     monitored, best_epoch
         The name of the figure that decides, and the epoch that has the best one (None at first).
+    ended
+        What ended the training: ``"epochs"``, ``"patience"``, ``"stop"`` (of a callback) or
+        ``"interrupt"`` (Ctrl-C); None where an error did.
     report
         The compile report of the training function.
 
@@ -43,12 +46,14 @@ class History:
     epochs: list[dict[str, float]]
     monitored: str
     best_epoch: int | None
+    ended: str | None
     report: Any
 
     def __init__(self, monitored: str, report: Any = None) -> None:
         self.epochs = []
         self.monitored = monitored
         self.best_epoch = None
+        self.ended = None
         self.report = report
 
     @property

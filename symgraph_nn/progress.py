@@ -16,6 +16,9 @@ __all__ = ["Progress", "show_progress"]
 class Progress:
     """Shows nothing; the bar and the lines derive from it."""
 
+    def expect(self, n_batches: int | None, n_epochs: int) -> None:
+        """There are so many epochs to come, each of so many batches, where that is known."""
+
     def batch_done(self, epoch: int, loss: float) -> None:
         pass
 
@@ -36,6 +39,14 @@ class _Bar(Progress):
     def __init__(self, bar: Any) -> None:
         self.bar = bar
         self.figures = ""
+        self.n_begun = 0
+
+    def expect(self, n_batches: int | None, n_epochs: int) -> None:
+        # Where an iterable does not tell its length, the epoch before does.
+        known = self.bar.n - self.n_begun if n_batches is None else n_batches
+        self.n_begun = self.bar.n
+        if known:
+            self.bar.total = self.bar.n + known * n_epochs
 
     def batch_done(self, epoch: int, loss: float) -> None:
         self.bar.set_description_str(f"epoch {epoch}", refresh=False)
@@ -56,15 +67,15 @@ def _figures(history: History) -> str:
 
 
 @contextmanager
-def show_progress(total: int, *, shown: bool) -> Iterator[Progress]:
-    """A bar of this many batches to report to, or lines where tqdm is not installed."""
+def show_progress(*, shown: bool) -> Iterator[Progress]:
+    """A bar to report to, a notebook's own in a notebook; or lines where tqdm is missing."""
     if not shown:
         yield Progress()
         return
     try:
-        tqdm = load_package("tqdm", "cli")
+        tqdm = load_package("tqdm.auto", "cli")
     except MissingPackage:
         yield _Lines()
         return
-    with tqdm.tqdm(total=total, unit="batch", dynamic_ncols=True) as bar:
+    with tqdm.tqdm(unit="batch", dynamic_ncols=True) as bar:
         yield _Bar(bar)

@@ -14,10 +14,11 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphValueError, describe
 
+from .carried import Step
 from .graphs import shared_variables
 from .history import History
 from .serialise import fitting_arrays, optimiser_variables, write_arrays
-from .tensors import read_arrays
+from .tensors import StoredArray, read_arrays
 from .walk import variables_of
 
 __all__ = ["Session", "streams_of"]
@@ -38,6 +39,7 @@ class Session:
     seed: int
     history: History
     sign: float  # -1 where a higher figure is better
+    carrier: Step | None = None  # whose state goes from epoch to epoch
     best: dict[str, np.ndarray] = field(default_factory=dict)
 
     def record(self, figures: dict[str, float]) -> None:
@@ -92,6 +94,7 @@ class Session:
         """Write everything to a file."""
         arrays = self.values()
         arrays |= {f"best/{name}": value for name, value in self.best.items()}
+        arrays |= {f"state/{i}": value for i, value in enumerate(self._carried())}
         progress = {
             "epochs": self.history.epochs,
             "best_epoch": self.history.best_epoch,
@@ -99,16 +102,30 @@ class Session:
         }
         write_arrays(path, arrays, {"fit": json.dumps(progress)})
 
+    def _carried(self) -> list[np.ndarray]:
+        """The state that the last batch of an epoch hands to the first one of the next."""
+        return [] if self.carrier is None else self.carrier.values or []
+
+    def _fitting_state(self, stored: dict[str, StoredArray], owner: str) -> list[np.ndarray] | None:
+        """The state that a file holds, taken out of it; None where there is none yet."""
+        if self.carrier is None:
+            return None
+        state, dtypes = _taken(stored, "state/"), self.carrier.dtypes
+        arrays = [state.get(str(i)) for i in range(len(dtypes))]
+        if not state:
+            return None
+        pairs = [(a, d) for a, d in zip(arrays, dtypes, strict=True) if a and a.dtype == str(d)]
+        if len(pairs) < len(dtypes) or len(state) > len(dtypes):
+            raise SymgraphValueError.here(f"{owner}: that training carried another state")
+        return [array.widened(dtype) for array, dtype in pairs]
+
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Take everything from a file of `store`; nothing is changed if anything does not fit."""
         stored, metadata = read_arrays(path)
         owner = f"fit(resume={os.fspath(path)!r})"
         progress = _parsed_progress(metadata.get("fit"), owner)
-        best = {
-            name.removeprefix("best/"): stored.pop(name)
-            for name in list(stored)
-            if name.startswith("best/")
-        }
+        best = _taken(stored, "best/")
+        carried = self._fitting_state(stored, owner)
         variables, own = self._variables(), variables_of(self.module)
         arrays, _ = fitting_arrays(variables, stored, owner)
         best_arrays, _ = fitting_arrays(own if best else {}, best, owner)
@@ -118,9 +135,17 @@ class Session:
                 f"{owner}: that training knows no {history.monitored!r} to monitor",
                 remedy="Go on with the same metrics, validation and monitor.",
             )
+        if self.carrier is not None:
+            self.carrier.values = carried
         self.best, self.seed = best_arrays, progress.seed
         history.epochs, history.best_epoch = progress.epochs, progress.best_epoch
         sg.set_values({variables[name]: array for name, array in arrays.items()})
+
+
+def _taken(stored: dict[str, StoredArray], prefix: str) -> dict[str, StoredArray]:
+    """What stands under this prefix, taken out, by the names without it."""
+    names = [name for name in stored if name.startswith(prefix)]
+    return {name.removeprefix(prefix): stored.pop(name) for name in names}
 
 
 @dataclass

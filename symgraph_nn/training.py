@@ -1,44 +1,33 @@
-"""`fit`: train a module on arrays, in batches, with validation, early stopping and checkpoints."""
+"""`fit`: train a module on batches, with validation, early stopping and checkpoints."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 import symgraph as sg
 from symgraph.errors import (
-    SymgraphError,
     SymgraphTypeError,
     SymgraphValueError,
     describe,
 )
 
-from .batches import Batches, batches_of
+from .batches import Batches, Place
+from .callbacks import check_callbacks
 from .calls import check_kept, check_trained, trainable
+from .carried import Step, state_pairs
+from .epochs import Training, TrainingError
 from .files import check_target
-from .graphs import ancestors
 from .history import History
 from .init import generator
-from .progress import Progress, show_progress
-from .serialise import save
+from .iterables import Source, source_of
 from .session import Session, streams_of
-from .typing import BatchAxis, Data, ModuleLike, Path, Rng, UpdatesLike
+from .typing import BatchAxis, Data, ModuleLike, Path, Rng, StateMap, UpdatesLike
+from .validation import Validation
 from .walk import variables_of
 
 __all__ = ["TrainingError", "fit"]
-
-
-class TrainingError(SymgraphError, ArithmeticError):
-    """A training that cannot go on: the loss is no number any more."""
-
-    history: History
-    """The epochs before the one in which it happened."""
 
 
 def fit(
@@ -50,13 +39,17 @@ def fit(
     *,
     epochs: int = 10,
     batch_size: int = 32,
-    batch_axis: BatchAxis | Sequence[BatchAxis] | None = None,
+    batch_axis: BatchAxis | Sequence[BatchAxis | None] | None = None,
     metrics: Mapping[str, sg.Variable] | None = None,
-    validation: Data | None = None,
+    validation: Data | float | None = None,
     evaluation: Mapping[str, sg.Variable] | None = None,
     monitor: str = "loss",
     higher_is_better: bool = False,
     patience: int | None = None,
+    state: StateMap | None = None,
+    reset_state: Literal["epoch", "never"] = "epoch",
+    evaluation_state: StateMap | None = None,
+    callbacks: Sequence[object] = (),
     checkpoint: Path | None = None,
     resume: Path | None = None,
     rng: Rng = None,
@@ -72,41 +65,66 @@ def fit(
         The symbols that stand for the data, the loss built on them, and an update rule's result,
         ``nn.nesterov(loss, module.params, 0.1)``.
     data
-        An array for each input, in their order, or by their names. All have as many rows along
-        ``batch_axis``: an axis, the name of a size ("B") that each input has on some axis, or a
-        list with one of these for each input. It may be left out, for 0, where an input can have
-        its rows nowhere else: not in a sequence [time, batch, …]. Each epoch takes the rows in a
-        new order; the last batch may be smaller.
+        An array for each input, in their order, or by their names, memory-mapped ones too: no more
+        than a batch is copied. All have as many rows along ``batch_axis``: an axis, the name of a
+        size ("B") that each input has on some axis, or a list with one of these for each input,
+        and None for an array that goes whole to every batch. It may be left out, for 0, where an
+        input can have its rows nowhere else: not in a sequence [time, batch, …]. Each epoch takes
+        the rows in a new order; the last batch may be smaller.
+
+        Or batches that come ready, as tuples of arrays or dicts: a list, an object whose
+        ``__iter__`` starts anew each epoch, or a generator function, which is called for each
+        epoch, with its number from 0 if it takes an argument. ``batch_axis`` then only says which
+        rows weigh in the means; where it is left open, all batches count alike.
     epochs, batch_size
         How often all rows are seen, 10 by default, and how many at once, 32 by default.
     metrics
-        Further expressions to report, by name, such as an accuracy.
+        Further expressions to report, by name, such as an accuracy, or the norm of the gradients:
+        ``{"norm": sg.sqrt(sum(sg.sum(g**2) for g in sg.grad(loss, net.params)))}``.
     validation, evaluation
-        Arrays like ``data``, and what to compute on them after each epoch: expressions by name,
-        the loss and the metrics if not given. Nets with dropout or batch normalisation give the
-        expressions built with ``training=False`` here. Figures are means over batches, weighted
-        by their rows.
+        Data like ``data``, or a share (0.2) of the arrays' rows, the last ones, which are not
+        trained on; and what to compute on them after each epoch: expressions by name, the loss and
+        the metrics if not given. Nets with dropout or batch normalisation give the expressions
+        built with ``training=False`` here. Figures are means over batches, weighted by their rows.
     monitor, higher_is_better, patience
         The figure that decides which epoch is best: of the validation where there is one. With
         ``patience`` the training ends after so many epochs without a better one, and the module
         gets the values of the best epoch.
+    state, reset_state, evaluation_state
+        ``{h: h_last}`` (or tuples of both): symbols that are no data, and what the next batch gets
+        for them. The first batch of an epoch gets zeros, with ``reset_state="never"`` that of the
+        training alone. Sizes of ``h`` are numbers, or names that the data have ("B"). Rows stay in
+        their order, and row i of a batch goes on with row i of the one before; long sequences
+        [time, batch, …] are cut along time with ``batch_axis="T", batch_size=50``. A validation
+        has a state of its own, from zeros each time; ``evaluation_state`` says which, where
+        ``evaluation`` has expressions of its own.
+    callbacks
+        Objects with any of ``batch_end(run)``, ``epoch_end(run)`` and ``begin(run)``; `Run` says
+        what they see. An error in one ends the training.
     checkpoint
         A file for the values of the best epoch so far; `load` reads it.
     resume
         A file for everything, written after each epoch. If it exists, the training goes on from
-        it as if it had not been interrupted. Both files are complete at any time.
+        it as if it had not been interrupted, whenever that was: to the bit, if the data are the
+        same. What callbacks keep for themselves is not in it. Both files are complete at any time.
     rng
         A seed or Generator for the order of the rows; another one each time by default.
     progress
-        Show a bar (where tqdm is installed, else a line for each epoch) on standard error.
+        Show a bar (where tqdm is installed, else a line for each epoch) on standard error, or in
+        the notebook.
     backend
         ``"native"`` or ``"numpy"``.
 
+    Ctrl-C ends the training after the batch under way, and the history comes back. The module then
+    has the values that it had reached, with ``patience`` those of the best epoch; so it is after
+    an error in data or callbacks.
+
     Raises a `ShapeError`, `SymgraphTypeError` or `SymgraphValueError` for arguments that are none
-    of these or data that do not fit, before anything is trained; and a `TrainingError` when the
-    loss, or what an epoch's last update stores, becomes infinite or no number. Module and optimiser
-    then have the values from before that epoch again, with ``patience`` the module those of the
-    best one; the error's ``history`` holds the epochs so far.
+    of these or data that do not fit, before anything is trained (for batches that come ready: when
+    they come); and a `TrainingError` when the loss, or what an epoch's last update stores, becomes
+    infinite or no number. Module and optimiser then have the values from before that epoch again,
+    with ``patience`` the module those of the best one; the error's ``history`` holds the epochs so
+    far.
 
     >>> net, x, target = nn.Dense(1, 1, rng=0), sg.matrix("x"), sg.matrix("target")
     >>> loss = nn.squared_error(net(x), target)
@@ -115,34 +133,88 @@ def fit(
     >>> history = nn.fit(net, [x, target], loss, updates, data, epochs=200, progress=False)
     >>> net.W.get_value().round(2), net.b.get_value().round(2)
     (array([[2.]], dtype=float32), array([1.], dtype=float32))
+
+    A generator function, called for each epoch:
+
+    >>> def batches(epoch):
+    ...     for _ in range(3):
+    ...         yield data
+    >>> history = nn.fit(net, [x, target], loss, updates, batches, epochs=2, progress=False)
+
+    A state that goes from batch to batch, here of ten steps each:
+
+    >>> gru, x, h = nn.GRU(2, 4, rng=0), sg.tensor("x", ("T", "B", 2)), sg.tensor("h", ("B", 4))
+    >>> y, last = gru(x, state=h, return_state=True)
+    >>> loss = sg.mean(sg.square(y))
+    >>> history = nn.fit(gru, [x], loss, nn.sgd(loss, gru.params, 0.1), [np.ones((50, 3, 2))],
+    ...                  state={h: last}, batch_axis="T", batch_size=10, progress=False)
     """
     _check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
     for path in (checkpoint, resume):
         if path is not None:
             check_target(path)
+    check_callbacks(callbacks)
     figures = _with_metrics(loss, metrics)
     _check_updates(module, loss, updates)
-    rows = batches_of(inputs, data, batch_size, batch_axis, "data")
-    train = sg.compile(list(inputs), figures, updates=updates, name="train", backend=backend)
+    rows, held_out = _sources(inputs, data, validation, batch_size, batch_axis)
+    pairs = _state_pairs(state, reset_state, inputs)
+    train = Step(inputs, figures, pairs, updates=updates, name="train", backend=backend)
+    _check_state(train, rows)
     validate = None
-    if validation is not None:
-        held_out = batches_of(inputs, validation, batch_size, batch_axis, "validation")
-        validate = _Validation(evaluation or figures, held_out, backend)
-    monitored = _monitored(monitor, figures, validate)
-    seed = int(generator(rng).integers(2**31))
+    if held_out is not None:
+        evaluation_pairs = state_pairs(evaluation_state, inputs, "evaluation_state")
+        validate = Validation(evaluation or figures, held_out, evaluation_pairs or pairs, backend)
     session = Session(
         module,
         updates,
         streams_of([*figures.values(), *(evaluation or {}).values()]),
-        seed,
-        History(monitored, train.report),
+        int(generator(rng).integers(2**31)),
+        History(_monitored(monitor, figures, validate), train.report),
         sign=-1.0 if higher_is_better else 1.0,
+        carrier=train if reset_state == "never" and pairs else None,
     )
     if resume is not None and os.path.exists(resume):
         session.restore(resume)
-    training = _Training(train, rows, validate, session, patience, checkpoint, resume)
+    training = Training(train, rows, validate, session, callbacks, patience, checkpoint, resume)
     training.run(epochs, shown=progress)
     return session.history
+
+
+def _sources(
+    inputs: Sequence[sg.Variable],
+    data: Data,
+    validation: Data | float | None,
+    size: int,
+    axis: BatchAxis | Sequence[BatchAxis | None] | None,
+) -> tuple[Source, Source | None]:
+    """The batches to train on, and the held-out ones."""
+    rows = source_of(inputs, data, size, axis, Place("fit", "data"))
+    if validation is None:
+        return rows, None
+    if not isinstance(validation, (int, float)):  # NumPy's float64 is a float
+        return rows, source_of(inputs, validation, size, axis, Place("fit", "validation"))
+    if not isinstance(rows, Batches):
+        raise SymgraphTypeError.here(
+            "fit: a share of the rows is held out of arrays, not of batches that come ready",
+            remedy="Give the batches to validate on: validation=held_out.",
+        )
+    return rows.parted(validation)
+
+
+def _state_pairs(
+    state: StateMap | None, reset_state: str, inputs: Sequence[sg.Variable]
+) -> list[tuple[sg.Variable, sg.Variable]]:
+    if reset_state not in ("epoch", "never"):
+        raise SymgraphValueError.here(
+            f"fit: reset_state is 'epoch' or 'never', not {reset_state!r}"
+        )
+    return state_pairs(state, inputs)
+
+
+def _check_state(step: Step, rows: Source) -> None:
+    """Raise where arrays give a smaller last batch, which the state would not fit."""
+    if step.is_stateful and isinstance(rows, Batches):
+        step.check(rows.batch(0), rows.batch(rows.count - 1))
 
 
 def _check_counts(**counts: int | None) -> None:
@@ -185,7 +257,7 @@ def _with_metrics(
 
 
 def _monitored(
-    monitor: str, trained: Mapping[str, sg.Variable], validate: _Validation | None
+    monitor: str, trained: Mapping[str, sg.Variable], validate: Validation | None
 ) -> str:
     """The name, in the history, of the figure that decides which epoch is best."""
     names = list(trained) if validate is None else validate.names
@@ -194,112 +266,3 @@ def _monitored(
             f"fit: there is no figure {monitor!r} to monitor, but {', '.join(names)}"
         )
     return monitor if validate is None else f"validation_{monitor}"
-
-
-class _Validation:
-    """The figures of held-out rows; called after each epoch."""
-
-    def __init__(self, expressions: Mapping[str, sg.Variable], rows: Batches, backend: str) -> None:
-        needed = set(ancestors(list(expressions.values())))
-        self.names = list(expressions)
-        self.rows = rows.only([x in needed for x in rows.inputs])
-        self.evaluate = sg.compile(
-            self.rows.inputs, dict(expressions), name="evaluate", backend=backend
-        )
-
-    def __call__(self) -> dict[str, float]:
-        mean = _Mean()
-        for weight, batch in self.rows.in_order():
-            mean.add(self.evaluate(*batch), weight)
-        return {f"validation_{name}": value for name, value in mean.result().items()}
-
-
-@dataclass
-class _Training:
-    """A training under way: what each epoch does."""
-
-    train: Any
-    rows: Batches
-    validate: _Validation | None
-    session: Session
-    patience: int | None
-    checkpoint: Path | None
-    resume: Path | None
-
-    def run(self, epochs: int, *, shown: bool) -> None:
-        """Go on to this many epochs, or to the end of the patience."""
-        session = self.session
-        first = len(session.history) + 1
-        with show_progress((epochs + 1 - first) * self.rows.count, shown=shown) as bar:
-            for epoch in range(first, epochs + 1):
-                if self.patience is not None and session.is_stale(self.patience):
-                    break
-                before = session.values()
-                try:
-                    self._run_epoch(epoch, before, bar)
-                except TrainingError as error:
-                    error.history = session.history
-                    session.go_back(before)
-                    if self.patience is not None:
-                        session.take_best()
-                    raise
-        if self.patience is not None:
-            session.take_best()
-
-    def _run_epoch(self, epoch: int, before: Mapping[str, np.ndarray], bar: Progress) -> None:
-        """One pass over the rows, the figures of held-out ones, and the files."""
-        session = self.session
-        started = time.perf_counter()
-        figures = self._train(epoch, bar)
-        # No loss of this epoch tells what its last update did.
-        broken = session.broken_since(before)
-        if broken is not None:
-            raise self._failed(f"the last update of epoch {epoch} made {broken} infinite or NaN")
-        if self.validate is not None:
-            figures |= self.validate()
-        session.record({"epoch": epoch, **figures, "seconds": time.perf_counter() - started})
-        bar.epoch_done(session.history)
-        if self.checkpoint is not None and session.history.best_epoch == epoch:
-            save(session.module, self.checkpoint)
-        if self.resume is not None:
-            session.store(self.resume)
-
-    def _train(self, epoch: int, bar: Progress) -> dict[str, float]:
-        """One pass over the rows in random order; the weighted means of the figures."""
-        mean = _Mean()
-        order = np.random.default_rng([self.session.seed, epoch])
-        for number, (weight, batch) in enumerate(self.rows.shuffled(order), start=1):
-            figures = self.train(*batch)
-            if not math.isfinite(figures["loss"]):
-                raise self._failed(
-                    f"the loss became {figures['loss']} in epoch {epoch}, batch {number} of "
-                    f"{self.rows.count}"
-                )
-            mean.add(figures, weight)
-            bar.batch_done(epoch, mean.values["loss"] / mean.weight)
-        return mean.result()
-
-    def _failed(self, what: str) -> TrainingError:
-        has_best = self.patience is not None and self.session.history.best_epoch is not None
-        values = "of the best epoch" if has_best else "from before this epoch"
-        return TrainingError.here(
-            f"fit: {what}; the module has the values {values} again",
-            remedy="Lower the learning rate, clip the gradients with clip_norm, or look "
-            "for invalid data.",
-        )
-
-
-@dataclass
-class _Mean:
-    """Weighted sums of figures by name."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    weight: int = 0
-
-    def add(self, figures: Mapping[str, Any], weight: int) -> None:
-        for name, value in figures.items():
-            self.values[name] = self.values.get(name, 0.0) + weight * float(value)
-        self.weight += weight
-
-    def result(self) -> dict[str, float]:
-        return {name: value / self.weight for name, value in self.values.items()}

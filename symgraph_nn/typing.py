@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
     "Schedule",
     "State",
     "StateLike",
+    "StateMap",
     "UpdatesLike",
 ]
 
@@ -116,8 +117,12 @@ Rate: TypeAlias = float | np.number[Any] | np.ndarray[Any, Any] | Variable | Sch
 UpdatesLike: TypeAlias = Mapping[SharedVariable, Variable]
 """New values of shared variables: what the rules return and ``sg.compile(updates=…)`` takes."""
 
-Data: TypeAlias = Sequence[Any] | Mapping[str, Any]
-"""An array for each input: in their order, or by their names."""
+Data: TypeAlias = Sequence[Any] | Mapping[str, Any] | Iterable[Any] | Callable[..., Iterable[Any]]
+"""An array for each input, in their order or by their names; or an iterable of such batches, or a
+function that gives one for each epoch."""
+
+StateMap: TypeAlias = Mapping[Any, Any]
+"""For each symbol, or tuple of symbols, what the next batch gets for it."""
 
 BatchAxis: TypeAlias = int | str
 """The axis that holds the rows: its number, or the name of its size."""
