@@ -326,8 +326,20 @@ def _term_key(term: tuple[Monomial, int]) -> tuple[Any, ...]:
     return (-len(monomial), [_atom_key(atom) for atom in monomial])
 
 
-def _atom_key(atom: Atom) -> str:
-    return f"{atom[1]}:{atom[2]}" if atom[0] in ("unknown", "number") else _format_atom(atom)
+# In every process the same order: names and formulas by their text, then unknowns as they came.
+@lru_cache(maxsize=4096)
+def _atom_key(atom: Atom) -> tuple[Any, ...]:
+    kind = atom[0]
+    if kind == "name":
+        return (0, atom[1], ())
+    if kind in ("unknown", "number"):
+        return (1, atom[2], atom[1])
+    return (0, _format_atom(atom), tuple(map(_size_key, atom[1:])))
+
+
+def _size_key(size: Size) -> tuple[Any, ...]:
+    """What tells formulas apart whose texts are one, since unknowns have no names."""
+    return tuple((_term_key(term), term[1]) for term in _terms(size))
 
 
 def _sorted_monomial(monomial: Monomial) -> Monomial:

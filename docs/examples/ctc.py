@@ -1,0 +1,161 @@
+"""Strings of digits read from frames without knowing which frame shows which digit: CTC.
+
+``symgraph demo ctc`` runs this. Lines of four handwritten digits slide past a window of eight
+pixels; frames go through a convolution each, then a bidirectional GRU, then
+`nn.ctc`. Nobody says where in the line a digit stands. Data: scikit-learn's digits (UCI
+"Optical Recognition of Handwritten Digits", Alpaydin and Kaynak 1998, CC BY 4.0); lines to test on
+are made of digits that are in no line to train on.
+
+``symgraph demo ctc --data FOLDER`` does the same with speech: strings of spoken digits built of
+single recordings, wav files named ``DIGIT_anything.wav`` such as those of the Free Spoken Digit
+Dataset (Jackson et al., CC BY-SA 4.0); a frame is a column of the spectrogram and its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.io import wavfile
+from scipy.signal import resample_poly, spectrogram
+from sklearn.datasets import load_digits
+
+import symgraph as sg
+import symgraph_nn as nn
+from symgraph_nn.demo import Demo
+
+BLANK, SIDE = 10, 8
+Pieces = list[tuple[np.ndarray, int]]  # [width, height] pictures or spectrograms, and their digits
+
+
+class Reader(nn.Module):
+    """Logits [time, batch, 11] from frames [time, batch, width, height, 1]."""
+
+    def __init__(self, height: int, *, rng: int) -> None:
+        draws = np.random.default_rng(rng)
+        self.filters = nn.Conv2D(1, 32, 3, sg.relu, padding="same", rng=draws)
+        self.pool = nn.MaxPool2D(2)
+        self.dense = nn.Dense(32 * (SIDE // 2) * (height // 2), 96, sg.relu, rng=draws)
+        self.dropout = nn.Dropout(0.3, rng=rng)
+        self.loop = nn.Bidirectional(nn.GRU(96, 64, rng=draws), nn.GRU(96, 64, rng=draws))
+        self.readout = nn.Dense(128, 11, rng=draws)
+
+    def __call__(self, frames: sg.Variable, *, training: bool) -> sg.Variable:
+        shown = self.pool(self.filters(frames))
+        flat = sg.reshape(shown, (*shown.shape[:2], self.dense.n_in))
+        units = self.dropout(self.dense(flat), training=training)
+        return self.readout(self.dropout(self.loop(units), training=training))
+
+
+def handwritten(seed: int) -> tuple[Pieces, Pieces, int]:
+    """Pictures of digits to train on and to test on, and the height of a frame."""
+    digits = load_digits()
+    pieces = [(x.T / 16, int(y)) for x, y in zip(digits.images, digits.target, strict=True)]
+    order = np.random.default_rng(seed).permutation(len(pieces))
+    shuffled = [pieces[i] for i in order]
+    return shuffled[500:], shuffled[:500], SIDE
+
+
+def spoken(folder: Path, seed: int) -> tuple[Pieces, Pieces, int]:
+    """Spectrograms of spoken digits [frames, 24 bands], one in six of them to test on."""
+    pieces: Pieces = []
+    for path in sorted(folder.glob("[0-9]*.wav")):
+        rate, sound = wavfile.read(path)
+        sound = resample_poly(sound.astype(float).reshape(len(sound), -1)[:, 0], 8000, rate)
+        _, _, power = spectrogram(sound, 8000, nperseg=256, noverlap=96, mode="magnitude")
+        bands = np.stack([part.mean(axis=0) for part in np.array_split(power[1:97], 24)], axis=1)
+        logs = np.log(bands / bands.max() + 1e-3)
+        pieces.append(((logs - logs.mean()) / logs.std(), int(path.name[0])))
+    order = np.random.default_rng(seed).permutation(len(pieces))
+    shuffled, n_test = [pieces[i] for i in order], len(pieces) // 6
+    return shuffled[n_test:], shuffled[:n_test], 24
+
+
+def lines(pieces: Pieces, n: int, rng: np.random.Generator, *, length: int | None = None) -> tuple:
+    """n lines of digits with gaps: frames [time, n, 8, height, 1], labels, and both lengths."""
+    height, strips, labels = pieces[0][0].shape[1], [], np.full((n, 4), -1)
+    counts = rng.integers(1, 5, n) if length is None else np.full(n, length)
+    for row, count in enumerate(counts):
+        gap = lambda: np.full((rng.integers(2, 7), height), pieces[0][0].min())  # noqa: E731
+        strip = [gap(), gap()]
+        for place in range(count):
+            picture, labels[row, place] = pieces[rng.integers(len(pieces))]
+            strip += [picture, gap()]
+        strips.append(np.concatenate([*strip, gap(), gap()]))
+    steps = np.array([(len(strip) - SIDE) // 2 + 1 for strip in strips])
+    frames = np.zeros((steps.max(), n, SIDE, height, 1), "float32")
+    for row, strip in enumerate(strips):
+        windows = np.lib.stride_tricks.sliding_window_view(strip, SIDE, axis=0)[::2]
+        frames[: steps[row], row, :, :, 0] = windows.swapaxes(1, 2)[: steps[row]]
+    return frames, labels, steps, counts
+
+
+def distance(a: list[int], b: list[int]) -> int:
+    """How many labels to insert, delete or change to make one string the other (Levenshtein)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+def main(demo: Demo) -> None:
+    train, test, height = (
+        handwritten(demo.seed) if demo.data is None else spoken(demo.data, demo.seed)
+    )
+    print(f"ctc: lines made of {len(train)} digits to train on and {len(test)} others to test on\n")
+    frames = sg.tensor("frames", ("T", "B", SIDE, height, 1))
+    labels, steps = sg.tensor("labels", ("B", 4), "int64"), sg.tensor("steps", ("B",), "int64")
+    counts = sg.tensor("counts", ("B",), "int64")
+    net = Reader(height, rng=demo.seed)
+    logits = net(frames)
+    loss = nn.ctc(logits, labels, steps, counts, blank=BLANK)
+    grads = nn.clip_norm(sg.grad(loss, net.params), 5.0)
+    updates = nn.adam(grads, net.params, nn.schedules.step_decay(0.003, 0.5, every=400))
+    inputs, rng = [frames, labels, steps, counts], np.random.default_rng(demo.seed)
+    batches = [lines(train, 32, rng) for _ in range(12 if demo.quick else 100)]
+    history = nn.fit(
+        net, inputs, loss, updates, batches, epochs=demo.epochs(12), rng=demo.seed,
+        backend=demo.backend,
+    )  # fmt: skip
+    demo.show_training(history)
+    demo.show_graph(loss)
+    demo.keep(net)
+    step = sg.compile(inputs, loss, updates=updates, profile=True, backend=demo.backend)
+    demo.show_trace(step, [batches[0]])
+
+    shown, truth, n_steps, _ = lines(test, 20 if demo.quick else 300, rng, length=4)
+    scores = sg.compile([frames], logits, backend=demo.backend)(shown)
+    strings = [list(map(int, row)) for row in truth]
+    greedy = nn.ctc_greedy(scores, n_steps, blank=BLANK)
+    width = 2 if demo.quick else 8
+    # A language model that knows no more than that strings have four digits.
+    four = lambda prefix: np.full(11, 0.0 if len(prefix) < 4 else -20.0)  # noqa: E731
+    beam = nn.ctc_beam(scores, n_steps, width=width, blank=BLANK, language_model=four)
+    for name, found in (("greedy", greedy), ("beam", beam)):
+        errors = sum(map(distance, found, strings)) / (4 * len(strings))
+        print(f"{name}: {errors:.1%} of digits wrong; the first lines: {found[:3]}")
+    print(f"true: {strings[:3]}; a guess at random has 0.01 % of strings right")
+    demo.show_plot("reading.png", drawing(shown, scores, n_steps, strings), figsize=(8, 4))
+    demo.result(
+        "strings right", float(np.mean([a == b for a, b in zip(beam, strings, strict=True)]))
+    )
+
+
+def drawing(shown: np.ndarray, scores: np.ndarray, steps: np.ndarray, truth: list) -> Callable:
+    """A line above what is read in it: the probability of each digit in each frame."""
+
+    def draw(figure) -> None:
+        line, read = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+        n = int(steps[0])
+        line.imshow(shown[:n, 0, 3:5, :, 0].reshape(2 * n, -1).T, cmap="Greys", aspect="auto",
+                    extent=(-0.5, n - 0.5, 0, 1))  # fmt: skip
+        line.set(yticks=[], title=f"a line of digits: {' '.join(map(str, truth[0]))}")
+        shares = np.exp(scores[:n, 0] - np.logaddexp.reduce(scores[:n, 0], axis=1, keepdims=True))
+        read.imshow(shares.T, aspect="auto", cmap="viridis", vmin=0, vmax=1)
+        read.set(yticks=range(11), yticklabels=[*range(10), "blank"], xlabel="frame",
+                 ylabel="read")  # fmt: skip
+
+    return draw
