@@ -23,7 +23,7 @@ from .serialise import save
 
 __all__ = ["NAMES", "Demo", "run_demo"]
 
-NAMES = ("vowels", "motions")
+NAMES = ("vowels", "airline", "motions")
 """The demonstrations, the default first."""
 
 
