@@ -12,9 +12,20 @@ from .core.annotations import (
     Axis,
     DTypeLike,
     Index,
+    ScalarLike,
     Shape,
     ShapeEntry,
     SizeLike,
 )
 
-__all__ = ["ArrayLike", "Axes", "Axis", "DTypeLike", "Index", "Shape", "ShapeEntry", "SizeLike"]
+__all__ = [
+    "ArrayLike",
+    "Axes",
+    "Axis",
+    "DTypeLike",
+    "Index",
+    "ScalarLike",
+    "Shape",
+    "ShapeEntry",
+    "SizeLike",
+]

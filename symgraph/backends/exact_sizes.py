@@ -24,10 +24,10 @@ from ..ops.elementwise import (
     SUBTRACT,
 )
 from ..ops.promotion import CAST
-from ..ops.random import RANDOM_BITS
 from ..ops.ranges import IOTA
 from ..ops.reshape import RESHAPE
 from ..ops.slices import ADD_SLICE, SET_SLICE, SLICE
+from ..ops.threefry import RANDOM_BITS
 from ..ops.windows import OVERLAP_ADD
 from ..scan.op import SCAN
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,37 +21,18 @@ from .transcendental import exp, reciprocal
 
 __all__ = ["digamma", "erf", "erfc", "erfinv", "gammaln", "polygamma"]
 
+_of_floats = partial(elementwise, operands="float")
+
 _TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
-ERF = elementwise(
-    "erf",
-    lambda m, x: m.erf(x),
-    [lambda ct, z, x: scale(ct, _bell(x))],
-    operands="float",
+ERF = _of_floats("erf", lambda m, x: m.erf(x), [lambda ct, z, x: scale(ct, _bell(x))])
+ERFC = _of_floats("erfc", lambda m, x: m.erfc(x), [lambda ct, z, x: scale(ct, negative(_bell(x)))])
+ERFINV = _of_floats(
+    "erfinv", lambda m, x: m.erfinv(x), [lambda ct, z, x: scale(ct, reciprocal(_bell(z)))]
 )
-ERFC = elementwise(
-    "erfc",
-    lambda m, x: m.erfc(x),
-    [lambda ct, z, x: scale(ct, negative(_bell(x)))],
-    operands="float",
-)
-ERFINV = elementwise(
-    "erfinv",
-    lambda m, x: m.erfinv(x),
-    [lambda ct, z, x: scale(ct, reciprocal(_bell(z)))],
-    operands="float",
-)
-GAMMALN = elementwise(
-    "gammaln",
-    lambda m, x: m.gammaln(x),
-    [lambda ct, z, x: scale(ct, digamma(x))],
-    operands="float",
-)
-DIGAMMA = elementwise(
-    "digamma",
-    lambda m, x: m.digamma(x),
-    [lambda ct, z, x: scale(ct, polygamma(1, x))],
-    operands="float",
+GAMMALN = _of_floats("gammaln", lambda m, x: m.gammaln(x), [lambda ct, z, x: scale(ct, digamma(x))])
+DIGAMMA = _of_floats(
+    "digamma", lambda m, x: m.digamma(x), [lambda ct, z, x: scale(ct, polygamma(1, x))]
 )
 
 

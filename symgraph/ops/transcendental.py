@@ -8,6 +8,7 @@ finite the derivative is: ``x ** 2`` at 0, ``x ** y`` by ``y`` at ``x = 0``, `hy
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,18 +74,15 @@ __all__ = [
     "tanh",
 ]
 
+_of_floats = partial(elementwise, operands="float")
+
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 
 # --- roots and powers ---------------------------------------------------------------------------
 
-SQRT = elementwise(
-    "sqrt", lambda m, x: m.sqrt(x), [lambda ct, z, x: _by_radicand(ct, z)], operands="float"
-)
-RECIPROCAL = elementwise(
-    "reciprocal",
-    lambda m, x: m.divide(1.0, x),
-    [lambda ct, z, x: scale(ct, negative(square(z)))],
-    operands="float",
+SQRT = _of_floats("sqrt", lambda m, x: m.sqrt(x), [lambda ct, z, x: _by_radicand(ct, z)])
+RECIPROCAL = _of_floats(
+    "reciprocal", lambda m, x: m.divide(1.0, x), [lambda ct, z, x: scale(ct, negative(square(z)))]
 )
 
 
@@ -203,14 +201,10 @@ def power(x: ArrayLike, y: ArrayLike) -> Variable:
 
 pow = power
 
-HYPOT = elementwise(
+HYPOT = _of_floats(
     "hypot",
     lambda m, x, y: _hypot(m, m.absolute(x), m.absolute(y)),
-    [
-        lambda ct, z, x, y: scale(ct, _ratio(x, z)),
-        lambda ct, z, x, y: scale(ct, _ratio(y, z)),
-    ],
-    operands="float",
+    [lambda ct, z, x, y: scale(ct, _ratio(x, z)), lambda ct, z, x, y: scale(ct, _ratio(y, z))],
     traits=["commutative"],
 )
 
@@ -238,43 +232,22 @@ def hypot(x: ArrayLike, y: ArrayLike) -> Variable:
 
 # --- exponentials and logarithms ----------------------------------------------------------------
 
-EXP = elementwise("exp", lambda m, x: m.exp(x), [lambda ct, z, x: scale(ct, z)], operands="float")
-EXP2 = elementwise(
-    "exp2",
-    lambda m, x: m.exp2(x),
-    [lambda ct, z, x: scale(ct, multiply(z, _LN2))],
-    operands="float",
-)
+EXP = _of_floats("exp", lambda m, x: m.exp(x), [lambda ct, z, x: scale(ct, z)])
+EXP2 = _of_floats("exp2", lambda m, x: m.exp2(x), [lambda ct, z, x: scale(ct, multiply(z, _LN2))])
 EXPM1 = elementwise(
     "expm1",
     lambda m, x: m.expm1(x),
     [lambda ct, z, x: scale(ct, exp(x))],  # z + 1 would lose the digits where x is very negative
     operands="float",
 )
-LOG = elementwise(
-    "log",
-    lambda m, x: m.log(x),
-    [lambda ct, z, x: unscale(ct, x)],
-    operands="float",
+LOG = _of_floats("log", lambda m, x: m.log(x), [lambda ct, z, x: unscale(ct, x)])
+LOG2 = _of_floats(
+    "log2", lambda m, x: m.log2(x), [lambda ct, z, x: multiply(unscale(ct, x), 1.0 / _LN2)]
 )
-LOG2 = elementwise(
-    "log2",
-    lambda m, x: m.log2(x),
-    [lambda ct, z, x: multiply(unscale(ct, x), 1.0 / _LN2)],
-    operands="float",
+LOG10 = _of_floats(
+    "log10", lambda m, x: m.log10(x), [lambda ct, z, x: multiply(unscale(ct, x), 1.0 / _LN10)]
 )
-LOG10 = elementwise(
-    "log10",
-    lambda m, x: m.log10(x),
-    [lambda ct, z, x: multiply(unscale(ct, x), 1.0 / _LN10)],
-    operands="float",
-)
-LOG1P = elementwise(
-    "log1p",
-    lambda m, x: m.log1p(x),
-    [lambda ct, z, x: unscale(ct, add(x, 1.0))],
-    operands="float",
-)
+LOG1P = _of_floats("log1p", lambda m, x: m.log1p(x), [lambda ct, z, x: unscale(ct, add(x, 1.0))])
 
 
 def _log1mexp(m: Any, x: Any) -> Any:
@@ -287,11 +260,8 @@ def _log1mexp(m: Any, x: Any) -> Any:
 
 
 # What `log` and `log1p` of such formulas become; not among the public functions.
-LOG1MEXP = elementwise(
-    "log1mexp",
-    _log1mexp,
-    [lambda ct, z, x: unscale(ct, negative(expm1(negative(x))))],
-    operands="float",
+LOG1MEXP = _of_floats(
+    "log1mexp", _log1mexp, [lambda ct, z, x: unscale(ct, negative(expm1(negative(x))))]
 )
 
 
@@ -365,81 +335,53 @@ def log1mexp(x: ArrayLike) -> Variable:
 
 # --- angles -------------------------------------------------------------------------------------
 
-SIN = elementwise(
-    "sin", lambda m, x: m.sin(x), [lambda ct, z, x: scale(ct, cos(x))], operands="float"
-)
-COS = elementwise(
-    "cos", lambda m, x: m.cos(x), [lambda ct, z, x: scale(ct, negative(sin(x)))], operands="float"
-)
-TAN = elementwise(
-    "tan",
-    lambda m, x: m.tan(x),
-    [lambda ct, z, x: scale(ct, add(square(z), 1.0))],
-    operands="float",
-)
+SIN = _of_floats("sin", lambda m, x: m.sin(x), [lambda ct, z, x: scale(ct, cos(x))])
+COS = _of_floats("cos", lambda m, x: m.cos(x), [lambda ct, z, x: scale(ct, negative(sin(x)))])
+TAN = _of_floats("tan", lambda m, x: m.tan(x), [lambda ct, z, x: scale(ct, add(square(z), 1.0))])
 # 1 - x² without cancellation near 1. One op, for the derivatives of its factors cancel near 0.
-ONE_MINUS_SQUARE = elementwise(
+ONE_MINUS_SQUARE = _of_floats(
     "one_minus_square",
     lambda m, x: m.multiply(m.subtract(1.0, x), m.add(x, 1.0)),
     [lambda ct, z, x: scale(ct, multiply(x, -2.0))],
-    operands="float",
 )
-ARCSIN = elementwise(
+ARCSIN = _of_floats(
     "arcsin",
     lambda m, x: m.arcsin(x),
     [lambda ct, z, x: scale(ct, reciprocal(sqrt(ONE_MINUS_SQUARE(x))))],
-    operands="float",
 )
-ARCCOS = elementwise(
+ARCCOS = _of_floats(
     "arccos",
     lambda m, x: m.arccos(x),
     [lambda ct, z, x: scale(ct, divide(-1.0, sqrt(ONE_MINUS_SQUARE(x))))],
-    operands="float",
 )
-ARCTAN = elementwise(
-    "arctan",
-    lambda m, x: m.arctan(x),
-    [lambda ct, z, x: scale(ct, square(_inverse_length(x)))],
-    operands="float",
+ARCTAN = _of_floats(
+    "arctan", lambda m, x: m.arctan(x), [lambda ct, z, x: scale(ct, square(_inverse_length(x)))]
 )
-ARCTAN2 = elementwise(
+ARCTAN2 = _of_floats(
     "arctan2",
     lambda m, y, x: m.arctan2(y, x),
     [
         lambda ct, z, y, x: scale(ct, divide(divide(x, hypot(x, y)), hypot(x, y))),
         lambda ct, z, y, x: scale(ct, negative(divide(divide(y, hypot(x, y)), hypot(x, y)))),
     ],
-    operands="float",
 )
-SINH = elementwise(
-    "sinh", lambda m, x: m.sinh(x), [lambda ct, z, x: scale(ct, cosh(x))], operands="float"
+SINH = _of_floats("sinh", lambda m, x: m.sinh(x), [lambda ct, z, x: scale(ct, cosh(x))])
+COSH = _of_floats("cosh", lambda m, x: m.cosh(x), [lambda ct, z, x: scale(ct, sinh(x))])
+TANH = _of_floats(
+    "tanh", lambda m, x: m.tanh(x), [lambda ct, z, x: scale(ct, subtract(1.0, square(z)))]
 )
-COSH = elementwise(
-    "cosh", lambda m, x: m.cosh(x), [lambda ct, z, x: scale(ct, sinh(x))], operands="float"
+ARCSINH = _of_floats(
+    "arcsinh", lambda m, x: m.arcsinh(x), [lambda ct, z, x: scale(ct, _inverse_length(x))]
 )
-TANH = elementwise(
-    "tanh",
-    lambda m, x: m.tanh(x),
-    [lambda ct, z, x: scale(ct, subtract(1.0, square(z)))],
-    operands="float",
-)
-ARCSINH = elementwise(
-    "arcsinh",
-    lambda m, x: m.arcsinh(x),
-    [lambda ct, z, x: scale(ct, _inverse_length(x))],
-    operands="float",
-)
-ARCCOSH = elementwise(
+ARCCOSH = _of_floats(
     "arccosh",
     lambda m, x: m.arccosh(x),
     [lambda ct, z, x: scale(ct, reciprocal(multiply(sqrt(subtract(x, 1.0)), sqrt(add(x, 1.0)))))],
-    operands="float",
 )
-ARCTANH = elementwise(
+ARCTANH = _of_floats(
     "arctanh",
     lambda m, x: m.arctanh(x),
     [lambda ct, z, x: scale(ct, reciprocal(ONE_MINUS_SQUARE(x)))],
-    operands="float",
 )
 
 

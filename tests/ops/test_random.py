@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import symgraph as sg
-from symgraph.ops.random import threefry
+from symgraph.ops.threefry import threefry
 from symgraph.testing import evaluate
 
 KEY = sg.random.key(42)
