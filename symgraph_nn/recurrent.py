@@ -5,9 +5,7 @@ Layout: sequences are [time, batch, features], masks [time, batch], float or boo
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypedDict, overload
 
 import numpy as np
@@ -15,7 +13,6 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import (
     DtypeError,
-    ScanError,
     ShapeError,
     SymgraphTypeError,
     describe,
@@ -23,11 +20,12 @@ from symgraph.errors import (
 from symgraph.typing import ArrayLike
 
 from .buffers import moving_where
+from .cell_step import CellStep, arguments_of
 from .checks import as_mask, as_variable, check_axes, check_features, check_sizes
 from .init import generator
 from .layers import Dropout
 from .module import Module
-from .states import chosen, parts_of_state, position_of, state_like
+from .states import parts_of_state, position_of, state_like
 from .typing import Cell, Rng, StateLike, StateT
 from .walk import params_of
 
@@ -175,7 +173,7 @@ class Recurrent(Module, Generic[StateT]):
             # Zeros, since in the products of the gradient 0 times a padding of NaN is NaN.
             x = sg.where(sg.expand_dims(mask, tuple(range(2, x.ndim))), x, 0)
         initial = self._initial_state(x[:1], state)
-        step = _Step(self, initial, self._extras(constants, training=training))
+        step = CellStep(self, initial, self._extras(constants, training=training))
         if training:
             step.drop(x.shape[1:], x.dtype)
         y, last = self._run(x, mask, step, wants_state=return_state)
@@ -204,7 +202,7 @@ class Recurrent(Module, Generic[StateT]):
             raise SymgraphTypeError.here(f"{self}: a layer in reverse needs the whole sequence")
         x_t = self._checked(x_t, "batch")
         initial = self._initial_state(sg.expand_dims(x_t, 0), state)
-        step = _Step(self, initial, self._extras(constants, training=training))
+        step = CellStep(self, initial, self._extras(constants, training=training))
         if training:
             step.drop(x_t.shape, x_t.dtype)
         output, *new = step(x_t, initial)
@@ -229,7 +227,7 @@ class Recurrent(Module, Generic[StateT]):
     def _initial_state(self, x: sg.Variable, state: StateLike | None) -> Any:
         """The state before the first step of ``x`` [time, batch, ...]: the given one, if any."""
         batch = x.shape[1]
-        if "x_t" in _arguments(self.cell.initial_state):
+        if "x_t" in arguments_of(self.cell.initial_state):
             row = sg.zeros(x.shape[1:], dtype=x.dtype)
             model: Any = self.cell.initial_state(batch, x_t=row)  # type: ignore[call-arg]
         else:
@@ -245,7 +243,7 @@ class Recurrent(Module, Generic[StateT]):
 
     def _extras(self, constants: Any, *, training: bool) -> dict[str, Any]:
         """What the cell's step takes besides the input and the state."""
-        names = _arguments(self.cell.step)
+        names = arguments_of(self.cell.step)
         if constants is not None and "constants" not in names:
             raise SymgraphTypeError.here(
                 f"{self}: the step of {self.cell!r} takes no constants",
@@ -255,7 +253,7 @@ class Recurrent(Module, Generic[StateT]):
         return {name: value for name, value in extras.items() if name in names}
 
     def _run(
-        self, x: sg.Variable, mask: sg.Variable | None, step: _Step, *, wants_state: bool
+        self, x: sg.Variable, mask: sg.Variable | None, step: CellStep, *, wants_state: bool
     ) -> tuple[sg.Variable, Any]:
         """The outputs in input order and, where it is wanted, the state of the last step."""
         states = parts_of_state(step.initial)
@@ -350,92 +348,15 @@ def in_reverse(layer: Recurrent[StateT]) -> Recurrent[StateT]:
     return turned
 
 
-class _Step:
-    """The cell's step in one call of the layer."""
-
-    def __init__(self, layer: Recurrent[Any], initial: Any, extras: dict[str, Any]) -> None:
-        self.layer, self.initial, self.extras = layer, initial, extras
-        self.n_states = len(parts_of_state(initial))
-        self._kept: tuple[sg.Variable | None, sg.Variable | None] = (None, None)
-        self._place = 0
-
-    def drop(self, row_shape: Sequence[Any], dtype: np.dtype) -> None:
-        """Draw which inputs and which of the state are zero in this call, in all of its steps."""
-        dropouts = getattr(self.layer, "dropouts", None)
-        if dropouts is None:
-            return
-        row = sg.zeros(row_shape, dtype=dtype)
-        with moving_where(False):
-            output, *new = self(row, self.initial)
-        place = position_of(output, new)
-        if dropouts[1] is not None and place == self.n_states:
-            raise SymgraphTypeError.here(
-                f"{self.layer}: recurrent_dropout is of the state that is the output, and the "
-                "output of this cell is no part of its state"
-            )
-        self._place = place
-        inputs, state = (
-            None if dropout is None else dropout(sg.ones_like(like), training=True)
-            for dropout, like in zip(dropouts, (row, output), strict=True)
-        )
-        self._kept = (inputs, state)
-
-    def __call__(self, x_t: sg.Variable, state: Any) -> list[sg.Variable]:
-        """The cell's output and the parts of its new state."""
-        inputs, of_state = self._kept
-        if inputs is not None:
-            x_t = x_t * inputs
-        if of_state is not None:
-            parts = parts_of_state(state)
-            parts[self._place] = parts[self._place] * of_state
-            state = state_like(state, parts)
-        result = self.layer.cell.step(x_t, state, **self.extras)
-        if not isinstance(result, (tuple, list)) or len(result) != 2:
-            raise ScanError.here(
-                f"{self.layer}: the step of a cell returns (output, state), not {result!r}"
-            )
-        output, new = result[0], parts_of_state(result[1])
-        if len(new) != self.n_states:
-            raise ScanError.here(
-                f"{self.layer}: the cell's initial state has {self.n_states} parts, "
-                f"its step returns a state of {len(new)}"
-            )
-        return [as_variable(value, self.layer) for value in (output, *new)]
-
-    def in_loop(self, *, returns_output: bool, is_masked: bool) -> Callable[..., list[sg.Variable]]:
-        """The step as `sg.scan` calls it: rows and old states in, new states out."""
-
-        @functools.wraps(self.layer.cell.step)  # so that errors name the cell's own line
-        def step(x_t: sg.Variable, *others: sg.Variable) -> list[sg.Variable]:
-            m_t, old = (others[0], others[1:]) if is_masked else (None, others)
-            with moving_where(None if m_t is None else sg.any(m_t)):
-                output, *new = self(x_t, state_like(self.initial, old[: self.n_states]))
-            if returns_output:
-                new.append(output)
-            if m_t is None:
-                return new
-            return [chosen(m_t, n, o) for n, o in zip(new, old, strict=True)]
-
-        return step
-
-
 def _first_rows(cell: Any) -> list[sg.SharedVariable]:
     """The state that the cell begins with, as parameters without the axis of the batch."""
-    if "x_t" in _arguments(cell.initial_state):
+    if "x_t" in arguments_of(cell.initial_state):
         raise SymgraphTypeError.here(
             f"Recurrent: the initial state of {cell!r} depends on the sequence's sizes, so it "
             "cannot be learned"
         )
     parts = parts_of_state(cell.initial_state(1))
     return [sg.shared(as_variable(part, cell).eval()[0], f"{i}") for i, part in enumerate(parts)]
-
-
-def _arguments(function: Callable[..., Any]) -> Sequence[str]:
-    """The names of a function's arguments."""
-    try:
-        return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a builtin
-        return []
 
 
 def _name_of(cell: Any) -> str:

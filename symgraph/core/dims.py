@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from .interned import Interned
 from .processes import origin
+from .size_text import atom_text, sum_text
 
 __all__ = [
     "PRIMITIVE",
@@ -57,7 +58,7 @@ class Dim(Interned):
 
     def __str__(self) -> str:
         if self._text is None:
-            self._text = _format(self.terms)
+            self._text = sum_text(self.terms)
         return self._text
 
     def __repr__(self) -> str:
@@ -334,7 +335,7 @@ def _atom_key(atom: Atom) -> tuple[Any, ...]:
         return (0, atom[1], ())
     if kind in ("unknown", "number"):
         return (1, atom[2], atom[1])
-    return (0, _format_atom(atom), tuple(map(_size_key, atom[1:])))
+    return (0, atom_text(atom), tuple(map(_size_key, atom[1:])))
 
 
 def _size_key(size: Size) -> tuple[Any, ...]:
@@ -376,33 +377,3 @@ def _without_max_zero(size: Size) -> Size:
             term = term * inner
         total = total + term
     return total
-
-
-def _format(terms: tuple[tuple[Monomial, int], ...]) -> str:
-    text = ""
-    for monomial, factor in terms:
-        atoms = "*".join(_format_atom(atom) for atom in monomial)
-        magnitude = abs(factor)
-        if not atoms:
-            body = str(magnitude)
-        else:
-            body = atoms if magnitude == 1 else f"{magnitude}*{atoms}"
-        if not text:
-            text = f"-{body}" if factor < 0 else body
-        else:
-            text += f" - {body}" if factor < 0 else f" + {body}"
-    return text
-
-
-def _format_atom(atom: Atom) -> str:
-    if atom[0] == "name":
-        return atom[1]
-    if atom[0] in ("unknown", "number"):
-        return "?"
-    if atom[0] == "max_zero":
-        return f"max({atom[1]}, 0)"
-    return f"{_parenthesised(atom[1])}//{_parenthesised(atom[2])}"
-
-
-def _parenthesised(size: Size) -> str:
-    return str(size) if isinstance(size, int) or size.is_name else f"({size})"

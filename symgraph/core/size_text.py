@@ -1,0 +1,40 @@
+"""Sizes as text, such as ``max(T - 1, 0)`` and ``2*B + ?``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["atom_text", "sum_text"]
+
+
+def sum_text(terms: Iterable[tuple[tuple[Any, ...], int]]) -> str:
+    """A sum of terms, each the atoms of a product and their factor."""
+    text = ""
+    for monomial, factor in terms:
+        atoms = "*".join(atom_text(atom) for atom in monomial)
+        magnitude = abs(factor)
+        if not atoms:
+            body = str(magnitude)
+        else:
+            body = atoms if magnitude == 1 else f"{magnitude}*{atoms}"
+        if not text:
+            text = f"-{body}" if factor < 0 else body
+        else:
+            text += f" - {body}" if factor < 0 else f" + {body}"
+    return text
+
+
+def atom_text(atom: tuple[Any, ...]) -> str:
+    """An atom: a name, ``?`` for a size that nothing is known of, or a formula."""
+    if atom[0] == "name":
+        return atom[1]
+    if atom[0] in ("unknown", "number"):
+        return "?"
+    if atom[0] == "max_zero":
+        return f"max({atom[1]}, 0)"
+    return f"{_parenthesised(atom[1])}//{_parenthesised(atom[2])}"
+
+
+def _parenthesised(size: Any) -> str:
+    return str(size) if isinstance(size, int) or size.is_name else f"({size})"
