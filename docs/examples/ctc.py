@@ -13,7 +13,7 @@ Dataset (Jackson et al., CC BY-SA 4.0); a frame is a column of the spectrogram a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +77,12 @@ def lines(pieces: Pieces, n: int, rng: np.random.Generator, *, length: int | Non
     height, strips, labels = pieces[0][0].shape[1], [], np.full((n, 4), -1)
     counts = rng.integers(1, 5, n) if length is None else np.full(n, length)
     for row, count in enumerate(counts):
-        gap = lambda: np.full((rng.integers(2, 7), height), pieces[0][0].min())  # noqa: E731
-        strip = [gap(), gap()]
-        for place in range(count):
+        gaps = [np.full((n, height), pieces[0][0].min()) for n in rng.integers(2, 7, count + 4)]
+        strip = gaps[:2]
+        for place, gap in enumerate(gaps[2 : count + 2]):
             picture, labels[row, place] = pieces[rng.integers(len(pieces))]
-            strip += [picture, gap()]
-        strips.append(np.concatenate([*strip, gap(), gap()]))
+            strip += [picture, gap]
+        strips.append(np.concatenate([*strip, *gaps[count + 2 :]]))
     steps = np.array([(len(strip) - SIDE) // 2 + 1 for strip in strips])
     frames = np.zeros((steps.max(), n, SIDE, height, 1), "float32")
     for row, strip in enumerate(strips):
@@ -102,46 +102,54 @@ def distance(a: list[int], b: list[int]) -> int:
 
 
 def main(demo: Demo) -> None:
-    train, test, height = (
-        handwritten(demo.seed) if demo.data is None else spoken(demo.data, demo.seed)
-    )
+    source = handwritten(demo.seed) if demo.data is None else spoken(demo.data, demo.seed)
+    train, test, height = source
     print(f"ctc: lines made of {len(train)} digits to train on and {len(test)} others to test on\n")
     frames = sg.tensor("frames", ("T", "B", SIDE, height, 1))
     labels, steps = sg.tensor("labels", ("B", 4), "int64"), sg.tensor("steps", ("B",), "int64")
     counts = sg.tensor("counts", ("B",), "int64")
+    inputs = [frames, labels, steps, counts]
     net = Reader(height, rng=demo.seed)
-    logits = net(frames)
-    loss = nn.ctc(logits, labels, steps, counts, blank=BLANK)
+    loss = nn.ctc(net(frames, training=True), labels, steps, counts, blank=BLANK)
+    logits = net(frames, training=False)
     grads = nn.clip_norm(sg.grad(loss, net.params), 5.0)
-    updates = nn.adam(grads, net.params, nn.schedules.step_decay(0.003, 0.5, every=400))
-    inputs, rng = [frames, labels, steps, counts], np.random.default_rng(demo.seed)
-    batches = [lines(train, 32, rng) for _ in range(12 if demo.quick else 100)]
-    history = nn.fit(
-        net, inputs, loss, updates, batches, epochs=demo.epochs(12), rng=demo.seed,
-        backend=demo.backend,
-    )  # fmt: skip
+    epochs, n_batches = demo.epochs(16, quick=1), 10 if demo.quick else 100
+    rate = nn.schedules.step_decay(0.003, 0.5, every=20 * epochs)
+    updates = nn.adam(grads, net.params, rate)
+
+    def batches(epoch: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """Lines that nobody has seen, each epoch others."""
+        rng = np.random.default_rng((demo.seed, epoch))
+        for _ in range(n_batches):
+            yield lines(train, 32, rng)
+
+    history = nn.fit(net, inputs, loss, updates, batches, epochs=epochs, backend=demo.backend)
     demo.show_training(history)
     demo.show_graph(loss)
     demo.keep(net)
     step = sg.compile(inputs, loss, updates=updates, profile=True, backend=demo.backend)
-    demo.show_trace(step, [batches[0]])
+    demo.show_trace(step, [next(batches(0))])
 
-    shown, truth, n_steps, _ = lines(test, 20 if demo.quick else 300, rng, length=4)
+    n = 20 if demo.quick else 300
+    shown, truth, n_steps, _ = lines(test, n, np.random.default_rng(demo.seed), length=4)
     scores = sg.compile([frames], logits, backend=demo.backend)(shown)
-    strings = [list(map(int, row)) for row in truth]
+    strings = [[int(label) for label in row] for row in truth]
     greedy = nn.ctc_greedy(scores, n_steps, blank=BLANK)
-    width = 2 if demo.quick else 8
-    # A language model that knows no more than that strings have four digits.
-    four = lambda prefix: np.full(11, 0.0 if len(prefix) < 4 else -20.0)  # noqa: E731
-    beam = nn.ctc_beam(scores, n_steps, width=width, blank=BLANK, language_model=four)
-    for name, found in (("greedy", greedy), ("beam", beam)):
-        errors = sum(map(distance, found, strings)) / (4 * len(strings))
-        print(f"{name}: {errors:.1%} of digits wrong; the first lines: {found[:3]}")
-    print(f"true: {strings[:3]}; a guess at random has 0.01 % of strings right")
-    demo.show_plot("reading.png", drawing(shown, scores, n_steps, strings), figsize=(8, 4))
-    demo.result(
-        "strings right", float(np.mean([a == b for a, b in zip(beam, strings, strict=True)]))
+    beam = nn.ctc_beam(
+        scores, n_steps, width=2 if demo.quick else 8, blank=BLANK, language_model=four_digits
     )
+    for name, read in (("greedy", greedy), ("beam", beam)):
+        errors = sum(map(distance, read, strings)) / (4 * n)
+        print(f"{name}: {errors:.1%} of digits wrong; the first lines read: {read[:3]}")
+    print(f"the first lines: {strings[:3]}; a guess has one string in 10,000 right")
+    demo.show_plot("reading.png", drawing(shown, scores, n_steps, strings), figsize=(8, 4))
+    right = np.mean([a == b for a, b in zip(beam, strings, strict=True)])
+    demo.result("strings right", float(right))
+
+
+def four_digits(prefix: list[int]) -> np.ndarray:
+    """A language model that knows no more than that strings have four digits."""
+    return np.full(11, 0.0 if len(prefix) < 4 else -20.0)
 
 
 def drawing(shown: np.ndarray, scores: np.ndarray, steps: np.ndarray, truth: list) -> Callable:
