@@ -25,19 +25,20 @@ from .tracing import LoopBuilder
 
 __all__ = ["Until", "foldl", "foldr", "last_value", "map", "reduce", "scan", "until"]
 
-
 StepResult: TypeAlias = ArrayLike | Until | Sequence[ArrayLike | Until | Sequence[ArrayLike]]
 """What a step returns: an output or several, perhaps with `until` beside them."""
 
-Read: TypeAlias = ArrayLike | Mapping[str, Any]
-Sequences: TypeAlias = Read | Sequence[Read] | None
+SequenceLike: TypeAlias = ArrayLike | Mapping[str, Any]
+SequencesLike: TypeAlias = SequenceLike | Sequence[SequenceLike] | None
 """What a step reads row by row: variables, or ``{"input": x, "taps": [-1, 0]}``."""
 
-State: TypeAlias = ArrayLike | Mapping[str, Any] | None
-States: TypeAlias = State | Sequence[State]
+StateLike: TypeAlias = ArrayLike | Mapping[str, Any] | None
+StatesLike: TypeAlias = StateLike | Sequence[StateLike]
 """For each output its initial value, ``{"initial": v, "taps": [-2, -1]}``, or None."""
 
-Fixed: TypeAlias = ArrayLike | Callable[..., Any] | Sequence[ArrayLike | Callable[..., Any]] | None
+FixedLike: TypeAlias = (
+    ArrayLike | Callable[..., Any] | Sequence[ArrayLike | Callable[..., Any]] | None
+)
 """What a step gets as it is."""
 
 OneResult: TypeAlias = Variable | tuple[Variable, Until]
@@ -65,9 +66,9 @@ class ScanOptions(LoopOptions, total=False):
 @overload
 def scan(
     step: Callable[..., OneResult],
-    sequences: Sequences = (),
-    outputs_info: States = (),
-    non_sequences: Fixed = (),
+    sequences: SequencesLike = (),
+    outputs_info: StatesLike = (),
+    non_sequences: FixedLike = (),
     n_steps: SizeLike | None = None,
     *,
     go_backwards: bool = False,
@@ -79,9 +80,9 @@ def scan(
 @overload
 def scan(
     step: Callable[..., Results],
-    sequences: Sequences = (),
-    outputs_info: States = (),
-    non_sequences: Fixed = (),
+    sequences: SequencesLike = (),
+    outputs_info: StatesLike = (),
+    non_sequences: FixedLike = (),
     n_steps: SizeLike | None = None,
     *,
     go_backwards: bool = False,
@@ -93,9 +94,9 @@ def scan(
 @overload
 def scan(
     step: Callable[..., StepResult],
-    sequences: Sequences = (),
-    outputs_info: States = (),
-    non_sequences: Fixed = (),
+    sequences: SequencesLike = (),
+    outputs_info: StatesLike = (),
+    non_sequences: FixedLike = (),
     n_steps: SizeLike | None = None,
     *,
     go_backwards: bool = False,
@@ -106,9 +107,9 @@ def scan(
 ) -> Any: ...
 def scan(
     step: Callable[..., StepResult],
-    sequences: Sequences = (),
-    outputs_info: States = (),
-    non_sequences: Fixed = (),
+    sequences: SequencesLike = (),
+    outputs_info: StatesLike = (),
+    non_sequences: FixedLike = (),
     n_steps: SizeLike | None = None,
     *,
     go_backwards: bool = False,
@@ -176,8 +177,8 @@ def scan(
 
 def map(
     step: Callable[..., StepResult],
-    sequences: Sequences,
-    non_sequences: Fixed = (),
+    sequences: SequencesLike,
+    non_sequences: FixedLike = (),
     **options: Unpack[ScanOptions],
 ) -> Any:
     """``step(*rows, *non_sequences)`` for each row of the sequences, stacked, without a state.
@@ -191,9 +192,9 @@ def map(
 
 def reduce(
     step: Callable[..., StepResult],
-    sequences: Sequences,
-    initial: States,
-    non_sequences: Fixed = (),
+    sequences: SequencesLike,
+    initial: StatesLike,
+    non_sequences: FixedLike = (),
     **options: Unpack[ScanOptions],
 ) -> Any:
     """The last value of ``accumulator = step(*rows, accumulator)`` from ``initial``.
@@ -216,9 +217,9 @@ foldl = reduce
 
 def foldr(
     step: Callable[..., StepResult],
-    sequences: Sequences,
-    initial: States,
-    non_sequences: Fixed = (),
+    sequences: SequencesLike,
+    initial: StatesLike,
+    non_sequences: FixedLike = (),
     **options: Unpack[LoopOptions],
 ) -> Any:
     """The last value of ``accumulator = step(*rows, accumulator)``, the last row coming first.
@@ -231,7 +232,7 @@ def foldr(
     return reduce(step, sequences, initial, non_sequences, go_backwards=True, **options)
 
 
-def last_value(trace: Variable, initial: State) -> Variable:
+def last_value(trace: Variable, initial: StateLike) -> Variable:
     """The last value of an output of `scan`: the initial one, if there were no steps.
 
     ``initial`` is the output's entry of outputs_info. ``trace[-1]`` is an error without a step.
