@@ -34,6 +34,7 @@ from .modifiers import accumulate, apply_ema, apply_lookahead, apply_rates
 from .module import Module
 from .norms import BatchNorm, GroupNorm, LayerNorm
 from .pooling import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool
+from .prediction import evaluate, predict
 from .recurrent import Recurrent
 from .residual import Residual
 from .rules import apply_momentum, apply_nesterov, momentum, nesterov, sgd
@@ -126,7 +127,9 @@ __all__ = [
     "LowerOnPlateau",
     "Run",
     "TrainingError",
+    "evaluate",
     "fit",
+    "predict",
     # collections
     "datasets",
     "init",

@@ -21,7 +21,7 @@ from symgraph.errors import (
 from .axes import axes_of
 from .typing import BatchAxis, Data
 
-__all__ = ["Batch", "Batches", "Place", "as_batch", "batches_of"]
+__all__ = ["Batch", "Batches", "Place", "as_array", "as_batch", "batches_of"]
 
 
 class Place(NamedTuple):
@@ -139,15 +139,16 @@ def batches_of(
 def as_batch(inputs: list[sg.Variable], data: Any, place: Place) -> list[np.ndarray[Any, Any]]:
     """An array for each input, from a list or a dict of them."""
     pairs = zip(inputs, _in_order(inputs, data, place), strict=True)
-    return [_as_array(x, value, place) for x, value in pairs]
+    return [as_array(value, f"{place} for {describe(x)}") for x, value in pairs]
 
 
-def _as_array(x: sg.Variable, value: Any, place: Place) -> np.ndarray:
-    refuse_masked(value, f"{place} for {describe(x)}")
+def as_array(value: Any, what: str) -> np.ndarray[Any, Any]:
+    """The value as an array, a view where it is one; an error where it is none."""
+    refuse_masked(value, what)
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise SymgraphValueError.here(f"{place} for {describe(x)} are no array: {error}") from None
+        raise SymgraphValueError.here(f"{what} are no array: {error}") from None
 
 
 def _in_order(inputs: list[sg.Variable], data: Any, place: Place) -> list[Any]:

@@ -17,7 +17,7 @@ from .axes import axes_of, open_input
 from .batches import Batch, Place, as_batch, batches_of
 from .typing import BatchAxis, Data
 
-__all__ = ["Source", "is_ready", "source_of"]
+__all__ = ["Source", "is_ready", "source_of", "started"]
 
 
 class Source(Protocol):
@@ -101,7 +101,7 @@ class _Ready:
     def epoch(self, number: int, order: np.random.Generator | None) -> Iterator[Batch]:
         """The batches in the order of the iterable."""
         n_batches = 0
-        for n_batches, value in enumerate(_started(self.data, number), start=1):
+        for n_batches, value in enumerate(started(self.data, number), start=1):
             yield self._batch(value, n_batches).only(self.wanted)
         if not n_batches:
             raise SymgraphValueError.here(
@@ -134,7 +134,7 @@ class _Ready:
         return Batch(next(iter(rows.values()), None), arrays)
 
 
-def _started(data: Any, epoch: int) -> Iterable[Any]:
+def started(data: Any, epoch: int) -> Iterable[Any]:
     """The iterable of an epoch, from 0: of the function, where it is one."""
     if not callable(data):
         return data
