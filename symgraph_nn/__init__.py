@@ -16,6 +16,7 @@ from .adaptive_rules import (
 )
 from .attention import MultiHeadAttention
 from .bidirectional import Bidirectional
+from .buckets import buckets
 from .buffers import Buffer, buffer_updates
 from .callbacks import LowerOnPlateau, Run
 from .cells import GRUCell, LSTMCell, RNNCell
@@ -127,6 +128,7 @@ __all__ = [
     "LowerOnPlateau",
     "Run",
     "TrainingError",
+    "buckets",
     "evaluate",
     "fit",
     "predict",
