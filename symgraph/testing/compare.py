@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.base import Backend
 from ..compile.function import compile
 from ..core.annotations import ArrayLike
 from ..core.shared import SharedVariable
@@ -58,7 +59,7 @@ def check_backends(
     updates: Mapping[SharedVariable, Variable] | None = None,
     more: Sequence[Sequence[ArrayLike]] = (),
     threads: int = 1,
-    backend: Any = "native",
+    backend: str | Backend = "native",
     magnitude: float = 1.0,
 ) -> list[list[np.ndarray]]:
     """The reference's results of each call, after the backend's were found to be the same.
