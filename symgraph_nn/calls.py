@@ -33,18 +33,23 @@ _callers: weakref.WeakKeyDictionary[sg.SharedVariable, list[weakref.ref]] = (
 def tracked(call: Callable[..., Any]) -> Callable[..., Any]:
     """A module's ``__call__`` that notes within which other modules' calls it is."""
 
+    # A class of a script goes to another process by value, and with it what this uses: no context.
     @functools.wraps(call)
     def tracked_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        outer = _active.get()
-        if outer and outer[-1] is not self:
-            _note(self, outer)
-        token = _active.set((*outer, self))
-        try:
-            return call(self, *args, **kwargs)
-        finally:
-            _active.reset(token)
+        return _track(call, self, args, kwargs)
 
     return tracked_call
+
+
+def _track(call: Callable[..., Any], module: Any, args: Any, kwargs: Any) -> Any:
+    outer = _active.get()
+    if outer and outer[-1] is not module:
+        _note(module, outer)
+    token = _active.set((*outer, module))
+    try:
+        return call(module, *args, **kwargs)
+    finally:
+        _active.reset(token)
 
 
 def _note(module: Any, outer: Sequence[Any]) -> None:

@@ -123,6 +123,9 @@ def _main_of(name: str) -> Callable[[Demo], None]:
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module  # dataclasses look their module up
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            finally:  # joblib's processes cannot import it: they get by value what is in no module
+                del sys.modules[spec.name]
             return module.main
     raise SymgraphValueError.here(f"the file of the demo {name!r} is not installed")

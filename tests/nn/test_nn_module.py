@@ -160,6 +160,21 @@ def test_copies_are_whole_and_independent(copied):
     np.testing.assert_array_equal(twin(x).eval({x: point}), net(x).eval({x: point}))
 
 
+def test_a_class_that_no_module_holds_goes_to_another_process_by_value():
+    cloudpickle = pytest.importorskip("cloudpickle")  # what joblib pickles with
+
+    class Local(nn.Module):
+        def __init__(self):
+            self.layer = nn.Dense(3, 2, rng=0)
+
+        def __call__(self, x):
+            return self.layer(x) * 2
+
+    twin = pickle.loads(cloudpickle.dumps(Local))()
+    x = np.ones((1, 3), "float32")
+    np.testing.assert_array_equal(twin(x).eval(), Local()(x).eval())
+
+
 # --- buffers that follow a value ----------------------------------------------------------------
 
 
