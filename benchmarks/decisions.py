@@ -2,7 +2,8 @@
 
     python benchmarks/decisions.py [NAME …]
 
-    work, buffers, merging, interning, imports, kernels, products, programs; all for no name
+    work, buffers, merging, interning, imports, kernels, products, programs, rooms, lowering,
+    checkpoints; all for no name
 
 Times are medians of CPU time in a warm process, but for ``imports``, which starts fresh ones.
 Set OMP_NUM_THREADS=1, or several threads are counted as one.
@@ -11,6 +12,7 @@ Set OMP_NUM_THREADS=1, or several threads are counted as one.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import statistics
 import subprocess
 import sys
@@ -293,6 +295,86 @@ def microseconds(call: Callable[[], Any]) -> float:
     return 1e3 * milliseconds(lambda: [call() for _ in range(n_calls)]) / n_calls
 
 
+def measure_rooms() -> list[dict[str, Any]]:
+    """Imports among the files of the native backend, those for types alone included, by room."""
+    grimp, package = importlib.import_module("grimp"), "symgraph.backends.llvm"
+    graph = grimp.build_graph("symgraph", exclude_type_checking_imports=False, cache_dir=None)
+    files = graph.find_descendants(package)
+    arrows = {(m, n) for m in files for n in graph.find_modules_directly_imported_by(m) & files}
+
+    def room(file: str) -> str:
+        return file.removeprefix(f"{package}.").partition(".")[0]
+
+    return [
+        {
+            "room": name,
+            "files": sum(room(file) == name for file in files),
+            "imports inside": sum(room(m) == room(n) == name for m, n in arrows),
+            "imports from others": sum(room(m) == name != room(n) for m, n in arrows),
+            "of": ", ".join(sorted({room(n) for m, n in arrows if room(m) == name != room(n)})),
+        }
+        for name in sorted(set(map(room, files)))
+    ]
+
+
+def measure_lowering() -> list[dict[str, Any]]:
+    """Training steps of LSTM layers, built and lowered: calls of Python functions, milliseconds."""
+
+    def build(n_layers: int) -> tuple[Net, Any]:
+        net = build_net(n_layers, "lstm")
+        return net, make_updates(net, "nesterov")
+
+    rows = []
+    for n_layers in (1, 3, 5):
+        building = calls_of(lambda n=n_layers: build(n))
+        net, updates = build(n_layers)
+        f = sg.compile(net.inputs, net.loss, updates=updates)
+        graph = f.graph
+        rows.append(
+            {
+                "layers": n_layers,
+                "build, calls": building,
+                "lower, calls": calls_of(lambda graph=graph: lower(graph)),
+                "lower, ms": milliseconds(lambda graph=graph: lower(graph)),
+                "kernels": f.report.kernels,
+            }
+        )
+    return rows
+
+
+def calls_of(run: Callable[[], Any]) -> int:
+    """How many calls of Python functions it takes, the second time."""
+    run()
+    calls = 0
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    run()
+    sys.setprofile(None)
+    return calls
+
+
+def measure_checkpoints() -> list[dict[str, Any]]:
+    """A loop of tanh (1,024 steps, 32 rows, 128 units) by which of its states are kept."""
+    rows = []
+    for every in (None, 32):
+        x, w = sg.tensor("x", ("T", 32, 128)), sg.shared(np.eye(128, dtype="float32") / 2, "w")
+        start = sg.zeros((32, 128))
+        h = sg.scan(lambda x, h, w: sg.tanh(x + h @ w), x, start, w, checkpoint_every=every)
+        loss = sg.square(h[-1]).mean()
+        value = np.random.default_rng(0).normal(size=(1024, 32, 128)).astype("float32")
+        row: dict[str, Any] = {"checkpoint_every": str(every)}
+        for name, output in (("forward", loss), ("gradient", sg.grad(loss, w))):
+            f = sg.compile([x], output, threads=1)
+            row[f"{name}, loops"] = f.report.loops
+            row[f"{name}, ms"] = milliseconds(lambda f=f, value=value: f(value), 9)
+        rows.append(row)
+    return rows
+
+
 MEASUREMENTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "work": measure_work,
     "buffers": measure_buffers,
@@ -302,6 +384,9 @@ MEASUREMENTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "kernels": measure_kernels,
     "products": measure_products,
     "programs": measure_programs,
+    "rooms": measure_rooms,
+    "lowering": measure_lowering,
+    "checkpoints": measure_checkpoints,
 }
 
 
