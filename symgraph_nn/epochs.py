@@ -48,10 +48,12 @@ class Training:
 
     def run(self, epochs: int, *, shown: bool) -> None:
         """Go on to this many epochs, to the end of the patience, or until somebody stops it."""
-        history = self.session.history
-        with self.interrupts, show_progress(shown=shown) as bar:
+        history, n_batches = self.session.history, self.rows.count
+        total = None if n_batches is None else n_batches * max(epochs - len(history), 0)
+        with self.interrupts:
             try:
-                history.ended = self._run_epochs(epochs, bar)
+                with show_progress(total, shown=shown) as bar:
+                    history.ended = self._run_epochs(epochs, bar)
             except KeyboardInterrupt:
                 history.ended = "interrupt"
             finally:
@@ -69,7 +71,7 @@ class Training:
                 return "patience"
             if run.stopped:
                 return "stop"
-            bar.expect(self.rows.count, epochs - epoch)
+            bar.epoch_begun(epochs - epoch)
             before = session.values()
             run.epoch = epoch
             try:

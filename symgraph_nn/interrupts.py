@@ -32,20 +32,21 @@ class Interrupts:
 
     def ignore(self) -> None:
         """From now on Ctrl-C has no effect, to the end of the context."""
-        self.held.__enter__()
+        self.held.is_active = True
 
 
 class _Held:
-    """A context at whose end a Ctrl-C that came within it is a KeyboardInterrupt."""
+    """A context at whose end a Ctrl-C that came so far is a KeyboardInterrupt."""
 
     is_active = False
     is_pending = False
 
     def take(self, number: int, frame: Any) -> None:
         """Handle the signal."""
+        # It stays pending: Python swallows what is raised while it frees an object.
+        self.is_pending = True
         if not self.is_active:
             raise KeyboardInterrupt
-        self.is_pending = True
 
     def __enter__(self) -> None:
         self.is_active = True
@@ -53,5 +54,4 @@ class _Held:
     def __exit__(self, *error: object) -> None:
         self.is_active = False
         if self.is_pending:
-            self.is_pending = False
             raise KeyboardInterrupt

@@ -16,8 +16,8 @@ __all__ = ["Progress", "show_progress"]
 class Progress:
     """Shows nothing; the bar and the lines derive from it."""
 
-    def expect(self, n_batches: int | None, n_epochs: int) -> None:
-        """There are so many epochs to come, each of so many batches, where that is known."""
+    def epoch_begun(self, n_epochs: int) -> None:
+        """So many epochs are to come, this one among them."""
 
     def batch_done(self, epoch: int, loss: float) -> None:
         pass
@@ -39,14 +39,18 @@ class _Bar(Progress):
     def __init__(self, bar: Any) -> None:
         self.bar = bar
         self.figures = ""
-        self.n_begun = 0
+        self.is_open = bar.total is None
+        self.n_before = 0
 
-    def expect(self, n_batches: int | None, n_epochs: int) -> None:
+    def epoch_begun(self, n_epochs: int) -> None:
         # Where an iterable does not tell its length, the epoch before does.
-        known = self.bar.n - self.n_begun if n_batches is None else n_batches
-        self.n_begun = self.bar.n
-        if known:
-            self.bar.total = self.bar.n + known * n_epochs
+        done, begun = self.bar.n, self.bar.start_t
+        n_batches, self.n_before = done - self.n_before, done
+        if self.is_open and n_batches:
+            # To reset it is the one way to change a notebook's bar.
+            self.bar.reset(total=done + n_batches * n_epochs)
+            self.bar.n, self.bar.start_t = done, begun
+            self.bar.refresh()
 
     def batch_done(self, epoch: int, loss: float) -> None:
         self.bar.set_description_str(f"epoch {epoch}", refresh=False)
@@ -67,8 +71,11 @@ def _figures(history: History) -> str:
 
 
 @contextmanager
-def show_progress(*, shown: bool) -> Iterator[Progress]:
-    """A bar to report to, a notebook's own in a notebook; or lines where tqdm is missing."""
+def show_progress(total: int | None, *, shown: bool) -> Iterator[Progress]:
+    """A bar of so many batches to report to, a notebook's own in a notebook; or lines without tqdm.
+
+    None for a number that nobody knows.
+    """
     if not shown:
         yield Progress()
         return
@@ -77,5 +84,5 @@ def show_progress(*, shown: bool) -> Iterator[Progress]:
     except MissingPackage:
         yield _Lines()
         return
-    with tqdm.tqdm(unit="batch", dynamic_ncols=True) as bar:
+    with tqdm.tqdm(total=total, unit="batch", dynamic_ncols=True) as bar:
         yield _Bar(bar)

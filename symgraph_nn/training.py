@@ -74,8 +74,9 @@ def fit(
 
         Or batches that come ready, as tuples of arrays or dicts: a list, an object whose
         ``__iter__`` starts anew each epoch, or a generator function, which is called for each
-        epoch, with its number from 0 if it takes an argument. ``batch_axis`` then only says which
-        rows weigh in the means; where it is left open, all batches count alike.
+        epoch, with its number from 0 if it takes an argument (``lambda: islice(endless, 100)`` for
+        a generator without an end). ``batch_axis`` then only says which rows weigh in the means;
+        where it is left open, all batches count alike. `buckets` makes such batches of sequences.
     epochs, batch_size
         How often all rows are seen, 10 by default, and how many at once, 32 by default.
     metrics

@@ -236,6 +236,23 @@ def test_ctrl_c_leaves_the_best_values(place, monkeypatch):
     assert problem.values()[:n] == values[history.best_epoch - 1][:n]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_python_swallows_ends_the_training_all_the_same():
+    class Freed:
+        def __del__(self):
+            interrupt()
+
+    def free(run):
+        if (run.epoch, run.batch) == (1, 0):
+            Freed()
+
+    seen = []
+    hook = Watch("batch_end", lambda run: (free(run), seen.append((run.epoch, run.batch))))
+    history = Problem().fit(callbacks=[hook])
+    assert history.ended == "interrupt"
+    assert seen[-1] == (1, 0)
+
+
 def test_handlers_of_others_are_left_alone():
     def own(number, frame):
         taken.append(number)

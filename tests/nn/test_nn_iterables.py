@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,13 @@ def test_a_function_gets_the_number_of_the_epoch():
 
     Line().fit(batches, epochs=4)
     assert numbers == [0, 1, 2, 3]
+
+
+def test_a_part_of_an_endless_generator_is_an_epoch():
+    endless = itertools.cycle(BATCHES)
+    line = Line()
+    line.fit(lambda: itertools.islice(endless, 2), epochs=3)
+    np.testing.assert_allclose(line.w.get_value(), descend(BATCHES * 2)[0], rtol=1e-5)
 
 
 def test_one_input_needs_no_tuple():

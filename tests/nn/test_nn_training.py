@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tqdm.auto
 
 import symgraph as sg
 import symgraph_nn as nn
@@ -209,6 +210,29 @@ def test_progress_is_shown_on_standard_error(capsys, monkeypatch):
     error = capsys.readouterr().err
     assert error.count("\n") == 2
     assert error.startswith("epoch 1: loss ")
+
+
+def test_a_notebook_has_its_own_bar(monkeypatch):
+    """The bar is that of tqdm.auto; it learns the length of an iterable from the first epoch."""
+    bars = []
+
+    class Bar(tqdm.std.tqdm):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            bars.append((self.total, self))
+
+        def refresh(self, *args, **options):
+            totals.append(self.total)
+            return super().refresh(*args, **options)
+
+    totals = []
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    problem = Problem()
+    problem.fit(epochs=2, progress=True)
+    problem.fit(epochs=3, progress=True, data=lambda: iter([(X, LABELS)] * 5))
+    assert [total for total, _ in bars] == [8, None]
+    assert [(bar.n, bar.total) for _, bar in bars] == [(8, 8), (15, 15)]
+    assert 15 in totals
 
 
 def test_history_plots(tmp_path):
