@@ -24,6 +24,7 @@ from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .conv_cells import ConvGRUCell, ConvLSTMCell
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .ctc import ctc, ctc_beam, ctc_greedy
+from .decoding import beam_search
 from .distances import cosine_distance, huber, squared_error
 from .files import FileError
 from .foreign import load_keras, load_torch
@@ -99,6 +100,8 @@ __all__ = [
     "huber",
     "kl_divergence",
     "squared_error",
+    # decoding
+    "beam_search",
     # updates
     "Updates",
     "accumulate",

@@ -23,7 +23,7 @@ from .serialise import save
 
 __all__ = ["NAMES", "Demo", "run_demo"]
 
-NAMES = ("vowels", "airline", "motions", "ctc", "custom_cell")
+NAMES = ("vowels", "airline", "motions", "ctc", "attention", "custom_cell")
 """The demonstrations, the default first."""
 
 

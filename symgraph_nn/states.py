@@ -17,12 +17,12 @@ def parts_of_state(state: Any) -> list[Any]:
     return [part for member in state for part in parts_of_state(member)]
 
 
-def state_like(model: Any, parts: Sequence[sg.Variable]) -> Any:
+def state_like(model: Any, parts: Sequence[Any]) -> Any:
     """The parts as the model has them: one variable, or a tree of tuples."""
     return _filled(model, iter(parts))
 
 
-def _filled(model: Any, parts: Iterator[sg.Variable]) -> Any:
+def _filled(model: Any, parts: Iterator[Any]) -> Any:
     if not isinstance(model, (tuple, list)):
         return next(parts)
     return tuple(_filled(member, parts) for member in model)
