@@ -50,6 +50,8 @@ def source_of(
     place: Place,
 ) -> Source:
     """The batches of arrays, or of an iterable; data that do not fit are an error."""
+    if hasattr(data, "ndim"):  # one input needs no list
+        data = [data]
     if not is_ready(data, len(inputs)):
         return batches_of(inputs, data, size, axis, place)
     axes: list[int | None] = [None for _ in inputs]
@@ -101,7 +103,7 @@ class _Ready:
     def epoch(self, number: int, order: np.random.Generator | None) -> Iterator[Batch]:
         """The batches in the order of the iterable."""
         n_batches = 0
-        for n_batches, value in enumerate(started(self.data, number), start=1):
+        for n_batches, value in enumerate(started(self.data, number, self.place), start=1):
             yield self._batch(value, n_batches).only(self.wanted)
         if not n_batches:
             raise SymgraphValueError.here(
@@ -134,14 +136,14 @@ class _Ready:
         return Batch(next(iter(rows.values()), None), arrays)
 
 
-def started(data: Any, epoch: int) -> Iterable[Any]:
+def started(data: Any, epoch: int, place: Place) -> Iterable[Any]:
     """The iterable of an epoch, from 0: of the function, where it is one."""
     if not callable(data):
         return data
     started = data(epoch) if _takes_epoch(data) else data()
     if not isinstance(started, Iterable):
         raise SymgraphTypeError.here(
-            f"data: {data!r} gives an iterable of batches, not {started!r}"
+            f"{place}: {data!r} gives an iterable of batches, not {started!r}"
         )
     return started
 

@@ -137,8 +137,6 @@ def _batches(
     place: Place,
 ) -> tuple[list[int | None], Iterator[Batch]]:
     """The batch axis of each input of the function, and the batches in their order."""
-    if hasattr(data, "ndim"):
-        data = [data]
     axes = axes_of(function.inputs, axis, place.owner)
     return axes, source_of(function.inputs, data, size, axes, place).epoch(0, None)
 
@@ -157,7 +155,7 @@ def _compiled(
     sample: Any = data
     has_batches = is_ready(data, 0)
     if has_batches:
-        batches = iter(started(data, 0))
+        batches = iter(started(data, 0, place))
         first = list(islice(batches, 1))
         if not first:
             raise SymgraphValueError.here(f"{place} gave no batch")

@@ -65,12 +65,13 @@ def fit(
         The symbols that stand for the data, the loss built on them, and an update rule's result,
         ``nn.nesterov(loss, module.params, 0.1)``.
     data
-        An array for each input, in their order, or by their names, memory-mapped ones too: no more
-        than a batch is copied. All have as many rows along ``batch_axis``: an axis, the name of a
-        size ("B") that each input has on some axis, or a list with one of these for each input,
-        and None for an array that goes whole to every batch. It may be left out, for 0, where an
-        input can have its rows nowhere else: not in a sequence [time, batch, …]. Each epoch takes
-        the rows in a new order; the last batch may be smaller.
+        An array for each input, in their order, or by their names (for one input the array itself),
+        memory-mapped ones too: no more than a batch is copied. All have as many rows along
+        ``batch_axis``: an axis, the name of a size ("B") that each input has on some axis, or a
+        list with one of these for each input, and None for an array that goes whole to every
+        batch. It may be left out, for 0, where an input can have its rows nowhere else: not in a
+        sequence [time, batch, …]. Each epoch takes the rows in a new order; the last batch may be
+        smaller.
 
         Or batches that come ready, as tuples of arrays or dicts: a list, an object whose
         ``__iter__`` starts anew each epoch, or a generator function, which is called for each
