@@ -20,7 +20,7 @@ from .base import Backend, Executable
 from .numpy_rounding import Rounding
 from .numpy_scan import NumpyLoop
 from .plan import Call, Plan, ProfiledPlan, call_of
-from .profile import Profile
+from .profile import Log, Profile, record
 from .too_large import array_text
 
 __all__ = ["BACKEND", "NumpyBackend", "NumpyExecutable", "Planner", "reference_call"]
@@ -72,7 +72,7 @@ class Planner:
         profile: Profile | None = None,
         around: Callable[[Variable, Call], Call] = lambda v, call: call,
     ) -> None:
-        self.profile = profile
+        self.profile, self.log = profile, Log()
         self._around = around
         self.bodies: dict[Graph, Plan] = {}
         self.kernels: list[tuple[Any, ...]] = []
@@ -81,7 +81,7 @@ class Planner:
         """The plan of a graph at this depth of loops."""
         if self.profile is None:
             return Plan(graph, lambda v: self.call(v, depth))
-        return ProfiledPlan(graph, lambda v: self.call(v, depth), self.profile, depth)
+        return ProfiledPlan(graph, lambda v: self.call(v, depth), self.profile, self.log, depth)
 
     def call(self, v: Variable, depth: int) -> Call:
         """What computes a node at this depth of loops."""
@@ -106,7 +106,7 @@ class NumpyExecutable(Executable):
 
     def __init__(self, planner: Planner, graph: Graph) -> None:
         started = time.perf_counter()
-        self.profile = planner.profile
+        self.profile, self._log = planner.profile, planner.log
         self._plan = planner.plan(graph)
         self.seconds = {"plan": time.perf_counter() - started}
         self.kernels = len(planner.kernels)
@@ -121,9 +121,11 @@ class NumpyExecutable(Executable):
         if self.profile is None:
             return self._run(arrays)
         with self._lock:  # the rows of a profile are counted by one thread at a time
+            self._log.clear()
             start = time.perf_counter()
             results = self._run(arrays)
             self.profile.calls.append((start, time.perf_counter() - start))
+            record(self.profile, self._log.marks())
         return results
 
     def _run(self, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:

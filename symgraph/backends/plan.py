@@ -34,7 +34,7 @@ from ..ops.formula import numpy_maths
 from ..ops.sizes import known_size
 from ..scan.op import SCAN
 from .exact_sizes import exact_call, size_arithmetic
-from .profile import Profile, ProfileRow
+from .profile import STEP, Log, Profile, ProfileRow
 from .too_large import array_text, is_too_large
 
 __all__ = ["Call", "Operand", "Plan", "ProfiledPlan", "call_of", "explained"]
@@ -93,34 +93,47 @@ class Plan:
 
 
 class ProfiledPlan(Plan):
-    """A plan that notes how long each step takes."""
+    """A plan that notes when each step begins and ends, and when each run of a loop's body does."""
 
     def __init__(
-        self, graph: Graph, make_call: Callable[[Variable], Call], profile: Profile, depth: int
+        self,
+        graph: Graph,
+        make_call: Callable[[Variable], Call],
+        profile: Profile,
+        log: Log,
+        depth: int,
     ) -> None:
-        self._rows: list[ProfileRow] = []
+        self._rows: list[tuple[int, ProfileRow]] = []
+        self._log, self._is_body = log, depth > 0
 
         def make_call_and_row(v: Variable) -> Call:
-            row = ProfileRow(v.op.name, provenance.line_of(v), depth, is_loop=v.op is SCAN)
-            self._rows.append(row)
+            row = ProfileRow.of([v], depth)
+            self._rows.append((len(profile.rows), row))
             profile.rows.append(row)
             return make_call(v)  # a loop's call makes the rows of its body, after its own
 
         super().__init__(graph, make_call_and_row)
 
     def run(self, values: list[Any]) -> None:
-        """Fill the slots, and add to the rows of the profile."""
-        clock = time.perf_counter
-        for (call, pick, target, v), row in zip(self.steps, self._rows, strict=True):
+        """Fill the slots, and add to the rows of the profile and to the log."""
+        clock, log = time.perf_counter_ns, self._log
+        is_logged = self._is_body and log.begin(STEP, clock())
+        for (call, pick, target, v), (number, row) in zip(self.steps, self._rows, strict=True):
             start = clock()
+            has_room = log.begin(number, start)
             try:
                 values[target] = call(*pick(values))
             except Exception as error:
                 if _is_complete(error, v):
                     raise
                 raise explained(error, v, pick(values)) from error
-            row.seconds += clock() - start
+            end = clock()
+            row.seconds += (end - start) * 1e-9
             row.runs += 1
+            if has_room:
+                log.end(end)
+        if is_logged:
+            log.end(clock())
 
 
 def _picker(slots: list[int]) -> Callable[[list[Any]], Sequence]:

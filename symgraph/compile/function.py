@@ -18,6 +18,7 @@ from ..core.processes import n_threads
 from ..core.shared import SharedVariable
 from ..core.variable import Variable
 from ..scan.census import count_loops
+from .calls import CallsOfThreads
 from .compiled import Compiled, compile_graph
 from .pipeline import rewrite
 from .program import In, OutputsLike, Program, make_program
@@ -170,7 +171,7 @@ class Function:
         self._signature = Signature(program.parameters, options.name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
-        self.calls = deque(maxlen=_CALLS)
+        self.calls = (CallsOfThreads if options.profile else deque)(maxlen=_CALLS)
         self._fast, self._keep = self._make_fast()
         self.report = _make_report(self, compiled, start)
 

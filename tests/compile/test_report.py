@@ -1,9 +1,8 @@
-"""What a function reports: passes, counts, repeated loop bodies, profile and trace."""
+"""What a function reports: passes, counts, repeated loop bodies, profile."""
 
 from __future__ import annotations
 
 import inspect
-import json
 
 import numpy as np
 import pytest
@@ -174,7 +173,7 @@ def test_assert_compiled():
         sg.assert_compiled(f.report, bodies=1)
 
 
-# --- profile and trace --------------------------------------------------------------------------
+# --- profile ------------------------------------------------------------------------------------
 
 
 def test_a_profile_counts_runs_of_nodes_and_loops():
@@ -220,26 +219,3 @@ def test_profiled_calls_give_the_same_results_and_errors():
     assert plain([1, 2], 1) == profiled([1, 2], 1)
     with pytest.raises(sg.IndexRangeError):
         profiled([1, 2], 2)
-
-
-@pytest.mark.parametrize("profile", [False, True])
-def test_a_trace_has_passes_and_calls_on_one_clock(tmp_path, profile):
-    x = sg.vector("x")
-    f = sg.compile([x], sg.exp(x), profile=profile, name="exponential")
-    f([1])
-    f([2])
-    path = tmp_path / "trace.json"
-    sg.write_trace(path, f)
-    events = json.loads(path.read_text())["traceEvents"]
-    spans = {event["name"]: event for event in events if event["ph"] == "X"}
-    whole = spans["compile exponential"]
-    for row in f.report.passes:
-        span = spans[row.name]
-        assert whole["ts"] <= span["ts"]
-        assert span["ts"] + span["dur"] <= whole["ts"] + whole["dur"]
-    calls = [event for event in events if event["name"] == "call exponential"]
-    assert len(calls) == 2
-    assert all(call["ts"] >= whole["ts"] + whole["dur"] for call in calls)
-    assert all({"name", "ph", "ts", "dur", "pid", "tid"} <= set(span) for span in spans.values())
-    with pytest.raises(sg.SymgraphTypeError):
-        sg.write_trace(f, path)

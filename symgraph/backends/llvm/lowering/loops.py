@@ -101,8 +101,11 @@ class _LoopWriter:
             write_scope(body, destinations)
             turns.rotate()
 
+        def write_step() -> None:
+            scope.builder.step(write_body)
+
         with scope.builder.inside(turn, loop.node, self.n):
-            a.loop(a.size(self.n), turn, turns.advances, write_body, until=until)
+            a.loop(a.size(self.n), turn, turns.advances, write_step, until=until)
         for key in packed:
             scope.builder.buffers.give_back(scope.builder.packed.pop(key))
         for each in ahead:

@@ -179,6 +179,13 @@ class ProgramBuilder:
             self.timing.measure(self.assembler, nodes, len(self.loops), write)
         self.node = before
 
+    def step(self, write: Callable[[], object]) -> None:
+        """Append the body of a loop; its steps may be logged."""
+        if self.timing is None:
+            write()
+        else:
+            self.timing.measure_step(self.assembler, write)
+
     @property
     def idle_threads(self) -> int:
         """How many threads may run what is written next."""

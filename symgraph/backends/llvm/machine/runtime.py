@@ -10,6 +10,7 @@ them is data. What the first slots of a frame mean stands in `frame.py`.
 
 from __future__ import annotations
 
+from ...profile import END
 from ..code.emit import I64, Function, Value, kernel
 from ..code.engine import Kernel
 from .frame import (
@@ -17,6 +18,7 @@ from .frame import (
     advance,
     frame_kernel,
     operand,
+    operand_address,
     return_failure,
     return_success,
     set_slot,
@@ -37,9 +39,11 @@ from .sizes import (
     write_kernel,
 )
 
-__all__ = ["RUN", "guard_kernels", "run_kernel", "runtime_kernels"]
+__all__ = ["LOG_WORDS", "MARK_WORDS", "RUN", "guard_kernels", "run_kernel", "runtime_kernels"]
 
 RUN = "i32 (ptr %frame, ptr %code)"
+LOG_WORDS, MARK_WORDS = 2, 2
+"""The words of a log before its marks, and those of a mark."""
 
 
 @kernel(RUN)
@@ -154,22 +158,53 @@ def rotate_kernel(f: Function) -> None:
 
 @frame_kernel
 def timed_kernel(f: Function) -> None:
-    """A program whose time is added up. Operands, raw: the address of two integers (cycles, runs),
-    and the program."""
+    """A program whose time is added up and logged. Operands, raw: the address of two integers
+    (cycles, runs), the address of the log, what the log calls the program, and the program.
+
+    The log: how many marks there are, for how many more there is room, then the marks: what begins
+    and when, or `END` and when. What begins takes room for its end too; from the first program on
+    that finds none, none is logged any more.
+    """
     f.declare("llvm.readcyclecounter", "i64 ()")
+    log = operand_address(f, 1)
+    room_at = f.pointer(log, "1", I64)
+    room = f.emit(f"load i64, ptr {room_at}")
+    has_room = f.emit(f"icmp sge i64 {room}, 2")
     before = f.emit("call i64 @llvm.readcyclecounter()")
-    inner = f.pointer("%operands", "1", I64)
+    f.branch(has_room, "begin", "run")
+    f.start_block("begin")
+    f.do(f"store i64 {f.emit(f'sub i64 {room}, 2')}, ptr {room_at}")
+    _mark(f, log, operand(f, 2), before)
+    f.jump("run")
+    f.start_block("run")
+    inner = f.pointer("%operands", "3", I64)
     status = f.emit(f"call i32 @{f.use(run_kernel())}(ptr %frame, ptr {inner})")
     after = f.emit("call i64 @llvm.readcyclecounter()")
-    counters = f.emit(f"inttoptr i64 {operand(f, 0)} to ptr")
-    cycles = f.emit(
-        f"add i64 {f.emit(f'load i64, ptr {counters}')}, {f.emit(f'sub i64 {after}, {before}')}"
-    )
-    f.do(f"store i64 {cycles}, ptr {counters}")
-    runs_at = f.pointer(counters, "1", I64)
-    runs = f.emit(f"add i64 {f.emit(f'load i64, ptr {runs_at}')}, 1")
-    f.do(f"store i64 {runs}, ptr {runs_at}")
+    counters = operand_address(f, 0)
+    _add(f, counters, f.emit(f"sub i64 {after}, {before}"))
+    _add(f, f.pointer(counters, "1", I64), "1")
+    f.branch(has_room, "end", "done")
+    f.start_block("end")
+    _mark(f, log, str(END), after)
+    f.jump("done")
+    f.start_block("done")
     f.do(f"ret i32 {status}")
+
+
+def _mark(f: Function, log: str, what: str, when: str) -> None:
+    """Append a mark to the log."""
+    n = f.emit(f"load i64, ptr {log}")
+    words = f.emit(f"mul i64 {n}, {MARK_WORDS}")
+    mark = f.pointer(log, f.emit(f"add i64 {words}, {LOG_WORDS}"), I64)
+    f.do(f"store i64 {what}, ptr {mark}")
+    f.do(f"store i64 {when}, ptr {f.pointer(mark, '1', I64)}")
+    _add(f, log, "1")
+
+
+def _add(f: Function, place: str, number: str) -> None:
+    """Add to the integer at this place."""
+    total = f.emit(f"add i64 {f.emit(f'load i64, ptr {place}')}, {number}")
+    f.do(f"store i64 {total}, ptr {place}")
 
 
 @kernel("i64 ()")

@@ -1,4 +1,4 @@
-"""Where the time of a program's calls goes: counters beside the program, rows of the profile."""
+"""Where the time of a program's calls goes: counters and a log beside the program."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ....core import provenance
 from ....core.variable import Variable
-from ...profile import Profile, ProfileRow
+from ...profile import MAX_MARKS, STEP, Profile, ProfileRow, record
 from .assembler import Assembler
+from .runtime import LOG_WORDS, MARK_WORDS
 
 __all__ = ["Timing"]
 
@@ -22,11 +22,12 @@ _MAX_ROWS = 4096
 
 
 class Timing:
-    """The counters of one program; of its calls one is timed at a time."""
+    """The counters and the log of one program; of its calls one is timed at a time."""
 
     def __init__(self) -> None:
         self.profile = Profile()
-        self._counters = np.zeros((_MAX_ROWS, 2), np.int64)
+        self._counters = np.zeros((_MAX_ROWS + 1, 2), np.int64)  # the last ones are those of steps
+        self._log = np.zeros(LOG_WORDS + MARK_WORDS * MAX_MARKS, np.int64)
         self._cycles: Callable[[], int] | None = None
 
     def measure(
@@ -34,17 +35,22 @@ class Timing:
     ) -> None:
         """Write a part of a program so that its time is counted, in a row for these nodes."""
         number = len(self.profile.rows)
-        if number == _MAX_ROWS:
+        if number < _MAX_ROWS:
+            self.profile.rows.append(ProfileRow.of(nodes, depth))
+        self._measure(assembler, number, number, write)
+
+    def measure_step(self, assembler: Assembler, write: Callable[[], Any]) -> None:
+        """Write the body of a loop so that its steps are in the log."""
+        self._measure(assembler, len(self.profile.rows), STEP, write)
+
+    def _measure(
+        self, assembler: Assembler, n_rows: int, number: int, write: Callable[[], Any]
+    ) -> None:
+        if n_rows == _MAX_ROWS:
             write()
             return
-        names = [v.op.name for v in nodes]
-        name = " ".join(names) if len(names) <= 4 else f"{' '.join(names[:3])} … {names[-1]}"
-        lines = [line for v in nodes if (line := provenance.line_of(v)) is not None]
-        is_loop = nodes[0].op.name == "scan"
-        line = lines[-1] if lines else None
-        self.profile.rows.append(ProfileRow(name, line, depth, is_loop=is_loop))
-        address = self._counters.ctypes.data + 16 * number
-        assembler.main.open(assembler.runtime["timed"], address)
+        counter = self._counters[number].ctypes.data
+        assembler.main.open(assembler.runtime["timed"], counter, self._log.ctypes.data, number)
         write()
         assembler.main.close()
 
@@ -53,16 +59,24 @@ class Timing:
         self._cycles = _CYCLES(cycles)
 
     def call(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-        """The function's result, its time added to the rows."""
+        """The function's result, its time added to the rows; what ran is recorded if it ended."""
         assert self._cycles is not None
         self._counters[:] = 0
+        self._log[:LOG_WORDS] = 0, MAX_MARKS
         start, first = time.perf_counter(), self._cycles()
         try:
-            return function(*arguments)
+            result = function(*arguments)
         finally:
             cycles, seconds = self._cycles() - first, time.perf_counter() - start
             self.profile.calls.append((start, seconds))
-            counters = self._counters.tolist()
-            for row, (spent, runs) in zip(self.profile.rows, counters, strict=False):
+            rows = self.profile.rows
+            counters = self._counters[: len(rows)].tolist()
+            for row, (spent, runs) in zip(rows, counters, strict=True):
                 row.runs += runs
                 row.seconds += spent * seconds / max(cycles, 1)
+        end = LOG_WORDS + MARK_WORDS * int(self._log[0])
+        marks = self._log[LOG_WORDS:end].reshape(-1, MARK_WORDS).copy()
+        passed = (marks[:, 1] - first) * (seconds * 1e9 / max(cycles, 1))
+        marks[:, 1] = int(start * 1e9) + passed.astype(np.int64)
+        record(self.profile, marks)
+        return result
