@@ -68,7 +68,8 @@ def _refuse_open(inputs: Sequence[sg.Variable], owner: str) -> None:
     if why is None:
         return
     sizes = [{str(s) for s in x.type.shape if is_named(s)} for x in inputs]
-    common = sorted(set.intersection(*sizes)) if sizes else []
+    second = {str(x.type.shape[1]) for x in inputs if x.ndim > 1}  # [time, batch, …]
+    common = sorted(set.intersection(*sizes), key=lambda n: (n in second, n)) if sizes else []
     example = repr(common[-1]) if common else "1"
     raise SymgraphValueError.here(
         f"{owner}: batch_axis is not given, and {why}",

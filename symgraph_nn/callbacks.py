@@ -102,8 +102,8 @@ class LowerOnPlateau:
         The name of the figure in the history, by default the one that `fit` monitors, and which
         of its values are better.
 
-    A training that is resumed gets the rate that it had, from its history: make the callback with
-    the rate at its first value.
+    The rate begins with the value that it has when the callback is made. A training that is resumed
+    goes on with the one that it had, which follows from its history.
 
     >>> rate = sg.shared(np.float32(0.1), "rate")
     >>> lower = nn.LowerOnPlateau(rate, factor=0.5, patience=1)
@@ -153,8 +153,7 @@ class LowerOnPlateau:
         >>> rate.get_value()
         array(0.05, dtype=float32)
         """
-        if len(run.history):
-            self.epoch_end(run)
+        self._set(run.history[self._name(run)] if len(run.history) else [])
 
     def epoch_end(self, run: Run) -> None:
         """Lower the rate, if it is time; `fit` calls it after each epoch.
@@ -166,8 +165,14 @@ class LowerOnPlateau:
         >>> rate.get_value()
         array(0.1, dtype=float32)
         """
-        monitor = self._monitor or run.history.monitored
-        value = self._first * self._factor ** self._n_lowered(run.history[monitor])
+        self._set(run.history[self._name(run)])
+
+    def _name(self, run: Run) -> str:
+        return self._monitor or run.history.monitored
+
+    def _set(self, series: list[float]) -> None:
+        """Set the rate that goes with these values of the figure."""
+        value = self._first * self._factor ** self._n_lowered(series)
         value = max(value, min(self._least, self._first))
         self.rate.set_value(np.asarray(value, self.rate.dtype))
 

@@ -47,9 +47,9 @@ class Step:
         backend: str,
     ) -> None:
         self.inputs, self.names, self.values = list(inputs), list(figures), None
-        self._carried = [before for before, _ in pairs]
+        self._symbols = [before for before, _ in pairs]
         self._function = sg.compile(
-            [*inputs, *self._carried],
+            [*inputs, *self._symbols],
             [*figures.values(), *(after for _, after in pairs)],
             updates=updates,
             name=name,
@@ -60,12 +60,12 @@ class Step:
     @property
     def dtypes(self) -> list[np.dtype[Any]]:
         """The dtype of each part of the state."""
-        return [x.dtype for x in self._carried]
+        return [x.dtype for x in self._symbols]
 
     @property
     def is_stateful(self) -> bool:
         """Whether anything goes from one batch to the next."""
-        return bool(self._carried)
+        return bool(self._symbols)
 
     def check(self, first: Batch, second: Batch) -> None:
         """Raise where the state after one of these batches would not fit the other."""
@@ -81,7 +81,7 @@ class Step:
         return {k: float(v) for k, v in zip(self.names, results[:n], strict=True)}
 
     def _state(self, batch: Batch, *, is_first: bool) -> list[np.ndarray[Any, Any]]:
-        if not self._carried:
+        if not self._symbols:
             return []
         shapes = self._shapes(batch)
         old = None if self.values is None else [value.shape for value in self.values]
@@ -89,7 +89,7 @@ class Step:
             return self.values
         if old is not None and not is_first:
             raise self._misfit(old, shapes)
-        return [np.zeros(s, x.dtype) for s, x in zip(shapes, self._carried, strict=True)]
+        return [np.zeros(s, x.dtype) for s, x in zip(shapes, self._symbols, strict=True)]
 
     def _shapes(self, batch: Batch) -> list[tuple[int, ...]]:
         """The shapes of the states that go with a batch."""
@@ -99,11 +99,11 @@ class Step:
             for size, n in zip(x.type.shape, array.shape, strict=True)
             if is_named(size)
         }
-        return [tuple(_size(x, n, sizes, batch) for n in x.type.shape) for x in self._carried]
+        return [tuple(_size(x, n, sizes, batch) for n in x.type.shape) for x in self._symbols]
 
     def _misfit(self, expected: Sequence[Any], found: Sequence[Any]) -> ShapeError:
         x, a, b = next(
-            (x, a, b) for x, a, b in zip(self._carried, expected, found, strict=True) if a != b
+            (x, a, b) for x, a, b in zip(self._symbols, expected, found, strict=True) if a != b
         )
         return ShapeError.here(
             f"fit: the state for {describe(x)} has shape {a} after one batch, and the next batch "
@@ -168,15 +168,15 @@ def _check_pair(before: Any, after: Any, inputs: Sequence[sg.Variable], name: st
             remedy="Leave it out of the inputs: it gets zeros first, then what the batch before "
             "gave.",
         )
-    if before.dtype != after.dtype:
-        raise DtypeError.here(f"fit: {name}: {describe(before)} gets {describe(after)}")
-    known = [
-        (a, b)
-        for a, b in zip(before.type.shape, after.type.shape, strict=False)
-        if isinstance(a, int) and isinstance(b, int)
-    ]
-    if before.ndim != after.ndim or any(a != b for a, b in known):
-        raise ShapeError.here(f"fit: {name}: {describe(before)} gets {describe(after)}")
+    pairs = zip(before.type.shape, after.type.shape, strict=False)
+    sizes_differ = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs)
+    differ = before.dtype != after.dtype, before.ndim != after.ndim or sizes_differ
+    if any(differ):
+        raise (DtypeError if differ[0] else ShapeError).here(
+            f"fit: {name}: {describe(before)} gets {describe(after)}",
+            remedy="It gets what is of its own type: the state after the last step, as "
+            "layer(x, state=h, return_state=True) gives it.",
+        )
 
 
 def needed_pairs(

@@ -84,7 +84,7 @@ def _is_batch(value: Any, n_inputs: int) -> bool:
 class _Ready:
     """Batches of an iterable, or of what a function gives for an epoch."""
 
-    given: list[sg.Variable]
+    all_inputs: list[sg.Variable]
     axes: list[int | None]
     wanted: list[bool]
     data: Any
@@ -94,7 +94,7 @@ class _Ready:
     @property
     def inputs(self) -> list[sg.Variable]:
         """What the arrays of a batch are for."""
-        return list(compress(self.given, self.wanted))
+        return list(compress(self.all_inputs, self.wanted))
 
     def only(self, wanted: Sequence[bool]) -> Source:
         """The same batches, with the arrays of the wanted inputs alone."""
@@ -114,15 +114,15 @@ class _Ready:
 
     def _batch(self, value: Any, number: int) -> Batch:
         place = Place(self.place.owner, f"batch {number} of {self.place.label}")
-        is_one = len(self.given) == 1 and hasattr(value, "ndim")
+        is_one = len(self.all_inputs) == 1 and hasattr(value, "ndim")
         if not is_one and not isinstance(value, (tuple, list, Mapping)):
             raise SymgraphTypeError.here(
                 f"{place} is a tuple of arrays, one for each input, or a dict by their names, "
                 f"not {value!r}"
             )
-        arrays = as_batch(self.given, [value] if is_one else value, place)
+        arrays = as_batch(self.all_inputs, [value] if is_one else value, place)
         rows: dict[str, int] = {}
-        for i, (x, array, k) in enumerate(zip(self.given, arrays, self.axes, strict=True)):
+        for i, (x, array, k) in enumerate(zip(self.all_inputs, arrays, self.axes, strict=True)):
             if array.ndim != x.ndim:
                 raise ShapeError.here(f"{place}: the array for {describe(x)} has {array.ndim} axes")
             if k is not None:
@@ -140,12 +140,12 @@ def started(data: Any, epoch: int, place: Place) -> Iterable[Any]:
     """The iterable of an epoch, from 0: of the function, where it is one."""
     if not callable(data):
         return data
-    started = data(epoch) if _takes_epoch(data) else data()
-    if not isinstance(started, Iterable):
+    batches = data(epoch) if _takes_epoch(data) else data()
+    if not isinstance(batches, Iterable):
         raise SymgraphTypeError.here(
-            f"{place}: {data!r} gives an iterable of batches, not {started!r}"
+            f"{place}: {data!r} gives an iterable of batches, not {batches!r}"
         )
-    return started
+    return batches
 
 
 def _takes_epoch(function: Callable[..., Any]) -> bool:

@@ -94,7 +94,7 @@ class Session:
         """Write everything to a file."""
         arrays = self.values()
         arrays |= {f"best/{name}": value for name, value in self.best.items()}
-        arrays |= {f"state/{i}": value for i, value in enumerate(self._carried())}
+        arrays |= {f"state/{i}": value for i, value in enumerate(self._state())}
         progress = {
             "epochs": self.history.epochs,
             "best_epoch": self.history.best_epoch,
@@ -102,7 +102,7 @@ class Session:
         }
         write_arrays(path, arrays, {"fit": json.dumps(progress)})
 
-    def _carried(self) -> list[np.ndarray]:
+    def _state(self) -> list[np.ndarray]:
         """The state that the last batch of an epoch hands to the first one of the next."""
         return [] if self.carrier is None else self.carrier.values or []
 
@@ -110,12 +110,12 @@ class Session:
         """The state that a file holds, taken out of it; None where there is none yet."""
         if self.carrier is None:
             return None
-        state, dtypes = _taken(stored, "state/"), self.carrier.dtypes
-        arrays = [state.get(str(i)) for i in range(len(dtypes))]
-        if not state:
+        parts, dtypes = _split_off(stored, "state/"), self.carrier.dtypes
+        arrays = [parts.get(str(i)) for i in range(len(dtypes))]
+        if not parts:
             return None
         pairs = [(a, d) for a, d in zip(arrays, dtypes, strict=True) if a and a.dtype == str(d)]
-        if len(pairs) < len(dtypes) or len(state) > len(dtypes):
+        if len(pairs) < len(dtypes) or len(parts) > len(dtypes):
             raise SymgraphValueError.here(f"{owner}: that training carried another state")
         return [array.widened(dtype) for array, dtype in pairs]
 
@@ -124,8 +124,8 @@ class Session:
         stored, metadata = read_arrays(path)
         owner = f"fit(resume={os.fspath(path)!r})"
         progress = _parsed_progress(metadata.get("fit"), owner)
-        best = _taken(stored, "best/")
-        carried = self._fitting_state(stored, owner)
+        best = _split_off(stored, "best/")
+        state = self._fitting_state(stored, owner)
         variables, own = self._variables(), variables_of(self.module)
         arrays, _ = fitting_arrays(variables, stored, owner)
         best_arrays, _ = fitting_arrays(own if best else {}, best, owner)
@@ -136,13 +136,13 @@ class Session:
                 remedy="Go on with the same metrics, validation and monitor.",
             )
         if self.carrier is not None:
-            self.carrier.values = carried
+            self.carrier.values = state
         self.best, self.seed = best_arrays, progress.seed
         history.epochs, history.best_epoch = progress.epochs, progress.best_epoch
         sg.set_values({variables[name]: array for name, array in arrays.items()})
 
 
-def _taken(stored: dict[str, StoredArray], prefix: str) -> dict[str, StoredArray]:
+def _split_off(stored: dict[str, StoredArray], prefix: str) -> dict[str, StoredArray]:
     """What stands under this prefix, taken out, by the names without it."""
     names = [name for name in stored if name.startswith(prefix)]
     return {name.removeprefix(prefix): stored.pop(name) for name in names}

@@ -169,6 +169,18 @@ def test_a_lowered_rate_is_resumed_to_the_bit(tmp_path):
     assert found == whole
 
 
+def test_a_second_training_begins_with_the_first_rate():
+    rate = sg.shared(np.float32(0.3), "rate")
+    problem, rates = Problem(rate), []
+    lower = nn.LowerOnPlateau(rate, factor=0.5, patience=1)
+    note = Watch("batch_end", lambda run: rates.append(float(rate.get_value())))
+    for _ in range(2):
+        rates.clear()
+        problem.fit(epochs=8, callbacks=[lower, note])
+        assert rates[0] == np.float32(0.3)
+        assert rates[-1] < 0.3
+
+
 def test_plateaus_that_make_no_sense():
     rate = sg.shared(np.float32(0.1), "rate")
     for make in (

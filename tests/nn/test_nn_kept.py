@@ -279,6 +279,8 @@ def test_an_axis_that_is_open_must_be_said(name):
         fit_on(shapes, arrays)
     assert __file__ in str(caught.value)
     assert "batch_axis=" in str(caught.value)
+    if name == "a sequence":
+        assert "batch_axis='B'" in str(caught.value)
     if name == "a sequence and labels":
         assert "batch_axis='B'" in str(caught.value)
         fit_on(shapes, arrays, batch_axis="B")
