@@ -77,7 +77,8 @@ class Step:
         """The figures of a batch; with ``is_first`` it may have other rows than the last one."""
         results = self._function(*batch.arrays, *self._state(batch, is_first=is_first))
         n = len(self.names)
-        self.values = [np.asarray(value) for value in results[n:]]
+        # In the order in which a file has them, so that products go on to the bit.
+        self.values = [np.asarray(value, order="C") for value in results[n:]]
         return {k: float(v) for k, v in zip(self.names, results[:n], strict=True)}
 
     def _state(self, batch: Batch, *, is_first: bool) -> list[np.ndarray[Any, Any]]:

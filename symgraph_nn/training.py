@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import symgraph as sg
 from symgraph.errors import (
+    InputError,
     SymgraphTypeError,
     SymgraphValueError,
     describe,
@@ -19,6 +20,7 @@ from .calls import check_kept, check_trained, trainable
 from .carried import Step, state_pairs
 from .epochs import Training, TrainingError
 from .files import check_target
+from .graphs import leaves
 from .history import History
 from .init import generator
 from .iterables import Source, source_of
@@ -160,6 +162,7 @@ def fit(
     _check_updates(module, loss, updates)
     rows, held_out = _sources(inputs, data, validation, batch_size, batch_axis)
     pairs = _state_pairs(state, reset_state, inputs)
+    _check_inputs([*inputs, *(h for h, _ in pairs)], [*figures.values(), *updates.values()])
     train = Step(inputs, figures, pairs, updates=updates, name="train", backend=backend)
     _check_state(train, rows)
     validate = None
@@ -211,6 +214,17 @@ def _state_pairs(
             f"fit: reset_state is 'epoch' or 'never', not {reset_state!r}"
         )
     return state_pairs(state, inputs)
+
+
+def _check_inputs(inputs: Sequence[sg.Variable], outputs: Sequence[Any]) -> None:
+    """Raise where the outputs need a symbol that neither the data nor a batch before gives."""
+    for leaf in leaves(outputs):
+        if leaf.op.name == "input" and leaf not in inputs:
+            raise InputError.here(
+                f"fit: {describe(leaf)} is needed, but it is not among the inputs",
+                remedy="Add it to the inputs, with an array in the data; or say with state={h: …} "
+                "what each batch gets from the one before.",
+            )
 
 
 def _check_state(step: Step, rows: Source) -> None:

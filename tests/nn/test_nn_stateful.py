@@ -137,6 +137,28 @@ def test_a_resumed_training_goes_on_to_the_bit(reset, backend, tmp_path):
     assert found == whole
 
 
+@BOTH
+def test_a_state_that_lies_otherwise_is_resumed_too(backend, tmp_path):
+    """Transposed twice over two batches, and a scalar beside it."""
+
+    def train(epochs, **options):
+        x, h, n = sg.tensor("x", ("B", 4)), sg.tensor("h", (4, 4)), sg.scalar("n")
+        w = sg.shared(np.random.default_rng(0).normal(size=(4, 4)).astype("f4"), "w")
+        after = sg.tanh(x.T @ x @ w + h).T
+        loss = sg.mean(sg.square(x @ after)) + 0 * n
+        return nn.fit(
+            [w], [x], loss, nn.sgd(loss, [w], 0.05), [np.sin(np.arange(48)).reshape(12, 4)],
+            state={h: after, n: n + 1}, reset_state="never", batch_size=5, epochs=epochs,
+            progress=False, backend=backend, metrics={"n": n}, **options,
+        )  # fmt: skip
+
+    whole = train(4)
+    for epochs in (1, 2, 4):
+        part = train(epochs, resume=tmp_path / "last")
+    assert part["loss"] == whole["loss"]
+    assert part["n"] == whole["n"] == sorted(part["n"])
+
+
 def test_a_file_of_another_state_is_refused(tmp_path):
     options = {"batch_axis": "T", "batch_size": 4, "resume": tmp_path / "last"}
     Summing().fit([SERIES], reset_state="never", **options)
@@ -205,5 +227,8 @@ def test_states_that_make_no_sense():
             problem.fit([SERIES], state=state, batch_axis="B")
         assert isinstance(caught.value, sg.SymgraphError)
         assert __file__ in str(caught.value)
+    with pytest.raises(sg.InputError, match=r"'h' .* not among the inputs") as caught:
+        problem.fit([SERIES], state=None, batch_axis="B")
+    assert "state={h: …}" in str(caught.value)
     with pytest.raises(sg.SymgraphValueError, match="reset_state is"):
         problem.fit([SERIES], batch_axis="B", reset_state="batch")
