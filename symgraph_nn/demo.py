@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError
+from symgraph.errors import SymgraphValueError, explain
 
+from .extras import MissingPackage
 from .history import History
 from .serialise import save
 
 __all__ = ["NAMES", "Demo", "run_demo"]
 
-NAMES = ("vowels", "airline", "motions", "ctc", "attention", "custom_cell")
+NAMES = ("vowels", "airline", "motions", "ctc", "charlm", "attention", "custom_cell")
 """The demonstrations, the default first."""
 
 
@@ -125,6 +126,10 @@ def _main_of(name: str) -> Callable[[Demo], None]:
             sys.modules[spec.name] = module  # dataclasses look their module up
             try:
                 spec.loader.exec_module(module)
+            except ImportError as error:
+                text = f"the demo {name!r} cannot be loaded: {error}"
+                remedy = "pip install 'symgraph[cli,plot,sklearn,image]' brings what demos need."
+                raise MissingPackage(explain(text, remedy=remedy)) from None
             finally:  # joblib's processes cannot import it: they get by value what is in no module
                 del sys.modules[spec.name]
             return module.main

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from symgraph_nn.demo import NAMES, Demo, run_demo
+from symgraph_nn.extras import MissingPackage
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +19,8 @@ def test_a_demonstration_runs_quickly(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("sklearn")
+    if name == "compression":
+        pytest.importorskip("skimage", reason="scikit-image is not installed")
     demo = Demo(name, tmp_path / name, quick=True)
     results = run_demo(demo)
     printed = capsys.readouterr().out
@@ -25,6 +29,12 @@ def test_a_demonstration_runs_quickly(
     written = {path.name for path in demo.folder.iterdir()}
     assert {"graph.dot", "trace.json", "checkpoint.safetensors"} <= written
     assert any(file.endswith(".png") for file in written)
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingPackage, match=r"'ctc'.*sklearn(.|\n)*pip install"):
+        run_demo(Demo("ctc"))
 
 
 def test_every_example_is_a_demonstration() -> None:

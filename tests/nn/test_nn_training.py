@@ -346,6 +346,15 @@ def test_basic_motions_and_airline():
     assert passengers[-1] == 432
 
 
+def test_moby_dick_is_plain_text():
+    text = nn.datasets.moby_dick()
+    assert text.isascii()
+    lines = text.split("\n")
+    assert sum(line.startswith("CHAPTER ") for line in lines) == 36
+    assert all(lines)
+    assert lines[1].startswith("Call me Ishmael.")
+
+
 def test_eeg_is_read_from_a_folder(tmp_path):
     with pytest.raises(sg.SymgraphValueError, match="name the folder"):
         nn.datasets.eeg_eye_state(tmp_path)
