@@ -24,7 +24,7 @@ from .serialise import save
 
 __all__ = ["NAMES", "Demo", "run_demo"]
 
-NAMES = ("vowels", "airline", "motions", "ctc", "charlm", "attention", "custom_cell")
+NAMES = ("vowels", "airline", "motions", "ctc", "charlm", "vanishing", "attention", "custom_cell")
 """The demonstrations, the default first."""
 
 

@@ -9,6 +9,7 @@ from ..core.errors import SymgraphTypeError
 from ..core.types import TupleType
 from ..core.variable import Variable
 from .flow import find_path, is_differentiable, maker, step_inputs
+from .rows import buffer_of
 
 __all__ = ["Explanation", "explain_grad"]
 
@@ -29,6 +30,9 @@ class Explanation:
         self._w = w
         self._stop = frozenset(stop)
         found = find_path(self._sources, w, self._stop)
+        buffer = buffer_of(w, self._stop) if found is None else None
+        if buffer is not None:  # by a state that only later steps read
+            found = find_path(self._sources, buffer, self._stop)
         cuts = found.cuts if found is not None else ()
         self.path: list[Variable] = list(found.variables) if found is not None else []
         """The shortest path from the cost (first) to the variable; empty where there is none."""

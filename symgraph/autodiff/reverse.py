@@ -33,6 +33,7 @@ from ..ops.sizes import shape_of
 from .arguments import Arrays, Variables, fit, fit_all, fit_sizes, float_variables, variables
 from .explain import Explanation
 from .flow import carries_gradient, is_differentiable
+from .rows import buffers_of, cotangent_of_rows
 
 __all__ = ["check_policy", "grad", "pull_back", "refuse_disconnected", "vjp", "zeros_for"]
 
@@ -68,12 +69,14 @@ def grad(
     """The gradient of a float scalar by ``wrt``: a variable, or a list for a list.
 
     ``wrt`` may be any variables that the cost is made of; each gradient has its variable's dtype
-    and shape. ``known_grads`` maps variables to gradients that are known already: they take the
-    place of what would come from the cost, which may then be None. Nothing flows through the
-    variables in ``stop`` to what they are made of; by themselves there is a gradient, as with
-    Theano's ``consider_constant``. Where the cost does not depend on a variable the gradient is a
-    `DisconnectedError`, or zeros with ``disconnected="zero"``. The gradient by an integer is a
-    `GradientError`, a cost with axes a `ShapeError`.
+    and shape. By a loop's states, or some rows of them, it is as in a loop of Python's: the later
+    steps that read a state count, unless ``stop`` holds the states. ``known_grads`` maps variables
+    to gradients that are known already: they take the place of what would come from the cost, which
+    may then be None. Nothing flows through the variables in ``stop`` to what they are made of; by
+    themselves there is a gradient, as with Theano's ``consider_constant``. Where the cost does not
+    depend on a variable the gradient is a `DisconnectedError`, or zeros with
+    ``disconnected="zero"``. The gradient by an integer is a `GradientError`, a cost with axes a
+    `ShapeError`.
 
     >>> x = sg.vector("x")
     >>> sg.grad((x**2).sum(), x).eval({x: [1.0, 3.0]})
@@ -143,15 +146,18 @@ def pull_back(
     """For each of ``wrt`` the cotangent that the seeds' amount to; None where there is none.
 
     ``seeds`` maps variables to cotangents of their exact types, which are added to what arrives
-    from users; ``known`` ones replace it. Those in ``stop`` hand nothing on. Each result has
-    exactly its variable's type.
+    from users; ``known`` ones replace it. Those in ``stop`` hand nothing on. The later steps of a
+    loop are users of its states, where these are not stopped. Each result has exactly its
+    variable's type.
     """
     known = known or {}
     if any(v.op is CONSTANT for v in wrt):
         return _pull_back_to_constants(seeds, wrt, known, tuple(stop))
     stopped = set(stop)
     cotangents: dict[Variable, Any] = {**seeds, **known}
-    order = _between(cotangents, wrt, stopped)
+    buffers = buffers_of(wrt, {*stopped, *known})
+    ends = [*wrt, *(buffer.inputs[0] for buffer in buffers.values())]
+    order = _between(cotangents, ends, stopped)
     relevant = set(order)
     for v in reversed(order):
         cotangent = cotangents.get(v)
@@ -170,7 +176,10 @@ def pull_back(
                 ct = _fit_cotangent(ct, source, v)
             present = cotangents.get(source)
             cotangents[source] = ct if present is None else add(present, ct)
-    return [cotangents.get(v) for v in wrt]
+    return [
+        cotangent_of_rows(v, buffers[v], cotangents) if v in buffers else cotangents.get(v)
+        for v in wrt
+    ]
 
 
 def _pull_back_to_constants(

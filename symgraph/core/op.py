@@ -42,6 +42,9 @@ class Op(Interned):
         Elementwise ops only: the scalar function, over the protocol of `symgraph.ops.formula`.
     ``expand(node)``
         The same result in terms of other ops, for backends with no lowering for this one.
+    ``inner_vjp(node, cotangents)``
+        Ops with a body only: for each result the cotangent that the steps of the body which read it
+        hand back to it, or None, from those that ``vjp`` takes.
     ``step_inputs(node, result)``
         Ops with a body only: the inputs from which that result (its position) is made by way of
         piecewise constant functions, or of others through which gradients flow.
@@ -79,6 +82,7 @@ class Op(Interned):
     vjp: Callable[[Any, Any], Sequence[Any]] | None = None
     formula: Callable[..., Any] | None = None
     expand: Callable[[Any], Any] | None = None
+    inner_vjp: Callable[[Any, Any], Sequence[Any]] | None = None
     step_inputs: Callable[[Any, int], Collection[Any]] | None = None
     build: Callable[..., Any] | None = None
     params: tuple[str, ...] = ()

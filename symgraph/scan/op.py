@@ -317,5 +317,5 @@ def _input_types(inputs: Sequence[Variable], layout: Layout) -> Iterator[TensorT
         yield v.type
 
 
-# vjp.py, tracing.py and zero_paths.py attach the rules vjp, build and step_inputs.
+# vjp.py attaches the rules vjp and inner_vjp, tracing.py build, and zero_paths.py step_inputs.
 SCAN = Op("scan", _infer_scan, params=("body", "layout"), traits=frozenset({"traced"}))

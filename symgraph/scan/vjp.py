@@ -90,6 +90,15 @@ def vjp_scan(scan: Variable, cotangents: tuple[Variable | None, ...]) -> Sequenc
         return _GradientLoop(Loop(scan), cotangents).input_cotangents()
 
 
+def inner_vjp_scan(
+    scan: Variable, cotangents: tuple[Variable | None, ...]
+) -> Sequence[Variable | None]:
+    """For each buffer and trace what the loop's later steps give it; None where that is nothing."""
+    with provenance.without_lines():
+        loop = Loop(scan)
+        return _GradientLoop(loop, cotangents[: len(loop.results)]).later_cotangents()
+
+
 def _reached(loop: Loop, arriving: Sequence[Variable | None]) -> tuple[bool, ...]:
     """Which new states and plain outputs have cotangents: from outside, or from later steps.
 
@@ -112,6 +121,19 @@ def _reached(loop: Loop, arriving: Sequence[Variable | None]) -> tuple[bool, ...
 def _by_symbol(loop: Loop, values: Sequence[T]) -> dict[Variable, T]:
     """Values for the inputs of a loop's body, by these inputs."""
     return dict(zip(loop.body.inputs, values, strict=True))
+
+
+class _Ran(NamedTuple):
+    """A gradient loop, and how its results are found."""
+
+    pending: list[list[Variable]]
+    """For each state of the loop the symbols of its pending cotangents, the new value's first."""
+    totals: list[Variable | None]
+    """For each input that does not change over time the symbol of its sum."""
+    buffers: dict[Variable, Variable]
+    """What is carried, by its symbol."""
+    traces: dict[Variable, Variable]
+    """The cotangents of what the loop's steps read, by the symbol of that."""
 
 
 class _GradientLoop:
@@ -149,6 +171,44 @@ class _GradientLoop:
         loop = self.loop
         if all(cotangent is None for cotangent in self.cotangents.values()):
             return [None] * len(loop.node.inputs)
+        ran = self._run()
+        last = {symbol: buffer[-1] for symbol, buffer in ran.buffers.items()}
+        return [
+            None,
+            *(self._sequence_cotangent(reads, ran.traces) for reads in loop.reads_by_sequence),
+            *(
+                self._initial_cotangent(i, [last[x] for x in xs])
+                for i, xs in enumerate(ran.pending)
+            ),
+            *(None if total is None else last[total] for total in ran.totals),
+        ]
+
+    def later_cotangents(self) -> Sequence[Variable | None]:
+        """For each result of the loop what steps that read it give it; None where none do."""
+        loop = self.loop
+        read = [any(self.cotangents[x] is not None for x in s.taps.values()) for s in loop.states]
+        if not any(read):
+            return [None] * len(loop.results)
+        ran = self._run()
+        # After k steps of the gradient loop what is pending belongs to the k-th value from the end.
+        given = [
+            self._before_last(buffer, state.depth, ran.buffers[symbols[0]][1:][::-1])
+            if is_read
+            else None
+            for buffer, state, symbols, is_read in zip(
+                loop.buffers, loop.states, ran.pending, read, strict=True
+            )
+        ]
+        return [*given, *(None for _ in loop.outputs)]
+
+    def _before_last(self, buffer: Variable, depth: int, rows: Variable) -> Variable:
+        """Zeros like the buffer, but for these rows just before its last one."""
+        stop = add(self.taken, depth - 1)
+        return zeros_for(buffer).add_at(slice(subtract(stop, self.n_steps), stop), rows)
+
+    def _run(self) -> _Ran:
+        """The gradient loop, and what its results are."""
+        loop = self.loop
         self._read_sequences()
         self._read_states()
         self._read_cotangents()
@@ -158,16 +218,13 @@ class _GradientLoop:
         of_rows = {read.symbol: self.cotangents[read.symbol] for read in loop.reads}
         of_rows = {symbol: ct for symbol, ct in of_rows.items() if ct is not None}
         gradient_loop = Loop(self._make(list(of_rows.values())))
-        traces = dict(zip(of_rows, gradient_loop.traces, strict=True))
         carried = (state.taps[-1] for state in self.states)
-        buffers = gradient_loop.buffers
-        last = {x: buffer[-1] for x, buffer in zip(carried, buffers, strict=True)}
-        return [
-            None,
-            *(self._sequence_cotangent(reads, traces) for reads in loop.reads_by_sequence),
-            *(self._initial_cotangent(i, [last[x] for x in xs]) for i, xs in enumerate(pending)),
-            *(None if total is None else last[total] for total in totals),
-        ]
+        return _Ran(
+            pending,
+            totals,
+            dict(zip(carried, gradient_loop.buffers, strict=True)),
+            dict(zip(of_rows, gradient_loop.traces, strict=True)),
+        )
 
     def _read_sequences(self) -> None:
         """The rows that the loop's own steps read, in reverse."""
@@ -313,4 +370,4 @@ class _GradientLoop:
         return parts.last_may_be_initial and not (steps is not None and int(steps) > 0)
 
 
-SCAN.attach(vjp=vjp_scan)
+SCAN.attach(vjp=vjp_scan, inner_vjp=inner_vjp_scan)
