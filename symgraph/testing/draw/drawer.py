@@ -206,9 +206,9 @@ class Drawer:
         self, updates: Sequence[tuple[str, str]], calls: Sequence[dict[Any, Any]]
     ) -> Program:
         """What was drawn, with some of its values as outputs."""
-        made = [n for i in self.instructions for n in names_of(i)[0] if n in self.values] or list(
-            self.values
-        )
+        # In the order of `values`: that of sets of names is another one in each process.
+        written = {n for i in self.instructions for n in names_of(i)[0]}
+        made = [n for n in self.values if n in written] or list(self.values)
         unused = [n for n in made if not any(n in names_of(i)[1] for i in self.instructions)]
         wanted = list(unused[-3:]) or [made[-1]]
         for _ in range(self.integer(0, 2)):

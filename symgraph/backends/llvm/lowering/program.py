@@ -233,12 +233,10 @@ class ProgramBuilder:
         return len(self.checks)
 
     def constant(self, v: Variable) -> int:
-        """A slot with the address of a constant's elements."""
+        """The slot that the address of a constant's elements is put into."""
         slot = self.constants.get(v)
         if slot is None:
-            array = v.params[0].array
-            address = array.__array_interface__["data"][0]
-            slot = self.constants[v] = self.assembler.slot(address)
+            slot = self.constants[v] = self.assembler.slot()
         return slot
 
     def nest(self, nest: Nest) -> None:
