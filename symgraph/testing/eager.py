@@ -203,8 +203,8 @@ def scan(
         if isinstance(results, tuple) and len(results) == 2 and isinstance(results[1], until):
             results, stop = results[0], results[1].condition
         several = isinstance(results, (list, tuple))
-        for p, result in zip(past, results if several else [results], strict=True):
-            p.append(_rounded.get()(result))
+        for p, depth, result in zip(past, depths, results if several else [results], strict=True):
+            p.append(_rounded.get()(_as_row(result, p[:depth])))
         taken += 1
         if stop:
             break
@@ -213,6 +213,13 @@ def scan(
         for p, depth in zip(past, depths, strict=True)
     ]
     return traces if several else traces[0]
+
+
+def _as_row(result: Any, initial: Sequence[Any]) -> Any:
+    """The new value of a state as large as its initial rows; of any other output as it is."""
+    if initial and np.ndim(result) == np.ndim(initial[0]):
+        return np.broadcast_to(result, np.broadcast_shapes(np.shape(result), np.shape(initial[0])))
+    return result
 
 
 def map(step: Callable[..., Any], sequences: Sequence[Any], **options: Any) -> Any:

@@ -149,7 +149,7 @@ class _Run:
                 failure = results.failure
                 return Outcome(Failure(f"{label}: {failure.kind}", failure.text))
         if isinstance(expected, _Raised) or isinstance(found, _Raised):
-            return _refused(expected, found)
+            return self.refused(expected, found)
         return Outcome(self.wrong(expected, found))
 
     def results(self, backend: Any, nudge: int = 0) -> Any:
@@ -269,6 +269,25 @@ class _Run:
             )
         return None
 
+    def refused(self, expected: Any, found: Any) -> Outcome:
+        """A refusal where both refuse, each at what it computes first, or where rounding decides
+        whether one does; else a failure."""
+        errors = [r.error for r in (expected, found) if isinstance(r, _Raised)]
+        name, text = type(errors[0]).__name__, str(errors[0])
+        refuses = isinstance(expected, _Raised)
+        if len(errors) == 2 or any(isinstance(r, _Raised) != refuses for r in self.moved()):
+            return Outcome(refusal=f"{name}: {text}".split("\n")[0])
+        who = "reference" if refuses else "backend"
+        return Outcome(Failure(f"disagreement: only the {who} refuses: {name}", text))
+
+    def moved(self) -> Iterator[Any]:
+        """The results of the reference with arguments that are moved by about one rounding, and
+        with operations that round at random."""
+        for nudge in (1, 2, 3):
+            yield self.results("numpy", nudge)
+        for seed in range(4):
+            yield self.results(_RoundingReference(seed))
+
     def is_explained(self, found: Any, expected: Any, i: int, name: str) -> bool:
         """Whether rounding makes such a difference, too.
 
@@ -279,8 +298,7 @@ class _Run:
         if isinstance(plain, _Raised) or np.asarray(found).dtype != np.asarray(expected).dtype:
             return False
         wide = self.program.in_float64()
-        others = [self.results("numpy", nudge) for nudge in (1, 2, 3)]
-        others += [self.results(_RoundingReference(seed)) for seed in range(4)]
+        others = list(self.moved())
         if wide != self.program:
             others.append(_Run(wide, self.backend).results("numpy"))
         if any(isinstance(other, _Raised) for other in others):
@@ -343,13 +361,3 @@ def largest_of(values: Any) -> float:
             finite = np.abs(array[np.isfinite(array)])
             result = max(result, float(np.max(finite, initial=0.0)))
     return result
-
-
-def _refused(expected: Any, found: Any) -> Outcome:
-    """A refusal where both refuse, each at what it computes first; a failure where one does."""
-    errors = [r.error for r in (expected, found) if isinstance(r, _Raised)]
-    name, text = type(errors[0]).__name__, str(errors[0])
-    if len(errors) == 2:
-        return Outcome(refusal=f"{name}: {text}".split("\n")[0])
-    who = "reference" if isinstance(expected, _Raised) else "backend"
-    return Outcome(Failure(f"disagreement: only the {who} refuses: {name}", text))

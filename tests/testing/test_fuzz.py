@@ -114,6 +114,24 @@ def test_what_both_refuse_is_a_refusal() -> None:
     assert "CallError" in outcome.refusal
 
 
+def test_a_refusal_that_hangs_on_rounding_is_no_failure() -> None:
+    """A sum that is zero but for rounding decides how many rows there are."""
+    text = (
+        "rows = x[sg.flatnonzero(sg.sum(x, axis=1) > 0.0)]",
+        "y = sg.scan(lambda a, b: b * 2.0, [], [{'initial': rows, 'taps': [-2, -1]}], n_steps=2)",
+    )
+    x = Input("x", ("?n", 8), "float64", 45)
+    program = Program((x,), text, ("y",), calls=({"n": 5},))
+    assert abs(x.array({"n": 5})[4].sum()) < 1e-14
+    assert outcome_of(program).failure is None
+
+
+def test_the_twin_widens_new_values_to_their_state() -> None:
+    text = "y = sg.scan(lambda row, past: past[None, 0] + row, [x], [x])"
+    program = Program((Input("x", (3,)),), (text,), ("y",))
+    assert outcome_of(program).failure is None
+
+
 def test_a_wrong_reference_is_noticed_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both backends agree; NumPy has the last word."""
     program = Program((Input("x", (4,)),), ("y = sg.cumsum(x)",), ("y",))
