@@ -3,7 +3,7 @@
 ``symgraph demo airline`` runs this. A step has two features, the month before and the month of the
 year; the state is handed out and in again, so that the net goes on from its own forecasts. Weights
 see 1949 to 1957; the years 1958, 1959 and 1960 are each forecast from the months before them.
-Data: passengers a month in thousands, Box and Jenkins, series G (144 numbers, freely used since).
+Data: passengers a month in thousands, Box and Jenkins, series G.
 """
 
 from __future__ import annotations
