@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import os
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 from symgraph.errors import SymgraphValueError
 
 __all__ = [
+    "Images",
     "Recording",
     "Sequences",
     "airline",
     "basic_motions",
     "eeg_eye_state",
     "japanese_vowels",
+    "mnist",
     "moby_dick",
 ]
 
@@ -54,6 +57,18 @@ class Recording(NamedTuple):
     signal: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any]
     channels: tuple[str, ...]
+
+
+class Images(NamedTuple):
+    """Labelled grey pictures: ``pixels`` [batch, rows, columns], uint8; ``labels`` [batch], int64.
+
+    >>> pictures = nn.datasets.Images(np.zeros((2, 28, 28), "uint8"), np.array([7, 1]))
+    >>> pictures.pixels[pictures.labels == 7].shape
+    (1, 28, 28)
+    """
+
+    pixels: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
 
 
 def japanese_vowels() -> tuple[Sequences, Sequences]:
@@ -143,6 +158,53 @@ def eeg_eye_state(folder: str | os.PathLike[str]) -> Recording:
         return Recording(
             data["signal"].astype(np.float32), data["closed"].astype(np.int64), channels
         )
+
+
+def mnist(folder: str | os.PathLike[str]) -> tuple[Images, Images]:
+    """Training (60,000) and test (10,000) handwritten digits of 28×28 pixels, 255 is ink.
+
+    Reads the four files of the original (``train-images-idx3-ubyte`` …), gzipped or not, in
+    ``folder``; they do not come with the package. Source: LeCun, Cortes and Burges 1998, from NIST
+    special databases 1 and 3. A file that is missing or of another form is a `SymgraphValueError`.
+
+    >>> train, test = nn.datasets.mnist("data")
+    Traceback (most recent call last):
+    symgraph.core.errors.SymgraphValueError: mnist: there is no data/train-images-idx3-ubyte...
+    """
+    train, test = (
+        Images(
+            _idx(Path(folder), f"{part}-images-idx3-ubyte", 3),
+            _idx(Path(folder), f"{part}-labels-idx1-ubyte", 1).astype(np.int64),
+        )
+        for part in ("train", "t10k")
+    )
+    for images in (train, test):
+        if len(images.pixels) != len(images.labels):
+            raise SymgraphValueError.here(
+                f"mnist: {len(images.pixels)} pictures have {len(images.labels)} labels"
+            )
+    return train, test
+
+
+def _idx(folder: Path, name: str, n_axes: int) -> np.ndarray[Any, Any]:
+    """The bytes of an idx file: two zeros, a code for uint8, the number of axes, their sizes."""
+    path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
+    if path is None:
+        raise SymgraphValueError.here(
+            f"mnist: there is no {folder / name}, nor one that ends in .gz",
+            remedy="The pictures do not come with the package; name the folder they are in.",
+        )
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    start = 4 + 4 * n_axes
+    shape = np.frombuffer(content[4:start], ">u4", len(content[4:start]) // 4).tolist()
+    n_bytes = int(np.prod(shape, dtype=object))
+    if content[:4] != bytes([0, 0, 8, n_axes]) or len(content) != start + n_bytes:
+        raise SymgraphValueError.here(
+            f"mnist: {path} is no idx file of bytes with {n_axes} axes, or it is cut short"
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def _split(whole: Sequences, n_train: int) -> tuple[Sequences, Sequences]:

@@ -24,7 +24,10 @@ from .serialise import save
 
 __all__ = ["NAMES", "Demo", "run_demo"]
 
-NAMES = ("vowels", "airline", "motions", "ctc", "charlm", "vanishing", "attention", "custom_cell")
+NAMES = (
+    "vowels", "airline", "digits", "motions", "ctc", "charlm", "vanishing", "attention",
+    "custom_cell",
+)  # fmt: skip
 """The demonstrations, the default first."""
 
 

@@ -18,6 +18,8 @@ from .function import Function
 
 __all__ = ["write_trace"]
 
+# By how many nanoseconds marks lie apart, if by no more.
+_APART = 2
 _COMPILE = 1
 """The number of the track of what compiling did; calls have those after it."""
 
@@ -101,9 +103,11 @@ def _bars(
     marks: Iterable[Sequence[int]], rows: Sequence[ProfileRow], track: int
 ) -> Iterator[dict[str, Any]]:
     """What ran in one call: each beginning and each end."""
-    running = [_Bar("", "", None)]
+    running, latest = [_Bar("", "", None)], 0
     for number, when in marks:
-        place = {"pid": 1, "tid": track, "ts": when / 1e3}
+        # Viewers round times to nanoseconds, and put an end before a beginning of the same time.
+        latest = max(when, latest + _APART)
+        place = {"pid": 1, "tid": track, "ts": latest / 1e3}
         if number == END:
             yield {"name": running.pop().name, "ph": "E", **place}
             continue

@@ -48,6 +48,7 @@ def _tracks(path: Path, function: sg.Function) -> dict[str, list[Bar]]:
     names: dict[int, str] = {}
     bars: dict[int, list[Bar]] = {}
     running: dict[int, list[Bar]] = {}
+    latest: dict[int, int] = {}
     for event in trace["traceEvents"]:
         assert event["pid"] == 1
         track = event["tid"]
@@ -57,6 +58,10 @@ def _tracks(path: Path, function: sg.Function) -> dict[str, list[Bar]]:
             continue
         assert isinstance(event["ts"], float)
         stack = running.setdefault(track, [])
+        if event["ph"] in "BE":
+            # Perfetto cuts times to nanoseconds, and pairs none that begin when they end.
+            assert int(event["ts"] * 1000) > latest.get(track, 0)
+            latest[track] = int(event["ts"] * 1000)
         # What is complete ends by itself: before whatever begins at that time or later.
         while stack and stack[-1].end and stack[-1].end <= event["ts"]:
             stack.pop()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -366,6 +368,44 @@ def test_eeg_is_read_from_a_folder(tmp_path):
     assert recording.signal.shape == (5, 2)
     assert recording.labels.tolist() == [0, 1, 0, 1, 0]
     assert recording.channels == ("AF3", "F7")
+
+
+def _write_mnist(folder, *, pack=lambda content: content, ending=""):
+    """Files of three and of two pictures of 2×3 pixels, as the original's are made."""
+    for part, n in (("train", 3), ("t10k", 2)):
+        sizes = struct.pack(">BBBBIII", 0, 0, 8, 3, n, 2, 3)
+        (folder / f"{part}-images-idx3-ubyte{ending}").write_bytes(
+            pack(sizes + bytes(range(6 * n)))
+        )
+        (folder / f"{part}-labels-idx1-ubyte{ending}").write_bytes(
+            pack(struct.pack(">BBBBI", 0, 0, 8, 1, n) + bytes(range(n)))
+        )
+
+
+@pytest.mark.parametrize(("pack", "ending"), [(bytes, ""), (gzip.compress, ".gz")])
+def test_mnist_is_read_from_its_files(tmp_path, pack, ending):
+    _write_mnist(tmp_path, pack=pack, ending=ending)
+    train, test = nn.datasets.mnist(tmp_path)
+    assert train.pixels.dtype == "uint8"
+    np.testing.assert_array_equal(train.pixels, np.arange(18).reshape(3, 2, 3))
+    np.testing.assert_array_equal(test.pixels, np.arange(12).reshape(2, 2, 3))
+    assert (train.labels.dtype, train.labels.tolist()) == (np.int64, [0, 1, 2])
+    assert test.labels.tolist() == [0, 1]
+
+
+def test_mnist_refuses_what_is_missing_or_of_another_form(tmp_path):
+    with pytest.raises(sg.SymgraphValueError, match=r"there is no .*train-images-idx3-ubyte"):
+        nn.datasets.mnist(tmp_path)
+    _write_mnist(tmp_path)
+    labels = tmp_path / "train-labels-idx1-ubyte"
+    content = labels.read_bytes()
+    for wrong in (content[:-1], b"", content + b"0", b"\1" + content[1:]):
+        labels.write_bytes(wrong)
+        with pytest.raises(sg.SymgraphValueError, match="no idx file of bytes with 1 axes"):
+            nn.datasets.mnist(tmp_path)
+    labels.write_bytes((tmp_path / "t10k-labels-idx1-ubyte").read_bytes())
+    with pytest.raises(sg.SymgraphValueError, match="3 pictures have 2 labels"):
+        nn.datasets.mnist(tmp_path)
 
 
 def test_what_fit_refuses_before_it_trains():
