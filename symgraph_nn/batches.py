@@ -83,7 +83,7 @@ class Batches:
 
     def _of(self, rows: np.ndarray) -> Batch:
         pairs = zip(self.arrays, self.axes, strict=True)
-        arrays = [a if k is None else np.take(a, rows, k) for a, k in pairs]
+        arrays = [a if k is None else _taken(a, rows, k) for a, k in pairs]
         return Batch(len(rows), arrays)
 
     def only(self, wanted: Sequence[bool]) -> Batches:
@@ -173,3 +173,10 @@ def _in_order(inputs: list[sg.Variable], data: Any, place: Place) -> list[Any]:
             f"{len(listed)}"
         )
     return listed
+
+
+def _taken(array: np.ndarray[Any, Any], rows: np.ndarray, axis: int) -> np.ndarray[Any, Any]:
+    """These rows along the axis; `numpy.take` would copy all of an array that lies in pieces."""
+    if array.flags.c_contiguous:
+        return np.take(array, rows, axis)
+    return array[(slice(None),) * axis + (rows,)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -219,6 +220,25 @@ def test_memory_mapped_arrays_are_never_copied_whole(tmp_path, monkeypatch):
     line.fit([rows, np.memmap(tmp_path / "y", "f4", "w+", shape=(1000,))], batch_size=250,
              validation=0.5, epochs=1)  # fmt: skip
     assert taken == [250] * 8  # two arrays, four batches
+
+
+def test_no_more_than_a_batch_is_copied_of_arrays_whose_rows_are_not_first():
+    """Nor of the part of them that validation leaves, which lies in pieces."""
+    x, target = sg.tensor("x", (9, "B", 4)), sg.tensor("target", ("B",))
+    layer = nn.Dense(4, 1, rng=0)
+    loss = nn.squared_error(layer(x)[-1, :, 0], target)
+    data = [np.ones((9, 100_000, 4), "float32"), np.zeros(100_000, "float32")]
+
+    def train():
+        return nn.fit(layer, [x, target], loss, nn.sgd(loss, layer.params, 0.1), data, epochs=1,
+                      batch_size=5000, batch_axis="B", validation=0.2, progress=False)  # fmt: skip
+
+    train()
+    tracemalloc.start()
+    train()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < data[0].nbytes / 2
 
 
 def test_resumed_iterables_go_on_to_the_bit(tmp_path):
