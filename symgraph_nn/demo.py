@@ -25,9 +25,17 @@ from .serialise import save
 __all__ = ["NAMES", "Demo", "run_demo"]
 
 NAMES = (
-    "vowels", "airline", "digits", "motions", "ctc", "charlm", "vanishing", "attention",
+    "vowels",
+    "airline",
+    "digits",
+    "motions",
+    "ctc",
+    "charlm",
+    "vanishing",
+    "compression",
+    "attention",
     "custom_cell",
-)  # fmt: skip
+)
 """The demonstrations, the default first."""
 
 
