@@ -119,8 +119,10 @@ class Session:
             raise SymgraphValueError.here(f"{owner}: that training carried another state")
         return [array.widened(dtype) for array, dtype in pairs]
 
-    def restore(self, path: str | os.PathLike[str]) -> None:
-        """Take everything from a file of `store`; nothing is changed if anything does not fit."""
+    def resume(self, path: str | os.PathLike[str] | None) -> None:
+        """Take everything from a file of `store`, if there is one; nothing changes on a misfit."""
+        if path is None or not os.path.exists(path):
+            return
         stored, metadata = read_arrays(path)
         owner = f"fit(resume={os.fspath(path)!r})"
         progress = _parsed_progress(metadata.get("fit"), owner)

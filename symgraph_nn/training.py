@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -154,9 +153,7 @@ def fit(
     ...                  state={h: last}, batch_axis="T", batch_size=10, progress=False)
     """
     _check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
-    for path in (checkpoint, resume):
-        if path is not None:
-            check_target(path)
+    _check_paths(checkpoint, resume)
     check_callbacks(callbacks)
     figures = _with_metrics(loss, metrics)
     _check_updates(module, loss, updates)
@@ -165,21 +162,19 @@ def fit(
     _check_inputs([*inputs, *(h for h, _ in pairs)], [*figures.values(), *updates.values()])
     train = Step(inputs, figures, pairs, updates=updates, name="train", backend=backend)
     _check_state(train, rows)
-    validate = None
-    if held_out is not None:
-        evaluation_pairs = state_pairs(evaluation_state, inputs, "evaluation_state")
-        validate = Validation(evaluation or figures, held_out, evaluation_pairs or pairs, backend)
+    own = state_pairs(evaluation_state, inputs, "evaluation_state") or pairs
+    measured = evaluation or figures
+    validate = None if held_out is None else Validation(measured, held_out, own, backend)
     session = Session(
         module,
         updates,
-        streams_of([*figures.values(), *(evaluation or {}).values()]),
+        streams_of([*figures.values(), *measured.values()]),
         int(generator(rng).integers(2**31)),
         History(_monitored(monitor, figures, validate), train.report),
         sign=-1.0 if higher_is_better else 1.0,
         carrier=train if reset_state == "never" and pairs else None,
     )
-    if resume is not None and os.path.exists(resume):
-        session.restore(resume)
+    session.resume(resume)
     training = Training(train, rows, validate, session, callbacks, patience, checkpoint, resume)
     training.run(epochs, shown=progress)
     return session.history
@@ -231,6 +226,12 @@ def _check_state(step: Step, rows: Source) -> None:
     """Raise where arrays give a smaller last batch, which the state would not fit."""
     if step.is_stateful and isinstance(rows, Batches):
         step.check(rows.batch(0), rows.batch(rows.count - 1))
+
+
+def _check_paths(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None:
+            check_target(path)
 
 
 def _check_counts(**counts: int | None) -> None:

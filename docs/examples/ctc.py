@@ -142,9 +142,6 @@ def main(demo: Demo) -> None:
     demo.show_training(history)
     demo.show_graph(loss)
     demo.keep(net)
-    step = sg.compile(inputs, loss, updates=updates, profile=True, backend=demo.backend)
-    demo.show_trace(step, [next(batches(0))])
-
     n = 20 if demo.quick else 300
     shown, truth, n_steps, _ = lines(test, n, np.random.default_rng(demo.seed), length=4)
     scores = sg.compile([frames], logits, backend=demo.backend)(shown)
@@ -158,6 +155,8 @@ def main(demo: Demo) -> None:
         print(f"{name}: {errors:.1%} of digits wrong; the first lines read: {read[:3]}")
     print(f"the first lines: {strings[:3]}; a guess has one string in 10,000 right")
     demo.show_plot("reading.png", drawing(shown, scores, n_steps, strings), figsize=(8, 4))
+    step = sg.compile(inputs, loss, updates=updates, profile=True, backend=demo.backend)
+    demo.show_trace(step, [next(batches(0))])  # one more step of training: after the test
     right = np.mean([a == b for a, b in zip(beam, strings, strict=True)])
     demo.result("strings right", float(right))
 

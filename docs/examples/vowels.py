@@ -89,16 +89,16 @@ def main(demo: Demo) -> None:
 
     demo.show_training(history)
     demo.show_graph(loss)
-    step = sg.compile(
-        [x, mask, speaker], loss, updates=updates, name="train", backend=demo.backend, profile=True
-    )
-    demo.show_trace(step, [[part[..., :30] if part.ndim < 3 else part[:, :30] for part in train]])
     guesses = sg.compile([x, mask], logits, backend=demo.backend)(test.x, test.mask).argmax(axis=1)
     confusion = np.zeros((9, 9), int)
     np.add.at(confusion, (test.labels, guesses), 1)
     print("who spoke (rows) and who was heard (columns):")
     print(confusion)
     demo.show_plot("confusion.png", lambda figure: draw(figure, confusion), figsize=(4.5, 4))
+    step = sg.compile(
+        [x, mask, speaker], loss, updates=updates, name="train", backend=demo.backend, profile=True
+    )
+    demo.show_trace(step, [[train.x[:, :30], train.mask[:, :30], train.labels[:30]]])
     demo.result("test accuracy", float((guesses == test.labels).mean()))
 
 
