@@ -48,6 +48,7 @@ class Training:
 
     def run(self, epochs: int, *, shown: bool) -> None:
         """Go on to this many epochs, to the end of the patience, or until somebody stops it."""
+        self.session.resume(self.resume)
         history, n_batches = self.session.history, self.rows.count
         total = None if n_batches is None else n_batches * max(epochs - len(history), 0)
         with self.interrupts:

@@ -152,8 +152,7 @@ def fit(
     >>> history = nn.fit(gru, [x], loss, nn.sgd(loss, gru.params, 0.1), [np.ones((50, 3, 2))],
     ...                  state={h: last}, batch_axis="T", batch_size=10, progress=False)
     """
-    _check_counts(epochs=epochs, batch_size=batch_size, patience=patience)
-    _check_paths(checkpoint, resume)
+    _check_options((checkpoint, resume), epochs=epochs, batch_size=batch_size, patience=patience)
     check_callbacks(callbacks)
     figures = _with_metrics(loss, metrics)
     _check_updates(module, loss, updates)
@@ -174,7 +173,6 @@ def fit(
         sign=-1.0 if higher_is_better else 1.0,
         carrier=train if reset_state == "never" and pairs else None,
     )
-    session.resume(resume)
     training = Training(train, rows, validate, session, callbacks, patience, checkpoint, resume)
     training.run(epochs, shown=progress)
     return session.history
@@ -228,13 +226,10 @@ def _check_state(step: Step, rows: Source) -> None:
         step.check(rows.batch(0), rows.batch(rows.count - 1))
 
 
-def _check_paths(*paths: Path | None) -> None:
+def _check_options(paths: Sequence[Path | None], **counts: int | None) -> None:
     for path in paths:
         if path is not None:
             check_target(path)
-
-
-def _check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and (not isinstance(count, int) or count < 1):
             raise SymgraphValueError.here(
