@@ -24,7 +24,8 @@ def as_list(value: Any) -> list[Any]:
 
 
 def test_every_op_has_a_row() -> None:
-    missing = set(OPS) - {row.op for row in ROWS} - set(EXEMPT)
+    own = {name for name, op in OPS.items() if op.is_own}  # other tests define some too
+    missing = own - {row.op for row in ROWS} - set(EXEMPT)
     assert not missing, f"ops without a row: {sorted(missing)}"
 
 

@@ -140,7 +140,7 @@ def assert_same(found: Any, expected: Any, labels: Sequence[str], what: str) -> 
 
 # --- expansions ---------------------------------------------------------------------------------
 
-EXPANSIONS = {op.name: op.expand for op in OPS.values() if op.expand is not None}
+EXPANSIONS = {op.name: op.expand for op in OPS.values() if op.is_own and op.expand is not None}
 
 
 @pytest.mark.parametrize("op", sorted(EXPANSIONS))
