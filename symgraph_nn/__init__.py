@@ -25,6 +25,7 @@ from .conv_cells import ConvGRUCell, ConvLSTMCell
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .ctc import ctc, ctc_beam, ctc_greedy
 from .decoding import beam_search
+from .depth_to_space import DepthToSpace
 from .distances import cosine_distance, huber, squared_error
 from .files import FileError
 from .foreign import load_keras, load_torch
@@ -43,6 +44,7 @@ from .rules import apply_momentum, apply_nesterov, momentum, nesterov, sgd
 from .sequential import Sequential
 from .serialise import LoadReport, load, save
 from .shorthands import GRU, LSTM, RNN
+from .stateful import stateful
 from .training import TrainingError, fit
 from .updates import Updates, iterate
 
@@ -77,6 +79,7 @@ __all__ = [
     "ConvTranspose1D",
     "ConvTranspose2D",
     "Dense",
+    "DepthToSpace",
     "Dropout",
     "Embedding",
     "GlobalAveragePool",
@@ -135,6 +138,7 @@ __all__ = [
     "evaluate",
     "fit",
     "predict",
+    "stateful",
     # collections
     "datasets",
     "init",

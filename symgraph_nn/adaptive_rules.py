@@ -9,8 +9,9 @@ import symgraph as sg
 
 from .begin import begin_steps
 from .checks import check_number, check_share
+from .patterns import decays
 from .rates import rate_at_step
-from .typing import LossOrGrads, Params, Rate
+from .typing import Decay, LossOrGrads, Params, Rate
 from .updates import Updates
 
 __all__ = [
@@ -167,25 +168,33 @@ def adamw(
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
-    weight_decay: float = 0.01,
+    weight_decay: Decay = 0.01,
 ) -> Updates:
     """`adam` and decoupled decay (Loshchilov and Hutter 2017): e · weight_decay · p less.
 
     loss_or_grads, params, learning_rate, beta1, beta2, epsilon
         As `adam` has them, with the same state.
     weight_decay
-        A number of at least 0; 0.01 by default.
+        A number of at least 0, 0.01 by default; or numbers by patterns of names (``"*.W"``), as
+        in `apply_rates`: what fits none does not decay.
 
     >>> w = sg.shared(np.ones(2, "float32"), "w")
     >>> sg.compile([], None, updates=nn.adamw(sg.sum(w**2), [w], 0.1, weight_decay=0.5))()
     >>> w.get_value().round(3)
     array([0.85, 0.85], dtype=float32)
+
+    Weights that decay, biases that do not:
+
+    >>> net = nn.Sequential(nn.Dense(2, 3), nn.Dense(3, 1))
+    >>> loss = sg.mean(net(np.ones((4, 2), "float32")))
+    >>> updates = nn.adamw(loss, net.params, weight_decay={"*.W": 0.05})
     """
-    check_number("adamw", weight_decay=weight_decay)
     updates = _adam("adamw", loss_or_grads, params, learning_rate, beta1, beta2, epsilon)
     rate = rate_at_step(updates, learning_rate, "learning_rate")
-    for p in updates.params:
-        updates.move(p, updates.step_of(p) - weight_decay * rate(p) * p)
+    decay_of = decays("adamw", weight_decay, updates.params)
+    for p, decay in zip(updates.params, decay_of, strict=True):
+        if decay:
+            updates.move(p, updates.step_of(p) - decay * rate(p) * p)
     return updates
 
 
@@ -337,7 +346,7 @@ def lion(
     *,
     beta1: float = 0.9,
     beta2: float = 0.99,
-    weight_decay: float = 0.0,
+    weight_decay: Decay = 0.0,
 ) -> Updates:
     """All weights moved equally far, by the sign of a mean of the gradients (Chen et al. 2023).
 
@@ -348,7 +357,7 @@ def lion(
     beta1, beta2
         β₁ and β₂, from 0 to below 1; 0.9 and 0.99 by default.
     weight_decay
-        A number of at least 0; 0 by default.
+        A number of at least 0, 0 by default; or numbers by patterns of names, as in `adamw`.
 
     State: ``mean`` a, like each parameter.
 
@@ -358,11 +367,11 @@ def lion(
     array([0.9, 0.9], dtype=float32)
     """
     check_share("lion", beta1=beta1, beta2=beta2)
-    check_number("lion", weight_decay=weight_decay)
     updates, steps = begin_steps("lion", loss_or_grads, params, learning_rate)
-    for p, g, e in steps:
+    decay_of = decays("lion", weight_decay, updates.params)
+    for (p, g, e), decay in zip(steps, decay_of, strict=True):
         slot = updates.slot("mean", p)
         updates[slot] = beta2 * slot + (1 - beta2) * g
         direction = sg.sign(beta1 * slot + (1 - beta1) * g)
-        updates.move(p, -e * (direction + weight_decay * p if weight_decay else direction))
+        updates.move(p, -e * (direction + decay * p if decay else direction))
     return updates

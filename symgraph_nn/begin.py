@@ -93,7 +93,9 @@ def check_params(rule: str, params: Any) -> list[sg.SharedVariable]:
             raise SymgraphTypeError.here(
                 f"{rule}: a parameter is a shared variable, not "
                 + (describe(param) if isinstance(param, sg.Variable) else repr(param)),
-                remedy="Make parameters with sg.shared(value).",
+                remedy="Join lists: [*first.params, *second.params]."
+                if isinstance(param, (list, tuple))
+                else "Make parameters with sg.shared(value).",
             )
         if param.dtype.kind != "f":
             raise DtypeError.here(

@@ -141,7 +141,10 @@ def state_pairs(
         )
     pairs: list[tuple[sg.Variable, sg.Variable]] = []
     for before, after in (state or {}).items():
-        ours, theirs = parts_of_state(before), parts_of_state(after)
+        # None is the state of a layer that has none.
+        ours, theirs = (
+            [part for part in parts_of_state(tree) if part is not None] for tree in (before, after)
+        )
         if len(ours) != len(theirs):
             raise SymgraphValueError.here(
                 f"fit: {name}: {len(ours)} symbols get {len(theirs)} values"

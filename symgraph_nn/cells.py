@@ -23,11 +23,10 @@ from .init import (
     default_bias,
     default_weights,
     generator,
-    initial_value,
     orthogonal,
-    side_by_side,
 )
 from .module import Module
+from .parameters import parameter
 from .typing import Activation, Initial, Rng
 
 __all__ = ["CellOptions", "GRUCell", "GRUOptions", "LSTMCell", "LSTMOptions", "RNNCell"]
@@ -82,13 +81,15 @@ class _GatedCell(Module):
         check_positive(type(self).__name__, n_in=n_in, n_units=n_units)
         rng = generator(rng)
         self.n_in, self.n_units, self.dtype = n_in, n_units, dtype
-        sizes = (n_units, self.n_gates, dtype)
+        n_out = self.n_gates * n_units
         input_weights = default_weights if input_weights is None else input_weights
         recurrent_weights = orthogonal() if recurrent_weights is None else recurrent_weights
-        self.W = sg.shared(side_by_side(input_weights, rng, n_in, *sizes), "W")
-        self.U = sg.shared(side_by_side(recurrent_weights, rng, n_units, *sizes), "U")
+        self.W = parameter(input_weights, rng, (n_in, n_out), dtype, "W", n_blocks=self.n_gates)
+        self.U = parameter(
+            recurrent_weights, rng, (n_units, n_out), dtype, "U", n_blocks=self.n_gates
+        )
         bias = default_bias if bias is None else bias
-        self.b = sg.shared(initial_value(bias, rng, (self.n_gates * n_units,), dtype), "b")
+        self.b = parameter(bias, rng, (n_out,), dtype, "b")
 
     def gate(self, z: sg.Variable, k: int) -> sg.Variable:
         """The columns of gate ``k`` among those in ``z`` [batch, gates · n_units].

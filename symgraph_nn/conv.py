@@ -14,9 +14,10 @@ from symgraph.errors import SymgraphValueError
 from symgraph.typing import ArrayLike
 
 from .checks import as_variable, check_activation, check_axes, check_features, check_positive
-from .init import default_bias, default_weights, generator, initial_value
+from .init import default_bias, default_weights, generator
 from .leading import over_leading
 from .module import Module
+from .parameters import parameter
 from .typing import Activation, Initial, Padding, Rng
 
 __all__ = ["Conv1D", "Conv2D", "ConvOptions", "MaxPool1D", "MaxPool2D"]
@@ -77,10 +78,10 @@ class _Convolution(Module):
         self.options = {"stride": stride, "padding": padding, "dilation": dilation}
         self.options["groups"] = groups
         rng, shape = generator(rng), (*self.size, n_in // groups, n_units)
-        self.W = sg.shared(initial_value(weights, rng, shape, dtype), "W")
+        self.W = parameter(weights, rng, shape, dtype, "W")
         self.b = None
         if bias is not None:
-            self.b = sg.shared(initial_value(bias, rng, (n_units,), dtype), "b")
+            self.b = parameter(bias, rng, (n_units,), dtype, "b")
 
     def _finished(self, y: sg.Variable) -> sg.Variable:
         if self.b is not None:

@@ -8,8 +8,9 @@ import symgraph as sg
 from symgraph.typing import SizeLike
 
 from .checks import check_positive
-from .init import default_weights, generator, initial_value
+from .init import default_weights, generator
 from .module import Module
+from .parameters import parameter
 from .typing import Initial, Rng
 
 __all__ = ["ConvGRUCell", "ConvLSTMCell"]
@@ -44,8 +45,7 @@ class _ConvCell(Module):
         self.n_in, self.n_units, self.size, self.dtype = n_in, n_units, (height, width), dtype
         rng, n_out = generator(rng), self.n_gates * n_units
         for label, n in (("W", n_in), ("U", n_units)):
-            filters = initial_value(weights, rng, (height, width, n, n_out), dtype)
-            setattr(self, label, sg.shared(filters, label))
+            setattr(self, label, parameter(weights, rng, (height, width, n, n_out), dtype, label))
         self.b = sg.shared(np.zeros(n_out, dtype), "b")
 
     def _zeros(self, batch: SizeLike, x_t: sg.Variable) -> sg.Variable:

@@ -10,9 +10,10 @@ from symgraph.errors import SymgraphValueError
 from symgraph.typing import ArrayLike
 
 from .checks import as_variable, check_activation, check_axes, check_features, check_positive
-from .init import default_bias, default_weights, generator, initial_value
+from .init import default_bias, default_weights, generator
 from .leading import over_leading
 from .module import Module
+from .parameters import parameter
 from .typing import Activation, Initial, Rng
 
 __all__ = ["ConvTranspose1D", "ConvTranspose2D", "ConvTransposeOptions"]
@@ -79,10 +80,10 @@ class _ConvTranspose(Module):
             )
         self.padding = padding
         rng, shape = generator(rng), (*self.size, n_in, n_units)
-        self.W = sg.shared(initial_value(weights, rng, shape, dtype), "W")
+        self.W = parameter(weights, rng, shape, dtype, "W")
         self.b = None
         if bias is not None:
-            self.b = sg.shared(initial_value(bias, rng, (n_units,), dtype), "b")
+            self.b = parameter(bias, rng, (n_units,), dtype, "b")
 
     def _each(self, value: Any, what: str, *, least: int = 1) -> tuple[int, ...]:
         """One number for each axis, from an int or a tuple."""

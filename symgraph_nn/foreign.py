@@ -42,8 +42,8 @@ def load_torch(
 
     Dense, Embedding, RNN, LSTM, GRU (both directions and several layers), convolutions, transposed
     ones, norms and attention: products are transposed and both biases of an LSTM or RNN added. A
-    GRU needs ``second_bias=True`` unless theirs is zero. Raises `SymgraphValueError`, with all
-    that does not fit, and changes nothing then.
+    GRU needs ``second_bias=True`` unless theirs is zero. Weights that are tied here must be so
+    there. Raises `SymgraphValueError`, with all that does not fit, and changes nothing then.
 
     >>> net = nn.Dense(2, 1)
     >>> nn.load_torch(net, {"fc.weight": np.ones((1, 2), "f"), "fc.bias": np.zeros(1, "f")}).loaded
@@ -134,6 +134,13 @@ def _is_layer(value: Any) -> bool:
     return type(value) in LAYERS and (not isinstance(value, Recurrent) or type(cell) in LAYERS)
 
 
+def _attribute(layer: Any, path: str) -> Any:
+    """What stands at a path below the layer; None where that goes through a list or nowhere."""
+    for name in path.split("."):
+        layer = getattr(layer, name, None)
+    return layer
+
+
 @dataclass
 class _Loading:
     """One call: what there is on both sides, and what goes where."""
@@ -148,6 +155,8 @@ class _Loading:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     order: str = "layers"
     """In what order the groups come; see `order_of`."""
+    tied: list[tuple[str, sg.Variable, np.ndarray]] = field(default_factory=list)
+    """What stands for variables of other layers, and the value that it should have."""
 
     def __post_init__(self) -> None:
         self.variables = variables_of(self.module)
@@ -172,6 +181,7 @@ class _Loading:
             self._take_named(theirs, ours, layers, groups)
         if layers or groups:
             self._take_rest(layers, groups)
+        self._check_tied()
         for path in self.variables:
             if path not in self.values and not self.faults:
                 self.faults.append(f"{path} is missing")
@@ -277,9 +287,21 @@ class _Loading:
         label = theirs or "the module"
         values = self._converted(label, layer, roles)
         for path, array in values.items():
-            self._take(f"{ours}.{path}" if ours else path, array, label)
+            name, own = f"{ours}.{path}" if ours else path, _attribute(layer, path)
+            if isinstance(own, sg.Variable) and name not in self.variables:
+                self.tied.append((name, own, array))
+            else:
+                self._take(name, array, label)
         for role in roles.surplus:
             self.faults.append(f"{names[role]} has no place in {ours or 'the module'} = {layer!r}")
+
+    def _check_tied(self) -> None:
+        """Note as a fault where tied weights would not have the values that theirs have."""
+        new = {self.variables[path]: array for path, array in self.values.items()}
+        for path, own, array in self.tied:
+            value = sg.substitute(own, {v: sg.constant(a) for v, a in new.items()}).eval()
+            if not np.array_equal(value, array):
+                self.faults.append(f"{path} is tied to another layer's weights; theirs is not")
 
     def _converted(self, theirs: str, layer: Any, roles: Roles) -> dict[str, np.ndarray]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from symgraph.errors import (
 )
 
 from .checks import check_axes
+from .patterns import decays
 
 __all__ = ["clip_norm", "clip_value", "weight_decay"]
 
@@ -83,24 +84,32 @@ def clip_value(grads: Sequence[sg.Variable], limit: _Limit) -> list[sg.Variable]
 
 
 def weight_decay(
-    grads: Sequence[sg.Variable], params: Sequence[sg.SharedVariable], rate: _Limit
+    grads: Sequence[sg.Variable],
+    params: Sequence[sg.SharedVariable],
+    rate: _Limit | Mapping[str, float],
 ) -> list[sg.Variable]:
     """The gradients with ``rate * p`` added: those of the loss plus ``rate / 2 · Σ p²``.
 
     One gradient for each parameter, in their order, else a `SymgraphValueError`; ``rate`` is a
-    number of at least 0, or a scalar variable.
+    number of at least 0, a scalar variable, or numbers by patterns of names (``{"*.W": 0.1}``), as
+    in `apply_rates`: what fits none does not decay.
 
     >>> p = sg.shared(np.array([1.0, -2.0]))
     >>> (g,) = nn.weight_decay([sg.zeros((2,), "float64")], [p], 0.1)
     >>> g.eval()
     array([ 0.1, -0.2])
     """
-    listed, weights = _check("weight_decay", grads, rate), list(params)
+    by_name = isinstance(rate, Mapping)
+    listed, weights = _check("weight_decay", grads, 0 if by_name else rate), list(params)
     if len(listed) != len(weights):
         raise SymgraphValueError.here(
             f"weight_decay: {len(weights)} parameters need as many gradients, not {len(listed)}"
         )
-    return [g + rate * p for g, p in zip(listed, weights, strict=True)]
+    rates = decays("weight_decay", rate, weights) if by_name else [rate] * len(weights)
+    return [
+        g if isinstance(r, float) and not r else g + r * p
+        for g, p, r in zip(listed, weights, rates, strict=True)
+    ]
 
 
 def _check(owner: str, grads: Any, limit: Any) -> list[sg.Variable]:

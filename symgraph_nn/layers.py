@@ -22,8 +22,9 @@ from .checks import (
     check_positive,
     check_share,
 )
-from .init import default_bias, default_weights, generator, initial_value, normal
+from .init import default_bias, default_weights, generator, normal
 from .module import Module
+from .parameters import parameter
 from .typing import Activation, Initial, Rng
 
 __all__ = ["Dense", "Dropout", "Embedding"]
@@ -40,7 +41,9 @@ class Dense(Module):
         A function of a variable, such as ``sg.tanh``; None, as by default, for none.
     weights, bias
         How ``W`` [n_in, n_units] and ``b`` [n_units] begin: initialisers or arrays; by default
-        `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out.
+        `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out. A variable is taken as
+        it is, and so tied to where it comes from: ``weights=embedding.W.T``. It is trained and
+        saved once, under the name of the first place where it stands; all layers do so.
     rng
         A seed or NumPy Generator for the initialisers; by default others each time.
     dtype
@@ -49,6 +52,10 @@ class Dense(Module):
     >>> layer = nn.Dense(3, 4, sg.tanh, rng=0)
     >>> layer(sg.tensor("x", ("T", "B", 3)))
     <tanh: float32[T, B, 4]>
+    >>> embedding = nn.Embedding(26, 8)
+    >>> net = nn.Sequential(embedding, nn.GRU(8, 8), nn.Dense(8, 26, weights=embedding.W.T))
+    >>> [p.name for p in net.params]
+    ['layers.0.W', 'layers.1.cell.W', 'layers.1.cell.U', 'layers.1.cell.b', 'layers.2.b']
     """
 
     n_in: int
@@ -72,10 +79,10 @@ class Dense(Module):
         check_activation("Dense", activation)
         rng = generator(rng)
         self.n_in, self.n_units, self.activation = n_in, n_units, activation
-        self.W = sg.shared(initial_value(weights, rng, (n_in, n_units), dtype), "W")
+        self.W = parameter(weights, rng, (n_in, n_units), dtype, "W")
         self.b = None
         if bias is not None:
-            self.b = sg.shared(initial_value(bias, rng, (n_units,), dtype), "b")
+            self.b = parameter(bias, rng, (n_units,), dtype, "b")
 
     def __call__(self, x: ArrayLike) -> sg.Variable:
         """The units [..., n_units] of ``x`` [..., n_in].
@@ -133,11 +140,12 @@ class Embedding(Module):
         check_positive("Embedding", n_symbols=n_symbols, n_units=n_units)
         _check_padding(padding_index)
         self.n_symbols, self.n_units, self.padding_index = n_symbols, n_units, padding_index
-        table = initial_value(weights, generator(rng), (n_symbols, n_units), dtype)
-        if padding_index is not None and 0 <= padding_index < n_symbols:
-            table = table.copy()
+        self.W = parameter(weights, generator(rng), (n_symbols, n_units), dtype, "W")
+        is_own = not isinstance(weights, sg.Variable)
+        if is_own and padding_index is not None and 0 <= padding_index < n_symbols:
+            table = self.W.get_value()
             table[padding_index] = 0
-        self.W = sg.shared(table, "W")
+            self.W.set_value(table)
 
     def __call__(self, symbols: ArrayLike) -> sg.Variable:
         """The vectors [..., n_units] of ``symbols`` [...], integers (others are a `DtypeError`).

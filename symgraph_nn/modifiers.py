@@ -6,15 +6,15 @@ Each takes updates, or a rule, and gives new updates; they may be combined with 
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError
+from symgraph.errors import SymgraphTypeError
 
 from .begin import begin, continue_with
 from .checks import check_number, check_positive, check_share
+from .patterns import numbers_by_pattern
 from .typing import LossOrGrads, Params, UpdatesLike
 from .updates import Updates
 
@@ -81,23 +81,10 @@ def apply_rates(updates: UpdatesLike, rates: Mapping[str, float]) -> Updates:
     >>> net.W.get_value().ravel(), net.b.get_value()
     (array([1., 1.], dtype=float32), array([-0.5], dtype=float32))
     """
-    if not isinstance(rates, Mapping):
-        raise SymgraphTypeError.here(
-            f"apply_rates: a dict from patterns to factors is expected, not {rates!r}"
-        )
-    check_number("apply_rates", **dict(rates))
     changed, chosen = continue_with("apply_rates", updates, None)
-    unused = set(rates)
-    for p in chosen:
-        fitting = [pattern for pattern in rates if fnmatch.fnmatchcase(p.name or "", pattern)]
-        unused -= set(fitting)
-        if fitting and rates[fitting[0]] != 1:
-            changed.move(p, rates[fitting[0]] * changed.step_of(p))
-    if unused:
-        raise SymgraphValueError.here(
-            f"apply_rates: no parameter's name fits {', '.join(map(repr, sorted(unused)))}",
-            remedy=f"The names are {', '.join(repr(p.name) for p in chosen)}.",
-        )
+    for p, rate in zip(chosen, numbers_by_pattern("apply_rates", rates, chosen), strict=True):
+        if rate is not None and rate != 1:
+            changed.move(p, rate * changed.step_of(p))
     return changed
 
 

@@ -11,7 +11,7 @@ from symgraph.typing import ArrayLike
 
 from .checks import as_variable
 from .module import Module
-from .sequential import accepted
+from .sequential import accepted, step_of
 
 __all__ = ["Residual"]
 
@@ -19,7 +19,8 @@ __all__ = ["Residual"]
 class Residual(Module):
     """``x + module(x)`` (He et al. 2015): the module gives what is to be added, in x's shape.
 
-    A `ShapeError` where it gives another. ``mask`` and ``training`` go to a module that takes them.
+    A `ShapeError` where it gives another. ``mask``, ``training`` and ``constants`` go to a module
+    that takes them; the state of a recurrent one comes out and goes in again, as of `Sequential`.
 
     >>> block = nn.Residual(nn.Dense(3, 3, sg.tanh, weights=np.zeros((3, 3))))
     >>> block(np.ones((1, 3), "float32")).eval()
@@ -36,12 +37,42 @@ class Residual(Module):
         self.module = module
 
     def __call__(
-        self, x: ArrayLike, *, mask: ArrayLike | None = None, training: bool = False
-    ) -> sg.Variable:
-        """The sum, of the shape of ``x``; raises `ShapeError` where the module gives another."""
+        self,
+        x: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        training: bool = False,
+        constants: Any = None,
+        state: Any = None,
+        return_state: bool = False,
+    ) -> Any:
+        """The sum, of the shape of ``x``; with ``return_state`` also the module's state."""
         x = as_variable(x, self)
-        options: dict[str, Any] = accepted(self.module, mask=mask, training=training)
-        change = self.module(x, **options)
+        options = accepted(self.module, mask=mask, training=training, constants=constants)
+        own = accepted(self.module, state=state, return_state=return_state)
+        if state is not None and "state" not in own:
+            raise SymgraphTypeError.here(f"{self}: {self.module!r} has no state, but is given one")
+        change, after = self.module(x, **options, **own), None
+        if return_state and "return_state" in own:
+            change, after = change
+        return (self._sum(x, change), after) if return_state else self._sum(x, change)
+
+    def step(
+        self, x_t: ArrayLike, state: Any = None, *, training: bool = False, constants: Any = None
+    ) -> tuple[sg.Variable, Any]:
+        """The sum for one step [batch, features], and the module's state after it.
+
+        >>> layer = nn.Residual(nn.GRU(3, 3))
+        >>> y_t, h = layer.step(np.ones((2, 3), "float32"))
+        >>> y_t.shape, h.shape
+        ((2, 3), (2, 3))
+        """
+        x_t = as_variable(x_t, self)
+        options = {"training": training, "constants": constants}
+        change, after = step_of(self.module, x_t, state, options)
+        return self._sum(x_t, change), after
+
+    def _sum(self, x: sg.Variable, change: sg.Variable) -> sg.Variable:
         alike = change.ndim == x.ndim and not any(
             isinstance(a, int) and isinstance(b, int) and a != b
             for a, b in zip(x.shape, change.shape, strict=False)

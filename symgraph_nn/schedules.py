@@ -1,8 +1,9 @@
 """Schedules of learning rate and momentum: functions of the step number, which starts at 0.
 
-Each returns a function that takes a number, an array or a symbol: it can be plotted as it is, and
-given to an update rule, which evaluates it in float64. Any function of your own does as well. A
-value that cannot be (a negative rate, no steps) is a `SymgraphValueError`.
+Arguments come in one order: the value at first, then the one at the end or what it is multiplied
+by, then the number of steps. Each returns a function that takes a number, an array or a symbol: it
+can be plotted as it is, and given to an update rule, which evaluates it in float64. Any function of
+your own does as well. A value that cannot be (a negative rate, no steps) is a `SymgraphValueError`.
 """
 
 from __future__ import annotations
@@ -74,17 +75,21 @@ def linear(start: float, end: float, steps: int) -> Schedule:
     return lambda step: start + (end - start) * _share(step, steps)
 
 
-def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
+def cosine(start: float, end: float = 0.0, steps: int | None = None) -> Schedule:
     """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov, Hutter 2016).
 
     ``end + (start - end) / 2 · (1 + cos(π · step / steps))``, and ``end`` from ``steps`` on.
+    ``cosine(start, steps)`` ends at 0.
 
+    >>> nn.schedules.cosine(1.0, 0.5, 2)(np.arange(4)).round(3)
+    array([1.  , 0.75, 0.5 , 0.5 ])
     >>> nn.schedules.cosine(1.0, 2)(np.arange(4)).round(3)
     array([1. , 0.5, 0. , 0. ])
     """
-    _check_rates("cosine", start=start, end=end)
-    _check_steps("cosine", steps)
-    return lambda step: end + (start - end) * 0.5 * (1 + np.cos(math.pi * _share(step, steps)))
+    last, n_steps = (0.0, end) if steps is None else (end, steps)
+    _check_rates("cosine", start=start, end=last)
+    _check_steps("cosine", n_steps)
+    return lambda step: last + (start - last) * 0.5 * (1 + np.cos(math.pi * _share(step, n_steps)))
 
 
 def warmup(schedule: float | Schedule, steps: int) -> Schedule:
@@ -112,7 +117,7 @@ def rising_momentum(maximum: float = 0.99, every: int = 250) -> Schedule:
     return lambda step: np.minimum(1 - 0.5 / (step // every + 1), maximum)
 
 
-def _share(step: Any, steps: int) -> Any:
+def _share(step: Any, steps: float) -> Any:
     """How much of the steps is done, from 0 to 1."""
     return np.minimum(step / steps, 1.0)
 
@@ -129,5 +134,8 @@ def _check_factor(owner: str, factor: Any) -> None:
 
 
 def _check_steps(owner: str, steps: Any) -> None:
-    if not isinstance(steps, (int, float)) or isinstance(steps, bool) or not steps > 0:
-        raise SymgraphValueError.here(f"{owner}: a number of steps above 0, not {steps!r}")
+    if not isinstance(steps, (int, float)) or isinstance(steps, bool) or not steps >= 1:
+        raise SymgraphValueError.here(
+            f"{owner}: a number of steps of at least 1, not {steps!r}",
+            remedy="Values come first, then the number of steps: linear(0.1, 0.01, 1000).",
+        )

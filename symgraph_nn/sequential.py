@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, overload
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError
+from symgraph.errors import SymgraphTypeError, SymgraphValueError, describe
 from symgraph.typing import ArrayLike
 
+from .axes import is_named
 from .checks import as_variable
 from .module import Module
-from .walk import params_of
+from .recurrent import Recurrent
+from .walk import params_of, parts_of
 
-__all__ = ["Sequential", "accepted"]
+__all__ = ["Sequential", "accepted", "step_of"]
 
 Layer = Callable[..., Any]
 
@@ -109,7 +111,7 @@ class Sequential(Module):
         """What comes out for one step [batch, features], and the states after it.
 
         ``state`` is that of the step before, None at first. Layers without a ``step`` get a
-        sequence of one step.
+        sequence of one step; a `SymgraphTypeError` for one that needs the whole of it.
 
         >>> net = nn.Sequential(nn.LSTM(3, 5), nn.Dense(5, 2))
         >>> y_t, state = net.step(np.zeros((1, 3), "float32"))
@@ -120,12 +122,8 @@ class Sequential(Module):
         value: sg.Variable = as_variable(x_t, self)
         states: list[Any] = []
         for layer, before in zip(self.layers, self._states(state), strict=True):
-            after, step = None, getattr(layer, "step", None)
-            if step is None:
-                own = accepted(layer, training=training, constants=constants)
-                value = layer(sg.expand_dims(value, 0), **own)[0]
-            else:
-                value, after = step(value, before, training=training, constants=constants)
+            options = {"training": training, "constants": constants}
+            value, after = step_of(layer, value, before, options)
             states.append(after)
         return value, tuple(states)
 
@@ -184,3 +182,28 @@ def accepted(layer: Callable[..., Any], **options: Any) -> dict[str, Any]:
     except ValueError:  # a builtin
         return {}
     return {name: option for name, option in options.items() if name in taken}
+
+
+def step_of(
+    layer: Callable[..., Any], x_t: sg.Variable, state: Any, options: Mapping[str, Any]
+) -> tuple[sg.Variable, Any]:
+    """What a layer gives for one step, by its ``step`` or as a sequence of one, and its state."""
+    step = getattr(layer, "step", None)
+    if step is not None:
+        return step(x_t, state, **options)
+    if accepted(layer, state=None) or any(
+        parts_of(layer, lambda part: isinstance(part, Recurrent))
+    ):
+        raise SymgraphTypeError.here(
+            f"{layer!r} has a state, but takes no single steps",
+            remedy="A layer in reverse needs the whole sequence; a module of your own has a method "
+            "step(x_t, state, *, training, constants).",
+        )
+    y = layer(sg.expand_dims(x_t, 0), **accepted(layer, **options))
+    size = y.type.shape[0] if y.ndim > 1 else 0
+    if is_named(size) or (isinstance(size, int) and size != 1):
+        raise SymgraphTypeError.here(
+            f"{layer!r} gives {describe(y)} for a sequence of one step: not one step again",
+            remedy="What looks at all steps, or at the last, comes after the net that takes steps.",
+        )
+    return y[0], None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Unpack
 
 import symgraph as sg
+from symgraph.errors import SymgraphTypeError
 
 from .cells import CellOptions, GRUCell, GRUOptions, LSTMCell, LSTMOptions, RNNCell
 from .init import generator
@@ -29,9 +30,26 @@ class GRULayerOptions(GRUOptions, RecurrentOptions, total=False):
 
 _OF_LAYERS = RecurrentOptions.__annotations__
 
+_ELSEWHERE = {
+    "batch_first": "Sequences are [time, batch, features]: sg.swapaxes(x, 0, 1) turns them.",
+    "bidirectional": "Write Bidirectional(LSTM(3, 5), LSTM(3, 5)).",
+    "num_layers": "Put layers one after the other: Sequential(LSTM(3, 5), LSTM(5, 5)).",
+    "return_sequences": "All steps come back: y[-1] is the last of each row, under a mask too.",
+    "return_state": "Ask for it at the call: y, state = layer(x, return_state=True).",
+    "stateful": "fit(state=…) carries a state from batch to batch, see stateful.",
+}
 
-def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+
+def _split(
+    owner: str, known: Collection[str], options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of the layer and those of the cell; one ``rng`` draws for both."""
+    for name in options:
+        if name not in known:
+            raise SymgraphTypeError.here(
+                f"{owner}: there is no option {name!r}, but {', '.join(sorted(known))}",
+                remedy=_ELSEWHERE.get(name),
+            )
     rng = generator(options.get("rng"))
     own = {name: value for name, value in options.items() if name in _OF_LAYERS}
     others = {name: value for name, value in options.items() if name not in _OF_LAYERS}
@@ -70,7 +88,7 @@ def RNN(
     >>> [p.name for p in layer.params]
     ['cell.W', 'cell.U', 'cell.b']
     """
-    own, others = _split(options)
+    own, others = _split("RNN", RNNOptions.__annotations__, options)
     return Recurrent(RNNCell(n_in, n_units, activation, **others), **own)
 
 
@@ -113,7 +131,7 @@ def LSTM(
     >>> [p.name for p in layer.params]
     ['cell.W', 'cell.U', 'cell.b']
     """
-    own, others = _split(options)
+    own, others = _split("LSTM", LSTMLayerOptions.__annotations__, options)
     return Recurrent(LSTMCell(n_in, n_units, **others), **own)
 
 
@@ -147,5 +165,5 @@ def GRU(n_in: int, n_units: int, **options: Unpack[GRULayerOptions]) -> Recurren
     >>> layer(sg.tensor("x", ("T", "B", 3)))
     <slice: float32[T, B, 5]>
     """
-    own, others = _split(options)
+    own, others = _split("GRU", GRULayerOptions.__annotations__, options)
     return Recurrent(GRUCell(n_in, n_units, **others), **own)

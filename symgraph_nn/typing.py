@@ -19,6 +19,7 @@ __all__ = [
     "BatchAxis",
     "Cell",
     "Data",
+    "Decay",
     "Initial",
     "Initialiser",
     "LossOrGrads",
@@ -47,9 +48,9 @@ Initialiser: TypeAlias = Callable[[np.random.Generator, tuple[int, ...], Any], n
 """Draws initial values: a function of a Generator, a shape and a dtype."""
 
 Initial: TypeAlias = (
-    Initialiser | np.ndarray[Any, Any] | Sequence[float] | Sequence[Sequence[float]]
+    Initialiser | np.ndarray[Any, Any] | Sequence[float] | Sequence[Sequence[float]] | Variable
 )
-"""How a parameter begins: an initialiser, or the values themselves."""
+"""How a parameter begins: an initialiser, or the values; or a variable that is taken as it is."""
 
 Padding: TypeAlias = Literal["valid", "same", "causal"] | int | Sequence[int]
 """None, so that sizes stay, so that no output sees the future; or zeros on either side."""
@@ -113,6 +114,9 @@ Schedule: TypeAlias = Callable[[Any], Any]
 
 Rate: TypeAlias = float | np.number[Any] | np.ndarray[Any, Any] | Variable | Schedule
 """A learning rate or a momentum: a number, a scalar variable (shared, say) or a schedule."""
+
+Decay: TypeAlias = float | Mapping[str, float]
+"""How fast weights decay: a number, or numbers by patterns that the names of parameters fit."""
 
 UpdatesLike: TypeAlias = Mapping[SharedVariable, Variable]
 """New values of shared variables: what the rules return and ``sg.compile(updates=…)`` takes."""

@@ -15,6 +15,7 @@ import symgraph as sg
 from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
 from .buffers import Buffer
+from .parameters import tied_to
 
 __all__ = [
     "Listed",
@@ -116,6 +117,11 @@ def walk(module: Any) -> Iterator[NamedVariable]:
                 is_stated = place.allowed is None or value in place.allowed
                 is_trained = value.dtype.kind == "f" and not is_buffer and is_stated
                 yield NamedVariable(place.path, value, is_trained)
+            continue
+        tied = tied_to(value)
+        if tied:
+            alone = [place._replace(value=tied[0])]
+            stack.extend(reversed(place.members(enumerate(tied)) if tied[1:] else alone))
             continue
         if isinstance(value, types.MethodType):  # what it is bound to may be a module
             stack.append(place._replace(value=value.__self__))

@@ -232,3 +232,53 @@ def test_what_does_not_fit_is_an_error() -> None:
         nn.apply_lookahead(updates, every=0)
     with pytest.raises(sg.SymgraphTypeError, match="no update rule"):
         nn.accumulate(lambda g, p: dict(zip(p, g, strict=True)), loss_of(p), [p], 2)
+
+
+# --- decay by name --------------------------------------------------------------------------------
+
+
+def named() -> list[sg.SharedVariable]:
+    return [sg.shared(START, name) for name in ("first.W", "first.b", "last.W")]
+
+
+Rule = Callable[[sg.Variable, list[sg.SharedVariable], Any], Any]
+DECAYING: dict[str, Rule] = {
+    "adamw": lambda loss, ps, decay: nn.adamw(loss, ps, 0.1, weight_decay=decay),
+    "lion": lambda loss, ps, decay: nn.lion(loss, ps, 0.1, weight_decay=decay),
+    "weight_decay": lambda loss, ps, decay: nn.sgd(
+        nn.weight_decay(sg.grad(loss, ps), ps, decay), ps, 0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("rule", DECAYING)
+def test_weights_decay_by_the_first_pattern_that_fits(rule: str, backend: str) -> None:
+    """Each parameter goes where it goes with its own decay alone."""
+    results: list[list[np.ndarray]] = []
+    for decays in ([{"last.*": 0.3, "*.W": 0.2}], [0.2, 0.0, 0.3]):
+        parts = [named()] if len(decays) == 1 else [[p] for p in named()]
+        values = []
+        for params, decay in zip(parts, decays, strict=True):
+            loss = sum((loss_of(p) for p in params), sg.constant(np.float64(0)))
+            step = sg.compile(
+                [], None, updates=DECAYING[rule](loss, params, decay), backend=backend
+            )
+            for _ in range(5):
+                step()
+            values += [p.get_value() for p in params]
+        results.append(values)
+    np.testing.assert_allclose(*results, rtol=1e-12)
+    assert np.abs(results[0][0] - results[0][1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("rule", DECAYING)
+def test_decays_that_cannot_be(rule: str) -> None:
+    params = named()
+    loss = sum((loss_of(p) for p in params), sg.constant(np.float64(0)))
+    with pytest.raises(sg.SymgraphValueError, match=r"no parameter's name fits '\*\.V'"):
+        DECAYING[rule](loss, params, {"*.W": 0.1, "*.V": 0.1})
+    with pytest.raises(sg.SymgraphValueError, match="of at least 0"):
+        DECAYING[rule](loss, params, {"*.W": -0.1})
+    with pytest.raises(sg.SymgraphValueError, match="of at least 0"):
+        DECAYING[rule](loss, params, -0.1)

@@ -77,7 +77,7 @@ SCHEDULES = {
     "falling rate": (lambda t: 0.05 / (1 + t / 10), lambda t: 0.9),
     "both": (lambda t: 0.03 * 0.97**t, lambda t: 1 - 3 / (t + 6)),
     "alternating": (lambda t: 0.02 + 0.01 * (t % 2), lambda t: 0.5 + 0.2 * (t % 3)),
-    "library": (nn.schedules.cosine(0.05, 50, 0.001), nn.schedules.rising_momentum(0.95, every=7)),
+    "library": (nn.schedules.cosine(0.05, 0.001, 50), nn.schedules.rising_momentum(0.95, every=7)),
 }
 
 

@@ -297,3 +297,29 @@ def test_groups_part_the_channels(backend: str) -> None:
     np.testing.assert_allclose(value(layer, x, backend), np.concatenate(halves, axis=-1))
     with pytest.raises(sg.SymgraphValueError, match="groups"):
         nn.Conv1D(3, 4, 1, groups=2)
+
+
+# --- depth to space -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("shape", "size"), [((2, 3, 4, 12), 2), ((1, 1, 9), 3), ((0, 2, 1, 4), 2)])
+def test_depth_to_space_lays_channels_out(shape: tuple[int, ...], size: int, backend: str) -> None:
+    x = draw(*shape)
+    *leading, height, width, channels = shape
+    n = channels // size**2
+    expected = np.zeros((*leading, height * size, width * size, n))
+    for i in range(size):
+        for j in range(size):
+            first = (i * size + j) * n
+            expected[..., i::size, j::size, :] = x[..., first : first + n]
+    np.testing.assert_array_equal(value(nn.DepthToSpace(size), x, backend), expected)
+
+
+def test_depth_to_space_errors() -> None:
+    with pytest.raises(sg.ShapeError, match="no multiple of 4"):
+        nn.DepthToSpace(2)(np.ones((1, 2, 2, 6)))
+    with pytest.raises(sg.ShapeError, match="height, width, channels"):
+        nn.DepthToSpace(2)(np.ones((2, 4)))
+    with pytest.raises(sg.SymgraphValueError, match="size is a whole number"):
+        nn.DepthToSpace(0)
