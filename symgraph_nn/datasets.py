@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from symgraph.errors import SymgraphValueError
-
 __all__ = [
     "Images",
     "Recording",
@@ -136,24 +134,17 @@ def moby_dick() -> str:
     return lzma.decompress((_FOLDER / "moby_dick.txt.xz").read_bytes()).decode()
 
 
-def eeg_eye_state(folder: str | os.PathLike[str]) -> Recording:
+def eeg_eye_state() -> Recording:
     """A continuous EEG of 14 channels, 117 s at 128 Hz; label 1 where the eyes are closed.
 
-    Reads ``eeg_eye_state.npz`` (``signal`` [14980, 14], ``closed``, ``channels``) in ``folder``;
-    it does not come with the package. Source: UCI "EEG Eye State", Rösler 2013; public domain
-    dedication (PDDL) in its datahub edition. Where there is no such file, a `SymgraphValueError`.
+    In microvolts, with four samples at which the device failed. Source: UCI "EEG Eye State", Rösler
+    2013; public domain dedication (PDDL) in its datahub edition.
 
-    >>> recording = nn.datasets.eeg_eye_state("data")
-    Traceback (most recent call last):
-    symgraph.core.errors.SymgraphValueError: eeg_eye_state: there is no data/eeg_eye_state.npz...
+    >>> recording = nn.datasets.eeg_eye_state()
+    >>> recording.signal.shape, recording.channels[:3], round(recording.labels.mean(), 2)
+    ((14980, 14), ('AF3', 'F7', 'F3'), 0.45)
     """
-    path = Path(folder) / "eeg_eye_state.npz"
-    if not path.exists():
-        raise SymgraphValueError.here(
-            f"eeg_eye_state: there is no {path}",
-            remedy="The recording does not come with the package; name the folder it is in.",
-        )
-    with np.load(path, allow_pickle=False) as data:
+    with np.load(_FOLDER / "eeg_eye_state.npz") as data:
         channels = tuple(str(name) for name in data["channels"])
         return Recording(
             data["signal"].astype(np.float32), data["closed"].astype(np.int64), channels

@@ -29,6 +29,7 @@ NAMES = (
     "airline",
     "digits",
     "motions",
+    "eeg",
     "ctc",
     "charlm",
     "vanishing",

@@ -357,17 +357,14 @@ def test_moby_dick_is_plain_text():
     assert lines[1].startswith("Call me Ishmael.")
 
 
-def test_eeg_is_read_from_a_folder(tmp_path):
-    with pytest.raises(sg.SymgraphValueError, match="name the folder"):
-        nn.datasets.eeg_eye_state(tmp_path)
-    np.savez(
-        tmp_path / "eeg_eye_state.npz", signal=np.ones((5, 2)), closed=np.arange(5) % 2,
-        channels=np.array(["AF3", "F7"]),
-    )  # fmt: skip
-    recording = nn.datasets.eeg_eye_state(tmp_path)
-    assert recording.signal.shape == (5, 2)
-    assert recording.labels.tolist() == [0, 1, 0, 1, 0]
-    assert recording.channels == ("AF3", "F7")
+def test_the_recording_of_an_eeg_has_a_label_for_each_sample():
+    recording = nn.datasets.eeg_eye_state()
+    assert recording.signal.shape == (14980, 14)
+    assert recording.signal.dtype == "float32"
+    assert recording.labels.shape == (14980,)
+    assert set(recording.labels.tolist()) == {0, 1}
+    assert recording.channels[0] == "AF3"
+    assert len(recording.channels) == 14
 
 
 def _write_mnist(folder, *, pack=lambda content: content, ending=""):
