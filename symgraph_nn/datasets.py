@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from symgraph.errors import SymgraphValueError
+
 __all__ = [
     "Images",
     "Recording",
@@ -141,8 +143,8 @@ def eeg_eye_state() -> Recording:
     2013; public domain dedication (PDDL) in its datahub edition.
 
     >>> recording = nn.datasets.eeg_eye_state()
-    >>> recording.signal.shape, recording.channels[:3], round(recording.labels.mean(), 2)
-    ((14980, 14), ('AF3', 'F7', 'F3'), 0.45)
+    >>> recording.signal.shape, recording.channels[:3], f"{recording.labels.mean():.0%} closed"
+    ((14980, 14), ('AF3', 'F7', 'F3'), '45% closed')
     """
     with np.load(_FOLDER / "eeg_eye_state.npz") as data:
         channels = tuple(str(name) for name in data["channels"])
