@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from . import datasets, init, schedules
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import init, schedules
 from .adaptive_rules import (
     adabelief,
     adadelta,
@@ -28,7 +31,6 @@ from .decoding import beam_search
 from .depth_to_space import DepthToSpace
 from .distances import cosine_distance, huber, squared_error
 from .files import FileError
-from .foreign import load_keras, load_torch
 from .gradients import clip_norm, clip_value, weight_decay
 from .history import History
 from .layers import Dense, Dropout, Embedding
@@ -47,6 +49,10 @@ from .shorthands import GRU, LSTM, RNN
 from .stateful import stateful
 from .training import TrainingError, fit
 from .updates import Updates, iterate
+
+if TYPE_CHECKING:
+    from . import datasets
+    from .foreign import load_keras, load_torch
 
 __all__ = [
     # modules
@@ -144,6 +150,15 @@ __all__ = [
     "init",
     "schedules",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is slow to import and not always used: data sets, and the weights of other libraries."""
+    if name == "datasets":
+        return importlib.import_module(".datasets", __name__)
+    if name in ("load_keras", "load_torch"):
+        return getattr(importlib.import_module(".foreign", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
