@@ -172,7 +172,7 @@ class Recurrent(Module, Generic[StateT]):
         if mask is not None:
             # Zeros, since in the products of the gradient 0 times a padding of NaN is NaN.
             x = sg.where(sg.expand_dims(mask, tuple(range(2, x.ndim))), x, 0)
-        initial = self._initial_state(x[:1], state)
+        initial = self._initial_state(x, state)
         step = CellStep(self, initial, self._extras(constants, training=training))
         if training:
             step.drop(x.shape[1:], x.dtype)
