@@ -33,14 +33,14 @@ class EyeState(nn.Module):
         self.filters = nn.Conv1D(14, 16, 17, time_major=True, rng=draws)
         self.mean = nn.AveragePool1D(16, time_major=True)
         self.cell = CELLS[cell](16, 16, rng=draws)
-        self.dropouts = [nn.Dropout(0.5, rng=rng), nn.Dropout(0.5, rng=rng + 1)]
+        self.drop_power, self.drop_states = (nn.Dropout(0.5, rng=rng + i) for i in range(2))
         self.readout = nn.Dense(16, 2, rng=draws)
 
     def __call__(self, windows: sg.Variable, *, training: bool = False) -> sg.Variable:
         """The logits [batch, 2] of windows [time, batch, channels]."""
         power = sg.log(self.mean(sg.square(self.filters(windows))) + 1e-3)
-        h = self.cell(self.dropouts[0](power, training=training))
-        return self.readout(self.dropouts[1](sg.mean(h, axis=0), training=training))
+        h = self.cell(self.drop_power(power, training=training))
+        return self.readout(self.drop_states(sg.mean(h, axis=0), training=training))
 
 
 def recording(band: tuple[float, float] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +55,9 @@ def recording(band: tuple[float, float] | None) -> tuple[np.ndarray, np.ndarray]
     return signal.astype("float32"), closed
 
 
-def windows(signal: np.ndarray, closed: np.ndarray, pieces: list[slice], hop: int):
+def windows(
+    signal: np.ndarray, closed: np.ndarray, pieces: list[slice], hop: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Windows [time, batch, channels] that lie within a piece, and the labels of their ends."""
     ends = [np.arange(piece.start + WINDOW - 1, piece.stop, hop) for piece in pieces]
     last = np.concatenate(ends)
@@ -68,7 +70,9 @@ def z_scores(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     return [(x - mean) / deviation for x in (train, *others)]
 
 
-def trained(demo: Demo, cell: str, x: np.ndarray, labels: np.ndarray, *, shown: bool = False):
+def trained(
+    demo: Demo, cell: str, x: np.ndarray, labels: np.ndarray, *, shown: bool = False
+) -> sg.Function:
     """A function from windows to the probability that the eyes are closed; it has seen these."""
     signal, closed = sg.tensor("signal", ("T", "B", 14)), sg.tensor("closed", ("B",), "int64")
     net = EyeState(cell, rng=demo.seed)
@@ -154,7 +158,7 @@ def main(demo: Demo) -> None:
     scores("logistic regression, raw signal", later_truth, plain)
     area = [scores(f"CNN + {cell}", later_truth, told[cell]) for cell in order][-1]
     scores(f"CNN + {best}, shuffled windows", every_truth[other], shuffled)
-    print("Shuffled windows overlap those trained on: that figure says nothing of a later day.")
+    print("Shuffled windows overlap those trained on: their figure says nothing of later seconds.")
     confusion = metrics.confusion_matrix(later_truth, told[best] > 0.5)
     print(f"open and closed (rows), as the CNN + {best} says (columns):\n{confusion}\n")
     demo.show_plot(
