@@ -12,12 +12,16 @@ import numpy as np
 
 from symgraph.errors import SymgraphValueError
 
+from .deap import Trials, deap
+
 __all__ = [
     "Images",
     "Recording",
     "Sequences",
+    "Trials",
     "airline",
     "basic_motions",
+    "deap",
     "eeg_eye_state",
     "japanese_vowels",
     "mnist",
