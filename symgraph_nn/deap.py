@@ -13,11 +13,6 @@ from symgraph.errors import SymgraphValueError
 
 __all__ = ["Trials", "deap"]
 
-# What arrays that Python 2 pickled are made of, and nothing else.
-_ADMITTED = {
-    ("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"), ("_codecs", "encode"),
-}  # fmt: skip
 _MIDDLE = 5.0  # of ratings from 1 to 9
 
 
@@ -68,20 +63,64 @@ def deap(folder: str | os.PathLike[str], participant: int) -> Trials:
     return Trials(signals.astype(np.float32), labels, ratings.astype(np.float32))
 
 
+class _Array:
+    """An array in the making. NumPy's own would take flags and addresses from the file."""
+
+    value: np.ndarray[Any, Any]
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, is_fortran, data = state
+        items = data if isinstance(data, bytes) else data.encode("latin1")
+        array = np.frombuffer(items, dtype.name)
+        self.value = array.reshape(shape, order="F" if is_fortran else "C")
+
+
+class _Dtype:
+    """The dtype of numbers, by its name in NumPy."""
+
+    name: str
+
+    def __init__(self, name: str, *_: Any) -> None:
+        if name not in ("f4", "f8"):
+            raise ValueError(f"its arrays are of {name!r}, not of f4 or f8")
+        self.name = name
+
+    def __setstate__(self, state: Any) -> None:
+        self.name = (">" if state[1] == ">" else "<") + self.name
+
+
+def _begin_array(*_: Any) -> _Array:
+    return _Array()
+
+
+def _encode(text: str, *_: Any) -> bytes:
+    return text.encode("latin1")
+
+
+# What pickled arrays are made of, by old and new versions, and what stands for it here.
+_ADMITTED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _begin_array,
+    ("numpy._core.multiarray", "_reconstruct"): _begin_array,
+    ("_codecs", "encode"): _encode,
+}
+
+
 class _Arrays(pickle.Unpickler):
     """Reads dicts, lists, numbers, texts and arrays; refuses whatever could run code."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         if (module_name, global_name) not in _ADMITTED:
             raise pickle.UnpicklingError(f"{module_name}.{global_name} is no part of an array")
-        return super().find_class(module_name.replace("numpy.core", "numpy._core"), global_name)
+        return _ADMITTED[module_name, global_name]
 
 
 def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of a file by name."""
-    try:
-        with path.open("rb") as file:
+    with path.open("rb") as file:
+        try:
             content = _Arrays(file, encoding="latin1").load()
-        return {name: np.asarray(content[name]) for name in ("data", "labels")}
-    except (pickle.UnpicklingError, KeyError, TypeError, EOFError, ValueError) as error:
-        raise SymgraphValueError.here(f"deap: {path} is none of its files: {error}") from None
+            return {name: content[name].value for name in ("data", "labels")}
+        except Exception as error:  # there is no end to how bytes can break a pickle
+            raise SymgraphValueError.here(f"deap: {path} is none of its files: {error}") from None

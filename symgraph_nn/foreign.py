@@ -75,7 +75,8 @@ def load_keras(
         ``.weights.h5`` file, which does not tell their order, by their kinds.
 
     Layers as in `load_torch`. A GRU of Keras's needs ``second_bias=True``, or with
-    ``reset_after=False`` ours ``reset="before"``. Raises `SymgraphValueError`, with all that does
+    ``reset_after=False`` ours ``reset="before"``. Convolutions and pools with a stride and
+    ``padding="same"`` pad by the length in Keras and evenly here: pad them by hand. Raises `SymgraphValueError`, with all that does
     not fit, and changes nothing then.
 
     >>> net = nn.Dense(2, 1)
