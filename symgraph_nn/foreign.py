@@ -76,8 +76,8 @@ def load_keras(
 
     Layers as in `load_torch`. A GRU of Keras's needs ``second_bias=True``, or with
     ``reset_after=False`` ours ``reset="before"``. Convolutions and pools with a stride and
-    ``padding="same"`` pad by the length in Keras and evenly here: pad them by hand. Raises `SymgraphValueError`, with all that does
-    not fit, and changes nothing then.
+    ``padding="same"`` pad by the length in Keras and evenly here: pad them by hand. Raises
+    `SymgraphValueError`, with all that does not fit, and changes nothing then.
 
     >>> net = nn.Dense(2, 1)
     >>> nn.load_keras(net, [np.ones((2, 1), "float32"), np.zeros(1, "float32")]).loaded
