@@ -90,8 +90,8 @@ class Request:
             }
             pending = list(defaults.values())
             pending = substitute(pending, givens) if givens else pending
-            updates.update(zip(defaults, pending, strict=True))
-        return request.with_results((*request.outputs, *updates.values()), updates)
+            updates |= checked_updates(zip(defaults, pending, strict=True))
+        return replace(request, updates=updates)
 
 
 def checked_updates(pairs: Any) -> dict[SharedVariable, Variable]:

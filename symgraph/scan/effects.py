@@ -19,7 +19,7 @@ from .close import find_varying
 from .op import SCAN
 from .step_sizes import atoms_of, is_made_of
 
-__all__ = ["effects_kept_in_step", "kept_effects", "values_of_effects"]
+__all__ = ["effects_kept_in_step", "has_effects_since", "kept_effects", "values_of_effects"]
 
 # The first operand, in the step of which the second is the number.
 IN_STEP = Op(
@@ -36,6 +36,11 @@ IN_STEP = Op(
 # What is made of such effects, as long as it lives: equal nodes are one, and the step of a later
 # loop may come upon those of an earlier one.
 _of_steps: weakref.WeakSet[Variable] = weakref.WeakSet()
+
+
+def has_effects_since(outputs: Sequence[Variable], since: int) -> bool:
+    """Whether a step has effects: whether the outputs are made of any later than ``since``."""
+    return any(map(has_effect, _nodes_since(outputs, since)))
 
 
 def effects_kept_in_step(
@@ -66,8 +71,6 @@ def values_of_effects(
     """What effects in a step give, as far as it can be kept over time, for the gradient to read."""
     inside = _nodes_since(outputs, since)
     effects = [v for v in inside if has_effect(v)]
-    if not effects:
-        return []
     outer = {x for v in inside for x in v.inputs}.difference(inside)
     atoms = atoms_of(x for x in (*symbols, *outer) if isinstance(x.type, TensorType))
     values = (value for v in effects for value in _values(v))

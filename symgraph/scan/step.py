@@ -18,7 +18,7 @@ from ..core.variable import Variable, make_constant
 from ..ops.comparison import as_condition
 from ..ops.promotion import as_variable, cast_to
 from .arguments import StateArgument
-from .effects import effects_kept_in_step, values_of_effects
+from .effects import effects_kept_in_step, has_effects_since, values_of_effects
 from .op import Read
 
 __all__ = ["Step", "Traced", "Until", "as_output", "until"]
@@ -71,6 +71,8 @@ class Traced:
         """Let effects later than ``since`` happen in each step; ``number`` gives the step's."""
         condition = [] if self.condition is None else [self.condition]
         ends = [*self.outputs, *condition, *(x for values, _ in self.handed_out for x in values)]
+        if not has_effects_since(ends, since):
+            return
         rest = iter(effects_kept_in_step(ends, self.symbols, since, number))
         self.outputs = list(islice(rest, len(self.outputs)))
         self.condition = next(rest) if condition else None
