@@ -25,7 +25,7 @@ def dump(variables: Sequence[Variable]) -> tuple[list[Any], list[Any], list[int]
         else:
             records.append((v.op, tuple(position[x] for x in v.inputs), v.params, v.name))
     lines = [provenance.lines_of(v) for v in order]
-    notes = {i: dict(v.notes) for i, v in enumerate(order) if v.notes}
+    notes = {i: dict(v.notes) for i, v in enumerate(order) if v.notes and type(v) is Variable}
     return records, lines, [position[v] for v in variables], notes
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -94,7 +96,7 @@ class SharedVariable(Variable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The update comes after the variable, for it is made of it.
-        return _load_shared, (self.get_value(), self.name), self._update
+        return _load_shared, (self.get_value(), self.name, dict(self.notes)), self._update
 
     def __setstate__(self, update: tuple[Any, ...]) -> None:
         self._update = update
@@ -102,6 +104,7 @@ class SharedVariable(Variable):
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedVariable:
         copy = _load_shared(self.get_value(), self.name)
         memo[id(self)] = copy
+        provenance.carry_notes(deepcopy(dict(self.notes), memo), copy)
         update = self.default_update
         if update is not None:
             copy.default_update = copy_deeply(update, memo)
@@ -126,7 +129,9 @@ def make_shared(value: ArrayLike, name: str | None = None) -> SharedVariable:
     return _load_shared(as_array(value, what="a shared variable"), name)
 
 
-def _load_shared(value: np.ndarray, name: str | None) -> SharedVariable:
+def _load_shared(
+    value: np.ndarray, name: str | None, notes: Mapping[Hashable, Any] | None = None
+) -> SharedVariable:
     made = insert(
         SharedVariable,
         (SHARED, (), (Leaf(), tensor_type(value.dtype, value.shape))),
@@ -139,4 +144,5 @@ def _load_shared(value: np.ndarray, name: str | None) -> SharedVariable:
     provenance.record(made)
     if name is not None:
         provenance.set_name(made, name)
+    provenance.carry_notes(notes or {}, made)
     return made

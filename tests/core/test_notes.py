@@ -62,6 +62,20 @@ def test_notes_go_along_with_pickles():
     assert loaded.notes["scale"] is loaded_w
 
 
+def test_notes_of_shared_variables_go_along_too():
+    _, w, y = noted()
+    w.note("unit", "nS")
+    w.note("scale", scale := sg.shared(2.0, "scale"))
+    for copies in (copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))):
+        (alone,) = copies([w])
+        (copied_y, copied_w, copied_scale) = copies([y, w, scale])
+        assert alone.notes["unit"] == copied_w.notes["unit"] == "nS"
+        assert copied_w.notes["scale"] is copied_scale
+        assert copied_w in sg.ancestors(copied_y)
+        assert copied_scale is not scale
+    assert w.notes["scale"] is scale
+
+
 def test_notes_keep_no_variable_alive():
     _, _, y = noted()
     alive = weakref.ref(y)
@@ -74,3 +88,6 @@ def test_a_pickle_from_before_there_were_notes_is_read():
     _, _, y = noted()
     load, (records, lines, positions, _) = y.__reduce__()
     assert load(records, lines, positions) is y
+    w = sg.shared(1.5, "w")
+    load_shared, (value, name, _), _ = w.__reduce__()
+    assert load_shared(value, name).name == "w"
