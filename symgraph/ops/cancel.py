@@ -29,6 +29,7 @@ from .elementwise import (
     UNSCALE,
     WHERE,
     add,
+    terms_of,
 )
 from .promotion import CAST
 from .sizes import shape_of
@@ -50,12 +51,7 @@ def by_terms(
     """
     found: list[Variable] = []
     others: list[Variable] = []
-    stack = [cotangent]
-    while stack:
-        term = stack.pop()
-        if term.op is ADD and all(x.type is cotangent.type for x in term.inputs):
-            stack.extend(reversed(term.inputs))
-            continue
+    for term in terms_of(cotangent):
         made = cancelled(term)
         if made is None:
             others.append(term)
