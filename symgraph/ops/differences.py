@@ -9,7 +9,7 @@ import numpy as np
 from ..core import provenance
 from ..core.annotations import ArrayLike, Axes, Axis
 from ..core.errors import ShapeError, SymgraphValueError
-from ..core.variable import Variable
+from ..core.variable import Variable, make_constant
 from .broadcast import broadcast_to, rearrange
 from .comparison import equal, isfinite, isnan, less_equal, logical_and, logical_or, not_equal
 from .elementwise import absolute, add, divide, multiply, subtract
@@ -20,8 +20,8 @@ from .promotion import as_int, as_variable, cast_to, promote_arguments
 from .reduce import all as all_of
 from .reduce import mean
 from .reduce import sum as sum_of
-from .shape import normalise_axis
-from .sizes import shape_of
+from .shape import normalise_axis, shape
+from .sizes import shape_of, unified_with
 from .slices import slice_axis
 
 __all__ = ["allclose", "array_equal", "average", "diff", "isclose", "ptp"]
@@ -171,9 +171,19 @@ def allclose(
 
 
 def array_equal(x: ArrayLike, y: ArrayLike) -> Variable:
-    """Whether all elements are equal, of arrays of one shape: a bool scalar.
+    """Whether the shapes and all elements are equal: a bool scalar.
+
+    Sizes that the call alone tells have to agree, else it is a `CallError`.
 
     >>> sg.array_equal([1, 2], [1, 2]).eval()
     np.True_
     """
+    ours, theirs = shape(x), shape(y)
+    numbers = [pair for pair in zip(ours, theirs, strict=False) if {*map(type, pair)} == {int}]
+    if len(ours) != len(theirs) or any(a != b for a, b in numbers):
+        return make_constant(np.False_)
+    if isinstance(x, Variable):
+        x = unified_with(x, as_variable(y), "array_equal")
+    elif isinstance(y, Variable):
+        y = unified_with(y, as_variable(x), "array_equal")
     return all_of(equal(x, y))

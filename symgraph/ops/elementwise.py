@@ -459,6 +459,7 @@ CLIP = elementwise(
         lambda ct, z, x, low, high: masked(logical_and(less(x, low), less_equal(low, high)), ct),
         lambda ct, z, x, low, high: masked(logical_or(greater(x, high), greater(low, high)), ct),
     ],
+    bools=lambda x, low, high: logical_and(logical_or(x, low), high),
 )
 
 
@@ -519,6 +520,8 @@ def _extremes(dtype: np.dtype) -> tuple[Any, Any]:
     """The least and the greatest value of the dtype."""
     if dtype.kind == "f":
         return dtype.type(-np.inf), dtype.type(np.inf)
+    if dtype == BOOL:
+        return np.False_, np.True_
     info = np.iinfo(dtype)
     return dtype.type(info.min), dtype.type(info.max)
 

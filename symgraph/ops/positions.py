@@ -13,7 +13,7 @@ from .broadcast import rearrange
 from .elementwise import floor_divide, maximum, minimum, remainder
 from .gather import flat_nonzero, gather
 from .index import bad_index, get
-from .promotion import as_variable
+from .promotion import as_variable, cast_to
 from .ranges import iota
 from .shape import along_axis, normalise_axis
 from .sizes import as_scalar, shape_of
@@ -40,6 +40,8 @@ def take(
         raise bad_index(provenance.describe(indices))
     x, axis = along_axis(x, axis, "take")
     length = as_scalar(shape_of(x)[axis])
+    if indices.dtype == np.uint64:  # which meets no signed integers but as a float
+        length = cast_to(length, indices.dtype)
     if mode == "clip":
         indices = minimum(maximum(indices, 0), length - 1)
     elif mode == "wrap":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,12 @@ TABLE: dict[str, Callable[[Any, Any], Any]] = {
     "isclose not": lambda m, x: m.isclose(x, x + 0.25, atol=0.1),
     "allclose": lambda m, x: m.allclose(x, x),
     "array_equal": lambda m, x: m.array_equal(x, x * 1),
+    "array_equal a vector": lambda m, x: m.array_equal(x * 0, x[0] * 0),
+    "clip": lambda m, x: m.clip(x, x[0], x[-1]),
+    "clip below": lambda m, x: m.clip(x, x[0], None),
+    "clip above": lambda m, x: m.clip(x, None, x[-1]),
+    "take wrap": lambda m, x: m.take(x, np.array([1, 9], "uint64"), axis=1, mode="wrap"),
+    "take clip": lambda m, x: m.take(x, np.array([1, 9], "uint64"), mode="clip"),
     "column_stack": lambda m, x: m.column_stack([x, x[:, 0], x]),
     "vstack": lambda m, x: m.vstack([x, x[0]]),
     "hstack": lambda m, x: m.hstack([x, x]),
@@ -215,3 +222,22 @@ def test_every_function_of_numpy_works_or_is_refused() -> None:
             # Otherwise the arguments are too few or too many for NumPy's own signature.
             with contextlib.suppress(sg.SymgraphError, TypeError):
                 function(*arguments)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_arrays_of_other_shapes_are_not_equal(backend: str) -> None:
+    shapes = [(), (1,), (3,), (0,), (1, 1), (1, 3), (3, 1), (3, 3)]
+    for ours, theirs in itertools.product(shapes, shapes):
+        a, b = np.zeros(ours), np.zeros(theirs)
+        x, y = sg.tensor("x", ours, "float64"), sg.tensor("y", theirs, "float64")
+        for left, right in ((x, y), (x, b), (a, y), (a.tolist(), y)):
+            f = sg.compile([x, y], sg.array_equal(left, right), backend=backend, unused="ignore")
+            assert f(a, b) == np.array_equal(a, b), (ours, theirs)
+    x = sg.vector("x")
+    for ones in (sg.ones(1), [1.0]):
+        f = sg.compile([x], sg.array_equal(x, ones), backend=backend)
+        assert f([1])
+        assert not f([2])
+        for others in ([], [1, 1]):
+            with pytest.raises(sg.CallError, match="array_equal"):
+                f(others)
