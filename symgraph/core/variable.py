@@ -193,7 +193,12 @@ _interning = _Interning()
 def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Variable:
     """The variable ``op(inputs; params)``; the same object for the same arguments."""
     key = (op, tuple(inputs), params)
-    found = _interning.nodes.get(key)
+    try:
+        found = _interning.nodes.get(key)
+    except TypeError:
+        raise SymgraphTypeError.here(
+            f"{op.name} cannot be told apart by its parameters: {brief(params)} are not hashable"
+        ) from None
     if found is not None:
         return found
     if float in map(type, params):

@@ -183,7 +183,7 @@ def _infer_broadcast_to(inputs: Sequence[Variable], template: tuple[int | None, 
     x, *symbols = inputs
     shape = template_sizes(template, symbols)
     if x.ndim > len(shape):
-        raise ShapeError(f"broadcast_to: {x.type} has more axes than {format_shape(shape)}")
+        raise ShapeError.here(f"broadcast_to: {x.type} has more axes than {format_shape(shape)}")
     for ours, theirs in zip(x.type.shape, shape[len(shape) - x.ndim :], strict=True):
         if ours not in (1, theirs):
             raise ShapeError.here(

@@ -58,7 +58,7 @@ def _infer_gather(inputs: Sequence[Variable], axes: tuple[int, ...]) -> TensorTy
 
 def _part_shape(x: Variable, indices: Sequence[Variable], axes: Sequence[int]) -> tuple[Size, ...]:
     if any(not is_integer(index.dtype) for index in indices):
-        raise DtypeError(f"indices are integers, not {[str(i.dtype) for i in indices]}")
+        raise DtypeError.here(f"indices are integers, not {[str(i.dtype) for i in indices]}")
     common = broadcast_shapes([index.type.shape for index in indices], "indexing")
     others = [s for axis, s in enumerate(x.type.shape) if axis not in axes]
     place = place_of(axes)

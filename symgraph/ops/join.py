@@ -180,7 +180,7 @@ def _operands(parts: Any, function: str) -> list[Variable]:
     """The parts, at least one, as variables of one dtype."""
     if isinstance(parts, Variable) and parts.ndim and isinstance(parts.type.shape[0], int):
         parts = list(parts)
-    if isinstance(parts, (Variable, str)) or not hasattr(parts, "__iter__"):
+    if isinstance(parts, (Variable, str)) or not np.iterable(parts):
         raise SymgraphTypeError.here(f"{function} takes a list of variables; found {parts!r}")
     entries = list(parts)
     if not entries:

@@ -205,11 +205,15 @@ def _fixed_linspace(
     start: Any, stop: Any, count: int, endpoint: bool, dtype: DTypeLike | None
 ) -> Variable:
     ends = [np.float32(v) if is_weak(v) else v for v in (start, stop)]
-    wanted = as_dtype(np.result_type(*ends, np.float32) if dtype is None else dtype)
     try:
+        wanted = np.result_type(*ends, np.float32) if dtype is None else dtype
         numbers = np.linspace(start, stop, count, endpoint)
+    except TypeError:
+        raise SymgraphTypeError.here(
+            f"linspace: the ends are numbers, not {start!r} and {stop!r}"
+        ) from None
     except (ValueError, MemoryError):
         raise TooLargeError.here(
             f"linspace: no memory holds {count} samples as a constant"
         ) from None
-    return make_constant(numbers, wanted, what="linspace")
+    return make_constant(numbers, as_dtype(wanted), what="linspace")

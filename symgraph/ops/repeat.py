@@ -113,18 +113,18 @@ def roll(x: ArrayLike, shift: ScalarLike | Sequence[ScalarLike], axis: Axes = No
         raise ShapeError.here(f"roll: {len(shifts)} shifts for {len(axes)} axes")
     for one, by in zip(axes, shifts, strict=True):
         number = whole_number(by)
-        x = _roll_axis(x, by if number is None else number, one)
+        x = _roll_axis(x, _shift(by) if number is None else number, one)
     return x
 
 
-def _roll_axis(x: Variable, shift: Any, axis: int) -> Variable:
+def _roll_axis(x: Variable, shift: int | Variable, axis: int) -> Variable:
     length = shape_of(x)[axis]
     if isinstance(length, int) and not isinstance(shift, Variable):
         start: Any = (length - shift) % length if length else 0
     elif isinstance(shift, int) and abs(shift) == 1:
         start = -shift  # right for an axis of any size
     else:
-        back = remainder(negative(_shift(shift)), maximum(as_scalar(length), 1))
+        back = remainder(negative(as_scalar(shift)), maximum(as_scalar(length), 1))
         start = maximum(back, 0)  # which tells that it is not negative
     return concatenate([slice_axis(x, axis, start), slice_axis(x, axis, 0, start)], axis)
 

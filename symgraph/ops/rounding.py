@@ -76,7 +76,7 @@ def round(x: ArrayLike, decimals: int = 0) -> Variable:
         return cast_to(round(cast_to(x, np.dtype("float64")), decimals), x.dtype)
     if x.dtype.kind != "f" or decimals == 0:
         return _step(RINT, x)
-    power = 10.0 ** (decimals if decimals > 0 else -decimals)
+    power = 10.0 ** min(abs(decimals), 308)  # the largest that is a float
     if decimals > 0:
         return divide(rint(multiply(x, power)), power)
     return multiply(rint(divide(x, power)), power)

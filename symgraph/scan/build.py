@@ -10,6 +10,7 @@ from ..core.errors import ScanError
 from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
 from ..ops.join import concatenate
+from ..ops.promotion import as_variable
 from ..ops.sizes import shape_of
 from ..ops.slices import SLICE
 from .arguments import (
@@ -232,7 +233,7 @@ def foldr(
     return reduce(step, sequences, initial, non_sequences, go_backwards=True, **options)
 
 
-def last_value(trace: Variable, initial: StateLike) -> Variable:
+def last_value(trace: ArrayLike, initial: StateLike) -> Variable:
     """The last value of an output of `scan`: the initial one, if there were no steps.
 
     ``initial`` is the output's entry of outputs_info. ``trace[-1]`` is an error without a step.
@@ -242,6 +243,7 @@ def last_value(trace: Variable, initial: StateLike) -> Variable:
     >>> sg.last_value(totals, 0.0).eval({x: []})
     np.float32(0.0)
     """
+    trace = as_variable(trace, "last_value")
     rows = parse_state(0, initial).rows_of(trace.dtype)
     if rows is None:
         return trace[-1]

@@ -22,6 +22,13 @@ HERE = re.escape(__file__) + r":\d+"
         lambda: sg.constant("text"),
         lambda: sg.shared(None),
         lambda: sg.vector("x").astype("foo"),
+        lambda: sg.broadcast_to(sg.matrix("x"), 3),
+        lambda: sg.take_along_axis(sg.vector("x"), sg.vector("i")),
+        lambda: sg.concatenate(np.array(1.0)),
+        lambda: sg.last_value("x", 0.0),
+        lambda: sg.linspace([0, 0], [1, 2]),
+        lambda: sg.roll([1, 2, 3], "one"),
+        lambda: sg.round([1.5], -(10**30)) and sg.sum([1.5], keepdims=[1]),
         lambda: sg.grad((stopped := sg.vector("x") * 2).sum(), sg.vector("y"), stop=[stopped]),
     ],
 )
