@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import provenance, tracing
 from ..core.annotations import ArrayLike, Axis, DTypeLike, Shape, SizeLike
-from ..core.errors import DtypeError, ShapeError, SymgraphTypeError, SymgraphValueError
+from ..core.errors import DtypeError, SymgraphTypeError, SymgraphValueError
 from ..core.shared import SharedVariable, make_shared
 from ..core.types import as_dtype, is_integer
 from ..core.values import entries_of
@@ -29,7 +29,7 @@ from .join import stack
 from .promotion import as_variable, cast_to, fill_with, is_weak, to_float
 from .reshape import reshape
 from .shape import normalise_axis
-from .sizes import shape_of, shape_operands
+from .sizes import refuse_negative, shape_of, shape_operands
 from .special_functions import erfinv
 from .threefry import DRAWS, FOLD_IN, RANDOM_BITS, SPLIT
 from .transcendental import log
@@ -97,8 +97,7 @@ def _as_key(value: Any, function: str) -> Variable:
 
 def _bits(key: Variable, shape: Any, domain: int) -> Variable:
     template, symbols, _ = shape_operands(shape, "random")
-    if any(size is not None and size < 0 for size in template):
-        raise ShapeError.here(f"random: a size is at least 0; found {tuple(template)}")
+    refuse_negative(template, "random")
     return node(RANDOM_BITS, (key, *symbols), (template, domain))
 
 
