@@ -159,7 +159,9 @@ def carry_size(old: Variable, new: Variable) -> bool:
     size = known_size(old)
     if size is None or known_size(new) == size:
         return True
-    if is_size(new) or constant_value(new) is not None:
+    if is_size(new) or all(constant_value(x) is not None for x in new.inputs):
+        # A leaf, or what becomes a constant, is part of other graphs as well, and none of theirs
+        # is to tell what this one's rules may do.
         return False
     return isinstance(size, Dim) and _opaque.setdefault(new, size) is size
 

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import symgraph as sg
 from symgraph.core import provenance
 from symgraph.core.dims import named_size
 from symgraph.core.errors import GraphError, SymgraphValueError
@@ -282,3 +283,25 @@ def test_a_rule_that_names_an_unknown_op_is_refused_where_it_is_defined(names):
 
     with pytest.raises(SymgraphValueError, match=message):
         Rule("fuse", names["ops"], EVERY, lambda v: None, reads=names.get("reads", ()))
+
+
+def sizes_of_data():
+    """Programs whose sizes only data tell, and which rules would compute from a node they share."""
+    x, n, ns = sg.vector("x"), sg.scalar("n", "int32"), sg.vector("ns", "int32")
+    for size in (lambda n: n * 1, lambda n: n + 0, lambda n: sg.negative(-n)):
+        yield [n], sg.zeros(size(n)), (3,)
+        yield [ns], sg.map(lambda row, size=size: sg.ones(size(row)).sum(), ns), ([3, 2],)
+    yield [x], x.reshape(sg.stack([x.shape[0] * 1, 1])), ([1, 2],)
+
+
+def test_counts_do_not_depend_on_what_else_is_alive():
+    counts = []
+    alive = []
+    for _ in range(2):
+        for inputs, output, arguments in sizes_of_data():
+            f = sg.compile(inputs, output, backend="numpy")
+            f(*arguments)
+            counts.append((f.report.nodes_built, f.report.nodes))
+            alive.append(f)
+    plain, looped, reshaped = counts[0], counts[1], counts[6]
+    assert counts == [*([plain, looped] * 3), reshaped] * 2
