@@ -40,28 +40,28 @@ def constant(value: float) -> Schedule:
     return lambda step: value
 
 
-def step_decay(initial: float, factor: float, every: int) -> Schedule:
-    """``initial * factor ** floor(step / every)``: a staircase.
+def step_decay(start: float, factor: float, every: int) -> Schedule:
+    """``start * factor ** floor(step / every)``: a staircase.
 
     >>> rate = nn.schedules.step_decay(0.1, 0.5, every=10)
     >>> rate(9), rate(10), rate(20)
     (0.1, 0.05, 0.025)
     """
-    _check_rates("step_decay", initial=initial)
+    _check_rates("step_decay", start=start)
     _check_factor("step_decay", factor)
     _check_steps("step_decay", every)
-    return lambda step: initial * factor ** (step // every)
+    return lambda step: start * factor ** (step // every)
 
 
-def exponential(initial: float, factor: float) -> Schedule:
-    """``initial * factor ** step``.
+def exponential(start: float, factor: float) -> Schedule:
+    """``start * factor ** step``.
 
     >>> nn.schedules.exponential(8.0, 0.5)(np.arange(4))
     array([8., 4., 2., 1.])
     """
-    _check_rates("exponential", initial=initial)
+    _check_rates("exponential", start=start)
     _check_factor("exponential", factor)
-    return lambda step: initial * factor**step
+    return lambda step: start * factor**step
 
 
 def linear(start: float, end: float, steps: int) -> Schedule:
@@ -79,7 +79,8 @@ def cosine(start: float, end: float = 0.0, steps: int | None = None) -> Schedule
     """From ``start`` to ``end`` in ``steps`` steps on half a cosine (Loshchilov, Hutter 2016).
 
     ``end + (start - end) / 2 · (1 + cos(π · step / steps))``, and ``end`` from ``steps`` on.
-    ``cosine(start, steps)`` ends at 0.
+    ``cosine(start, steps)`` ends at 0. An ``end`` above the number of steps is refused: the two
+    stand the wrong way round.
 
     >>> nn.schedules.cosine(1.0, 0.5, 2)(np.arange(4)).round(3)
     array([1.  , 0.75, 0.5 , 0.5 ])
@@ -89,6 +90,11 @@ def cosine(start: float, end: float = 0.0, steps: int | None = None) -> Schedule
     last, n_steps = (0.0, end) if steps is None else (end, steps)
     _check_rates("cosine", start=start, end=last)
     _check_steps("cosine", n_steps)
+    if not isinstance(last, sg.Variable) and last > n_steps:
+        raise SymgraphValueError.here(
+            f"cosine: from {start!r} to {last!r} in {n_steps!r} steps",
+            remedy="The value at the end comes before the number of steps: cosine(0.1, 0.01, 1000).",
+        )
     return lambda step: last + (start - last) * 0.5 * (1 + np.cos(math.pi * _share(step, n_steps)))
 
 

@@ -416,3 +416,12 @@ def test_schedules_refuse_no_steps():
     for make in (lambda: S.cosine(1, 0), lambda: S.linear(0, 1, -1), lambda: S.warmup(1, None)):
         with pytest.raises(sg.SymgraphValueError):
             make()
+
+
+def test_cosine_refuses_an_end_and_steps_the_wrong_way_round():
+    for end in (0.01, 1, 1.0, 5.0):
+        with pytest.raises(sg.SymgraphValueError, match="steps") as caught:
+            S.cosine(10.0, 100, end)
+        assert __file__ in str(caught.value)
+    assert S.cosine(10.0, 1.0, 100)(100) == S.cosine(10.0, end=1.0, steps=100)(500) == 1.0
+    assert S.cosine(10.0, 100)(100) == S.cosine(10.0, steps=100)(100) == 0.0
