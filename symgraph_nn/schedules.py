@@ -93,7 +93,7 @@ def cosine(start: float, end: float = 0.0, steps: int | None = None) -> Schedule
     if not isinstance(last, sg.Variable) and last > n_steps:
         raise SymgraphValueError.here(
             f"cosine: from {start!r} to {last!r} in {n_steps!r} steps",
-            remedy="The value at the end comes before the number of steps: cosine(0.1, 0.01, 1000).",
+            remedy="Values come first, then the number of steps: cosine(0.1, 0.01, 1000).",
         )
     return lambda step: last + (start - last) * 0.5 * (1 + np.cos(math.pi * _share(step, n_steps)))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 import symgraph as sg
 from symgraph.errors import (
     InputError,
@@ -17,6 +19,7 @@ from .batches import Batches, Place
 from .callbacks import check_callbacks
 from .calls import check_kept, check_trained, trainable
 from .carried import Step, state_pairs
+from .checks import check_positive
 from .epochs import Training, TrainingError
 from .files import check_target
 from .graphs import leaves
@@ -152,9 +155,16 @@ def fit(
     >>> history = nn.fit(gru, [x], loss, nn.sgd(loss, gru.params, 0.1), [np.ones((50, 3, 2))],
     ...                  state={h: last}, batch_axis="T", batch_size=10, progress=False)
     """
-    _check_options((checkpoint, resume), epochs=epochs, batch_size=batch_size, patience=patience)
+    for path in (checkpoint, resume):
+        if path is not None:
+            check_target(path)
+    check_positive("fit", epochs=epochs, batch_size=batch_size)
+    if patience is not None:
+        check_positive("fit", patience=patience)
     check_callbacks(callbacks)
-    figures = _with_metrics(loss, metrics)
+    _check_symbols(inputs)
+    figures = _figures("loss", {"loss": loss}) | _figures("metrics", metrics)
+    measured = _figures("evaluation", evaluation) or figures
     _check_updates(module, loss, updates)
     rows, held_out = _sources(inputs, data, validation, batch_size, batch_axis)
     pairs = _state_pairs(state, reset_state, inputs)
@@ -162,7 +172,6 @@ def fit(
     train = Step(inputs, figures, pairs, updates=updates, name="train", backend=backend)
     _check_state(train, rows)
     own = state_pairs(evaluation_state, inputs, "evaluation_state") or pairs
-    measured = evaluation or figures
     validate = None if held_out is None else Validation(measured, held_out, own, backend)
     session = Session(
         module,
@@ -189,14 +198,14 @@ def _sources(
     rows = source_of(inputs, data, size, axis, Place("fit", "data"))
     if validation is None:
         return rows, None
-    if not isinstance(validation, (int, float)):  # NumPy's float64 is a float
+    if not isinstance(validation, (int, float, np.floating)):
         return rows, source_of(inputs, validation, size, axis, Place("fit", "validation"))
     if not isinstance(rows, Batches):
         raise SymgraphTypeError.here(
             "fit: a share of the rows is held out of arrays, not of batches that come ready",
             remedy="Give the batches to validate on: validation=held_out.",
         )
-    return rows.parted(validation)
+    return rows.parted(float(validation))
 
 
 def _state_pairs(
@@ -226,17 +235,6 @@ def _check_state(step: Step, rows: Source) -> None:
         step.check(rows.batch(0), rows.batch(rows.count - 1))
 
 
-def _check_options(paths: Sequence[Path | None], **counts: int | None) -> None:
-    for path in paths:
-        if path is not None:
-            check_target(path)
-    for name, count in counts.items():
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise SymgraphValueError.here(
-                f"fit: {name} is a whole number of at least 1, not {count!r}"
-            )
-
-
 def _check_updates(module: Any, loss: sg.Variable, updates: Any) -> None:
     """Raise where the updates train nothing of the module, or leave out what it does not keep."""
     if not isinstance(updates, Mapping):
@@ -251,21 +249,43 @@ def _check_updates(module: Any, loss: sg.Variable, updates: Any) -> None:
     check_kept("fit", [loss], updates, module)
 
 
-def _with_metrics(
-    loss: sg.Variable, metrics: Mapping[str, sg.Variable] | None
-) -> dict[str, sg.Variable]:
-    """The loss and the metrics by name."""
-    if metrics and "loss" in metrics:
-        raise SymgraphValueError.here("fit: a metric named 'loss' would hide the loss")
-    figures = {"loss": loss, **(metrics or {})}
+def _check_symbols(inputs: Any) -> None:
+    """Raise unless the inputs are a list of symbols."""
+    listed = inputs if isinstance(inputs, (list, tuple)) else [None]
+    if not all(isinstance(x, sg.Variable) for x in listed):
+        raise SymgraphTypeError.here(
+            "fit: inputs are a list of symbols, one for each array of the data, not "
+            + (describe(inputs) if isinstance(inputs, sg.Variable) else repr(inputs)),
+            remedy="Write [x], also for one.",
+        )
+
+
+def _figures(what: str, figures: Any) -> dict[str, sg.Variable]:
+    """Scalar expressions by name, none for None; an error where they are something else."""
+    if figures is None:
+        return {}
+    if not isinstance(figures, Mapping):
+        raise SymgraphTypeError.here(
+            f"fit: {what} is a dict of scalar expressions by their names, not "
+            + (describe(figures) if isinstance(figures, sg.Variable) else repr(figures)),
+            remedy=f"Name them: {what}={{'accuracy': nn.accuracy(logits, labels)}}.",
+        )
     for name, figure in figures.items():
+        if not isinstance(name, str):
+            raise SymgraphTypeError.here(f"fit: {what}: a name is a text, not {name!r}")
+        if name in ("epoch", "seconds") or name.startswith("validation_"):
+            raise SymgraphValueError.here(
+                f"fit: {what}: the history has something else under the name {name!r}"
+            )
+        if what == "metrics" and name == "loss":
+            raise SymgraphValueError.here("fit: a metric named 'loss' would hide the loss")
         if not isinstance(figure, sg.Variable) or figure.ndim:
             raise SymgraphTypeError.here(
                 f"fit: {name} is a scalar expression, not "
                 + (describe(figure) if isinstance(figure, sg.Variable) else repr(figure)),
                 remedy="Take its mean." if isinstance(figure, sg.Variable) else None,
             )
-    return figures
+    return dict(figures)
 
 
 def _monitored(

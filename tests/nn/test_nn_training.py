@@ -410,20 +410,37 @@ def test_what_fit_refuses_before_it_trains():
     net, inputs, loss, updates = problem.net, problem.inputs, problem.loss, problem.updates
     logits = net(inputs[0])
 
-    def fit(loss=loss, data=(X, LABELS), **options):
+    def fit(loss=loss, inputs=inputs, data=(X, LABELS), **options):
         nn.fit(net, inputs, loss, updates, data, epochs=1, progress=False, **options)
 
+    held = {"validation": 0.25}
     before = net.state()
-    for refused in (
-        lambda: fit(loss=logits),
-        lambda: fit(loss=None),
-        lambda: fit(metrics={"logits": logits}),
-        lambda: fit(data=None),
-        lambda: fit(data=([[1], [1, 2]], [0, 1])),
-        lambda: fit(rng="a seed"),
+    for refused, told in (
+        (lambda: fit(loss=logits), "loss is a scalar expression"),
+        (lambda: fit(loss=None), "loss is a scalar expression"),
+        (lambda: fit(metrics={"logits": logits}), "logits is a scalar expression"),
+        (lambda: fit(metrics=[loss]), "metrics is a dict of scalar expressions"),
+        (lambda: fit(metrics=loss), "metrics is a dict of scalar expressions"),
+        (lambda: fit(metrics={1: loss}), "a name is a text, not 1"),
+        (lambda: fit(metrics={"loss": loss}), "would hide the loss"),
+        (lambda: fit(metrics={"epoch": loss}), "something else under the name 'epoch'"),
+        (lambda: fit(metrics={"validation_loss": loss}), "something else under the name"),
+        (lambda: fit(evaluation=[loss], **held), "evaluation is a dict of scalar expressions"),
+        (lambda: fit(evaluation=loss, **held), "evaluation is a dict of scalar expressions"),
+        (lambda: fit(evaluation={"loss": logits}, **held), "loss is a scalar expression"),
+        (lambda: fit(inputs=inputs[0]), r"inputs are a list of symbols.*not 'x'(.|\n)*\[x\]"),
+        (lambda: fit(inputs=["x", "y"]), "inputs are a list of symbols"),
+        (lambda: fit(inputs=dict.fromkeys("xy", loss)), "inputs are a list of symbols"),
+        (lambda: fit(batch_size=True), "batch_size is a whole number of at least 1, not True"),
+        (lambda: fit(patience=0), "patience is a whole number"),
+        (lambda: fit(validation=np.float32(1)), "no share of"),
+        (lambda: fit(data=None), "data are a list of arrays"),
+        (lambda: fit(data=([[1], [1, 2]], [0, 1])), "are no array"),
+        (lambda: fit(rng="a seed"), "rng is a seed"),
     ):
-        with pytest.raises(sg.SymgraphError, match=r"test_nn_training.py:"):
+        with pytest.raises(sg.SymgraphError, match=told) as caught:
             refused()
+        assert "test_nn_training.py:" in str(caught.value)
     for name, value in net.state().items():
         np.testing.assert_array_equal(value, before[name])
 
