@@ -135,6 +135,14 @@ def _is_layer(value: Any) -> bool:
     return type(value) in LAYERS and (not isinstance(value, Recurrent) or type(cell) in LAYERS)
 
 
+# Weights that layers share most often.
+_KERAS_NAMES = {"kernel": "W", "recurrent_kernel": "U", "embeddings": "W", "bias": "b"}
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
 def _attribute(layer: Any, path: str) -> Any:
     """What stands at a path below the layer; None where that goes through a list or nowhere."""
     for name in path.split("."):
@@ -165,15 +173,23 @@ class _Loading:
 
     def take_in_order(self, arrays: Sequence[np.ndarray]) -> None:
         """Let each layer have as many of the arrays as Keras's layer of its kind lists."""
-        rest = iter(enumerate(arrays))
-        for path, layer in self.layers.items():
-            for role in keras_roles(layer):
-                number, array = next(rest, (None, None))
-                if array is None:
-                    break
-                self.arrays[f"weight {number}"] = array
-                self.groups.setdefault(path or "the layer", {})[role] = f"weight {number}"
-        self.faults += [f"weight {number} of shape {array.shape} is left" for number, array in rest]
+        roles = [(path, role) for path, layer in self.layers.items() for role in keras_roles(layer)]
+        if len(arrays) < len(roles):  # a list has what layers share once
+            roles = [(path, role) for path, role in roles if not self._is_tied(path, role)]
+        for number, (path, role) in enumerate(roles[: len(arrays)]):
+            self.arrays[f"weight {number}"] = arrays[number]
+            self.groups.setdefault(path or "the layer", {})[role] = f"weight {number}"
+        self.faults += [
+            f"weight {number} of shape {array.shape} is left"
+            for number, array in enumerate(arrays)
+            if number >= len(roles)
+        ]
+
+    def _is_tied(self, path: str, role: str) -> bool:
+        """Whether a layer has another layer's weights in this role."""
+        name = _KERAS_NAMES.get(role, "")
+        stands = isinstance(_attribute(self.layers[path], name), sg.Variable)
+        return stands and _below(path, name) not in self.variables
 
     def load(self, names: Mapping[str, str] | None) -> LoadReport:
         """Set all values, or raise."""
@@ -215,8 +231,8 @@ class _Loading:
         if all(pairs) and len(pairs[0]) == len(pairs[1]):
             for group, path in zip(*pairs, strict=True):
                 self._take_layer(group, groups.pop(group), path, layers.pop(path))
-        elif theirs in self.arrays and ours in self.variables:
-            self._take_single(theirs, self._taken_out(theirs, groups), ours, layers)
+        elif theirs in self.arrays and (ours in self.variables or self._owner(ours) is not None):
+            self._take_single(theirs, ours, layers, groups)
         elif theirs not in self.arrays and not pairs[0]:
             known = ", ".join(map(repr, [*self.groups, *self.arrays]))
             self.faults.append(f"there is no {theirs!r} among the weights, but {known}")
@@ -224,30 +240,51 @@ class _Loading:
             known = ", ".join(map(repr, [*self.layers, *self.variables]))
             self.faults.append(f"{ours!r} of the module does not stand for {theirs!r}: {known}")
 
-    def _taken_out(self, theirs: str, groups: dict[str, dict[str, str]]) -> str:
-        """The role of a weight, which is its layer's no more."""
-        for layer, roles in groups.items():
-            for role, name in roles.items():
-                if name == theirs:
-                    rest = {r: n for r, n in roles.items() if n != theirs}
-                    groups.update({layer: rest})
-                    if not rest:
-                        groups.pop(layer)
-                    return role
-        return ""
+    def _owner(self, ours: str) -> str | None:
+        """The path of the layer that has a variable, its own or another's, at a path."""
+        for path, layer in self.layers.items():
+            name = ours.removeprefix(f"{path}." if path else "")
+            if _below(path, name) == ours and isinstance(_attribute(layer, name), sg.Variable):
+                return path
+        return None
 
-    def _take_single(self, theirs: str, role: str, ours: str, layers: dict[str, Any]) -> None:
+    def _take_single(
+        self, theirs: str, ours: str, layers: dict[str, Any], groups: dict[str, dict[str, str]]
+    ) -> None:
         """One weight: turned as its layer needs it, as it is where it is in no layer."""
-        array, path = self.arrays[theirs], next(
-            (path for path in self.layers if ours.startswith(f"{path}." if path else "")), None
-        )  # fmt: skip
-        if path is not None:
-            values = self._converted(theirs, self.layers[path], Roles({role: array}))
-            array = values.get(ours[len(path) + 1 :] if path else ours, array)
-            own = [name for name in self.variables if name.startswith(f"{path}." if path else "")]
-            if all(name in self.values or name == ours for name in own):
-                layers.pop(path, None)
-        self._take(ours, array, theirs)
+        array, path = self.arrays[theirs], self._owner(ours)
+        group, role = next(
+            (
+                (group, r)
+                for group, roles in groups.items()
+                for r, n in roles.items()
+                if n == theirs
+            ),
+            ("", ""),
+        )
+        rest = {r: n for r, n in groups.get(group, {}).items() if n != theirs}
+        if rest:
+            groups[group] = rest
+        else:
+            groups.pop(group, None)
+        if path is None:
+            self._take(ours, array, theirs)
+            return
+        values = self._converted(theirs, self.layers[path], Roles({role: array}))
+        name = ours.removeprefix(f"{path}." if path else "")
+        self._place(path, name, values.get(name, array), theirs)
+        own = [v for v in self.variables if v.startswith(f"{path}." if path else "")]
+        if all(v in self.values for v in own) and not self._has_place(rest, self.layers[path]):
+            layers.pop(path, None)
+
+    def _has_place(self, names: dict[str, str], layer: Any) -> bool:
+        """Whether a layer has something, if only another's, for some of these weights."""
+        roles = Roles({role: self.arrays[name] for role, name in names.items()})
+        try:
+            values = self.convert(layer, roles)
+        except (Misfit, ValueError):
+            return False
+        return any(isinstance(_attribute(layer, name), sg.Variable) for name in values)
 
     def _take_rest(self, layers: dict[str, Any], groups: dict[str, dict[str, str]]) -> None:
         """The layers that the user did not name, one after the other."""
@@ -288,13 +325,17 @@ class _Loading:
         label = theirs or "the module"
         values = self._converted(label, layer, roles)
         for path, array in values.items():
-            name, own = f"{ours}.{path}" if ours else path, _attribute(layer, path)
-            if isinstance(own, sg.Variable) and name not in self.variables:
-                self.tied.append((name, own, array))
-            else:
-                self._take(name, array, label)
+            self._place(ours, path, array, label)
         for role in roles.surplus:
             self.faults.append(f"{names[role]} has no place in {ours or 'the module'} = {layer!r}")
+
+    def _place(self, path: str, name: str, array: np.ndarray, theirs: str) -> None:
+        """A value for what a layer has under a name, its own or another's."""
+        ours, own = _below(path, name), _attribute(self.layers[path], name)
+        if isinstance(own, sg.Variable) and ours not in self.variables:
+            self.tied.append((ours, own, array))
+        else:
+            self._take(ours, array, theirs)
 
     def _check_tied(self) -> None:
         """Note as a fault where tied weights would not have the values that theirs have."""
@@ -318,7 +359,9 @@ class _Loading:
             self.faults.append(f"{theirs}: {ours} is not known")
             return
         shape = variable.get_value().shape
-        if array.shape != shape:
+        if ours in self.values:
+            self.faults.append(f"{ours} is given twice, by {theirs} as well")
+        elif array.shape != shape:
             self.faults.append(f"{ours} has shape {shape}, {theirs} gives {array.shape}")
         elif not np.can_cast(array.dtype, variable.dtype, "safe"):
             self.faults.append(f"{ours} has dtype {variable.dtype}, {theirs} gives {array.dtype}")

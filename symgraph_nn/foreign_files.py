@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,11 +78,11 @@ def keras_weights(source: Any) -> dict[str, np.ndarray] | list[np.ndarray]:
         if not all(hasattr(v, "path") for v in variables):
             return [_as_array(v, f"weight {i}") for i, v in enumerate(variables)]
         items = [(v.path, v) for v in variables]
-    named = ((_short(path), value) for path, value in items)
+    kept = [item for item in items if not item[0].endswith("seed_generator_state")]
+    names = _short_names([path for path, _ in kept])
     return {
         name: _as_array(value.numpy() if hasattr(value, "path") else value, name)
-        for name, value in named
-        if not name.endswith("seed_generator_state")
+        for name, (_, value) in zip(names, kept, strict=True)
     }
 
 
@@ -91,21 +91,31 @@ _CELL = re.compile(r"(lstm|gru|simple_rnn)_cell(_\d+)?|cell")
 _DIRECTION = re.compile(r"(forward|backward)_\w+")
 
 
-def _short(path: str) -> str:
-    """A variable's path without cells and the names of models."""
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """The variables' paths without cells, and without names of models where layers differ so."""
+    split = [_split(path) for path in paths]
+    layers: dict[str, set[str]] = {}
+    for outer, layer, _ in split:
+        layers.setdefault(layer, set()).add(outer)
+    names = [
+        "/".join([*([outer] if outer and len(layers[layer]) > 1 else []), layer, role]).lstrip("/")
+        for outer, layer, role in split
+    ]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SymgraphValueError.here(
+            f"load_keras: two weights have the name {twice}",
+            remedy="Give model.get_weights(), which has the order of the layers.",
+        )
+    return names
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """The models that a variable is in, its layer, and its role."""
     *places, role = path.split("/")
     places = [_DIRECTION.sub(r"\1", place) for place in places if not _CELL.fullmatch(place)]
-    n = 1
-    if places and places[-1] in (
-        "forward",
-        "backward",
-        "query",
-        "key",
-        "value",
-        "attention_output",
-    ):
-        n = 2
-    return "/".join([*places[-n:], role])
+    n = 2 if places and places[-1] in SUBLAYERS else 1
+    return "/".join(places[:-n]), "/".join(places[-n:]), role
 
 
 # In a file of Keras the parts of a layer have names of their own, in the order of their weights.
@@ -126,16 +136,29 @@ def _from_file(path: Path) -> dict[str, np.ndarray]:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
                 content = io.BytesIO(archive.read("model.weights.h5"))
-                layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
-                order = [layer["config"]["name"] for layer in layers]
+                config = json.loads(archive.read("config.json"))["config"]
+                order = list(_listed(config))
         with h5py.File(content, "r") as file:
             if "layers" not in file:
                 raise SymgraphValueError.here(f"{path} holds no layers of Keras 3")
-            keys = sorted(file["layers"], key=_numbered)
-            groups = {_name_of(key, file["layers"][key]): file["layers"][key] for key in keys}
-            arrays = {name: _arrays_of(group) for name, group in groups.items()}
+            arrays = {name: _arrays_of(group) for name, group in _layers_in(file)}
     ordered = sorted(arrays, key=lambda name: order.index(name) if name in order else len(order))
     return {f"{name}/{role}": array for name in ordered for role, array in arrays[name].items()}
+
+
+def _listed(config: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """The names of a model's layers in order; in a model within it they follow on its name."""
+    for layer in config.get("layers", []):
+        name, inner = f"{within}{layer['config']['name']}", layer["config"]
+        yield from _listed(inner, f"{name}/") if "layers" in inner else [name]
+
+
+def _layers_in(model: Any, within: str = "") -> Iterator[tuple[str, Any]]:
+    """The layers in a file by name, named as `_listed` does."""
+    for key in sorted(model["layers"], key=_numbered):
+        layer = model["layers"][key]
+        name = f"{within}{_name_of(key, layer)}"
+        yield from _layers_in(layer, f"{name}/") if "layers" in layer else [(name, layer)]
 
 
 def order_of(source: Any) -> Literal["layers", "kinds", "names"]:

@@ -219,3 +219,58 @@ def test_lists_and_dicts_of_keras_weights() -> None:
     ]:
         with pytest.raises(sg.SymgraphValueError, match=told):
             nn.load_keras(net, weights)
+
+
+def _h5_of_models(path: Path, arrays: dict[str, np.ndarray], names: dict[str, str]) -> None:
+    """A file as Keras 3 lays out models within a model."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for place, array in arrays.items():
+            file[place] = array
+        for place, name in names.items():
+            file.require_group(f"{place}/vars").attrs["name"] = name
+
+
+def test_models_within_a_model_of_keras(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"0": (3, 3), "1": (3,)}
+    layers = {"layers/sequential": "proj", "layers/sequential_1": "proj", "layers": "proj"}
+    arrays = {
+        f"{place}{'/layers' if place != 'layers' else ''}/dense/vars/{i}": rng.normal(size=shape)
+        for place in layers
+        for i, shape in shapes.items()
+    }
+    arrays = {place: array.astype("float32") for place, array in arrays.items()}
+    names = {"layers/sequential": "encoder", "layers/sequential_1": "decoder"}
+    names |= {f"{place}/layers/dense": "proj" for place in names} | {"layers/dense": "proj"}
+    _h5_of_models(tmp_path / "net.weights.h5", arrays, names)
+    ours = {name: nn.Dense(3, 3) for name in ("decoder", "head", "encoder")}
+    pairs = {"encoder": "encoder", "decoder/proj": "decoder", "proj": "head"}
+    nn.load_keras(ours, tmp_path / "net.weights.h5", names=pairs)
+    places = ("layers/sequential_1/layers", "layers", "layers/sequential/layers")
+    for layer, place in zip(ours.values(), places, strict=True):
+        np.testing.assert_array_equal(layer.W.get_value(), arrays[f"{place}/dense/vars/0"])
+        np.testing.assert_array_equal(layer.b.get_value(), arrays[f"{place}/dense/vars/1"])
+
+
+class _Weight:
+    """What a variable of Keras has of a name and a value."""
+
+    def __init__(self, path: str, value: np.ndarray) -> None:
+        self.path, self.value, self.shape = path, value, value.shape
+
+    def numpy(self) -> np.ndarray:
+        return self.value
+
+
+def test_layers_of_one_name_in_two_models_stay_apart() -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape).astype("f") for shape in ((3, 3), (3,), (3, 3))]
+    paths = ("net/encoder/proj/kernel", "net/encoder/proj/bias", "net/decoder/proj/kernel")
+    weights = [_Weight(path, array) for path, array in zip(paths, arrays, strict=True)]
+    net = [nn.Dense(3, 3), nn.Dense(3, 3, bias=None)]
+    nn.load_keras(net, weights)
+    for param, array in zip([p for layer in net for p in layer.params], arrays, strict=True):
+        np.testing.assert_array_equal(param.get_value(), array)
+    with pytest.raises(sg.SymgraphValueError, match="two weights have the name proj/kernel"):
+        nn.load_keras(net, [_Weight("proj/kernel", arrays[0]), _Weight("proj/kernel", arrays[2])])

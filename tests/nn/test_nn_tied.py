@@ -130,3 +130,53 @@ def test_torch_weights_that_are_tied_there() -> None:
     with pytest.raises(SymgraphValueError, match=r"layers\.1\.W is tied .* theirs is not"):
         nn.load_torch(tied, weights | {"decoder.weight": table + 1})
     np.testing.assert_array_equal(tied[1].W.eval(), table.T)
+
+
+def test_single_weights_that_are_tied_have_names_too() -> None:
+    table, bias = np.arange(12, dtype="float32").reshape(4, 3), np.ones(4, "float32")
+    weights = {"encoder.weight": table, "decoder.weight": table, "decoder.bias": bias}
+    places = ("layers.0.W", "layers.1.W", "layers.1.b")
+    names = dict(zip(weights, places, strict=True))
+    for some in (names, dict([*names.items()][1:]), dict([*names.items()][2:])):
+        tied = net()
+        assert sorted(nn.load_torch(tied, weights, names=some).loaded) == NAMES
+        np.testing.assert_array_equal(tied[0].W.get_value(), table)
+        np.testing.assert_array_equal(tied[1].b.get_value(), bias)
+        with pytest.raises(SymgraphValueError, match=r"layers\.1\.W is tied .* theirs is not"):
+            nn.load_torch(tied, weights | {"decoder.weight": table + 1}, names=some)
+    # The table by the decoder's name, where theirs has it under that one alone.
+    tied = net()
+    decoder = {name: weights[name] for name in ("decoder.weight", "decoder.bias")}
+    nn.load_torch(tied, decoder, names={"decoder.weight": "layers.0.W"})
+    np.testing.assert_array_equal(tied[1].W.eval(), table.T)
+    with pytest.raises(SymgraphValueError, match=r"layers\.0\.W is given twice, by decoder"):
+        nn.load_torch(tied, weights, names=dict.fromkeys(weights, "layers.0.W"))
+
+
+def test_a_factor_of_tied_weights_is_named() -> None:
+    table, bias = np.arange(12, dtype="float32").reshape(4, 3), np.ones(4, "float32")
+    embedding, scale = nn.Embedding(4, 3), sg.shared(np.float32(1))
+    tied = nn.Sequential(embedding, nn.Dense(3, 4, weights=scale * embedding.W.T))
+    weights = {"encoder.weight": table, "decoder.weight": 3 * table, "decoder.bias": bias}
+    names = {"scale": "layers.1.W.1"}
+    nn.load_torch(tied, weights | {"scale": np.float32(3)}, names=names)
+    np.testing.assert_array_equal(tied[1].W.eval(), 3 * table.T)
+    with pytest.raises(SymgraphValueError, match=r"layers\.1\.W is tied .* theirs is not"):
+        nn.load_torch(tied, weights | {"scale": np.float32(2)}, names=names)
+
+
+def test_keras_weights_that_are_tied_there() -> None:
+    table, bias = np.arange(12, dtype="float32").reshape(4, 3), np.ones(4, "float32")
+    named = {"reader/embeddings": table, "out/kernel": table.T, "out/bias": bias}
+    once = {name: array for name, array in named.items() if name != "out/kernel"}
+    for weights in (named, once, [table, table.T, bias], [table, bias]):
+        tied = net()
+        assert nn.load_keras(tied, weights).loaded == NAMES
+        np.testing.assert_array_equal(tied[0].W.get_value(), table)
+        np.testing.assert_array_equal(tied[1].b.get_value(), bias)
+    names = {"reader/embeddings": "layers.0.W", "out/kernel": "layers.1.W"}
+    tied = net()
+    assert nn.load_keras(tied, named, names=names).loaded == NAMES
+    for weights in (named | {"out/kernel": table.T + 1}, [table, table.T + 1, bias]):
+        with pytest.raises(SymgraphValueError, match=r"layers\.1\.W is tied .* theirs is not"):
+            nn.load_keras(tied, weights)
