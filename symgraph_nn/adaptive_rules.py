@@ -46,7 +46,7 @@ def adagrad(
     >>> w.get_value().round(3)
     array([0.9, 0.9], dtype=float32)
     """
-    check_number("adagrad", epsilon=epsilon)
+    (epsilon,) = _constants("adagrad", epsilon)
     updates, steps = begin_steps("adagrad", loss_or_grads, params, learning_rate)
     for p, g, e in steps:
         total = updates.slot("square_sum", p)
@@ -81,8 +81,7 @@ def rmsprop(
     >>> w.get_value().round(3)
     array([0.968, 0.968], dtype=float32)
     """
-    check_share("rmsprop", rho=rho)
-    check_number("rmsprop", epsilon=epsilon)
+    epsilon, rho = _constants("rmsprop", epsilon, rho=rho)
     updates, steps = begin_steps("rmsprop", loss_or_grads, params, learning_rate)
     for p, g, e in steps:
         square = _running(updates, "square_mean", p, g * g, rho)
@@ -117,8 +116,7 @@ def adadelta(
     >>> [kind for kind, param in updates.slots]
     ['square_mean', 'step_square_mean']
     """
-    check_share("adadelta", rho=rho)
-    check_number("adadelta", epsilon=epsilon)
+    epsilon, rho = _constants("adadelta", epsilon, rho=rho)
     updates, steps = begin_steps("adadelta", loss_or_grads, params, learning_rate)
     for p, g, e in steps:
         square = _running(updates, "square_mean", p, g * g, rho)
@@ -235,8 +233,7 @@ def _adam(
     *,
     keeps_largest: bool = False,
 ) -> Updates:
-    check_share(rule, beta1=beta1, beta2=beta2)
-    check_number(rule, epsilon=epsilon)
+    epsilon, beta1, beta2 = _constants(rule, epsilon, beta1=beta1, beta2=beta2)
     updates, steps = begin_steps(rule, loss_or_grads, params, learning_rate)
     t = (updates.count + 1).astype("float64")
     correction = rate_at_step(updates, sg.sqrt(1 - beta2**t) / (1 - beta1**t), "correction")
@@ -276,8 +273,7 @@ def adamax(
     >>> w.get_value().round(3)
     array([0.9, 0.9], dtype=float32)
     """
-    check_share("adamax", beta1=beta1, beta2=beta2)
-    check_number("adamax", epsilon=epsilon)
+    epsilon, beta1, beta2 = _constants("adamax", epsilon, beta1=beta1, beta2=beta2)
     updates, steps = begin_steps("adamax", loss_or_grads, params, learning_rate)
     t = (updates.count + 1).astype("float64")
     correction = rate_at_step(updates, 1 / (1 - beta1**t), "correction")
@@ -287,15 +283,6 @@ def adamax(
         updates[largest] = sg.maximum(beta2 * largest, sg.abs(g))
         updates.move(p, -e * correction(p) * mean / (updates[largest] + epsilon))
     return updates
-
-
-def _running(
-    updates: Updates, kind: str, param: sg.SharedVariable, value: sg.Variable, keep: float
-) -> sg.Variable:
-    """The new running mean of a value, kept as a slot of the parameter."""
-    slot = updates.slot(kind, param)
-    updates[slot] = keep * slot + (1 - keep) * value
-    return updates[slot]
 
 
 def adabelief(
@@ -324,8 +311,7 @@ def adabelief(
     >>> w.get_value().round(2)
     array([0.89, 0.89], dtype=float32)
     """
-    check_share("adabelief", beta1=beta1, beta2=beta2)
-    check_number("adabelief", epsilon=epsilon)
+    epsilon, beta1, beta2 = _constants("adabelief", epsilon, beta1=beta1, beta2=beta2)
     updates, steps = begin_steps("adabelief", loss_or_grads, params, learning_rate)
     t = (updates.count + 1).astype("float64")
     of_mean = rate_at_step(updates, 1 / (1 - beta1**t), "correction")
@@ -366,7 +352,7 @@ def lion(
     >>> w.get_value()
     array([0.9, 0.9], dtype=float32)
     """
-    check_share("lion", beta1=beta1, beta2=beta2)
+    _, beta1, beta2 = _constants("lion", 0.0, beta1=beta1, beta2=beta2)
     updates, steps = begin_steps("lion", loss_or_grads, params, learning_rate)
     decay_of = decays("lion", weight_decay, updates.params)
     for (p, g, e), decay in zip(steps, decay_of, strict=True):
@@ -375,3 +361,19 @@ def lion(
         direction = sg.sign(beta1 * slot + (1 - beta1) * g)
         updates.move(p, -e * (direction + decay * p if decay else direction))
     return updates
+
+
+def _constants(rule: str, epsilon: float, **shares: float) -> list[float]:
+    """The constants of a rule, as numbers of Python's: NumPy's would widen float32."""
+    check_number(rule, epsilon=epsilon)
+    check_share(rule, **shares)
+    return [float(number) for number in (epsilon, *shares.values())]
+
+
+def _running(
+    updates: Updates, kind: str, param: sg.SharedVariable, value: sg.Variable, keep: float
+) -> sg.Variable:
+    """The new running mean of a value, kept as a slot of the parameter."""
+    slot = updates.slot(kind, param)
+    updates[slot] = keep * slot + (1 - keep) * value
+    return updates[slot]

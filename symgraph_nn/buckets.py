@@ -231,9 +231,13 @@ def _sequences(name: str, arrays: list[np.ndarray], filler: Any) -> _Sequences:
             f"buckets: the sequences of {name} are arrays [time, …] that differ in time alone; "
             f"found shapes {', '.join(sorted({str(array.shape) for array in arrays})[:4])}"
         )
-    dtype = np.result_type(*arrays)
-    empty = np.full(shapes.pop(), filler, dtype)
-    if not np.array_equal(empty, np.full(empty.shape, filler), equal_nan=dtype.kind == "f"):
+    dtype, shape = np.result_type(*arrays), shapes.pop()
+    try:
+        empty, exact = np.full(shape, filler, dtype), np.full(shape, filler)
+        fits = np.array_equal(empty, exact, equal_nan=dtype.kind == "f")
+    except (TypeError, ValueError):
+        empty, fits = np.zeros(shape, dtype), False
+    if not fits:
         raise SymgraphValueError.here(f"buckets: padding {filler!r} is no {dtype} for {name}")
     return _Sequences(arrays, np.array([len(array) for array in arrays]), empty)
 

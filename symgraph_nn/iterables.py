@@ -127,11 +127,11 @@ class _Ready:
                 raise ShapeError.here(f"{place}: the array for {describe(x)} has {array.ndim} axes")
             if k is not None:
                 rows[x.name or str(i)] = array.shape[k]
-        if len(set(rows.values())) > 1:
+        if len(set(rows.values())) > 1 or 0 in rows.values():
             listed = ", ".join(f"{name}: {n}" for name, n in rows.items())
             raise ShapeError.here(
-                f"{place}: its arrays have the same number of rows along the batch axis; "
-                f"found {listed}"
+                f"{place}: its arrays have the same number of rows along the batch axis, at least "
+                f"one; found {listed}"
             )
         return Batch(next(iter(rows.values()), None), arrays)
 

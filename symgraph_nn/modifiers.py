@@ -1,7 +1,8 @@
 """What may be done with a rule's updates: averages, slow weights, steps of several batches.
 
 Each takes updates, or a rule, and gives new updates; they may be combined with one another and with
-`apply_momentum` and `apply_nesterov`.
+`apply_momentum` and `apply_nesterov`. Momentum comes first, then slow weights, then averages: each
+follows what the updates say that it is given, and `iterate` gives the point of the last one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def apply_ema(updates: UpdatesLike, decay: float = 0.999) -> Updates:
 
     Training goes on with the parameters themselves; `iterate` gives the averages (Polyak and
     Juditsky 1992), to be evaluated or put in the parameters' place. They begin as the values that
-    the parameters have now. Raises `SymgraphValueError` unless ``decay`` is from 0 to below 1.
+    the parameters have now; with `nesterov` they are those of the look-ahead points. Raises
+    `SymgraphValueError` unless ``decay`` is from 0 to below 1.
 
     >>> w = sg.shared(np.float32(1), "w")
     >>> updates = nn.apply_ema(nn.sgd(w**2, [w], 0.25), decay=0.5)
@@ -35,6 +37,7 @@ def apply_ema(updates: UpdatesLike, decay: float = 0.999) -> Updates:
     (array(0.5, dtype=float32), np.float32(0.75))
     """
     check_share("apply_ema", decay=decay)
+    decay = float(decay)  # NumPy's numbers would widen float32
     averaged, chosen = continue_with("apply_ema", updates, None)
     for p in chosen:
         average = averaged.slot("average", p, p.get_value())
@@ -48,7 +51,8 @@ def apply_lookahead(updates: UpdatesLike, every: int = 5, rate: float = 0.5) -> 
 
     After each ``every`` steps of the rule the slow weights s move by ``rate`` of the way to the
     parameters, ``s' = s + rate (p' - s)``, and the rule goes on from there, ``p' = s'``. They begin
-    as the values that the parameters have now; `iterate` gives them.
+    as the values that the parameters have now; `iterate` gives them. Other state, such as a
+    velocity, goes on as it was.
 
     >>> w = sg.shared(np.float32(1), "w")
     >>> step = sg.compile([], None, updates=nn.apply_lookahead(nn.sgd(w, [w], 0.5), every=2))
@@ -57,6 +61,7 @@ def apply_lookahead(updates: UpdatesLike, every: int = 5, rate: float = 0.5) -> 
     """
     check_positive("apply_lookahead", every=every)
     check_number("apply_lookahead", rate=rate)
+    rate = float(rate)
     followed, chosen = continue_with("apply_lookahead", updates, None)
     is_time = sg.eq((followed.count + 1) % every, 0)
     for p in chosen:
@@ -82,9 +87,13 @@ def apply_rates(updates: UpdatesLike, rates: Mapping[str, float]) -> Updates:
     (array([1., 1.], dtype=float32), array([-0.5], dtype=float32))
     """
     changed, chosen = continue_with("apply_rates", updates, None)
+    points = changed.other_points
     for p, rate in zip(chosen, numbers_by_pattern("apply_rates", rates, chosen), strict=True):
         if rate is not None and rate != 1:
             changed.move(p, rate * changed.step_of(p))
+            point = points.get(p)
+            if point is not None and point not in changed:  # a jump ahead, which shrinks alike
+                changed.look_from(p, p + rate * (point - p))
     return changed
 
 

@@ -21,7 +21,7 @@ def numbers_by_pattern(
 
     Raises `SymgraphValueError` for a pattern that fits nothing.
     """
-    if not isinstance(patterns, Mapping):
+    if not isinstance(patterns, Mapping) or not all(isinstance(p, str) for p in patterns):
         raise SymgraphTypeError.here(
             f"{owner}: a dict from patterns to numbers is expected, not {patterns!r}"
         )
@@ -33,7 +33,7 @@ def numbers_by_pattern(
             f"{owner}: no parameter's name fits {', '.join(map(repr, sorted(unused)))}",
             remedy=f"The names are {', '.join(repr(p.name) for p in params)}.",
         )
-    return [patterns[fits[0]] if fits else None for fits in fitting]
+    return [float(patterns[fits[0]]) if fits else None for fits in fitting]
 
 
 def decays(owner: str, decay: Any, params: Sequence[sg.SharedVariable]) -> list[float]:
@@ -41,4 +41,4 @@ def decays(owner: str, decay: Any, params: Sequence[sg.SharedVariable]) -> list[
     if isinstance(decay, Mapping):
         return [number or 0.0 for number in numbers_by_pattern(owner, decay, params)]
     check_number(owner, weight_decay=decay)
-    return [decay] * len(params)
+    return [float(decay)] * len(params)

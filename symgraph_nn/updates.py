@@ -128,7 +128,11 @@ class Updates(dict[sg.SharedVariable, sg.Variable]):
         """
         moved = param + step
         if param in self._points and self._looks(param):
-            self._points[param] = self._points[param][0], moved
+            point, before = self._points[param][0], self[param]
+            self._points[param] = point, moved
+            # A state that follows the parameter, such as an average, follows it there.
+            if isinstance(point, sg.SharedVariable) and point in self:
+                self[point] = sg.substitute(self[point], {before: moved})
         self[param] = moved
         self._params[param] = None
         self._steps[param] = step
@@ -339,8 +343,9 @@ def iterate(updates: UpdatesLike) -> dict[sg.SharedVariable, sg.Variable]:
 
     For `nesterov`, which stores the look-ahead points Y = θ + m v, Sutskever's θ: ``Y - m v`` with
     the m of the last jump; for `apply_ema` the averages, for `apply_lookahead` the slow weights.
-    For rules without another point it is the parameter itself. It can be compiled, or put in the
-    parameters' place with ``sg.substitute`` or ``givens``.
+    Where several of these are combined, it is the point of the last one. For rules without another
+    point it is the parameter itself. It can be compiled, or put in the parameters' place with
+    ``sg.substitute`` or ``givens``.
 
     ``updates`` are those of a rule, with their memory: a plain dict is a `SymgraphTypeError`.
 

@@ -125,6 +125,8 @@ def test_data_that_do_not_fit():
         (lambda: nn.buckets([SEQUENCES], batch_size=0), "batch_size"),
         (lambda: nn.buckets([LABELS], padding=[0, 1]), "padding has 2 values"),
         (lambda: nn.buckets([LABELS], padding=0.5), "padding 0.5 is no int64"),
+        (lambda: nn.buckets([LABELS], padding=None), "padding None is no int64"),
+        (lambda: nn.buckets([LABELS], padding="-"), "padding '-' is no int64"),
         (lambda: nn.buckets({"x": LABELS}, padding={"y": 0}), "y not in the data"),
         (lambda: nn.buckets({"mask": LABELS}), "a 'mask' already"),
         (lambda: nn.buckets([[np.ones((2, 3)), np.ones((2, 4))]]), "differ in time alone"),

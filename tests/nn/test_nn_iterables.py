@@ -122,6 +122,7 @@ def test_an_iterator_is_used_up():
         ({"x": X}, "y missing"),
         (3, "batch 2 of data is a tuple of arrays"),
         ((X, Y[:3]), "x: 10, y: 3"),
+        ((X[:0], Y[:0]), "batch 2 of data.* at least one; found x: 0, y: 0"),
         ((X, X), "batch 2 of data: the array for 'y'"),
         ((np.ma.masked_greater(X, 0), Y), "mask"),
     ],

@@ -115,6 +115,71 @@ def test_slow_weights(every: int) -> None:
         np.testing.assert_allclose(nn.iterate(updates)[p].eval(), slow, rtol=1e-12)
 
 
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_the_other_point_follows_what_changes_later(backend: str) -> None:
+    """Rates by name keep θ exact, and averages are of where the parameters go in the end."""
+
+    def after(make: Callable[[sg.SharedVariable], nn.Updates]) -> tuple[Any, Any, nn.Updates]:
+        p = sg.shared(START, "p")
+        updates = make(p)
+        step = sg.compile([], None, updates=updates, backend=backend)
+        for _ in range(7):
+            step()
+        return p.get_value(), nn.iterate(updates)[p].eval(), updates
+
+    slow, point, _ = after(lambda p: nn.nesterov(loss_of(p), [p], 0.02, 0.8))
+    rated = after(lambda p: nn.apply_rates(nn.nesterov(loss_of(p), [p], 0.1, 0.8), {"p": 0.2}))
+    np.testing.assert_allclose(rated[0], slow, rtol=1e-12)
+    np.testing.assert_allclose(rated[1], point, rtol=1e-12)
+    still = after(lambda p: nn.apply_rates(nn.nesterov(loss_of(p), [p], 0.1, 0.8), {"p": 0.0}))
+    np.testing.assert_array_equal(still[:2], [START, START])
+
+    path, average = run(lambda p: nn.sgd(loss_of(p), [p], 0.02), 7), START
+    for value in path:
+        average = 0.8 * average + 0.2 * value
+    for make in (
+        lambda u: nn.apply_rates(nn.apply_ema(u, 0.8), {"p": 0.2}),
+        lambda u: nn.apply_ema(nn.apply_rates(u, {"p": 0.2}), 0.8),
+    ):
+        found = after(lambda p, make=make: make(nn.sgd(loss_of(p), [p], 0.1)))
+        np.testing.assert_allclose(found[0], path[-1], rtol=1e-12)
+        np.testing.assert_allclose(found[1], average, rtol=1e-12)
+
+    path, average = run(lambda p: nn.nesterov(loss_of(p), [p], 0.1, 0.8), 7), START
+    for value in path:
+        average = 0.8 * average + 0.2 * value
+    jumping = after(
+        lambda p: nn.apply_nesterov(nn.apply_ema(nn.sgd(loss_of(p), [p], 0.1), 0.8), momentum=0.8)
+    )
+    (slot,) = [v for (kind, _), v in jumping[2].slots.items() if kind == "average"]
+    np.testing.assert_allclose(slot.get_value(), average, rtol=1e-12)
+    _, point, _ = after(lambda p: nn.nesterov(loss_of(p), [p], 0.1, 0.8))
+    np.testing.assert_allclose(jumping[1], point, rtol=1e-12)
+
+
+def test_numbers_of_numpy_leave_float32_as_it_is() -> None:
+    half, w = np.float64(0.5), sg.shared(np.ones(2, "float32"), "w")
+    loss = sg.sum(w * w)
+    plain = nn.sgd(loss, [w], half)
+    for updates in (
+        nn.adagrad(loss, [w], epsilon=half),
+        nn.rmsprop(loss, [w], rho=half, epsilon=half),
+        nn.adadelta(loss, [w], rho=half, epsilon=half),
+        nn.adam(loss, [w], beta1=half, beta2=half, epsilon=half),
+        nn.adamw(loss, [w], weight_decay=half),
+        nn.adamax(loss, [w], beta1=half, beta2=half, epsilon=half),
+        nn.adabelief(loss, [w], beta1=half, beta2=half, epsilon=half),
+        nn.lion(loss, [w], beta1=half, beta2=half, weight_decay=half),
+        nn.apply_momentum(plain, momentum=half),
+        nn.apply_ema(plain, half),
+        nn.apply_lookahead(plain, 2, half),
+        nn.apply_rates(plain, {"w": half}),
+        nn.sgd(nn.weight_decay([sg.grad(loss, w)], [w], {"w": half}), [w], half),
+    ):
+        sg.compile([], None, updates=updates)()
+        assert w.get_value().dtype == "float32"
+
+
 def test_modifiers_add_no_loop() -> None:
     x, net = sg.tensor("x", ("T", "B", 3)), nn.LSTM(3, 4)
     loss = sg.mean(net(x) ** 2)
@@ -222,8 +287,9 @@ def test_what_does_not_fit_is_an_error() -> None:
     updates = nn.sgd(loss_of(p), [p], 0.1)
     with pytest.raises(sg.SymgraphValueError, match=r"fits 'q\*'.*\n.*\n.*'p'"):
         nn.apply_rates(updates, {"q*": 1.0})
-    with pytest.raises(sg.SymgraphTypeError, match="patterns"):
-        nn.apply_rates(updates, [("p", 1.0)])
+    for rates in ([("p", 1.0)], {1: 1.0}):
+        with pytest.raises(sg.SymgraphTypeError, match="patterns"):
+            nn.apply_rates(updates, rates)
     with pytest.raises(sg.SymgraphValueError, match="every"):
         nn.accumulate(nn.sgd, loss_of(p), [p], 0, learning_rate=0.1)
     with pytest.raises(sg.SymgraphValueError, match="decay"):
