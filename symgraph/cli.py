@@ -71,7 +71,10 @@ def _add_demo(application: typer.Typer) -> None:
         lines = []
         for each in NAMES if name == "all" else [name]:
             options = {"quick": quick, "n_epochs": epochs, "seed": seed, "data": data}
-            lines += run_demo(Demo(each, output / each, backend=backend, **options))
+            one = Demo(each, output / each, backend=backend, **options)
+            lines += run_demo(one)
+            if one.interrupted:
+                break
         if name == "all":
             print("\n" + "\n".join(lines))
 

@@ -54,6 +54,8 @@ class Demo:
     data: Path | None = None
     """A folder of the user's with larger data."""
     results: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    """Whether a training that was shown ended by Ctrl-C: no other demonstration is to follow."""
 
     def epochs(self, full: int, *, quick: int = 2) -> int:
         """How often to see the data: what the user said, or ``full``, or ``quick`` of it."""
@@ -79,6 +81,7 @@ class Demo:
 
     def show_training(self, history: History, name: str = "training.png") -> None:
         """Print the compile report, and plot the figures of the epochs."""
+        self.interrupted |= history.ended == "interrupt"
         print(f"\n{history.report}\n")
         if importlib.util.find_spec("matplotlib"):
             history.plot(self.path(name))

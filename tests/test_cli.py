@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import symgraph as sg
+import symgraph.cli
+from symgraph_nn.demo import NAMES, Demo
+from symgraph_nn.history import History
 
 NET = """
 import numpy as np
@@ -66,6 +69,27 @@ def test_demo_trains_and_writes_what_it_names(folder: Path) -> None:
     assert (written / "graph.dot").read_text().startswith("digraph")
     assert json.loads((written / "trace.json").read_text())["traceEvents"]
     assert (written / "checkpoint.safetensors").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("ended", ["interrupt", "epochs"])
+def test_no_demo_follows_an_interrupted_one(tmp_path: Path, monkeypatch, ended: str) -> None:
+    typer_testing = pytest.importorskip("typer.testing")
+    run_demos = []
+
+    def main(demo: Demo) -> None:
+        history = History("loss")
+        history.ended = ended if demo.name == "airline" else "epochs"
+        run_demos.append(demo.name)
+        demo.show_training(history)
+        demo.result("loss", 1.0)
+
+    monkeypatch.setattr("symgraph_nn.demo._main_of", lambda name: main)
+    application = symgraph.cli._application()
+    arguments = ["demo", "all", "--output", str(tmp_path)]
+    done = typer_testing.CliRunner().invoke(application, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert run_demos == list(NAMES[:2] if ended == "interrupt" else NAMES)
+    assert done.stdout.splitlines()[-1] == f"result {run_demos[-1]}: loss 1.00"
 
 
 def test_demo_refuses_what_it_does_not_know(folder: Path) -> None:
