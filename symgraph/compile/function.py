@@ -146,6 +146,8 @@ class Function:
     """The name of the backend that runs it."""
     report: Report
     """What `compile` built and did, as data; printable as tables."""
+    program: Program
+    """What it computes, as it was built."""
     calls: deque[tuple[float, float]]
     """When each of the latest calls began, on the clock of `time.perf_counter`, and its seconds."""
 
@@ -153,7 +155,7 @@ class Function:
         self.name = options.name
         backend, threads = load_backend(options.backend), options.threads or n_threads()
         self.backend = backend.name
-        self._program = program
+        self.program = program
         self._options = options
         compiled = compile_graph(program.graph, backend, threads=threads, profile=options.profile)
         self._executable = compiled.executable
@@ -179,19 +181,19 @@ class Function:
     def graph(self) -> Graph:
         """The rewritten `Graph`: inputs and shared variables to outputs and updates."""
         if self._graph is None:  # the program was recalled
-            self._graph = rewrite(self._program.graph, load_backend(self._options.backend))[0]
+            self._graph = rewrite(self.program.graph, load_backend(self._options.backend))[0]
         return self._graph
 
     @property
     def updates(self) -> dict[SharedVariable, Variable]:
         """What is stored after each call, as expressions of `graph`."""
-        program = self._program
+        program = self.program
         return dict(zip(program.updates, self.graph.outputs[len(program.outputs) :], strict=True))
 
     @property
     def inputs(self) -> tuple[Variable, ...]:
         """The variables that arguments are given for."""
-        return self._program.inputs
+        return self.program.inputs
 
     @property
     def profile(self) -> Profile | None:
@@ -222,9 +224,9 @@ class Function:
 
     def _make_fast(self) -> tuple[Callable[..., Any] | None, Any]:
         """The executable's short way for the usual arguments, and what must live as long."""
-        container = self._program.container
+        container = self.program.container
         form = "one" if container == "one" else "list" if container is list else None
-        is_plain = not (self._program.shared or self._program.updates or self._options.verify)
+        is_plain = not (self.program.shared or self.program.updates or self._options.verify)
         if form is None or not is_plain:
             return None, None
         reference = weakref.ref(self)
@@ -253,20 +255,20 @@ class Function:
         20.0 30.0
         """
         start = time.perf_counter()
-        program = self._program.swapped(swap) if swap else self._program
+        program = self.program.swapped(swap) if swap else self.program
         return _compile_again(program, self._options, start)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _compile_again, (self._program, self._options)
+        return _compile_again, (self.program, self._options)
 
     def __repr__(self) -> str:
-        outputs = ", ".join(str(v.type) for v in self._program.outputs)
+        outputs = ", ".join(str(v.type) for v in self.program.outputs)
         return f"<Function {self.name or ''}({self._signature}) -> ({outputs}), {self.backend}>"
 
 
 def _make_report(function: Function, compiled: Compiled, start: float) -> Report:
     """The report on a function that is compiled but for this."""
-    built, updates = function._program.graph, function._program.updates
+    built, updates = function.program.graph, function.program.updates
     executable, summary = compiled.executable, compiled.summary
     before = count_loops(built.outputs)
     return Report(

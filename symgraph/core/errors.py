@@ -15,6 +15,7 @@ __all__ = [
     "CallError",
     "DisconnectedError",
     "DtypeError",
+    "ExchangeError",
     "GradientError",
     "GraphError",
     "IndexRangeError",
@@ -106,6 +107,10 @@ class TooLargeError(CallError, MemoryError):
 
 class BackendError(SymgraphValueError):
     """A backend that does not exist or cannot run an operation."""
+
+
+class ExchangeError(SymgraphValueError):
+    """What cannot go out of symgraph, or come in, in the form that was asked for."""
 
 
 class InternalError(SymgraphError, RuntimeError):

@@ -1,0 +1,1 @@
+"""What goes out of symgraph and comes into it: ONNX both ways, Python, native programs."""
