@@ -72,7 +72,8 @@ def grad(
     and shape. By a loop's states, or some rows of them, it is as in a loop of Python's: the later
     steps that read a state count, unless ``stop`` holds the states. ``known_grads`` maps variables
     to gradients that are known already: they take the place of what would come from the cost, which
-    may then be None. Nothing flows through the variables in ``stop`` to what they are made of; by
+    may then be None; that of a loop's states is what comes from outside of the loop, which goes on
+    from it by itself: ``grad(cost, states, stop=[states])``. Nothing flows through the variables in ``stop`` to what they are made of; by
     themselves there is a gradient, as with Theano's ``consider_constant``. Where the cost does not
     depend on a variable the gradient is a `DisconnectedError`, or zeros with
     ``disconnected="zero"``. The gradient by an integer is a `GradientError`, a cost with axes a
