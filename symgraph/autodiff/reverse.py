@@ -73,11 +73,11 @@ def grad(
     steps that read a state count, unless ``stop`` holds the states. ``known_grads`` maps variables
     to gradients that are known already: they take the place of what would come from the cost, which
     may then be None; that of a loop's states is what comes from outside of the loop, which goes on
-    from it by itself: ``grad(cost, states, stop=[states])``. Nothing flows through the variables in ``stop`` to what they are made of; by
-    themselves there is a gradient, as with Theano's ``consider_constant``. Where the cost does not
-    depend on a variable the gradient is a `DisconnectedError`, or zeros with
-    ``disconnected="zero"``. The gradient by an integer is a `GradientError`, a cost with axes a
-    `ShapeError`.
+    from it by itself: ``grad(cost, states, stop=[states])``. Nothing flows through the variables in
+    ``stop`` to what they are made of; by themselves there is a gradient, as with Theano's
+    ``consider_constant``. Where the cost does not depend on a variable the gradient is a
+    `DisconnectedError`, or zeros with ``disconnected="zero"``. The gradient by an integer is a
+    `GradientError`, a cost with axes a `ShapeError`.
 
     >>> x = sg.vector("x")
     >>> sg.grad((x**2).sum(), x).eval({x: [1.0, 3.0]})
