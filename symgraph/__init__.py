@@ -176,6 +176,7 @@ from .scan.derivatives import hessian, jacobian
 from .viz.text import dprint, listing
 
 if TYPE_CHECKING:
+    from .exchange.onnx.read import import_onnx
     from .viz.dot import to_dot
 
 # fmt: off
@@ -193,7 +194,8 @@ __all__ = [
     "expand_dims", "explain_grad", "expm1", "eye", "flatnonzero", "flatten", "flip", "floor",
     "floor_divide", "foldl", "foldr", "full", "full_like", "Function", "gammaln", "gelu", "grad",
     "GradientError", "Graph", "GraphError", "greater", "greater_equal", "hessian",
-    "hessian_vector_product", "hstack", "hypot", "ifelse", "In", "in_range", "IndexRangeError",
+    "hessian_vector_product", "hstack", "hypot", "ifelse", "import_onnx",
+    "In", "in_range", "IndexRangeError",
     "inner", "InputError", "invert", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp",
     "last_value", "leaky_relu", "left_shift", "less", "less_equal", "linspace", "listing", "log",
     "log10", "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp", "logical_and",
@@ -215,10 +217,17 @@ __all__ = [
 # fmt: on
 
 
+# What is slow to import or not always used, and the module that has it.
+_LATER = {
+    "import_onnx": ".exchange.onnx.read",
+    "to_dot": ".viz.dot",  # brings graphviz
+}
+
+
 def __getattr__(name: str) -> Any:
-    """What is slow to import and not always used: `to_dot` brings graphviz, `testing` its draws."""
-    if name == "to_dot":
-        return importlib.import_module(".viz.dot", __name__).to_dot
+    """What is imported when it is first asked for; `testing` brings its draws."""
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name], __name__), name)
     if name == "testing":
         return importlib.import_module(".testing", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,7 +33,11 @@ MODULES: dict[str, ModuleType] = {
     "symgraph_nn.schedules": nn.schedules,
 }
 # What functions have as attributes.
-REACHED = {"symgraph.compile.report.Report", "symgraph.backends.profile.Profile"}
+REACHED = {
+    "symgraph.compile.report.Report",
+    "symgraph.backends.profile.Profile",
+    "symgraph.exchange.onnx.read.Imported",
+}
 
 
 def documented(page: Path) -> list[str]:

@@ -22,6 +22,7 @@ import symgraph.testing
 import symgraph_nn as nn
 from symgraph.backends.profile import Profile
 from symgraph.compile.report import Report
+from symgraph.exchange.onnx.read import Imported
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = {
@@ -34,7 +35,11 @@ MODULES = {
     "nn.schedules": nn.schedules,
 }
 # What public names lead to.
-REACHED = {"sg.Function.report": Report, "sg.Function.profile": Profile}
+REACHED = {
+    "sg.Function.report": Report,
+    "sg.Function.profile": Profile,
+    "sg.import_onnx": Imported,
+}
 _OWN = ("symgraph.", "symgraph_nn.")
 
 

@@ -1,0 +1,236 @@
+"""ONNX models as variables: `import_onnx`, and the `Imported` that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.annotations import ArrayLike
+from ...core.dims import fresh_size
+from ...core.errors import ExchangeError, ShapeError
+from ...core.graph import substitute
+from ...core.shared import SharedVariable
+from ...core.types import size_from, tensor_type
+from ...core.variable import Variable, make_input
+from ...ops.promotion import as_variable as variable_of
+from . import library, read_arithmetic, read_table
+from .read_scope import Model, Scope, plain_domain
+from .read_values import Parameter, Value, as_variable, supported
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, ValueInfoProto
+
+__all__ = ["Imported", "import_onnx"]
+
+# These fill the registry.
+_TABLES = (read_arithmetic, read_table)
+
+
+class Imported:
+    """An ONNX model as expressions of its inputs and shared variables; called like a module.
+
+    >>> import onnx.helper as oh
+    >>> ends = [oh.make_tensor_value_info(name, 1, ["B", 2]) for name in "xy"]
+    >>> graph = oh.make_graph([oh.make_node("Tanh", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    >>> model = sg.import_onnx(oh.make_model(graph).SerializeToString())
+    >>> x = sg.matrix("x")
+    >>> model(x).eval({x: [[0.0, 0.5]]})
+    array([[0.        , 0.46211717]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Variable],
+        outputs: Mapping[str, Variable],
+        params: Mapping[str, SharedVariable],
+    ) -> None:
+        self.inputs: dict[str, Variable] = dict(inputs)
+        """The model's inputs by name, but for those whose values were given."""
+        self.outputs: dict[str, Variable] = dict(outputs)
+        """The expressions of the model's outputs by name."""
+        self.params: dict[str, SharedVariable] = dict(params)
+        """What was stored as floats in the model and is computed with, by name."""
+
+    def __call__(self, *inputs: ArrayLike, **by_name: ArrayLike) -> Any:
+        """The output on these inputs, in the model's order or by name; a tuple of several."""
+        given = self._given(inputs, by_name)
+        results = substitute(list(self.outputs.values()), given)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _given(
+        self, inputs: tuple[ArrayLike, ...], by_name: Mapping[str, ArrayLike]
+    ) -> dict[Variable, Variable]:
+        names = list(self.inputs)
+        values = dict(zip(names, inputs, strict=False)) | dict(by_name)
+        twice = len(values) != len(inputs) + len(by_name)
+        if twice or values.keys() != self.inputs.keys():
+            raise ExchangeError.here(
+                f"the ONNX model is called on {', '.join(names) or 'no inputs'}; found "
+                f"{len(inputs)} inputs" + (f" and {', '.join(by_name)}" if by_name else "")
+            )
+        return {self.inputs[name]: variable_of(value) for name, value in values.items()}
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name}: {v.type}" for name, v in self.inputs.items())
+        outputs = ", ".join(f"{name}: {v.type}" for name, v in self.outputs.items())
+        return f"<Imported ({inputs}) -> ({outputs}), {len(self.params)} parameters>"
+
+
+def import_onnx(
+    path_or_bytes: str | PathLike[str] | bytes,
+    *,
+    known: Mapping[str, ArrayLike] | None = None,
+    trainable: bool = True,
+    folder: str | PathLike[str] | None = None,
+) -> Imported:
+    """The ONNX model of a file, or of its bytes, as expressions that train on.
+
+    Tensors of floats that the model stores become shared variables under their names; integers and
+    scalars are constants, and so are the floats with ``trainable=False``. Sizes that the model
+    names are named sizes. ``known`` gives inputs their values, by name: an array where a shape
+    depends on its elements, such as the axes of a reduction, or a variable in place of the input.
+    Tensors that are stored in other files are read below ``folder`` alone, by default that of the
+    file.
+
+    >>> import onnx.helper as oh
+    >>> ends = [oh.make_tensor_value_info(name, 1, ["B", 2]) for name in "xy"]
+    >>> graph = oh.make_graph([oh.make_node("Abs", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    >>> sg.import_onnx(oh.make_model(graph).SerializeToString()).inputs
+    {'x': <x: float32[B, 2]>}
+
+    What cannot be read is an `ExchangeError` that names the op, the node and the reason.
+    """
+    proto = _load(path_or_bytes, folder)
+    graph = proto.graph
+    scope, parameters = _outermost(proto, trainable)
+    stored = {tensor.name for tensor in graph.initializer}
+    declared = [info for info in graph.input if info.name not in stored]
+    given = dict(known or {})
+    _refuse_unknown_names(given, graph)
+    try:
+        inputs = _read(scope, graph, declared, given, _named_sizes())
+    except ExchangeError as error:
+        if not isinstance(error.__cause__, ShapeError):
+            raise
+        # Some exporters name every size anew, where the same size is meant.
+        scope.values.clear()
+        try:
+            inputs = _read(scope, graph, declared, given, _nameless_sizes())
+        except ExchangeError:
+            raise error from error.__cause__
+    outputs = {
+        result.name: as_variable(scope.read(result.name), f"output {result.name!r}")
+        for result in graph.output
+    }
+    params = {p.name: p.shared for p in parameters if p.shared is not None}
+    return Imported(inputs, outputs, params)
+
+
+def _load(path_or_bytes: Any, folder: Any) -> ModelProto:
+    if isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
+        return library.onnx.load_model_from_string(bytes(path_or_bytes))
+    return library.onnx.load(fspath(path_or_bytes), load_external_data=False)
+
+
+def _outermost(proto: ModelProto, trainable: bool) -> tuple[Scope, list[Parameter]]:  # noqa: FBT001
+    """The scope of a model's graph, and the list that its parameters will be in."""
+    parameters: list[Parameter] = []
+
+    def initialiser(tensor: Any, name: str) -> Value:
+        array = library.onnx.numpy_helper.to_array(tensor)
+        if not trainable or array.dtype.kind != "f" or array.ndim == 0:
+            return array
+        parameters.append(Parameter(name, array))
+        return parameters[-1]
+
+    functions = {(plain_domain(f.domain), f.name): f for f in proto.functions}
+    opsets = {plain_domain(o.domain): o.version for o in proto.opset_import}
+    return Scope(Model(functions, initialiser), opsets), parameters
+
+
+def _refuse_unknown_names(given: Mapping[str, Any], graph: GraphProto) -> None:
+    names = [info.name for info in graph.input]
+    for name in given:
+        if name not in names:
+            raise ExchangeError.here(
+                f"known: the ONNX model has no input {name!r}",
+                remedy=f"Its inputs are {', '.join(names)}.",
+            )
+
+
+def _read(
+    scope: Scope,
+    graph: GraphProto,
+    declared: list[ValueInfoProto],
+    given: Mapping[str, Any],
+    size_for: Callable[[str], Any],
+) -> dict[str, Variable]:
+    """The inputs by name, once the scope has read the graph."""
+    inputs: dict[str, Variable] = {}
+    for info in declared:
+        if info.name in given:
+            value = given[info.name]
+            scope.values[info.name] = value if isinstance(value, Variable) else np.asarray(value)
+        else:
+            inputs[info.name] = scope.values[info.name] = _input(info, size_for)
+    scope.read_graph(graph)
+    return inputs
+
+
+# --- inputs -------------------------------------------------------------------------------------
+
+
+def _input(info: ValueInfoProto, size_for: Callable[[str], Any]) -> Variable:
+    """The variable for a declared input."""
+    kind = info.type.WhichOneof("value")
+    if kind != "tensor_type":
+        raise ExchangeError.here(
+            f"input {info.name!r} of the ONNX model is a {(kind or 'value').split('_')[0]}; "
+            "inputs are tensors"
+        )
+    tensor = info.type.tensor_type
+    dtype = _dtype_of(tensor.elem_type)
+    supported(np.zeros(0, dtype), f"input {info.name!r} of the ONNX model")
+    if not tensor.HasField("shape"):
+        raise ExchangeError.here(
+            f"input {info.name!r} of the ONNX model has no number of axes",
+            remedy=f"Give it a variable: known={{{info.name!r}: sg.matrix()}}.",
+        )
+    shape = [_size(dim, size_for) for dim in tensor.shape.dim]
+    return make_input(tensor_type(dtype, shape), info.name)
+
+
+def _dtype_of(number: int) -> np.dtype:
+    """The NumPy dtype for ONNX's number of an element type."""
+    try:
+        return np.dtype(library.onnx.helper.tensor_dtype_to_np_dtype(number))
+    except KeyError:
+        raise ExchangeError.here(f"the ONNX model has no element type {number}") from None
+
+
+def _size(dim: Any, size_for: Callable[[str], Any]) -> Any:
+    kind = dim.WhichOneof("value")
+    if kind == "dim_value" and dim.dim_value >= 0:
+        return int(dim.dim_value)
+    return size_for(dim.dim_param) if kind == "dim_param" and dim.dim_param else fresh_size()
+
+
+def _named_sizes() -> Callable[[str], Any]:
+    """Sizes with their names in the model; those with compound names are equal to each other."""
+    others = _nameless_sizes()
+    return lambda name: size_from(name) if name.isidentifier() else others(name)
+
+
+def _nameless_sizes() -> Callable[[str], Any]:
+    """Sizes without names, one for each name in the model."""
+    found: dict[str, Any] = {}
+
+    def size_for(name: str) -> Any:
+        if name not in found:
+            found[name] = fresh_size()
+        return found[name]
+
+    return size_for

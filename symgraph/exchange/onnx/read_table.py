@@ -1,0 +1,69 @@
+"""Elementwise ops of ONNX, and what else takes its operands as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...core.variable import Variable
+from ...ops import activation, comparison, elementwise, rounding, special_functions, transcendental
+from ...ops.linalg import matmul
+from ...ops.softmax import log_softmax, softmax
+from .read_scope import Node, reads
+from .read_values import Value
+
+# Ops that are one function here, with as many inputs as they are given.
+_SAME: dict[str, Callable[..., Variable]] = {
+    "Abs": elementwise.absolute,
+    "Acos": transcendental.arccos,
+    "Acosh": transcendental.arccosh,
+    "Asin": transcendental.arcsin,
+    "Asinh": transcendental.arcsinh,
+    "Atan": transcendental.arctan,
+    "Atanh": transcendental.arctanh,
+    "BitwiseNot": comparison.bitwise_not,
+    "Ceil": rounding.ceil,
+    "Cos": transcendental.cos,
+    "Cosh": transcendental.cosh,
+    "Erf": special_functions.erf,
+    "Exp": transcendental.exp,
+    "Floor": rounding.floor,
+    "IsNaN": comparison.isnan,
+    "Log": transcendental.log,
+    "MatMul": matmul,
+    "Neg": elementwise.negative,
+    "Not": comparison.logical_not,
+    "Reciprocal": transcendental.reciprocal,
+    "Relu": activation.relu,
+    "Round": rounding.rint,
+    "Sigmoid": activation.sigmoid,
+    "Sign": elementwise.sign,
+    "Sin": transcendental.sin,
+    "Sinh": transcendental.sinh,
+    "Softplus": activation.softplus,
+    "Sqrt": transcendental.sqrt,
+    "Tan": transcendental.tan,
+    "Tanh": transcendental.tanh,
+    "Where": elementwise.where,
+}
+
+
+def _read_same(node: Node) -> Value:
+    return _SAME[node.op_type](*node.variables())
+
+
+reads(*_SAME)(_read_same)
+
+
+@reads("Identity")
+def _identity(node: Node) -> Value:
+    return node.value(0)
+
+
+@reads("Softmax", "LogSoftmax")
+def _softmax(node: Node) -> Value:
+    x = node.variable(0)
+    function = softmax if node.op_type == "Softmax" else log_softmax
+    if node.version < 13:  # over all axes from this one on
+        axis = node.axis(node.attribute("axis", 1), x.ndim + 1)
+        return function(x, tuple(range(axis, x.ndim)))
+    return function(x, node.axis(node.attribute("axis", -1), x.ndim))
