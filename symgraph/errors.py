@@ -10,6 +10,7 @@ from __future__ import annotations
 from .core.errors import (
     BackendError,
     CallError,
+    DebugAssertError,
     DisconnectedError,
     DtypeError,
     ExchangeError,
@@ -37,6 +38,7 @@ from .core.values import refuse_masked
 __all__ = [
     "BackendError",
     "CallError",
+    "DebugAssertError",
     "DisconnectedError",
     "DtypeError",
     "ExchangeError",

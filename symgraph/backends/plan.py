@@ -221,6 +221,8 @@ def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception
         kind, message = TooLargeError, _result_text(v, values) or message
     else:
         kind = IndexRangeError if isinstance(error, IndexError) else CallError
+    if "observer" in v.op.traits:  # its message is the user's
+        return kind(explain(message, line=provenance.nearest_line(v)))
     operands = ", ".join(_operand(x, value) for x, value in zip(v.inputs, values, strict=True))
     # A check speaks for the op that asked for it.
     title = "" if "check" in v.op.traits else f"{v.op.name} failed: "

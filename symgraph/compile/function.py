@@ -51,6 +51,7 @@ def compile(
     threads: int | None = None,
     unused: Literal["raise", "ignore"] = "raise",
     verify: bool = False,
+    debug: bool = True,
 ) -> Function:
     """A function from arrays to arrays that computes the outputs.
 
@@ -83,6 +84,8 @@ def compile(
         value that differs by more than rounding is a `VerifyError`, which tells the first such
         value, its operation, loop, step and line; nothing is stored then. Calls take as long as
         the reference does, and longer where a difference has to be looked at.
+    ``debug``
+        Whether `debug_print` and `debug_assert` do what they say; False leaves them out.
 
     Raises `InputError` for inputs that are missing, unused or given twice, `UpdateError` for an
     update that does not fit, `BackendError` for a backend that is none.
@@ -96,7 +99,7 @@ def compile(
     _check_options(name, threads, unused)
     load_backend(backend)  # an unknown one is said first
     imported = time.perf_counter() - start
-    program = make_program(inputs, outputs, updates, givens, unused=unused)
+    program = make_program(inputs, outputs, updates, givens, unused=unused, debug=bool(debug))
     options = _Options(backend, name, profile, threads, bool(verify))
     function = Function(program, options, start=start)
     if imported > _NOTICED:

@@ -18,6 +18,7 @@ from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
+from ..scan.observers import in_order
 from ..scan.op import rebuild_alike
 from ..scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
 from .report import PassRow, count_nodes
@@ -74,7 +75,7 @@ def rewrite(graph: Graph, target: Target) -> tuple[Graph, list[PassRow]]:
         seconds = time.perf_counter() - start
         before, nodes = nodes, count_nodes(graph)
         rows.append(PassRow(name, seconds, before, nodes, start, dict(hits)))
-    return graph, rows
+    return in_order(graph), rows
 
 
 def expand(graph: Graph, target: Target, hits: Hits) -> Graph:

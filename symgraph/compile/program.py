@@ -13,10 +13,11 @@ from ..core import provenance
 from ..core.annotations import ArrayLike
 from ..core.copies import dump, load
 from ..core.errors import InputError, ShapeError, SymgraphTypeError
-from ..core.graph import Graph, replace, substitute
+from ..core.graph import Graph, graph_of, replace, substitute
 from ..core.shared import SharedVariable
 from ..core.types import TensorType
 from ..core.variable import CONSTANT, Variable, ancestors, make_constant, make_input
+from ..scan.observers import without_observers
 from .signature import Parameter, as_argument, with_prefix
 from .updates import GivensLike, Request, UpdatesLike, as_pairs, as_replacements, checked_updates
 
@@ -137,11 +138,15 @@ def make_program(
     givens: GivensLike | None = None,
     *,
     unused: Literal["raise", "ignore"] = "raise",
+    debug: bool = True,
 ) -> Program:
     """The program that the arguments of `compile` describe."""
     arguments = _as_arguments(inputs)
     container, wanted = _flattened(outputs)
     request = Request(tuple(wanted), checked_updates(as_pairs(updates, "updates")))
+    if not debug:
+        bare = without_observers(graph_of(request.results))
+        request = request.with_results(bare.outputs)
     request = request.with_givens(as_replacements(givens))
     variables = [argument.variable for argument in arguments]
     leaves = [_as_leaf(v) for v in variables]

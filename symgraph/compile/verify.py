@@ -19,6 +19,7 @@ from ..core import provenance
 from ..core.errors import VerifyError, explain
 from ..core.graph import Graph
 from ..core.variable import Variable, item
+from ..scan.observers import without_observers
 from .locate import Fault, is_value, locate
 from .pipeline import Hits, Pass, all_passes, rewrite
 from .rounding import ULPS, Difference, Run, Suspect, compare, differs, reference, ulps_between
@@ -59,7 +60,7 @@ class Verified:
         name: str | None,
         labels: Sequence[str],
     ) -> None:
-        self._built = built
+        self._built = built = without_observers(built)
         self._run = run
         self._backend = backend
         self._threads = threads

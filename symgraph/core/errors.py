@@ -13,6 +13,7 @@ from . import provenance
 __all__ = [
     "BackendError",
     "CallError",
+    "DebugAssertError",
     "DisconnectedError",
     "DtypeError",
     "ExchangeError",
@@ -99,6 +100,10 @@ class UpdateError(SymgraphTypeError):
 
 class CallError(SymgraphValueError):
     """An operation of a compiled function failed on the values it was called with."""
+
+
+class DebugAssertError(CallError, AssertionError):
+    """A condition that `debug_assert` was given did not hold in a call."""
 
 
 class TooLargeError(CallError, MemoryError):

@@ -78,6 +78,11 @@ class Graph(Interned):
         """Whether something in it, or in graphs inside, has an effect."""
         return any(map(has_effect, self._nodes))
 
+    @property
+    def has_observers(self) -> bool:
+        """Whether something in it, or in graphs inside, looks at values."""
+        return any(map(_looks, self._nodes))
+
     def canonical(self) -> Graph:
         """The one graph that is equal to this but for what its inputs are called.
 
@@ -126,6 +131,12 @@ def _load_graph(n_inputs: int, kind: str, dumped: tuple[Any, ...]) -> Graph:
 def has_effect(v: Variable) -> bool:
     """Whether computing the variable from its inputs has an effect, in a loop's body perhaps."""
     return "effect" in v.op.traits or any(isinstance(p, Graph) and p.has_effects for p in v.params)
+
+
+def _looks(v: Variable) -> bool:
+    return "observer" in v.op.traits or any(
+        isinstance(p, Graph) and p.has_observers for p in v.params
+    )
 
 
 def graph_of(outputs: Sequence[Variable]) -> Graph:

@@ -15,7 +15,7 @@ __all__ = ["KINDS", "OPS", "TRAITS", "Op"]
 _PACKAGE = __name__.partition(".")[0]
 
 KINDS = ("elementwise", "product", "reduction", "movement", "other")
-TRAITS = ("leaf", "commutative", "view", "layout", "traced", "check", "step", "effect")
+TRAITS = ("leaf", "commutative", "view", "layout", "traced", "check", "step", "effect", "observer")
 
 # Every operation by name: the op table that tests walk, and what pickle refers to.
 OPS: dict[str, Op] = {}
@@ -63,7 +63,9 @@ class Op(Interned):
     ``commutative``; ``view`` (the result may be a view); ``layout`` (the elements of the result are
     those of the operands, laid out anew); ``traced`` (the user's line is recorded for each node);
     ``check`` (kept even where the value is the input's: it may raise); ``step`` (piecewise
-    constant: a float result with zero gradient); ``effect``.
+    constant: a float result with zero gradient); ``effect``; ``observer`` (an effect that looks at
+    its first operand, which is its value: derivatives and references leave it out; its parameter
+    ``number`` tells in which order looks were written).
 
     An ``effect`` is what ``evaluate`` does beside its result, such as to print, or a result that is
     not the same each time. It has an operand, and no formula. It happens once for each node and

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from ..core import provenance
-from ..core.graph import has_effect, rebuild, replace
+from ..core.graph import Graph, has_effect, rebuild, replace
 from ..core.op import Op
 from ..core.types import TensorType, TupleType
 from ..core.variable import ITEM, Variable, item, node
@@ -19,7 +19,13 @@ from .close import find_varying
 from .op import SCAN
 from .step_sizes import atoms_of, is_made_of
 
-__all__ = ["effects_kept_in_step", "has_effects_since", "kept_effects", "values_of_effects"]
+__all__ = [
+    "IN_STEP",
+    "effects_kept_in_step",
+    "has_effects_since",
+    "kept_effects",
+    "values_of_effects",
+]
 
 # The first operand, in the step of which the second is the number.
 IN_STEP = Op(
@@ -70,7 +76,7 @@ def values_of_effects(
 ) -> list[Variable]:
     """What effects in a step give, as far as it can be kept over time, for the gradient to read."""
     inside = _nodes_since(outputs, since)
-    effects = [v for v in inside if has_effect(v)]
+    effects = [v for v in inside if _acts(v)]
     outer = {x for v in inside for x in v.inputs}.difference(inside)
     atoms = atoms_of(x for x in (*symbols, *outer) if isinstance(x.type, TensorType))
     values = (value for v in effects for value in _values(v))
@@ -81,9 +87,18 @@ def kept_effects(outputs: Sequence[Variable]) -> list[Variable]:
     """Which outputs of a body are all that an effect in it gives: none has to happen again."""
     known = set(outputs)
     sources = {v.inputs[0] if v.op is ITEM else v for v in outputs}
-    effects = [v for v in sources if has_effect(v) and known.issuperset(_values(v))]
+    effects = [v for v in sources if _acts(v) and known.issuperset(_values(v))]
     kept = {value for v in effects for value in _values(v)}
     return [v for v in outputs if v in kept]
+
+
+def _acts(v: Variable) -> bool:
+    """Whether the variable has an effect that must not happen again, in a loop's body perhaps:
+    looks are left out of what is computed again."""
+    if "observer" in v.op.traits:
+        return False
+    bodies = [part for part in v.params if isinstance(part, Graph)]
+    return "effect" in v.op.traits or any(_acts(x) for body in bodies for x in body.nodes)
 
 
 def _values(v: Variable) -> list[Variable]:

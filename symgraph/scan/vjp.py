@@ -33,6 +33,7 @@ from ..ops.slices import slice_axis
 from .checkpoint import vjp_in_chunks
 from .cotangents import BufferCotangent, split_cotangent
 from .effects import kept_effects
+from .observers import without_observers
 from .op import SCAN, Loop, Read, State, make_loop
 
 __all__ = ["BodyGradient", "gradient_of_body", "vjp_scan"]
@@ -65,7 +66,7 @@ def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
     if present not in memo:
         # Fresh symbols: a nested loop's parameters must not meet those of the loop around it.
         inputs = tuple(make_input(v.type) for v in body.inputs)
-        outputs = body(*inputs)
+        outputs = without_observers(body)(*inputs)
         cotangents = tuple(
             make_input(output.type) if there else None
             for output, there in zip(outputs, present, strict=False)

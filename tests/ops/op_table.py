@@ -24,5 +24,7 @@ EXEMPT = {
     "scan": "tests/scan",
     "size": "stands for sizes not known when the graph is built: tests/ops/test_sizes.py",
     "check_size": "made where sizes are not known to agree: tests/ops/test_sizes.py",
+    "debug_print": "prints: tests/scan/test_looks.py",
+    "debug_assert": "may raise: tests/scan/test_looks.py",
     "in_step": "made in the steps of loops: tests/scan/test_scan_effects.py",
 }
