@@ -9,8 +9,10 @@ from typing import Any, TypeAlias
 from ..compile.function import Function
 from ..compile.program import In, Program, make_program
 from ..core.errors import ExchangeError
+from ..core.graph import graph_of
 from ..core.shared import SharedVariable
 from ..core.variable import CONSTANT, Variable, ancestors
+from ..scan.observers import without_observers
 
 __all__ = ["Exportable", "Structure", "Subject", "subject_of"]
 
@@ -154,7 +156,11 @@ def _free_inputs(what: Any) -> list[Variable]:
 def _named(
     program: Program, structure: Structure, name: str | None, *, keys: Sequence[str] = ()
 ) -> Subject:
-    """The program with names; ``structure`` has the positions of the outputs."""
+    """The program with names; ``structure`` has the positions of the outputs.
+
+    What looks at values is left out: it is there for this process.
+    """
+    program = program.with_results(without_observers(graph_of(program.results)).outputs)
     taken: set[str] = set()
     inputs = {
         _unique(parameter.name or f"input_{i + 1}", taken): v

@@ -69,6 +69,13 @@ def test_streams_bring_their_counters() -> None:
     assert set(subject.updates) <= set(subject.shared)
 
 
+def test_looks_at_values_stay_here() -> None:
+    x = sg.vector("x")
+    y = sg.exp(x)
+    subject = subject_of(sg.compile([x], sg.debug_print(y, "y")))
+    assert dict(subject.outputs) == {"output": y}
+
+
 @pytest.mark.parametrize("what", [3, "net.py", [1.0], None])
 def test_what_cannot_go_out_is_said(what: Any) -> None:
     with pytest.raises(sg.ExchangeError, match="what goes out is"):
