@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from ...core.types import size_from, tensor_type
 from ...core.variable import Variable, make_input
 from ...ops.promotion import as_variable as variable_of
 from . import library, read_arithmetic, read_table
-from .read_scope import Model, Scope, plain_domain
+from .limits import Budget
+from .load import LoadedModel, ModelSource, load_model
+from .read_scope import Model, Scope
 from .read_values import Parameter, Value, as_variable, supported
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, ValueInfoProto
+    from onnx import GraphProto, ValueInfoProto
 
 __all__ = ["Imported", "import_onnx"]
 
@@ -80,7 +82,7 @@ class Imported:
 
 
 def import_onnx(
-    path_or_bytes: str | PathLike[str] | bytes,
+    path_or_bytes: ModelSource,
     *,
     known: Mapping[str, ArrayLike] | None = None,
     trainable: bool = True,
@@ -103,9 +105,9 @@ def import_onnx(
 
     What cannot be read is an `ExchangeError` that names the op, the node and the reason.
     """
-    proto = _load(path_or_bytes, folder)
-    graph = proto.graph
-    scope, parameters = _outermost(proto, trainable)
+    loaded = load_model(path_or_bytes, folder=folder)
+    graph = loaded.graph
+    scope, parameters = _outermost(loaded, trainable)
     stored = {tensor.name for tensor in graph.initializer}
     declared = [info for info in graph.input if info.name not in stored]
     given = dict(known or {})
@@ -117,6 +119,7 @@ def import_onnx(
             raise
         # Some exporters name every size anew, where the same size is meant.
         scope.values.clear()
+        scope.model.budget = Budget()
         try:
             inputs = _read(scope, graph, declared, given, _nameless_sizes())
         except ExchangeError:
@@ -129,26 +132,19 @@ def import_onnx(
     return Imported(inputs, outputs, params)
 
 
-def _load(path_or_bytes: Any, folder: Any) -> ModelProto:
-    if isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
-        return library.onnx.load_model_from_string(bytes(path_or_bytes))
-    return library.onnx.load(fspath(path_or_bytes), load_external_data=False)
-
-
-def _outermost(proto: ModelProto, trainable: bool) -> tuple[Scope, list[Parameter]]:  # noqa: FBT001
+def _outermost(loaded: LoadedModel, trainable: bool) -> tuple[Scope, list[Parameter]]:  # noqa: FBT001
     """The scope of a model's graph, and the list that its parameters will be in."""
     parameters: list[Parameter] = []
 
     def initialiser(tensor: Any, name: str) -> Value:
-        array = library.onnx.numpy_helper.to_array(tensor)
+        array = loaded.array(tensor)
         if not trainable or array.dtype.kind != "f" or array.ndim == 0:
             return array
         parameters.append(Parameter(name, array))
         return parameters[-1]
 
-    functions = {(plain_domain(f.domain), f.name): f for f in proto.functions}
-    opsets = {plain_domain(o.domain): o.version for o in proto.opset_import}
-    return Scope(Model(functions, initialiser), opsets), parameters
+    model = Model(loaded.functions, initialiser, loaded.array, loaded.budget)
+    return Scope(model, loaded.opsets), parameters
 
 
 def _refuse_unknown_names(given: Mapping[str, Any], graph: GraphProto) -> None:

@@ -13,10 +13,11 @@ A module that reads ops fills the registry, and `read.py` imports it::
 The key is (domain, op_type), the standard's own domain being ``""``; `reads` takes ``domain=``.
 What it is given is a `Node`: the inputs as values (`read_values`), the attributes, the version of
 the op set. It returns one value or a tuple of values. A subgraph, such as
-``node.required("body", library.onnx.GraphProto)``, runs by ``node.run(graph, values)`` in a scope below that of
-the node, so that it sees the names around it; a local function's body runs in a scope of its own,
-and is opened at each call. What is refused is ``raise node.refusal("why", remedy="what to do")``;
-errors of symgraph's own, such as sizes that do not agree, become such refusals by themselves.
+``node.required("body", library.onnx.GraphProto)``, runs by ``node.run(graph, values)`` in a scope
+below that of the node, so that it sees the names around it; a local function's body runs in a
+scope of its own, and is opened at each call. What is refused is
+``raise node.refusal("why", remedy="what to do")``; errors of symgraph's own, such as sizes that do
+not agree, become such refusals by themselves.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from ...core.graph import ancestors
 from ...core.shared import SharedVariable
 from ...core.variable import Variable
 from . import library
+from .limits import Budget
 from .read_values import Parameter, Value, as_entries, as_value, as_variable, dtype_of
 
 if TYPE_CHECKING:
@@ -77,6 +79,10 @@ class Model:
     functions: Mapping[tuple[str, str], FunctionProto]
     initialiser: Callable[[Any, str], Value]
     """The value of a TensorProto, which may become a shared variable under the name."""
+    array: Callable[[Any], np.ndarray]
+    """The elements of a TensorProto."""
+    budget: Budget
+    """What may still be spent on reading: a small file can ask for much."""
 
 
 @dataclass
@@ -127,6 +133,7 @@ class Scope:
     def read_nodes(self, nodes: Iterable[NodeProto]) -> None:
         """Let the scope have the outputs of the nodes, which stand in order."""
         for proto in nodes:
+            self.model.budget.read_nodes()
             node = Node(proto, self)
             for name, value in zip(proto.output, _results_of(node), strict=False):
                 if name and value is not None:
@@ -229,7 +236,7 @@ class Node:
         """
         if name not in self.attributes:
             return default
-        value = plain_attribute(self.attributes[name])
+        value = plain_attribute(self.attributes[name], self.scope.model.array)
         wanted = kind or (type(default) if default is not None else None)
         if wanted is float and isinstance(value, int):
             return float(value)  # pyright: ignore[reportReturnType]
@@ -352,7 +359,7 @@ def _evaluated(v: Variable) -> Value:
     return np.asarray(v.eval(backend="numpy"))
 
 
-def plain_attribute(attribute: AttributeProto) -> Any:
+def plain_attribute(attribute: AttributeProto, array: Callable[[Any], np.ndarray]) -> Any:
     """The value of an attribute: a number, text, array or graph, or a list of them."""
     value = library.onnx.helper.get_attribute_value(attribute)
     kinds = library.onnx.AttributeProto
@@ -361,7 +368,7 @@ def plain_attribute(attribute: AttributeProto) -> Any:
     if attribute.type == kinds.STRINGS:
         return [text.decode("utf-8", "replace") for text in value]
     if attribute.type == kinds.TENSOR:
-        return library.onnx.numpy_helper.to_array(value)
+        return array(value)
     if attribute.type in (kinds.INTS, kinds.FLOATS, kinds.GRAPHS, kinds.TENSORS):
         return list(value)
     return value
