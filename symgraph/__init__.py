@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from ._version import __version__
+from .autodiff import composites as _composites  # noqa: F401  (attaches derivatives)
 from .autodiff.explain import explain_grad
 from .autodiff.forward import hessian_vector_product, jvp
 from .autodiff.reverse import grad, vjp
@@ -69,6 +70,7 @@ from .ops.comparison import (
     not_equal,
     right_shift,
 )
+from .ops.composite_functions import composite
 from .ops.contractions import dot, einsum, inner, tensordot
 from .ops.conv import average_pool, conv1d, conv2d, max_pool
 from .ops.create import (
@@ -188,32 +190,33 @@ __all__ = [
     "argmin", "argsort", "around", "array_equal", "assert_compiled", "astype", "atleast_1d",
     "atleast_2d", "atleast_3d", "average", "average_pool", "BackendError", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast_to", "CallError", "cast", "ceil", "clip",
-    "clip_gradient", "column_stack", "compile", "concatenate", "constant", "conv1d", "conv2d",
-    "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum",
-    "current_loop", "debug_assert", "debug_print", "DebugAssertError", "deg2rad", "degrees", "diag",
-    "diagonal", "diff", "digamma", "DisconnectedError", "divide", "divmod", "dot", "dprint",
-    "dstack", "DtypeError", "einsum", "elu", "eq", "equal", "erf", "erfc", "erfinv", "errors",
-    "ExchangeError", "exp", "exp2", "expand_dims", "explain_grad", "expm1", "eye", "flatnonzero",
-    "flatten", "flip", "floor", "floor_divide", "foldl", "foldr", "full", "full_like", "Function",
-    "gammaln", "gelu", "grad", "GradientError", "Graph", "GraphError", "greater", "greater_equal",
-    "hessian", "hessian_vector_product", "hstack", "hypot", "ifelse", "import_onnx", "In",
-    "in_range", "IndexRangeError", "inner", "InputError", "invert", "isclose", "isfinite", "isinf",
-    "isnan", "jacobian", "jvp", "last_value", "leaky_relu", "left_shift", "less", "less_equal",
-    "linspace", "listing", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax",
-    "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp",
-    "LoopTrace", "map", "matmul", "matrix", "max", "max_pool", "maximum", "mean", "min", "minimum",
-    "mod", "moveaxis", "multiply", "nan_to_num", "ne", "negative", "nonzero", "not_equal",
-    "NumberRangeError", "one_hot", "ones", "ones_like", "outer", "pad", "polygamma", "positive",
-    "power", "prod", "ptp", "rad2deg", "radians", "random", "ravel", "reciprocal", "record_lines",
-    "reduce", "relu", "remainder", "repeat", "reshape", "right_shift", "rint", "roll", "round",
-    "scalar", "scan", "ScanError", "searchsorted", "set_values", "shape", "ShapeError", "shared",
-    "SharedVariable", "sigmoid", "sign", "silu", "sin", "sinh", "size", "softmax", "softplus",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "substitute",
-    "subtract", "sum", "swapaxes", "SymbolicValueError", "SymgraphError", "SymgraphTypeError",
-    "SymgraphValueError", "take", "take_along_axis", "tan", "tanh", "tensor", "tensor3", "tensor4",
-    "tensordot", "tile", "to_dot", "TooLargeError", "trace", "transpose", "tri", "tril", "triu",
-    "true_divide", "trunc", "until", "UpdateError", "var", "Variable", "vdot", "vector",
-    "VerifyError", "vjp", "vstack", "where", "write_trace", "zeros", "zeros_like",
+    "clip_gradient", "column_stack", "compile", "composite", "concatenate", "constant", "conv1d",
+    "conv2d", "cos", "cosh", "count_nonzero", "cumprod", "cumsum", "cumulative_prod",
+    "cumulative_sum", "current_loop", "debug_assert", "debug_print", "DebugAssertError", "deg2rad",
+    "degrees", "diag", "diagonal", "diff", "digamma", "DisconnectedError", "divide", "divmod",
+    "dot", "dprint", "dstack", "DtypeError", "einsum", "elu", "eq", "equal", "erf", "erfc",
+    "erfinv", "errors", "ExchangeError", "exp", "exp2", "expand_dims", "explain_grad", "expm1",
+    "eye", "flatnonzero", "flatten", "flip", "floor", "floor_divide", "foldl", "foldr", "full",
+    "full_like", "Function", "gammaln", "gelu", "grad", "GradientError", "Graph", "GraphError",
+    "greater", "greater_equal", "hessian", "hessian_vector_product", "hstack", "hypot", "ifelse",
+    "import_onnx", "In", "in_range", "IndexRangeError", "inner", "InputError", "invert", "isclose",
+    "isfinite", "isinf", "isnan", "jacobian", "jvp", "last_value", "leaky_relu", "left_shift",
+    "less", "less_equal", "linspace", "listing", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "logsumexp", "LoopTrace", "map", "matmul", "matrix", "max", "max_pool", "maximum", "mean",
+    "min", "minimum", "mod", "moveaxis", "multiply", "nan_to_num", "ne", "negative", "nonzero",
+    "not_equal", "NumberRangeError", "one_hot", "ones", "ones_like", "outer", "pad", "polygamma",
+    "positive", "power", "prod", "ptp", "rad2deg", "radians", "random", "ravel", "reciprocal",
+    "record_lines", "reduce", "relu", "remainder", "repeat", "reshape", "right_shift", "rint",
+    "roll", "round", "scalar", "scan", "ScanError", "searchsorted", "set_values", "shape",
+    "ShapeError", "shared", "SharedVariable", "sigmoid", "sign", "silu", "sin", "sinh", "size",
+    "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "stop_gradient", "substitute", "subtract", "sum", "swapaxes", "SymbolicValueError",
+    "SymgraphError", "SymgraphTypeError", "SymgraphValueError", "take", "take_along_axis", "tan",
+    "tanh", "tensor", "tensor3", "tensor4", "tensordot", "tile", "to_dot", "TooLargeError", "trace",
+    "transpose", "tri", "tril", "triu", "true_divide", "trunc", "until", "UpdateError", "var",
+    "Variable", "vdot", "vector", "VerifyError", "vjp", "vstack", "where", "write_trace", "zeros",
+    "zeros_like",
 ]
 # fmt: on
 

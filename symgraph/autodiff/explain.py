@@ -70,7 +70,7 @@ class Explanation:
             return f"the gradient is cut at {_label(cut)}, which was given in stop"
         if cut is self._w:
             return f"{_label(cut)} is not a float: there is no derivative by it"
-        name = maker(cut).op.name
+        name = _title(cut)
         if self.path[self.path.index(cut) + 1] in step_inputs(cut):
             where = name if "step" in maker(cut).op.traits else f"what {name} makes of it"
             return f"the gradient is zero: {where} is piecewise constant"
@@ -93,7 +93,7 @@ class Explanation:
         mark = " ✂ " if v is self.cut else "   "
         line = provenance.line_of(maker(v))
         name = f" '{v.name}'" if v.name else ""
-        return f"{mark} {maker(v).op.name}{name} {v.type}" + (f"  at {line}" if line else "")
+        return f"{mark} {_title(v)}{name} {v.type}" + (f"  at {line}" if line else "")
 
 
 def explain_grad(cost: Variable, w: Variable, *, stop: Iterable[Variable] = ()) -> Explanation:
@@ -114,7 +114,13 @@ def explain_grad(cost: Variable, w: Variable, *, stop: Iterable[Variable] = ()) 
 
 
 def _label(v: Variable) -> str:
-    return f"'{v.name}'" if v.name else f"the {maker(v).op.name} {v.type}"
+    return f"'{v.name}'" if v.name else f"the {_title(v)} {v.type}"
+
+
+def _title(v: Variable) -> str:
+    """What the op is called that makes the variable."""
+    node = maker(v)
+    return node.op.title_of(node.params)
 
 
 def _at(line: str | None) -> str:

@@ -35,8 +35,8 @@ def step_inputs(variable: Variable) -> Collection[Variable]:
         return ()
     if "step" in node.op.traits:
         return node.inputs
-    if node.op.step_inputs is not None and node is not variable:
-        return node.op.step_inputs(node, variable.params[0])
+    if node.op.step_inputs is not None and not isinstance(variable.type, TupleType):
+        return node.op.step_inputs(node, variable.params[0] if node is not variable else 0)
     return ()
 
 

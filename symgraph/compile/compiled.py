@@ -11,6 +11,7 @@ from ..backends.base import Backend, Executable, Kept, Programs, executable_of
 from ..core.graph import Graph
 from ..core.interrupts import call_without_collection
 from ..scan.census import count_loops
+from ..scan.composites import with_open_composites
 from .key import program_key
 from .notes import as_plain, from_plain
 from .pipeline import rewrite
@@ -52,6 +53,7 @@ class Compiled(NamedTuple):
 def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool) -> Compiled:
     """The graph as an executable of the backend."""
     start = time.perf_counter()
+    built = with_open_composites(built)
 
     def prepare() -> tuple[Executable, Graph, Summary]:
         graph, passes = rewrite(built, backend)

@@ -18,6 +18,7 @@ from ..core.processes import n_threads
 from ..core.shared import SharedVariable
 from ..core.variable import Variable
 from ..scan.census import count_loops
+from ..scan.composites import with_open_composites
 from .calls import CallsOfThreads
 from .compiled import Compiled, compile_graph
 from .pipeline import rewrite
@@ -165,7 +166,7 @@ class Function:
         self._run: Run = self._executable
         if options.verify:
             self._run = Verified(
-                program.graph,
+                with_open_composites(program.graph),
                 self._executable,
                 backend,
                 threads=threads,
@@ -271,7 +272,7 @@ class Function:
 
 def _make_report(function: Function, compiled: Compiled, start: float) -> Report:
     """The report on a function that is compiled but for this."""
-    built, updates = function.program.graph, function.program.updates
+    built, updates = with_open_composites(function.program.graph), function.program.updates
     executable, summary = compiled.executable, compiled.summary
     before = count_loops(built.outputs)
     return Report(

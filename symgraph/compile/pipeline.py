@@ -18,6 +18,7 @@ from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
+from ..scan.composites import with_open_composites
 from ..scan.observers import in_order
 from ..scan.op import rebuild_alike
 from ..scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
@@ -64,7 +65,12 @@ def all_passes() -> tuple[tuple[str, Pass], ...]:
 
 
 def rewrite(graph: Graph, target: Target) -> tuple[Graph, list[PassRow]]:
-    """The graph after all passes, in terms that the target runs; and what each pass did."""
+    """The graph after all passes, in terms that the target runs; and what each pass did.
+
+    It begins without composites: what goes out as it is keeps them through passes of its choice.
+    """
+    with without_lines():
+        graph = with_open_composites(graph)
     rows: list[PassRow] = []
     nodes = count_nodes(graph)
     for name, run in all_passes():

@@ -51,6 +51,8 @@ class Op(Interned):
     ``build(inputs, *params)``
         The node for inputs whose types may differ from those of an existing node: promotes and
         unifies as the public function does. None: no more than ``infer``.
+    ``title(*params)``
+        What pictures and messages call a node; the op's name where there is no such rule.
 
     ``kind``
         What sort of op this is, one of `KINDS`; an elementwise op computes each element of its
@@ -87,6 +89,7 @@ class Op(Interned):
     inner_vjp: Callable[[Any, Any], Sequence[Any]] | None = None
     step_inputs: Callable[[Any, int], Collection[Any]] | None = None
     build: Callable[..., Any] | None = None
+    title: Callable[..., str] | None = None
     params: tuple[str, ...] = ()
     traits: frozenset[str] = field(default_factory=frozenset)
     kind: str = "other"
@@ -125,6 +128,10 @@ class Op(Interned):
         """The node for arguments that may be arrays and numbers, by the rule ``build``."""
         assert self.build is not None, f"{self.name} is built by its public function alone"
         return self.build(arguments)
+
+    def title_of(self, params: tuple[Any, ...]) -> str:
+        """What pictures and messages call a node of the op with these parameters."""
+        return self.name if self.title is None else self.title(*params)
 
     def attach(self, **rules: Any) -> None:
         """Add rules that are stated by a higher layer, or that need ops defined after this one."""

@@ -22,6 +22,7 @@ __all__ = [
     "add_note",
     "carry_notes",
     "describe",
+    "forget_lines",
     "has_notes",
     "is_recorded",
     "line_of",
@@ -129,6 +130,11 @@ def set_lines(variable: Node, lines: tuple[Line, ...]) -> None:
         _lines[variable] = lines
 
 
+def forget_lines(variable: Node) -> None:
+    """Let the variable have no lines."""
+    _lines.pop(variable, None)
+
+
 def lines_of(variable: Node) -> tuple[Line, ...]:
     """The user's lines at which the variable was made, innermost first; empty if not recorded."""
     return _lines.get(variable, ())
@@ -195,7 +201,7 @@ def describe(variable: object) -> str:
     if not isinstance(variable, Node):
         return repr(variable)
     name = name_of(variable)
-    label = f"'{name}'" if name else f"a result of {variable.op.name}"
+    label = f"'{name}'" if name else f"a result of {variable.op.title_of(variable.params)}"
     line = line_of(variable)
     sources = [] if name or line else named_sources(variable)
     origin = f"made at {line}" if line else f"from {', '.join(sources)}" if sources else ""

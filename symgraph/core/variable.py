@@ -161,7 +161,7 @@ class Variable(Signatures["Variable"]):
         )
 
     def __repr__(self) -> str:
-        return f"<{self.name or self.op.name}: {self.type}>"
+        return f"<{self.name or self.op.title_of(self.params)}: {self.type}>"
 
     def __copy__(self) -> Variable:
         return self

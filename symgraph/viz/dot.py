@@ -313,7 +313,7 @@ def _leaf_kind(v: Variable) -> str:
 
 
 def _name(v: Variable) -> str:
-    return escape(v.name or v.op.name)
+    return escape(v.name or v.op.title_of(v.params))
 
 
 def _previous(v: Variable, chain: Sequence[Variable]) -> Variable | None:
@@ -349,7 +349,8 @@ def _row(
     notes = [_shorten(params)] if params else []
     if v is not chain[-1] and v.type is not chain[-1].type:
         notes.append(str(v.type))  # no edge shows it
-    return f"{name}{escape(v.op.name)}{_arguments(v, chain, inline)}{_small(' : '.join(notes))}"
+    op = escape(v.op.title_of(v.params))
+    return f"{name}{op}{_arguments(v, chain, inline)}{_small(' : '.join(notes))}"
 
 
 def _small(text: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from ..core.dims import Dim
 from ..core.graph import Graph
 from ..core.variable import Variable, constant_value
+from ..ops.composite import is_composite, parameters_of
 from ..ops.slices import SYMBOL, At, Span
 from ..scan.layout import Layout
 from ..scan.op import Loop, is_scan
@@ -57,12 +58,16 @@ class Bodies:
 
     @staticmethod
     def of(v: Variable) -> list[Graph]:
-        """The closed graphs among an op's parameters."""
+        """The closed graphs among an op's parameters; none of a composite, which is shown whole."""
+        if is_composite(v):
+            return []
         return list(dict.fromkeys(p for p in v.params if isinstance(p, Graph)))
 
 
 def params_of(v: Variable, bodies: Bodies) -> list[str]:
     """The op's parameters as ``name=value``; a loop's layout stands at its body's ends."""
+    if is_composite(v):
+        return [f"{name}={text}" for name, text in parameters_of(v).items() if name]
     names = v.op.params or ("parameter",) * len(v.params)
     return [
         _labelled(name, value, bodies)

@@ -107,7 +107,7 @@ def _expression(
         return v.op.name
     inside = ", ".join(operand_groups(v, [_operand(x, numbers) for x in v.inputs]))
     params = ", ".join(params_of(v, bodies))
-    return f"{v.op.name}({inside}{'; ' if inside and params else ''}{params})"
+    return f"{v.op.title_of(v.params)}({inside}{'; ' if inside and params else ''}{params})"
 
 
 def _body_lines(v: Variable, body: Graph, bodies: Bodies) -> Iterator[str | tuple[Variable, Graph]]:

@@ -1,0 +1,157 @@
+"""Composites: expressions of several ops that count as one op, until they are compiled.
+
+A composite node has a body, a closed graph, and its inputs: the arguments, then what the function
+took from around it. Several results are a tuple, of which `item` takes one. Whoever looks at a
+graph sees one node; `opened` are the expressions that it stands for, with which `compile` begins
+and of which derivatives are made.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..core import provenance
+from ..core.dims import Atom, Dim, size_atoms
+from ..core.errors import GraphError
+from ..core.graph import Graph, replace
+from ..core.op import Op
+from ..core.types import TensorType, TupleType, Type
+from ..core.variable import Variable, item, make_input, node
+
+__all__ = [
+    "COMPOSITE",
+    "Title",
+    "body_of",
+    "input_names_of",
+    "is_composite",
+    "make_composite",
+    "name_of_composite",
+    "opened",
+    "opened_on",
+    "parameters_of",
+    "there_are_composites",
+]
+
+
+@dataclass(frozen=True)
+class Title:
+    """What a composite is called, and how it was called."""
+
+    name: str
+    inputs: tuple[str, ...]
+    """The names of the function's parameters and of what it took from around it, or ``""``."""
+    parameters: tuple[tuple[str, str], ...] = ()
+    """The arguments that are no variables, by name, as they are written in Python."""
+
+
+def _infer_composite(inputs: Sequence[Variable], title: Title, body: Graph) -> Type:
+    expected, given = [x.type for x in body.inputs], [x.type for x in inputs]
+    if expected != given:
+        raise GraphError(f"{title.name}: the body takes {expected}; it is given {given}")
+    _bodies.add(body)
+    results: Sequence[Variable] = body.outputs
+    known = {atom for x in inputs for atom in _atoms(x.type)}
+    if not all(known.issuperset(_atoms(v.type)) for v in results):
+        # Sizes that are computed inside are those of the expressions on these inputs.
+        results = body(*inputs)
+    return results[0].type if len(results) == 1 else TupleType([v.type for v in results])
+
+
+def _atoms(type: TensorType) -> set[Atom]:
+    """What the sizes of a type are made of, but for names, which mean the same everywhere."""
+    sizes = (size for size in type.shape if isinstance(size, Dim))
+    return {atom for size in sizes for atom in size_atoms(size) if atom[0] != "name"}
+
+
+def _build_composite(inputs: Sequence[Variable], title: Title, body: Graph) -> Variable:
+    """The composite on inputs of other types: its body is built again."""
+    symbols = [make_input(x.type) for x in inputs]
+    return node(COMPOSITE, inputs, (title, Graph(symbols, body(*symbols)).canonical()))
+
+
+# The derivative is that of the body: autodiff/composites.py attaches it.
+COMPOSITE = Op(
+    "composite",
+    _infer_composite,
+    build=_build_composite,
+    title=lambda title, body: title.name,
+    params=("title", "body"),
+    traits=frozenset({"traced"}),
+)
+
+# The bodies of all composites that live: without any there is nothing to look for.
+_bodies: weakref.WeakSet[Graph] = weakref.WeakSet()
+# What each composite stands for; by this the sizes that it computes stay the same ones.
+_opened: weakref.WeakKeyDictionary[Variable, list[Variable]] = weakref.WeakKeyDictionary()
+
+
+def make_composite(
+    name: str,
+    inputs: Mapping[Variable, Variable],
+    outputs: Sequence[Variable],
+    *,
+    names: Mapping[Variable, str] | None = None,
+    parameters: Sequence[tuple[str, str]] = (),
+) -> list[Variable]:
+    """The results of one node that stands for the outputs.
+
+    ``inputs``: the symbols of which the outputs are expressions, with what each stands for, in
+    order; the outputs need nothing else but constants. ``names``: what the symbols are called.
+    """
+    title = Title(name, tuple((names or {}).get(v, "") for v in inputs), tuple(parameters))
+    body = Graph([*inputs], outputs).canonical()
+    made = node(COMPOSITE, tuple(inputs.values()), (title, body))
+    return [item(made, i) for i in range(len(outputs))] if len(outputs) > 1 else [made]
+
+
+def is_composite(variable: Variable) -> bool:
+    """Whether the variable is a composite (a tuple of results, where there are several)."""
+    return variable.op is COMPOSITE
+
+
+def name_of_composite(variable: Variable) -> str:
+    """The name of the function that a composite is a call of."""
+    return variable.params[0].name
+
+
+def input_names_of(variable: Variable) -> tuple[str, ...]:
+    """For each input of a composite what the function calls it; ``""`` where it has no name."""
+    return variable.params[0].inputs
+
+
+def parameters_of(variable: Variable) -> dict[str, str]:
+    """The arguments of a composite that are no variables, as they are written in Python."""
+    return dict(variable.params[0].parameters)
+
+
+def body_of(variable: Variable) -> Graph:
+    """What a composite computes: its inputs are in the order of the node's, its outputs results."""
+    return variable.params[1]
+
+
+def opened(composite: Variable) -> list[Variable]:
+    """The results of a composite as expressions of its inputs; composites in them stay."""
+    found = _opened.get(composite)
+    if found is None:
+        found = _opened[composite] = opened_on(composite, composite.inputs)
+    return found
+
+
+def opened_on(composite: Variable, inputs: Sequence[Variable]) -> list[Variable]:
+    """What the results of a composite would be as expressions of other inputs."""
+    body, caller = body_of(composite), provenance.lines_of(composite)
+    traced = [v for v in body.nodes if "traced" in v.op.traits]
+    symbols = dict(zip(body.inputs, inputs, strict=True))
+    made = replace([*body.outputs, *traced], symbols, keep_lines=True)
+    for v, copy in zip(traced, made[len(body.outputs) :], strict=True):
+        if copy is not v:
+            provenance.forget_lines(copy)
+            provenance.set_lines(copy, (*provenance.lines_of(v), *caller))
+    return made[: len(body.outputs)]
+
+
+def there_are_composites() -> bool:
+    """Whether there is any composite at all; else there is no need to look for them."""
+    return bool(_bodies)
