@@ -16,7 +16,7 @@ from ...core.shared import SharedVariable
 from ...core.types import size_from, tensor_type
 from ...core.variable import Variable, make_input
 from ...ops.promotion import as_variable as variable_of
-from . import library, read_arithmetic, read_table
+from . import library, read_tables
 from .limits import Budget
 from .load import LoadedModel, ModelSource, load_model
 from .read_scope import Model, Scope
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Imported", "import_onnx"]
 
-# These fill the registry.
-_TABLES = (read_arithmetic, read_table)
+assert read_tables  # which fills the registry of ops
 
 
 class Imported:

@@ -1,6 +1,6 @@
 """The reader of graphs: nodes in a scope of names, and the registry of what reads which op.
 
-A module that reads ops fills the registry, and `read.py` imports it::
+A module that reads ops fills the registry, and `read_tables` imports it::
 
     @reads("Relu")
     def _relu(node: Node) -> Value:
@@ -12,12 +12,14 @@ A module that reads ops fills the registry, and `read.py` imports it::
 
 The key is (domain, op_type), the standard's own domain being ``""``; `reads` takes ``domain=``.
 What it is given is a `Node`: the inputs as values (`read_values`), the attributes, the version of
-the op set. It returns one value or a tuple of values. A subgraph, such as
-``node.required("body", library.onnx.GraphProto)``, runs by ``node.run(graph, values)`` in a scope
-below that of the node, so that it sees the names around it; a local function's body runs in a
-scope of its own, and is opened at each call. What is refused is
-``raise node.refusal("why", remedy="what to do")``; errors of symgraph's own, such as sizes that do
-not agree, become such refusals by themselves.
+the op set. It returns one value or a tuple of values. A subgraph of the node, which is the
+attribute ``node.required("body", library.onnx.GraphProto)``, runs by ``node.run(graph, values)`` in
+a scope below, so that it sees the names around it; a local function's body runs in a scope of its
+own, and is opened at each call. What is refused is ``raise node.refusal("why", remedy="what to
+do")``; errors of symgraph's own, such as sizes that do not agree, become refusals by themselves.
+
+`calculates` registers beside that what becomes of integers of which some are symbols (`Sizes`);
+its functions return None where they leave a node to its reader.
 """
 
 from __future__ import annotations
@@ -35,17 +37,28 @@ from ...core.shared import SharedVariable
 from ...core.variable import Variable
 from . import library
 from .limits import Budget
-from .read_values import Parameter, Value, as_entries, as_value, as_variable, dtype_of
+from .read_values import (
+    Parameter,
+    Sizes,
+    Value,
+    as_entries,
+    as_value,
+    as_variable,
+    dtype_of,
+    is_number,
+)
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 
-__all__ = ["Model", "Node", "Refusal", "Scope", "plain_domain", "readers", "reads"]
+__all__ = ["Model", "Node", "Refusal", "Scope", "calculates", "plain_domain", "readers", "reads"]
 
 Reader = Callable[["Node"], Value | tuple[Value | None, ...]]
 _T = TypeVar("_T")
+_R = TypeVar("_R", bound="Value | tuple[Value, ...] | None")
 
 _READERS: dict[tuple[str, str], Reader] = {}
+_CALCULATIONS: dict[tuple[str, str], Callable[[Node], Value | tuple[Value, ...] | None]] = {}
 
 
 def reads(*op_types: str, domain: str = "") -> Callable[[Reader], Reader]:
@@ -55,6 +68,19 @@ def reads(*op_types: str, domain: str = "") -> Callable[[Reader], Reader]:
         for op_type in op_types:
             _READERS[domain, op_type] = reader
         return reader
+
+    return register
+
+
+def calculates(
+    *op_types: str,
+) -> Callable[[Callable[[Node], _R]], Callable[[Node], _R]]:
+    """A decorator for what these ops of the standard's own make of integers that are known."""
+
+    def register(calculation: Callable[[Node], _R]) -> Callable[[Node], _R]:
+        for op_type in op_types:
+            _CALCULATIONS["", op_type] = calculation
+        return calculation
 
     return register
 
@@ -149,13 +175,23 @@ def _results_of(node: Node) -> tuple[Value | None, ...]:
     if reader is None:
         raise node.refusal("there is no such op in symgraph's table")
     try:
-        results = reader(node)
+        results = _calculated(node)
+        if results is None:
+            results = reader(node)
     except ExchangeError as error:
         raise _named(error, node) from error.__cause__
     except Exception as error:
         raise node.refusal(str(error) or type(error).__name__) from error
     results = results if isinstance(results, tuple) else (results,)
     return node.evaluated(results)
+
+
+def _calculated(node: Node) -> Value | tuple[Value, ...] | None:
+    """What becomes of integers of which some are symbols; None where the node has others."""
+    calculation = _CALCULATIONS.get((node.domain, node.op_type))
+    if calculation is None or not any(isinstance(v, Sizes) or is_number(v) for v in node.inputs):
+        return None
+    return calculation(node)
 
 
 def _named(error: ExchangeError, node: Node) -> ExchangeError:

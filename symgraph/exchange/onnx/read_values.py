@@ -21,6 +21,7 @@ from ...core.variable import Variable, constant_value, make_constant
 from ...ops.join import stack
 from ...ops.promotion import cast_to
 from ...ops.reshape import reshape
+from ...ops.sizes import as_scalar, is_size, size_of
 
 __all__ = [
     "Parameter",
@@ -30,6 +31,8 @@ __all__ = [
     "as_value",
     "as_variable",
     "dtype_of",
+    "is_number",
+    "objects",
     "supported",
 ]
 
@@ -38,7 +41,8 @@ class Sizes:
     """Integers of which some are symbols: an array of ints and integer scalars."""
 
     def __init__(self, entries: Any, dtype: Any = np.int64) -> None:
-        self.entries = np.asarray(entries, object)
+        is_array = isinstance(entries, np.ndarray)
+        self.entries = entries if is_array else objects([entries]).reshape(())
         self.dtype = np.dtype(dtype)
 
     def __repr__(self) -> str:
@@ -96,11 +100,6 @@ def as_variable(value: Value, what: str) -> Variable:
     return cast_to(reshape(stack(parts), value.entries.shape), value.dtype)
 
 
-def as_scalar(entry: Any) -> Variable:
-    """A size as an int64 scalar."""
-    return entry if isinstance(entry, Variable) else make_constant(np.int64(entry))
-
-
 def as_value(value: Value) -> Value:
     """The value in its simplest form: known where all of its sizes are, or where it is constant."""
     if isinstance(value, Variable):
@@ -111,17 +110,23 @@ def as_value(value: Value) -> Value:
     entries = [simple_entry(entry) for entry in value.entries.reshape(-1)]
     if not any(isinstance(entry, Variable) for entry in entries):
         return np.array(entries, value.dtype).reshape(value.entries.shape)
-    simple = np.empty(len(entries), object)
-    simple[:] = entries
-    return Sizes(simple.reshape(value.entries.shape), value.dtype)
+    return Sizes(objects(entries).reshape(value.entries.shape), value.dtype)
 
 
 def simple_entry(entry: Any) -> int | Variable:
     """A size as an int where it is known."""
-    if isinstance(entry, Variable):
-        value = constant_value(entry)
-        return entry if value is None else int(value)
-    return int(entry)
+    if not isinstance(entry, Variable):
+        return int(entry)
+    value = constant_value(entry)
+    if value is None and is_size(entry):
+        size = size_of(entry)
+        return size if isinstance(size, int) else entry
+    return entry if value is None else int(value)
+
+
+def is_number(value: Value | None) -> bool:
+    """Whether the value is an integer scalar that only the call tells."""
+    return isinstance(value, Variable) and value.ndim == 0 and value.dtype.kind == "i"
 
 
 def as_entries(value: Value) -> np.ndarray | None:
@@ -135,13 +140,14 @@ def as_entries(value: Value) -> np.ndarray | None:
         return value.astype(object) if value.dtype.kind in "iu" else None
     if isinstance(value, Variable) and value.dtype.kind in "iu":
         if value.ndim == 0:
-            return _objects([value]).reshape(())
+            return objects([value]).reshape(())
         if value.ndim == 1 and isinstance(length := value.type.shape[0], int):
-            return _objects([value[i] for i in range(length)])
+            return objects([value[i] for i in range(length)])
     return None
 
 
-def _objects(entries: Iterable[Any]) -> np.ndarray:
+def objects(entries: Iterable[Any]) -> np.ndarray:
+    """The entries as a vector of objects, which variables are here."""
     listed = list(entries)
     made = np.empty(len(listed), object)
     made[:] = listed

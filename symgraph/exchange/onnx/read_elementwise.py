@@ -7,7 +7,6 @@ from collections.abc import Callable
 from ...core.variable import Variable
 from ...ops import activation, comparison, elementwise, rounding, special_functions, transcendental
 from ...ops.linalg import matmul
-from ...ops.softmax import log_softmax, softmax
 from .read_scope import Node, reads
 from .read_values import Value
 
@@ -57,13 +56,3 @@ reads(*_SAME)(_read_same)
 @reads("Identity")
 def _identity(node: Node) -> Value:
     return node.value(0)
-
-
-@reads("Softmax", "LogSoftmax")
-def _softmax(node: Node) -> Value:
-    x = node.variable(0)
-    function = softmax if node.op_type == "Softmax" else log_softmax
-    if node.version < 13:  # over all axes from this one on
-        axis = node.axis(node.attribute("axis", 1), x.ndim + 1)
-        return function(x, tuple(range(axis, x.ndim)))
-    return function(x, node.axis(node.attribute("axis", -1), x.ndim))

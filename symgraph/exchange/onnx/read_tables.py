@@ -1,0 +1,23 @@
+"""All modules that read ops: importing this one fills the registry of `read_scope`."""
+
+from __future__ import annotations
+
+from . import (
+    read_activation,
+    read_arithmetic,
+    read_cast,
+    read_elementwise,
+    read_reduce,
+    read_shape,
+    read_sizes,
+)
+
+__all__ = [
+    "read_activation",
+    "read_arithmetic",
+    "read_cast",
+    "read_elementwise",
+    "read_reduce",
+    "read_shape",
+    "read_sizes",
+]
