@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,9 @@ def _add_demo(application: typer.Typer) -> None:
         name: str = typer.Argument("vowels", help="which one, or all"),
         quick: bool = typer.Option(False, "--quick", help="train little: does it all work?"),
         output: Path = typer.Option(Path("symgraph-demo"), help="the folder to write to"),
-        data: Path = typer.Option(None, help="a folder with larger data, where the demo takes one"),
+        data: Path = typer.Option(
+            None, exists=True, file_okay=False, help="a folder: MNIST for digits, speech for ctc"
+        ),
         epochs: int = typer.Option(None, min=1, help="passes over the data"),
         seed: int = typer.Option(0, min=0, help="of initial values, dropout and order of batches"),
         backend: str = typer.Option("native", help="native or numpy"),
@@ -68,13 +71,11 @@ def _add_demo(application: typer.Typer) -> None:
 
         if name not in (*NAMES, "all"):
             raise typer.BadParameter(f"there is no demo {name!r}, but {', '.join(NAMES)}, all")
-        lines = []
-        for each in NAMES if name == "all" else [name]:
-            options = {"quick": quick, "n_epochs": epochs, "seed": seed, "data": data}
-            one = Demo(each, output / each, backend=backend, **options)
-            lines += run_demo(one)
-            if one.interrupted:
-                break
+        options = {"quick": quick, "n_epochs": epochs, "seed": seed, "data": data}
+        names = NAMES if name == "all" else [name]
+        # Not Python's own handler, of which a training makes its early end: here all ends.
+        signal.signal(signal.SIGINT, _leave)
+        lines = run_demo(*(Demo(n, output / n, backend=backend, **options) for n in names))
         if name == "all":
             print("\n" + "\n".join(lines))
 
@@ -133,6 +134,11 @@ def _add_machine(application: typer.Typer) -> None:
         _print_table({"check": text})
         if not is_right:
             raise typer.Exit(1)
+
+
+def _leave(number: int, frame: Any) -> None:
+    """Handle Ctrl-C."""
+    raise SystemExit(128 + number)
 
 
 def _print_table(rows: dict[str, str]) -> None:

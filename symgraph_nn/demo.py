@@ -19,6 +19,7 @@ import symgraph as sg
 from symgraph.errors import SymgraphValueError, explain
 
 from .extras import MissingPackage
+from .files import naming
 from .history import History
 from .serialise import save
 
@@ -54,8 +55,6 @@ class Demo:
     data: Path | None = None
     """A folder of the user's with larger data."""
     results: list[str] = field(default_factory=list)
-    interrupted: bool = False
-    """Whether a training that was shown ended by Ctrl-C: no other demonstration is to follow."""
 
     def epochs(self, full: int, *, quick: int = 2) -> int:
         """How often to see the data: what the user said, or ``full``, or ``quick`` of it."""
@@ -63,7 +62,8 @@ class Demo:
 
     def path(self, name: str) -> Path:
         """A file in the folder of this run, which is made."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with naming(self.folder, "cannot be made"):
+            self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / name
 
     def show_graph(self, subject: Any, name: str = "graph") -> None:
@@ -81,7 +81,6 @@ class Demo:
 
     def show_training(self, history: History, name: str = "training.png") -> None:
         """Print the compile report, and plot the figures of the epochs."""
-        self.interrupted |= history.ended == "interrupt"
         print(f"\n{history.report}\n")
         if importlib.util.find_spec("matplotlib"):
             history.plot(self.path(name))
@@ -117,19 +116,21 @@ class Demo:
         print(line)
 
 
-def run_demo(demo: Demo) -> list[str]:
-    """Run a demonstration; the lines of its results."""
-    if demo.name not in NAMES:
-        raise SymgraphValueError.here(
-            f"there is no demo {demo.name!r}, but {', '.join(NAMES)}",
-            remedy="`symgraph demo all` runs all of them.",
-        )
-    _main_of(demo.name)(demo)
-    return demo.results
+def run_demo(*demos: Demo) -> list[str]:
+    """Run demonstrations, if all can be loaded; the lines of their results."""
+    mains = [_main_of(demo.name) for demo in demos]
+    for main, demo in zip(mains, demos, strict=True):
+        main(demo)
+    return [line for demo in demos for line in demo.results]
 
 
 def _main_of(name: str) -> Callable[[Demo], None]:
     """The function of an example's file, which lies in the documentation or in the package."""
+    if name not in NAMES:
+        raise SymgraphValueError.here(
+            f"there is no demo {name!r}, but {', '.join(NAMES)}",
+            remedy="`symgraph demo all` runs all of them.",
+        )
     package = Path(__file__).resolve().parent
     for folder in (package.parent / "docs" / "examples", package / "examples"):
         path = folder / f"{name}.py"

@@ -37,6 +37,15 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         run_demo(Demo("ctc"))
 
 
+def test_none_runs_where_one_cannot_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingPackage, match="'ctc'"):
+        run_demo(Demo("vowels", tmp_path / "vowels", quick=True), Demo("ctc", tmp_path / "ctc"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_example_is_a_demonstration() -> None:
     files = {path.stem for path in (ROOT / "docs" / "examples").glob("*.py")}
     assert files == set(NAMES)
