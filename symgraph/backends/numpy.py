@@ -33,7 +33,7 @@ class NumpyBackend(Backend):
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op can be evaluated."""
-        return op.evaluate is not None or op is SCAN or "leaf" in op.traits
+        return op.evaluate is not None or op.formula is not None or op is SCAN
 
     def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> NumpyExecutable:
         """The graph as a list of steps; threads are NumPy's own affair."""
@@ -123,8 +123,10 @@ class NumpyExecutable(Executable):
         with self._lock:  # the rows of a profile are counted by one thread at a time
             self._log.clear()
             start = time.perf_counter()
-            results = self._run(arrays)
-            self.profile.calls.append((start, time.perf_counter() - start))
+            try:
+                results = self._run(arrays)
+            finally:
+                self.profile.calls.append((start, time.perf_counter() - start))
             record(self.profile, self._log.marks())
         return results
 

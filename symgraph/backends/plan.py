@@ -103,37 +103,47 @@ class ProfiledPlan(Plan):
         log: Log,
         depth: int,
     ) -> None:
-        self._rows: list[tuple[int, ProfileRow]] = []
-        self._log, self._is_body = log, depth > 0
+        rows: list[tuple[int, ProfileRow]] = []
 
         def make_call_and_row(v: Variable) -> Call:
             row = ProfileRow.of([v], depth)
-            self._rows.append((len(profile.rows), row))
+            rows.append((len(profile.rows), row))
             profile.rows.append(row)
             return make_call(v)  # a loop's call makes the rows of its body, after its own
 
         super().__init__(graph, make_call_and_row)
+        self.steps = [
+            (_timed(call, number, row, log), pick, target, v)
+            for (call, pick, target, v), (number, row) in zip(self.steps, rows, strict=True)
+        ]
+        self._log, self._is_body = log, depth > 0
 
     def run(self, values: list[Any]) -> None:
-        """Fill the slots, and add to the rows of the profile and to the log."""
+        """Fill the slots; the run of a loop's body is a step in the log."""
         clock, log = time.perf_counter_ns, self._log
         is_logged = self._is_body and log.begin(STEP, clock())
-        for (call, pick, target, v), (number, row) in zip(self.steps, self._rows, strict=True):
-            start = clock()
-            has_room = log.begin(number, start)
-            try:
-                values[target] = call(*pick(values))
-            except Exception as error:
-                if _is_complete(error, v):
-                    raise
-                raise explained(error, v, pick(values)) from error
+        super().run(values)
+        if is_logged:
+            log.end(clock())
+
+
+def _timed(call: Call, number: int, row: ProfileRow, log: Log) -> Call:
+    """The call, added to its row, also where it fails, and to the log by the row's number."""
+    clock = time.perf_counter_ns
+
+    def timed(*operands: Any) -> Any:
+        start = clock()
+        has_room = log.begin(number, start)
+        try:
+            return call(*operands)
+        finally:
             end = clock()
             row.seconds += (end - start) * 1e-9
             row.runs += 1
             if has_room:
                 log.end(end)
-        if is_logged:
-            log.end(clock())
+
+    return timed
 
 
 def _picker(slots: list[int]) -> Callable[[list[Any]], Sequence]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from ..backends.base import Target
-from ..core.errors import BackendError
+from ..core import provenance
+from ..core.errors import BackendError, explain
 from ..core.graph import Graph
 from ..core.op import Op
 from ..core.provenance import without_lines
@@ -86,17 +87,33 @@ def rewrite(graph: Graph, target: Target) -> tuple[Graph, list[PassRow]]:
 
 def expand(graph: Graph, target: Target, hits: Hits) -> Graph:
     """The graph with ops that the target does not know in terms of those that it knows."""
-    while rules := _expansions(graph, target):
-        previous, ruleset = graph, RuleSet(*rules)
+    while unknown := _unknown(graph, target):
+        previous, rules = graph, RuleSet(*(_expansion(op) for op in unknown if op.expand))
 
-        def expand_part(part: Graph, rules: RuleSet = ruleset) -> Graph:
+        def expand_part(part: Graph, rules: RuleSet = rules) -> Graph:
             return sweep(part, rules, hits, rebuild=rebuild_alike)
 
         graph = rewrite_bodies(expand_part(graph), expand_part)
         if graph is previous:
-            names = ", ".join(rule.ops[0] for rule in rules)
-            raise BackendError(f"backend {target.name!r} cannot run {names}, nor expand it")
+            names = ", ".join(sorted(op.name for op in unknown))
+            raise BackendError(
+                explain(
+                    f"backend {target.name!r} cannot run {names}, nor expand it",
+                    line=_line_of(unknown.values()),
+                    remedy="Give the op a rule `expand`, or the backend a lowering.",
+                )
+            )
     return graph
+
+
+def _line_of(nodes: Iterable[Variable]) -> str | None:
+    """The user's line of one of these nodes, or else the one that compiles."""
+    lines = map(provenance.nearest_line, nodes)
+    return next((line for line in lines if line), None) or provenance.user_line()
+
+
+def _expansion(op: Op) -> Rule:
+    return Rule(f"expand {op.name}", (op.name,), EVERY, partial(_expanded, op))
 
 
 def _expanded(op: Op, v: Variable) -> Variable | None:
@@ -104,17 +121,19 @@ def _expanded(op: Op, v: Variable) -> Variable | None:
     return op.expand(v) if v.op is op and op.expand is not None else None
 
 
-def _expansions(graph: Graph, target: Target) -> list[Rule]:
-    """A rule for each op of the graph and its loop bodies that has to be expanded."""
-    rules: dict[Op, Rule] = {}
+def _unknown(graph: Graph, target: Target) -> dict[Op, Variable]:
+    """The ops of the graph and its loop bodies that the target does not know, with a node each."""
+    nodes: dict[Op, Variable] = {}
     seen, pending = {graph}, [graph]
     while pending:
         for v in pending.pop().nodes:
-            op = v.op
-            if op not in rules and op.expand is not None and not target.has_lowering(op):
-                rules[op] = Rule(f"expand {op.name}", (op.name,), EVERY, partial(_expanded, op))
+            nodes.setdefault(v.op, v)
             for part in v.params:
                 if isinstance(part, Graph) and part not in seen:
                     seen.add(part)
                     pending.append(part)
-    return list(rules.values())
+    return {
+        op: v
+        for op, v in nodes.items()
+        if not target.has_lowering(op) and "leaf" not in op.traits  # which nobody computes
+    }

@@ -227,6 +227,19 @@ def test_what_a_backend_lacks_is_named(use, backend, message):
     assert __file__ in str(caught.value)
 
 
+def test_what_a_target_can_neither_run_nor_expand_is_named():
+    class Simple(Smallest):
+        def has_lowering(self, op: Op) -> bool:
+            return op.name not in {"cumsum", "sort"} and super().has_lowering(op)
+
+    x = sg.matrix("x")
+    sg.compile([x], sg.exp(x), backend=Simple())
+    for y in (sg.cumsum(sg.sort(x)), sg.map(lambda row: sg.cumsum(sg.sort(row)), x)):
+        with pytest.raises(sg.BackendError, match="'smallest' cannot run cumsum, sort") as caught:
+            sg.compile([x], y, backend=Simple())
+        assert __file__ in str(caught.value)
+
+
 def test_what_has_no_default_has_to_be_written():
     class Nothing(Backend):
         name = "nothing"

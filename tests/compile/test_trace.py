@@ -309,6 +309,8 @@ def test_what_ran_in_a_call_that_failed_is_not_in_the_trace(tmp_path, backend):
     calls = _tracks(tmp_path / "trace.json", f)["calls"]
     assert [len(call.bars) > 0 for call in calls] == [True, True]
     assert len(f.profile.recordings) == 2
+    assert len(f.profile.calls) == 3
+    assert f.profile.rows[0].runs == 3
 
 
 def test_a_program_without_a_profile_logs_nothing():
