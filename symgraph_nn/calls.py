@@ -1,4 +1,4 @@
-"""Calls of modules within modules, to find layers that are called but kept nowhere.
+"""Calls of modules: noted for exports, and, within modules, to find layers that are kept nowhere.
 
 A layer that is made in ``__call__``, or that a function reaches from elsewhere, is in no
 ``.params`` of the module that calls it: nothing would train or save it, without a word.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -47,9 +47,21 @@ def _track(call: Callable[..., Any], module: Any, args: Any, kwargs: Any) -> Any
         _note(module, outer)
     token = _active.set((*outer, module))
     try:
-        return call(module, *args, **kwargs)
+        result = call(module, *args, **kwargs)
     finally:
         _active.reset(token)
+    sg.note_call(module, _variables_in((args, kwargs)), _variables_in(result))
+    return result
+
+
+def _variables_in(tree: Any) -> list[sg.Variable]:
+    """The variables in arguments or results, each once."""
+    if isinstance(tree, sg.Variable):
+        return [tree]
+    if not isinstance(tree, (Mapping, list, tuple)):
+        return []
+    parts = tree.values() if isinstance(tree, Mapping) else tree
+    return list(dict.fromkeys(v for part in parts for v in _variables_in(part)))
 
 
 def _note(module: Any, outer: Sequence[Any]) -> None:

@@ -8,6 +8,8 @@ from op_row import Row
 from op_table_elementwise import ROWS as ELEMENTWISE
 from op_table_reduce import ROWS as REDUCE
 
+import symgraph.exchange.onnx.fused  # noqa: F401 (defines an op)
+
 __all__ = ["EXEMPT", "ROWS"]
 
 ROWS: list[Row] = [*ELEMENTWISE, *REDUCE]
@@ -26,5 +28,7 @@ EXEMPT = {
     "check_size": "made where sizes are not known to agree: tests/ops/test_sizes.py",
     "debug_print": "prints: tests/scan/test_looks.py",
     "debug_assert": "may raise: tests/scan/test_looks.py",
+    "composite": "opened before all passes: tests/exchange/test_composite.py",
+    "recurrent": "made for ONNX alone: tests/exchange/test_onnx_fused.py",
     "in_step": "made in the steps of loops: tests/scan/test_scan_effects.py",
 }
