@@ -1,4 +1,4 @@
-"""Convolutions and pooling over one or two axes, channels last.
+"""Convolutions and pooling over one or more axes, channels last.
 
 Signals are ``[batch, time, channels]``, images ``[batch, height, width, channels]``; filters are
 ``[time, channels, filters]`` and ``[height, width, channels, filters]``. What is left of a
@@ -30,7 +30,7 @@ from .reshape import product_of, reshape
 from .sizes import shape_of, unify_axis
 from .windows import span_of, windows
 
-__all__ = ["average_pool", "conv1d", "conv2d", "max_pool"]
+__all__ = ["all_windows", "average_pool", "conv1d", "conv2d", "convolve", "max_pool"]
 
 
 # An int for all axes, or one for each.
@@ -64,7 +64,7 @@ def conv1d(
     >>> sg.conv1d(x, np.ones((2, 1, 1), "float32"), padding="causal").eval().ravel()
     array([1., 3., 6.], dtype=float32)
     """
-    return _convolve(x, filters, 1, stride, padding, dilation, groups)
+    return convolve(x, filters, 1, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -88,10 +88,10 @@ def conv2d(
     >>> sg.conv2d(x, filters, padding="same").eval().shape
     (1, 3, 4, 5)
     """
-    return _convolve(x, filters, 2, stride, padding, dilation, groups)
+    return convolve(x, filters, 2, stride, padding, dilation, groups)
 
 
-def _convolve(
+def convolve(
     x: ArrayLike,
     filters: ArrayLike,
     n: int,
@@ -100,12 +100,13 @@ def _convolve(
     dilation: Sizes,
     groups: int,
 ) -> Variable:
+    """``x`` of ``[batch, *axes, channels]`` under filters, for any number of axes; as `conv2d`."""
     function = f"conv{n}d"
     x, filters = promote_arguments(function, (x, filters))
     sizes = _check_operands(x, filters, n, function)
     strides, dilations = _each(stride, n, "stride"), _each(dilation, n, "dilation")
     margins = _margins(padding, sizes, dilations, function)
-    parts = _all_windows(pad(x, [(0, 0), *margins, (0, 0)]), sizes, strides, dilations)
+    parts = all_windows(pad(x, [(0, 0), *margins, (0, 0)]), sizes, strides, dilations)
     _check_groups(x, filters, groups, function)
     if groups > 1:
         return _grouped_product(parts, filters, sizes, groups)
@@ -137,7 +138,7 @@ def _grouped_product(
     return reshape(rearrange(product, [1, 0, 2]), (*counts, outputs))
 
 
-def _all_windows(
+def all_windows(
     x: Variable, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> Variable:
     """``[batch, *windows, *elements, channels]`` for ``[batch, *positions, channels]``."""
@@ -149,7 +150,7 @@ def _all_windows(
 
 def _check_operands(x: Variable, filters: Variable, n: int, function: str) -> tuple[int, ...]:
     """The sizes of the filters, which have to be known."""
-    axes = ("time",) if n == 1 else ("height", "width")
+    axes = ("time",) if n == 1 else ("depth", "height", "width")[-n:]
     for value, name, wanted in (
         (x, "batch", (*axes, "channels")),
         (filters, axes[0], (*axes[1:], "channels", "filters")),
@@ -299,4 +300,4 @@ def _pooled(
     strides = sizes if stride is None else _each(stride, n, "stride")
     margins = _margins(padding, sizes, (1,) * n, function)
     padded = pad(x, [(0, 0), *margins, (0, 0)], constant_values=filler)
-    return _all_windows(padded, sizes, strides, (1,) * n), tuple(range(1 + n, 1 + 2 * n))
+    return all_windows(padded, sizes, strides, (1,) * n), tuple(range(1 + n, 1 + 2 * n))

@@ -87,6 +87,9 @@ def run(case: Case, backend: str = "numpy") -> Outcome:
             if difference:
                 return Outcome("wrong", difference)
     except sg.ExchangeError as error:
+        cause = error.__cause__
+        if cause is not None and not isinstance(cause, sg.SymgraphError):
+            return Outcome("raw", f"{error} from {type(cause).__name__}")
         return Outcome("refused", str(error))
     except sg.SymgraphError as error:
         return Outcome("failed", f"{type(error).__name__}: {error}")

@@ -101,6 +101,13 @@ def _swish(node: Node) -> Value:
     return activation.silu(x) if alpha == 1 else x * activation.sigmoid(alpha * x)
 
 
+@reads("SwiGLU")
+def _gated_swish(node: Node) -> Value:
+    gate, alpha = node.variable(0), node.attribute("alpha", 1.0)
+    swish = activation.silu(gate) if alpha == 1 else gate * activation.sigmoid(alpha * gate)
+    return swish * node.variable(1)
+
+
 @reads("Clip")
 def _clip(node: Node) -> Value:
     x = node.variable(0)
@@ -117,7 +124,6 @@ def _clip(node: Node) -> Value:
 def _softmax(node: Node) -> Value:
     x = node.variable(0)
     function = softmax if node.op_type == "Softmax" else log_softmax
-    if node.version < 13:  # over all axes from this one on
-        axis = node.axis(node.attribute("axis", 1), x.ndim + 1)
-        return function(x, tuple(range(axis, x.ndim)))
+    if node.version < 13:
+        return function(x, node.axes_from(node.attribute("axis", 1), x.ndim))
     return function(x, node.axis(node.attribute("axis", -1), x.ndim))

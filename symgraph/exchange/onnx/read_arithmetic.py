@@ -65,7 +65,7 @@ def _binary(node: Node) -> Value:
 def _operands(node: Node) -> tuple[Variable, Variable]:
     """Both operands; before version 7 the second one says where its axes lie."""
     x, y = node.variable(0), node.variable(1)
-    if node.version < 7 and node.attribute("broadcast", 0) and y.ndim < x.ndim:
+    if node.version < 7 and node.attribute("broadcast", 0) and 0 < y.ndim < x.ndim:
         first = node.axis(node.attribute("axis", x.ndim - y.ndim), x.ndim)
         y = expand_dims(y, tuple(range(y.ndim, x.ndim - first)))
     return x, y

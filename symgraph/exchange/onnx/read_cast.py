@@ -52,9 +52,9 @@ def _along(node: Node, i: int, x: Variable) -> Variable:
     """A scale or zero point, broadcast to ``x``: one for all, for each row of an axis, or block."""
     value = node.variable(i)
     block = node.attribute("block_size", 0)
-    axis = node.axis(node.attribute("axis", 1), x.ndim)
     if value.ndim == 0 or (value.ndim == 1 and value.type.shape[0] == 1):
         return reshape(value, ())
+    axis = node.axis(node.attribute("axis", 1), x.ndim)
     if value.ndim == 1 and not block:
         return rearrange(value, [0 if i == axis else None for i in range(x.ndim)])
     size, blocks = shape_of(x)[axis], value.type.shape[axis]

@@ -53,6 +53,17 @@ def _read_same(node: Node) -> Value:
 reads(*_SAME)(_read_same)
 
 
+@reads("IsInf")
+def _is_infinite(node: Node) -> Value:
+    x = node.variable(0)
+    found = comparison.isinf(x)
+    if not node.attribute("detect_positive", 1):
+        found = comparison.logical_and(found, comparison.less(x, 0))
+    if not node.attribute("detect_negative", 1):
+        found = comparison.logical_and(found, comparison.greater(x, 0))
+    return found
+
+
 @reads("Identity")
 def _identity(node: Node) -> Value:
     return node.value(0)

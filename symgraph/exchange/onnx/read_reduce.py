@@ -141,9 +141,9 @@ def _top(node: Node) -> tuple[Value, Value]:
 def _hardmax(node: Node) -> Value:
     x = node.variable(0)
     if node.version < 13:
-        from_axis = node.axis(node.attribute("axis", 1), x.ndim + 1)
+        n = x.ndim - len(node.axes_from(node.attribute("axis", 1), x.ndim))
         sizes = shape_of(x)
-        flat = x.reshape((product_of(sizes[:from_axis]), product_of(sizes[from_axis:])))
+        flat = x.reshape((product_of(sizes[:n]), product_of(sizes[n:])))
         return _hardest(flat, 1).reshape(sizes)
     return _hardest(x, node.axis(node.attribute("axis", -1), x.ndim))
 

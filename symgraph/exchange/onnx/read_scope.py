@@ -348,6 +348,15 @@ class Node:
             raise self._unknown(i)
         return list(entries.reshape(-1))
 
+    def shape(self, i: int) -> list[int | Variable]:
+        """The integers of an input where some numbers, such as -1, are no sizes.
+
+        What comes out of data is refused, since nothing tells whether it is one of those.
+        """
+        if isinstance(self.value(i), Variable):
+            raise self._unknown(i)
+        return self.sizes(i)
+
     def _unknown(self, i: int) -> ExchangeError:
         name = self.proto.input[i]
         return self.refusal(
@@ -361,6 +370,10 @@ class Node:
         if not -ndim <= axis < max(ndim, 1):
             raise self.refusal(f"axis {axis} is not among {ndim} axes")
         return axis % ndim if ndim else 0
+
+    def axes_from(self, axis: int, ndim: int) -> tuple[int, ...]:
+        """The axes from one on, of which there may be none."""
+        return tuple(range(self.axis(axis, ndim) if axis != ndim else ndim, ndim))
 
     # --- outputs --------------------------------------------------------------------------------
 

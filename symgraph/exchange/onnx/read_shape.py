@@ -51,7 +51,7 @@ def _size(node: Node) -> Value:
 @reads("Reshape")
 def _reshape(node: Node) -> Value:
     x = node.variable(0)
-    wanted = node.sizes(1) if node.version >= 5 else list(node.required("shape", list))
+    wanted = node.shape(1) if node.version >= 5 else list(node.required("shape", list))
     return reshape(x, _filled(node, wanted, x))
 
 
@@ -72,10 +72,9 @@ def _filled(node: Node, wanted: Sequence[Any], x: Variable) -> list[Any]:
 @reads("Flatten")
 def _flatten(node: Node) -> Value:
     x = node.variable(0)
-    axis = node.attribute("axis", 1)
-    axis = node.axis(axis, x.ndim + 1) if axis >= 0 else node.axis(axis, x.ndim)
+    n = x.ndim - len(node.axes_from(node.attribute("axis", 1), x.ndim))
     sizes = shape_of(x)
-    return reshape(x, (product_of(sizes[:axis]), product_of(sizes[axis:])))
+    return reshape(x, (product_of(sizes[:n]), product_of(sizes[n:])))
 
 
 def axes_of(node: Node, i: int, ndim: int) -> list[int] | None:
@@ -110,7 +109,7 @@ def _transpose(node: Node) -> Value:
 
 @reads("Expand")
 def _expand(node: Node) -> Value:
-    return expanded(node.variable(0), node.sizes(1))
+    return expanded(node.variable(0), node.shape(1))
 
 
 def expanded(x: Variable, wanted: Sequence[int | Variable]) -> Variable:

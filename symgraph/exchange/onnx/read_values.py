@@ -150,7 +150,8 @@ def objects(entries: Iterable[Any]) -> np.ndarray:
     """The entries as a vector of objects, which variables are here."""
     listed = list(entries)
     made = np.empty(len(listed), object)
-    made[:] = listed
+    for i, entry in enumerate(listed):  # a slice would ask variables for arrays
+        made[i] = entry
     return made
 
 
