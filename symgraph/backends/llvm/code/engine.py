@@ -30,7 +30,17 @@ from .cache import DiskCache, open_cache
 from .cpu import Cpu, host
 from .libraries import SCIPY, address_of
 
-__all__ = ["Engine", "Kernel", "Loaded", "Module", "engine"]
+__all__ = [
+    "Engine",
+    "Kernel",
+    "Loaded",
+    "Module",
+    "emit_object",
+    "engine",
+    "module_head",
+    "module_text",
+    "with_needs",
+]
 
 
 @dataclass(frozen=True)
@@ -89,10 +99,7 @@ class Engine:
         self.cache = cache
         self._machine = self._make_machine()
         self._linker: Any = None
-        self._prologue = (
-            f'target triple = "{self._machine.triple}"\n'
-            f'target datalayout = "{self._machine.target_data}"\n'
-        )
+        self._prologue = module_head(self._machine)
         # What machine code depends on besides the text it is made of: the processor and its
         # features, the system (triple and layout), how hard LLVM tries, LLVM, and how a module is
         # made of kernels. Python is none of it: what a kernel knows of objects is in its text.
@@ -124,7 +131,7 @@ class Engine:
 
     def load(self, kernels: Iterable[Kernel]) -> Loaded:
         """The kernels as addresses, compiled or read from disk where the process lacks them."""
-        wanted = _with_needs(kernels)
+        wanted = with_needs(kernels)
         with self._lock:
             modules: dict[int, Module] = {}
             addresses: dict[str, int] = {}
@@ -187,18 +194,7 @@ class Engine:
     def emit(self, text: str) -> bytes:
         """The object code of a module, which is verified first: LLVM ends the process where code
         that it cannot translate gets further."""
-        try:
-            module = llvm.parse_assembly(self._prologue + text)
-            module.verify()
-        except RuntimeError as error:
-            raise _fault("LLVM refuses the code of a kernel", error) from error
-        # Strength reduction takes a fifth of the time and gains nothing here. The option is the
-        # whole process's, so it is put back for others who use llvmlite.
-        llvm.set_option("", "-disable-lsr=true")
-        try:
-            return self._machine.emit_object(module)
-        finally:
-            llvm.set_option("", "-disable-lsr=false")
+        return emit_object(self._machine, self._prologue + text)
 
     def _link(
         self,
@@ -223,6 +219,27 @@ class Engine:
         return Module(tracker, {kernel.name: tracker[kernel.name] for kernel in kernels}, others)
 
 
+def module_head(machine: Any) -> str:
+    """The first lines of a module for this machine."""
+    return f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+
+
+def emit_object(machine: Any, text: str) -> bytes:
+    """The object code of a whole module for this machine, verified first."""
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise _fault("LLVM refuses the code of a kernel", error) from error
+    # Strength reduction takes a fifth of the time and gains nothing here. The option is the whole
+    # process's, so it is put back for others who use llvmlite.
+    llvm.set_option("", "-disable-lsr=true")
+    try:
+        return machine.emit_object(module)
+    finally:
+        llvm.set_option("", "-disable-lsr=false")
+
+
 @contextlib.contextmanager
 def _timed(result: Loaded, stage: str) -> Iterator[None]:
     """A context whose seconds are added to those of a stage."""
@@ -238,7 +255,7 @@ def _fault(what: str, error: Exception) -> InternalError:
     return InternalError(explain(f"{what}: {str(error).strip()}", remedy=_REPORT))
 
 
-def _with_needs(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
+def with_needs(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
     """The kernels by name, with all that they call."""
     by_name: dict[str, Kernel] = {}
     pending = list(kernels)

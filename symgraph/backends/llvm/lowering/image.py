@@ -17,7 +17,7 @@ from ....core.graph import Graph
 from ....core.variable import Variable
 from ..analysis.analyses import SINK, UNIFY
 from ..analysis.layout import contiguous_strides
-from ..code.cpu import host
+from ..code.cpu import Cpu, host
 from ..code.engine import Kernel
 from ..machine.assembler import Room, Stream
 from ..machine.pieces import pieces_kernel
@@ -109,9 +109,14 @@ class Lowered(NamedTuple):
     """What each analysis took."""
 
 
-def lower(graph: Graph, *, threads: int = 1, timing: Timing | None = None) -> Lowered:
-    """The graph as a program for so many threads; with ``timing``, it counts where time goes."""
-    builder = ProgramBuilder(LOWERINGS, host(), timing, threads)
+def lower(
+    graph: Graph, *, threads: int = 1, timing: Timing | None = None, cpu: Cpu | None = None
+) -> Lowered:
+    """The graph as a program for so many threads; with ``timing``, it counts where time goes.
+
+    ``cpu``: the processor that it is for, where that is not the host's.
+    """
+    builder = ProgramBuilder(LOWERINGS, cpu or host(), timing, threads)
     unified, taken_for_granted = builder.analyse(UNIFY, graph)
     return _Writer(graph, builder.analyse(SINK, unified), builder).write(taken_for_granted)
 

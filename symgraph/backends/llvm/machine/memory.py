@@ -27,7 +27,7 @@ PATTERN, PATTERN_FACTOR = 0xFFFB0000, 0x9E3779B1
 MOST_BYTES = 1 << 56
 
 
-def _bytes_of(f: Function, count: str, each: str) -> str:
+def bytes_of(f: Function, count: str, each: str) -> str:
     """The bytes of so many elements: 0 of a negative number, and never more than ``MOST_BYTES``."""
     f.declare("llvm.smul.with.overflow.i64", "{i64, i1} (i64, i64)")
     count = f.at_least(count, 0)
@@ -42,7 +42,7 @@ def _bytes_of(f: Function, count: str, each: str) -> str:
 def allocate_kernel(f: Function, *, guarded: bool = False) -> None:
     """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one,
     the status where there is no memory."""
-    size = _bytes_of(f, slot_value(f, 1), operand(f, 2))
+    size = bytes_of(f, slot_value(f, 1), operand(f, 2))
     set_slot(f, 0, _block(f, size, operand(f, 3), guarded=guarded))
 
 
@@ -86,7 +86,7 @@ def _fill(f: Function, place: str, size: str) -> None:
 def fill_kernel(f: Function) -> None:
     """The pattern in place of elements that nobody reads any more. Operands: their address, their
     number, raw: the bytes of one."""
-    _fill(f, slot_address(f, 0), _bytes_of(f, slot_value(f, 1), operand(f, 2)))
+    _fill(f, slot_address(f, 0), bytes_of(f, slot_value(f, 1), operand(f, 2)))
 
 
 @frame_kernel
@@ -110,7 +110,7 @@ def grow_kernel(f: Function, *, guarded: bool = False) -> None:
     base, ahead, row, moved = (slot_at(f, f.word(entry, i)) for i in range(4))
     ahead, row = f.emit(f"load i64, ptr {ahead}"), f.emit(f"load i64, ptr {row}")
     used = f.emit(f"mul i64 {f.emit(f'add i64 {ahead}, {capacity}')}, {row}")
-    size = _bytes_of(f, f.emit(f"add i64 {ahead}, {double}"), row)
+    size = bytes_of(f, f.emit(f"add i64 {ahead}, {double}"), row)
     new = _block(f, size, status, guarded=guarded)
     old = f.emit(f"load i64, ptr {base}")
     f.declare("memcpy", "ptr (ptr, ptr, i64)")
@@ -137,7 +137,7 @@ def arena_kernel(f: Function) -> None:
     entry = f.pointer(first, f.emit(f"shl i64 {loop.index}, 2"), I64)
     slot, count_slot, bytes_each, status = (f.word(entry, i) for i in range(4))
     f.do(f"store i64 {at}, ptr {slot_at(f, slot)}")
-    size = _bytes_of(f, value_at(f, count_slot), bytes_each)
+    size = bytes_of(f, value_at(f, count_slot), bytes_each)
     size = f.emit(f"and i64 {f.emit(f'add i64 {size}, 127')}, -64")
     following = f.emit(f"add i64 {at}, {size}")
     used = f.emit(f"sub i64 {following}, {base}")

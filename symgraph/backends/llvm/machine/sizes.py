@@ -58,7 +58,11 @@ def _exactly(f: Function, operation: str, a: str, b: str) -> str:
 @frame_kernel
 def floor_div_kernel(f: Function) -> None:
     """Operands: target, numerator, denominator; 0 for division by zero."""
-    a, b = slot_value(f, 1), slot_value(f, 2)
+    set_slot(f, 0, floor_divided(f, slot_value(f, 1), slot_value(f, 2)))
+
+
+def floor_divided(f: Function, a: str, b: str) -> str:
+    """The quotient, rounded down; 0 for division by zero."""
     # The least number by -1 is one more than 64 bits hold: dividing it would end the process.
     is_minus_one = f.emit(f"icmp eq i64 {b}, -1")
     least = f.emit(f"select i1 {is_minus_one}, i64 {-_LARGEST}, i64 {-_LARGEST - 1}")
@@ -70,7 +74,7 @@ def floor_div_kernel(f: Function) -> None:
     inexact = f.emit(f"icmp ne i64 {rest}, 0")
     less = f.emit(f"zext i1 {f.emit(f'and i1 {signs}, {inexact}')} to i64")
     floored = f.emit(f"sub i64 {quotient}, {less}")
-    set_slot(f, 0, f.emit(f"select i1 {is_zero}, i64 0, i64 {floored}"))
+    return f.emit(f"select i1 {is_zero}, i64 0, i64 {floored}")
 
 
 @frame_kernel

@@ -1,0 +1,155 @@
+"""The C function of a program: its arrays and sizes, under names that C takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
+from ...core.errors import ExchangeError
+from ...core.variable import Variable
+
+__all__ = ["Array", "Interface", "check_name", "interface_of"]
+
+# What neither C nor C++ takes as a name of ours.
+_WORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
+constexpr continue decltype default delete do double else enum explicit export extern false float
+for friend goto if inline int int8_t int16_t int32_t int64_t long mutable namespace new noexcept
+not not_eq nullptr operator or or_eq private protected public register restrict return short
+signed size_t sizeof static static_assert struct switch template this throw true try typedef
+typeid typename uint8_t uint16_t uint32_t uint64_t union unsigned using virtual void volatile
+wchar_t while xor xor_eq main NULL NAN INFINITY errno stdin stdout stderr workspace
+"""
+_RESERVED = frozenset(_WORDS.split())
+# What is made of the function's name.
+_ENDINGS = ("", "_workspace", "_status", "_floor_div")
+_C_TYPES = {
+    "bool": "bool",
+    "float32": "float",
+    "float64": "double",
+    **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+class Array(NamedTuple):
+    """An argument or a result."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[Size, ...]
+    text: str
+    """What the user called it."""
+
+    @property
+    def c_type(self) -> str:
+        """The type of its elements."""
+        return _C_TYPES[self.dtype.name]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What the C function is given, in order: inputs, sizes, outputs."""
+
+    name: str
+    inputs: tuple[Array, ...]
+    """The function's inputs, then the shared variables that it reads and updates."""
+    sizes: Mapping[Atom, str]
+    """The arguments that are sizes, in order of first appearance in the inputs."""
+    outputs: tuple[Array, ...]
+    """The function's outputs, then the new values."""
+    known: Mapping[Atom, int]
+    """Sizes that the parameters within tell."""
+
+    def spelt(self, atom: Atom) -> str:
+        """How C writes a size that is made of no others."""
+        name = self.sizes.get(atom)
+        return name if name is not None else str(self.known[atom])
+
+    def c_expression(self, size: Size) -> str:
+        """A size as an expression in C."""
+        return _c_size(size, self.spelt, f"{self.name}_floor_div")
+
+
+def interface_of(
+    name: str,
+    inputs: Mapping[str, Variable],
+    outputs: Mapping[str, Variable],
+    shapes: Sequence[tuple[Size, ...]],
+    known: Mapping[Atom, int],
+) -> Interface:
+    """The C function of this name with these inputs and outputs, the shapes of whose results may
+    be told better than by their types; ``known`` are sizes that are no arguments."""
+    taken = {*_RESERVED, *(name + ending for ending in _ENDINGS)}
+    arguments = tuple(
+        Array(_unique(text, taken), v.dtype, v.type.shape, text) for text, v in inputs.items()
+    )
+    sizes = _sizes(arguments, taken)
+    results = tuple(
+        Array(_unique(text, taken), v.dtype, shape, text)
+        for (text, v), shape in zip(outputs.items(), shapes, strict=True)
+    )
+    for array in (*arguments, *results):
+        if array.dtype.name not in _C_TYPES:
+            raise ExchangeError.here(f"{array.text!r} is {array.dtype}, for which C has no type")
+    return Interface(name, arguments, sizes, results, known)
+
+
+def _sizes(inputs: Iterable[Array], taken: set[str]) -> dict[Atom, str]:
+    """The names of the sizes, in order of first appearance."""
+    names: dict[Atom, str] = {}
+    for array in inputs:
+        for axis, size in enumerate(array.shape):
+            for atom in size_atoms(size):
+                if atom not in names:
+                    plain = atom[1] if atom[0] == "name" else f"{array.name}_size{axis}"
+                    names[atom] = _unique(plain, taken)
+    return names
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """The name as C takes it, with a number where it is taken; it is taken then."""
+    word = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
+    word = word if word and not word[0].isdigit() else f"_{word}"
+    unique, number = word, 0
+    while unique in taken:
+        number += 1
+        unique = f"{word}_{number}"
+    taken.add(unique)
+    return unique
+
+
+def check_name(name: object) -> str:
+    """The name, which C takes as a function's; else an `ExchangeError`."""
+    if not isinstance(name, str) or _unique(name, set(_RESERVED)) != name:
+        raise ExchangeError.here(
+            f"the name is one of a function in C, such as 'model'; found {name!r}"
+        )
+    return name
+
+
+def _c_size(size: Size, spelt: Callable[[Atom], str], divide: str) -> str:
+    """A size as an expression in C, with a function that divides as Python does."""
+    if not isinstance(size, Dim):
+        return str(size)
+    text = ""
+    for monomial, factor in size.terms:
+        parts = [_c_atom(atom, spelt, divide) for atom in monomial]
+        if abs(factor) != 1 or not parts:
+            parts.insert(0, str(abs(factor)))
+        sign = ("-" if factor < 0 else "") if not text else (" - " if factor < 0 else " + ")
+        text += sign + " * ".join(parts)
+    return text
+
+
+def _c_atom(atom: Atom, spelt: Callable[[Atom], str], divide: str) -> str:
+    # Sizes nest a few levels deep at most: a slice of a slice.
+    if atom[0] in PRIMITIVE:
+        return spelt(atom)
+    parts = [_c_size(part, spelt, divide) for part in atom[1:]]
+    if atom[0] == "max_zero":
+        return f"({parts[0]} > 0 ? {parts[0]} : 0)"
+    return f"{divide}({', '.join(parts)})"
