@@ -25,6 +25,7 @@ __all__ = [
     "check_axes",
     "check_features",
     "check_float",
+    "check_groups",
     "check_number",
     "check_positive",
     "check_share",
@@ -96,6 +97,15 @@ def check_float(x: sg.Variable, owner: object) -> None:
         raise DtypeError.here(
             f"{owner}: floats are expected; found {describe(x)}",
             remedy="Convert it with .astype('float32').",
+        )
+
+
+def check_groups(owner: str, n_in: int, n_units: int, groups: int) -> None:
+    """Raise unless the channels on both sides part into so many groups."""
+    if n_in % groups or n_units % groups:
+        raise SymgraphValueError.here(
+            f"{owner}: {n_in} channels in and {n_units} out cannot be shared among {groups} groups",
+            remedy="Give numbers of channels that are multiples of the number of groups.",
         )
 
 

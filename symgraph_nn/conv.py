@@ -13,7 +13,14 @@ import symgraph as sg
 from symgraph.errors import SymgraphValueError
 from symgraph.typing import ArrayLike
 
-from .checks import as_variable, check_activation, check_axes, check_features, check_positive
+from .checks import (
+    as_variable,
+    check_activation,
+    check_axes,
+    check_features,
+    check_groups,
+    check_positive,
+)
 from .init import default_bias, default_weights, generator
 from .leading import over_leading
 from .module import Module
@@ -66,12 +73,7 @@ class _Convolution(Module):
     ) -> None:
         name = type(self).__name__
         check_positive(name, n_in=n_in, n_units=n_units, groups=groups)
-        if n_in % groups or n_units % groups:
-            raise SymgraphValueError.here(
-                f"{name}: {n_in} channels in and {n_units} out cannot be shared among {groups} "
-                "groups",
-                remedy="Give numbers of channels that are multiples of the number of groups.",
-            )
+        check_groups(name, n_in, n_units, groups)
         check_activation(name, activation)
         self.n_in, self.n_units, self.activation = n_in, n_units, activation
         self.size = _sizes(name, size, self.n_axes)

@@ -9,7 +9,14 @@ import symgraph as sg
 from symgraph.errors import SymgraphValueError
 from symgraph.typing import ArrayLike
 
-from .checks import as_variable, check_activation, check_axes, check_features, check_positive
+from .checks import (
+    as_variable,
+    check_activation,
+    check_axes,
+    check_features,
+    check_groups,
+    check_positive,
+)
 from .init import default_bias, default_weights, generator
 from .leading import over_leading
 from .module import Module
@@ -18,7 +25,7 @@ from .typing import Activation, Initial, Rng
 
 __all__ = ["ConvTranspose1D", "ConvTranspose2D", "ConvTransposeOptions"]
 
-_Padding: TypeAlias = Literal["valid", "same"] | int
+_Padding: TypeAlias = Literal["valid", "same"] | int | Sequence[int]
 
 
 class ConvTransposeOptions(TypedDict, total=False):
@@ -28,6 +35,7 @@ class ConvTransposeOptions(TypedDict, total=False):
     padding: _Padding
     output_padding: int | Sequence[int]
     dilation: int | Sequence[int]
+    groups: int
     weights: Initial
     bias: Initial | None
     rng: Rng
@@ -43,9 +51,10 @@ class _ConvTranspose(Module):
     size: tuple[int, ...]
     activation: Activation | None
     stride: tuple[int, ...]
-    padding: _Padding
+    padding: Literal["valid", "same"] | tuple[int, ...]
     output_padding: tuple[int, ...]
     dilation: tuple[int, ...]
+    groups: int
     W: sg.SharedVariable
     b: sg.SharedVariable | None
 
@@ -60,26 +69,24 @@ class _ConvTranspose(Module):
         padding: _Padding = "valid",
         output_padding: int | Sequence[int] = 0,
         dilation: int | Sequence[int] = 1,
+        groups: int = 1,
         weights: Initial = default_weights,
         bias: Initial | None = default_bias,
         rng: Rng = None,
         dtype: str = "float32",
     ) -> None:
         name = type(self).__name__
-        check_positive(name, n_in=n_in, n_units=n_units)
+        check_positive(name, n_in=n_in, n_units=n_units, groups=groups)
+        check_groups(name, n_in, n_units, groups)
         check_activation(name, activation)
         self.n_in, self.n_units, self.activation = n_in, n_units, activation
+        self.groups = groups
         self.size = self._each(size, "size")
         self.stride = self._each(stride, "stride")
         self.dilation = self._each(dilation, "dilation")
         self.output_padding = self._each(output_padding, "output_padding", least=0)
-        is_number = isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0
-        if padding not in ("valid", "same") and not is_number:
-            raise SymgraphValueError.here(
-                f"{name}: padding is 'valid', 'same' or a number of at least 0, not {padding!r}"
-            )
-        self.padding = padding
-        rng, shape = generator(rng), (*self.size, n_in, n_units)
+        self.padding = self._checked_padding(padding)
+        rng, shape = generator(rng), (*self.size, n_in, n_units // groups)
         self.W = parameter(weights, rng, shape, dtype, "W")
         self.b = None
         if bias is not None:
@@ -97,6 +104,17 @@ class _ConvTranspose(Module):
             )
         return numbers
 
+    def _checked_padding(self, padding: Any) -> Any:
+        """A word, or a number for each axis."""
+        if isinstance(padding, str):
+            if padding in ("valid", "same"):
+                return padding
+            raise SymgraphValueError.here(
+                f"{type(self).__name__}: padding is 'valid', 'same', or numbers of at least 0; "
+                f"not {padding!r}"
+            )
+        return self._each(padding, "padding", least=0)
+
     def _undone(self, x: sg.Variable, stride: Any, dilation: Any) -> sg.Variable:
         """What the convolution from units to inputs takes to ``x``, in the sense of its gradient.
 
@@ -107,7 +125,10 @@ class _ConvTranspose(Module):
         sizes = [self._length(x.shape[1 + axis], axis) for axis in range(self.n_axes)]
         units = sg.zeros((x.shape[0], *sizes, self.n_units), dtype=x.dtype)
         filters = sg.swapaxes(self.W, -1, -2)
-        inputs = convolve(units, filters, stride=stride, padding=self.padding, dilation=dilation)
+        alone = self.n_axes == 1 and not isinstance(self.padding, str)
+        padding = self.padding[0] if alone else self.padding
+        options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+        inputs = convolve(units, filters, **options, groups=self.groups)
         return self._finished(sg.vjp(inputs, units, x))
 
     def _finished(self, y: sg.Variable) -> sg.Variable:
@@ -121,8 +142,8 @@ class _ConvTranspose(Module):
         if self.padding == "same":
             return length * stride + extra
         span = (self.size[axis] - 1) * self.dilation[axis] + 1
-        margin = 0 if self.padding == "valid" else self.padding
-        return (length - 1) * stride + span - 2 * int(margin) + extra
+        margin = 0 if self.padding == "valid" else int(self.padding[axis])
+        return (length - 1) * stride + span - 2 * margin + extra
 
     def __repr__(self) -> str:
         size = self.size[0] if self.n_axes == 1 else self.size
@@ -146,11 +167,14 @@ class ConvTranspose1D(_ConvTranspose):
     padding, output_padding
         A number p takes p off either end, ``"same"`` makes the length ``time stride``, ``"valid"``
         (the default) leaves it; then ``output_padding``, 0 by default, is added to the end.
+    groups
+        Into how many groups the channels part, each with filters of its own; 1 by default. Numbers
+        that do not divide are a `SymgraphValueError`.
     time_major
         Whether signals are [time, batch, channels], as those of recurrent layers; no by default.
     weights, bias
-        How ``W`` [size, n_in, n_units] and ``b`` [n_units] begin: initialisers or arrays; by
-        default `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out.
+        How ``W`` [size, n_in, n_units / groups] and ``b`` [n_units] begin: initialisers or arrays;
+        by default `init.glorot_uniform` and zeros. ``bias=None`` leaves the bias out.
     rng, dtype
         A seed or NumPy Generator for the initialisers; the dtype of the parameters.
 
@@ -187,8 +211,8 @@ class ConvTranspose2D(_ConvTranspose):
     """A transposed convolution over images: [batch, height, width, n_in] becomes larger ones.
 
     As `ConvTranspose1D` on either axis, with the same arguments but ``time_major``; ``size``,
-    ``stride``, ``dilation`` and ``output_padding`` are an int or a pair. ``W`` is [height, width,
-    n_in, n_units], ``b`` [n_units].
+    ``stride``, ``dilation``, ``padding`` and ``output_padding`` are an int or a pair. ``W`` is
+    [height, width, n_in, n_units / groups], ``b`` [n_units].
 
     >>> layer = nn.ConvTranspose2D(2, 4, 4, stride=2, padding=1)
     >>> layer(np.ones((1, 5, 6, 2), "float32")).eval().shape

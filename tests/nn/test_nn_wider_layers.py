@@ -82,6 +82,32 @@ def test_it_is_the_adjoint_of_the_convolution(size: int, stride: int, backend: s
     np.testing.assert_allclose((grown * large).sum(), (shrunk * small).sum(), rtol=1e-10)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_groups_of_transposed_convolutions_have_filters_of_their_own(backend: str) -> None:
+    options: Any = {"stride": (2, 1), "padding": (1, 0), "bias": None, "dtype": "float64"}
+    whole = randomised(nn.ConvTranspose2D(4, 6, (3, 2), groups=2, **options))
+    assert whole.W.get_value().shape == (3, 2, 4, 3)
+    images = draw(2, 5, 4, 4)
+    parts = []
+    for group in (slice(0, 2), slice(2, 4)):
+        part = nn.ConvTranspose2D(2, 3, (3, 2), **options)
+        part.W.set_value(whole.W.get_value()[:, :, group])
+        parts.append(value(part, images[..., group], backend))
+    got = value(whole, images, backend)
+    np.testing.assert_allclose(got, np.concatenate(parts, axis=-1))
+    assert got.shape == (2, 9, 5, 6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_padding_takes_margins_off_each_axis(backend: str) -> None:
+    bare = nn.ConvTranspose2D(2, 3, 4, stride=2, dtype="float64")
+    cut = nn.ConvTranspose2D(2, 3, 4, stride=2, padding=(1, 2), dtype="float64")
+    cut.W.set_value(bare.W.get_value())
+    images = draw(2, 5, 4, 2)
+    expected = value(bare, images, backend)[:, 1:-1, 2:-2]
+    np.testing.assert_allclose(value(cut, images, backend), expected)
+
+
 def test_gradients_of_transposed_convolutions() -> None:
     layer = nn.ConvTranspose1D(2, 2, 3, stride=2, padding=1, output_padding=1, dtype="float64")
 
@@ -106,6 +132,10 @@ def test_wrong_arguments_of_transposed_convolutions() -> None:
         nn.ConvTranspose1D(1, 1, 2, padding="full")
     with pytest.raises(sg.SymgraphValueError, match="stride"):
         nn.ConvTranspose2D(1, 1, 2, stride=0)
+    with pytest.raises(sg.SymgraphValueError, match="among 2 groups"):
+        nn.ConvTranspose2D(2, 3, 2, groups=2)
+    with pytest.raises(sg.SymgraphValueError, match="padding"):
+        nn.ConvTranspose2D(1, 1, 2, padding=(1, -1))
     with pytest.raises(sg.SymgraphValueError, match="output_padding"):
         nn.ConvTranspose2D(1, 1, 2, output_padding=(1, -1))
     with pytest.raises(sg.ShapeError, match="leading axes"):
