@@ -20,7 +20,7 @@ from .layers import Dense, Embedding
 from .norms import BatchNorm, GroupNorm, LayerNorm
 from .recurrent import Recurrent
 
-__all__ = ["LAYERS", "Misfit", "Roles", "from_keras", "from_torch", "keras_roles"]
+__all__ = ["LAYERS", "Misfit", "Roles", "from_keras", "from_torch", "keras_roles", "neutral"]
 
 Values = dict[str, np.ndarray]
 
@@ -75,6 +75,27 @@ def _placed(path: str, values: Values) -> Values:
 def _turned(array: np.ndarray | None, order: Callable[[int], tuple[int, ...]]) -> Any:
     """The array with its axes in another order, given by their number."""
     return None if array is None else np.transpose(array, order(array.ndim))
+
+
+def neutral(layer: Any) -> Values:
+    """By attribute path, what a layer of ours always has and theirs may do without.
+
+    They are values that change nothing: biases and peepholes of 0, gains of 1.
+    """
+    if isinstance(layer, Bidirectional):
+        both = {"forward": layer.forward, "backward": layer.backward}
+        return {
+            k: v for path, each in both.items() for k, v in _placed(path, neutral(each)).items()
+        }
+    if isinstance(layer, Recurrent):
+        return _placed("cell", neutral(layer.cell))
+    if isinstance(layer, (RNNCell, LSTMCell, GRUCell)):
+        own = {name: getattr(layer, name, None) for name in ("b", "c", "p_i", "p_f", "p_o")}
+        return {name: np.zeros_like(v.get_value()) for name, v in own.items() if v is not None}
+    if isinstance(layer, (LayerNorm, GroupNorm, BatchNorm)):
+        gain, bias = layer.gain.get_value(), layer.bias.get_value()
+        return {"gain": np.ones_like(gain), "bias": np.zeros_like(bias)}
+    return {}
 
 
 # --- PyTorch ------------------------------------------------------------------------------------
@@ -137,13 +158,7 @@ def _torch_cell(cell: Any, roles: Roles) -> Values:
             raise Misfit("PyTorch's GRU resets after the product: make ours with reset='after'")
         return _present(values) | _gru_biases(cell, first, second)
     values["b"] = first if second is None or first is None else first + second
-    return _present(values) | _no_peepholes(cell)
-
-
-def _no_peepholes(cell: Any) -> Values:
-    if not getattr(cell, "peepholes", False):
-        return {}
-    return {name: np.zeros(cell.n_units, cell.dtype) for name in ("p_i", "p_f", "p_o")}
+    return _present(values)
 
 
 def _gru_biases(cell: GRUCell, first: np.ndarray | None, second: np.ndarray | None) -> Values:
@@ -236,8 +251,7 @@ def _keras_cell(cell: Any, roles: Roles) -> Values:
     kernel, recurrent = roles.take("kernel"), roles.take("recurrent_kernel")
     bias = roles.take("bias")
     if not isinstance(cell, GRUCell):
-        values = _present({"W": kernel, "U": recurrent, "b": bias})
-        return values | _no_peepholes(cell)
+        return _present({"W": kernel, "U": recurrent, "b": bias})
     values = _present({"W": _reset_first(kernel), "U": _reset_first(recurrent)})
     if bias is None:
         return values

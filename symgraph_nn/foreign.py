@@ -12,7 +12,7 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
-from .conversions import LAYERS, Misfit, Roles, from_keras, from_torch, keras_roles
+from .conversions import LAYERS, Misfit, Roles, from_keras, from_torch, keras_roles, neutral
 from .foreign_files import SUBLAYERS, keras_weights, order_of, torch_weights
 from .recurrent import Recurrent
 from .serialise import LoadReport
@@ -34,16 +34,18 @@ def load_torch(
     """Set a module's values from a PyTorch ``state_dict``, or a file of one; a report of them.
 
     ``source``
-        A dict of tensors or arrays, a ``.safetensors`` file, or what ``torch.save`` wrote.
+        A dict of tensors or arrays, a ``.safetensors`` file, or what ``torch.save`` wrote (read
+        without PyTorch): a state dict, or a checkpoint with one among other things.
     ``names``
         Theirs → ours, for modules (``{"encoder.rnn": "forward"}``) or single weights
         (``{"head.weight": "out.W"}``; for variables that are in no layer of ours as they are).
         Where there are none, or for the rest, layers are taken in order.
 
     Dense, Embedding, RNN, LSTM, GRU (both directions and several layers), convolutions, transposed
-    ones, norms and attention: products are transposed and both biases of an LSTM or RNN added. A
-    GRU needs ``second_bias=True`` unless theirs is zero. Weights that are tied here must be so
-    there. Raises `SymgraphValueError`, with all that does not fit, and changes nothing then.
+    ones, norms and attention: products are transposed and both biases of an LSTM or RNN added;
+    biases that their recurrent layers lack are zeros, gains of norms ones. A GRU needs
+    ``second_bias=True`` unless theirs is zero. Weights that are tied here must be so there. Raises
+    `SymgraphValueError`, with all that does not fit, and changes nothing then.
 
     >>> net = nn.Dense(2, 1)
     >>> nn.load_torch(net, {"fc.weight": np.ones((1, 2), "f"), "fc.bias": np.zeros(1, "f")}).loaded
@@ -133,6 +135,10 @@ def _within(path: str, paths: Iterable[str]) -> list[str]:
 def _is_layer(value: Any) -> bool:
     cell = getattr(value, "cell", None)
     return type(value) in LAYERS and (not isinstance(value, Recurrent) or type(cell) in LAYERS)
+
+
+def _listed(groups: Iterable[str]) -> str:
+    return ", ".join(name or "the module" for name in groups) or "none"
 
 
 # Weights that layers share most often.
@@ -290,7 +296,7 @@ class _Loading:
         """The layers that the user did not name, one after the other."""
         if len(layers) != len(groups):
             self.faults.append(
-                f"{len(groups)} layers ({', '.join(groups) or 'none'}) for {len(layers)} of ours "
+                f"{len(groups)} layers ({_listed(groups)}) for {len(layers)} of ours "
                 f"({', '.join(path or repr(layer) for path, layer in layers.items()) or 'none'})"
             )
             return
@@ -324,7 +330,8 @@ class _Loading:
         roles = Roles({role: self.arrays[name] for role, name in names.items()})
         label = theirs or "the module"
         values = self._converted(label, layer, roles)
-        for path, array in values.items():
+        lacking = neutral(layer) if values else {}
+        for path, array in (lacking | values).items():
             self._place(ours, path, array, label)
         for role in roles.surplus:
             self.faults.append(f"{names[role]} has no place in {ours or 'the module'} = {layer!r}")

@@ -18,27 +18,51 @@ from symgraph.errors import SymgraphTypeError, SymgraphValueError
 from .extras import load_package
 from .files import as_path, naming
 from .tensors import read_arrays
+from .torch_files import read_torch
 from .typing import Path as PathLike
 
 __all__ = ["SUBLAYERS", "keras_weights", "order_of", "torch_weights"]
 
 
 def torch_weights(source: Mapping[str, Any] | PathLike) -> dict[str, np.ndarray]:
-    """The arrays of a state dict, of a safetensors file, or of what ``torch.save`` wrote."""
+    """The arrays of a state dict, of a safetensors file, or of what ``torch.save`` wrote.
+
+    Of a training's checkpoint, those of the one dict in it that holds nothing else.
+    """
     if not isinstance(source, Mapping):
         path = as_path(source)
         if path.suffix == ".safetensors":
             stored, _ = read_arrays(path)
             return {name: array.widened(_own_dtype(array.dtype)) for name, array in stored.items()}
-        torch = load_package("torch", None)
-        with naming(path, "cannot be read"):
-            source = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(source, Mapping):
+        source = read_torch(path)
+    weights = _weights_in(source)
+    return {str(name): _as_array(value, str(name)) for name, value in weights.items()}
+
+
+def _weights_in(content: Any) -> Mapping[str, Any]:
+    """The state dict that this is, or the one that it has among other things."""
+    if not isinstance(content, Mapping):
         raise SymgraphTypeError.here(
-            f"load_torch: a state dict is expected, not {type(source).__name__}",
+            f"load_torch: a state dict is expected, not {type(content).__name__}",
             remedy="Save model.state_dict(), not the model.",
         )
-    return {str(name): _as_array(value, str(name)) for name, value in source.items()}
+    inner = {name: value for name, value in content.items() if isinstance(value, Mapping)}
+    if not inner:
+        return content
+    of_weights = [
+        name for name, value in inner.items() if value and all(map(_is_array, value.values()))
+    ]
+    if len(of_weights) == 1 and not any(map(_is_array, content.values())):
+        return inner[of_weights[0]]
+    known = ", ".join(map(repr, content))
+    raise SymgraphTypeError.here(
+        f"load_torch: a state dict is expected; found a dict of {known}",
+        remedy="Give the one of these that holds the weights.",
+    )
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "detach") or isinstance(value, np.ndarray)
 
 
 def _own_dtype(stored: str) -> np.dtype:

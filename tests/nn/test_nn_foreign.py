@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +78,49 @@ def test_a_state_dict_gives_equal_outputs() -> None:
         close(net(TORCH["symbols"]).eval(), TORCH["outputs"])
 
 
-def test_what_torch_saved_is_read() -> None:
-    pytest.importorskip("torch")
+def test_what_torch_saved_is_read_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
     net = Sequences()
     nn.load_torch(net, FOLDER / "sequences.pt")
     close(net(TORCH["symbols"]).eval(), TORCH["outputs"])
+
+
+def test_a_checkpoint_has_the_weights_among_other_things() -> None:
+    dense = nn.Dense(2, 3)
+    nn.load_torch(dense, FOLDER / "checkpoint.pt")
+    np.testing.assert_array_equal(dense.W.get_value(), np.arange(12).reshape(3, 4)[:2, 1:])
+    np.testing.assert_array_equal(dense.b.get_value(), [1, 2, -0.5])
+    weights = {"weight": np.ones((3, 2), "f"), "bias": np.zeros(3, "f")}
+    nn.load_torch(dense, {"model": weights, "epoch": 3})
+    with pytest.raises(sg.SymgraphTypeError, match="a dict of 'model', 'average'"):
+        nn.load_torch(dense, {"model": weights, "average": weights})
+
+
+class _Other:
+    """Nothing that a state dict has."""
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"weights", "is no zip file"),
+        ({"data.pkl": b"junk"}, "is nothing that torch.save wrote"),
+        ({"other": b""}, "is nothing that torch.save wrote"),
+        ({"a/data.pkl": pickle.dumps(_Other())}, r"holds more than tensors: .*\._Other"),
+        ({"a/data.pkl": pickle.dumps(print)}, r"holds more than tensors: builtins\.print"),
+        ({"a/data.pkl": pickle.dumps([1])}, "a state dict is expected, not list"),
+    ],
+)
+def test_files_that_torch_did_not_save(tmp_path: Path, content: Any, told: str) -> None:
+    path = tmp_path / "weights.pt"
+    if isinstance(content, dict):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in content.items():
+                archive.writestr(name, part)
+    else:
+        path.write_bytes(content)
+    with pytest.raises((sg.SymgraphValueError, sg.SymgraphTypeError), match=told):
+        nn.load_torch(nn.Dense(2, 3), path)
 
 
 def test_images_turn_their_filters() -> None:
@@ -125,17 +166,38 @@ def test_a_second_bias_is_added_where_that_is_the_same() -> None:
     np.testing.assert_array_equal(gru.b.get_value(), gates["bias_ih"] + gates["bias_hh"])
 
 
+def test_biases_and_gains_that_theirs_lack_change_nothing() -> None:
+    """As PyTorch's ``bias=False`` and Keras's ``scale=False`` leave them out."""
+    rng = np.random.default_rng(0)
+    arrays = {"weight_ih": rng.normal(size=(6, 3)), "weight_hh": rng.normal(size=(6, 2))}
+    gru = nn.GRUCell(3, 2, second_bias=True, dtype="float64", bias=np.ones(6))
+    report = nn.load_torch(gru, arrays)
+    assert sorted(report.loaded) == ["U", "W", "b", "c"]
+    np.testing.assert_array_equal(gru.W.get_value(), arrays["weight_ih"].T)
+    np.testing.assert_array_equal(gru.b.get_value(), np.zeros(6))
+    both = nn.Bidirectional(nn.LSTM(3, 2), nn.LSTM(3, 2))
+    kernels = {f"{part}/{role}": np.ones((rows, 8), "f") for part in ("forward", "backward")
+               for role, rows in (("kernel", 3), ("recurrent_kernel", 2))}  # fmt: skip
+    nn.load_keras(both, {f"lstm/{name}": array for name, array in kernels.items()})
+    np.testing.assert_array_equal(both.backward.cell.b.get_value(), np.zeros(8))
+    norm = nn.BatchNorm(2)
+    norm.gain.set_value(np.full(2, 3, "f"))
+    nn.load_keras(norm, {f"norm/{role}": np.full(2, 2, "f")
+                         for role in ("beta", "moving_mean", "moving_variance")})  # fmt: skip
+    np.testing.assert_array_equal(norm.gain.get_value(), [1, 1])
+
+
 def test_what_does_not_fit_changes_nothing() -> None:
     stored = torch_weights(FOLDER / "sequences.safetensors")
     net = Sequences(second_bias=False)
     before = net.state()
     wide = {name: array.astype("float64") for name, array in stored.items()}
-    few = {name: array for name, array in stored.items() if name != "norm.bias"}
+    few = {k: array for k, array in stored.items() if k != "attention.in_proj_bias"}
     more = stored | {"norm.extra": np.ones(1)}
     for weights, names, told in [
         (stored, None, "second_bias=True"),
         (wide, None, "emb.W has dtype float32, emb gives float64"),
-        (few | {"gru.bias_hh_l0": np.zeros(15, "f")}, None, "norm.bias is missing"),
+        (few | {"gru.bias_hh_l0": np.zeros(15, "f")}, None, "attention.query.b is missing"),
         (more | {"gru.bias_hh_l0": np.zeros(15, "f")}, None, "norm.extra has no place in norm"),
         (stored, {"encoder": "rnn"}, "no 'encoder' among the weights, but 'attention'"),
         (stored, {"rnn": "encoder"}, "'encoder' of the module does not stand for 'rnn'"),

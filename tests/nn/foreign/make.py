@@ -51,6 +51,13 @@ def write_torch() -> None:
     sequences, symbols = Sequences(), RNG.integers(0, 5, (7, 2))
     pictures, x = images(), RNG.normal(size=(2, 5, 6, 2)).astype("float32")
     torch.save(sequences.state_dict(), FOLDER / "sequences.pt")
+    weights = {
+        "weight": torch.arange(12.0).reshape(3, 4).T[1:, :2],  # a view of other strides
+        "bias": torch.tensor([1.0, 2.0, -0.5]).bfloat16(),
+    }
+    optimizer = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1}]}
+    checkpoint = {"epoch": 3, "best": 0.5, "model": weights, "optimizer": optimizer}
+    torch.save(checkpoint, FOLDER / "checkpoint.pt")
     safetensors.torch.save_file(sequences.state_dict(), FOLDER / "sequences.safetensors")
     safetensors.torch.save_file(pictures.state_dict(), FOLDER / "images.safetensors")
     y = sequences(torch.tensor(symbols)).detach().numpy()
