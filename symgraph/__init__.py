@@ -183,6 +183,7 @@ from .viz.text import dprint, listing
 if TYPE_CHECKING:
     from .exchange.native.export import export_native
     from .exchange.onnx.read import import_onnx
+    from .exchange.python.export import export_python
     from .viz.dot import to_dot
 
 # fmt: off
@@ -198,27 +199,27 @@ __all__ = [
     "degrees", "diag", "diagonal", "diff", "digamma", "DisconnectedError", "divide", "divmod",
     "dot", "dprint", "dstack", "DtypeError", "einsum", "elu", "eq", "equal", "erf", "erfc",
     "erfinv", "errors", "ExchangeError", "exp", "exp2", "expand_dims", "explain_grad", "expm1",
-    "export_native", "eye", "flatnonzero", "flatten", "flip", "floor", "floor_divide", "foldl",
-    "foldr", "full", "full_like", "Function", "gammaln", "gelu", "grad", "GradientError", "Graph",
-    "GraphError", "greater", "greater_equal", "hessian", "hessian_vector_product", "hstack",
-    "hypot", "ifelse", "import_onnx", "In", "in_range", "IndexRangeError", "inner", "InputError",
-    "invert", "isclose", "isfinite", "isinf", "isnan", "jacobian", "jvp", "last_value",
-    "leaky_relu", "left_shift", "less", "less_equal", "linspace", "listing", "log", "log10",
-    "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsumexp", "LoopTrace", "map", "matmul", "matrix", "max",
-    "max_pool", "maximum", "mean", "min", "minimum", "mod", "moveaxis", "multiply", "nan_to_num",
-    "ne", "negative", "nonzero", "not_equal", "note_call", "NumberRangeError", "one_hot", "ones",
-    "ones_like", "outer", "pad", "polygamma", "positive", "power", "prod", "ptp", "rad2deg",
-    "radians", "random", "ravel", "reciprocal", "record_lines", "reduce", "relu", "remainder",
-    "repeat", "reshape", "right_shift", "rint", "roll", "round", "scalar", "scan", "ScanError",
-    "searchsorted", "set_values", "shape", "ShapeError", "shared", "SharedVariable", "sigmoid",
-    "sign", "silu", "sin", "sinh", "size", "softmax", "softplus", "sort", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "stop_gradient", "substitute", "subtract", "sum", "swapaxes",
-    "SymbolicValueError", "SymgraphError", "SymgraphTypeError", "SymgraphValueError", "take",
-    "take_along_axis", "tan", "tanh", "tensor", "tensor3", "tensor4", "tensordot", "tile", "to_dot",
-    "TooLargeError", "trace", "transpose", "tri", "tril", "triu", "true_divide", "trunc", "until",
-    "UpdateError", "var", "Variable", "vdot", "vector", "VerifyError", "vjp", "vstack", "where",
-    "write_trace", "zeros", "zeros_like",
+    "export_native", "export_python", "eye", "flatnonzero", "flatten", "flip", "floor",
+    "floor_divide", "foldl", "foldr", "full", "full_like", "Function", "gammaln", "gelu", "grad",
+    "GradientError", "Graph", "GraphError", "greater", "greater_equal", "hessian",
+    "hessian_vector_product", "hstack", "hypot", "ifelse", "import_onnx", "In", "in_range",
+    "IndexRangeError", "inner", "InputError", "invert", "isclose", "isfinite", "isinf", "isnan",
+    "jacobian", "jvp", "last_value", "leaky_relu", "left_shift", "less", "less_equal", "linspace",
+    "listing", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "LoopTrace", "map",
+    "matmul", "matrix", "max", "max_pool", "maximum", "mean", "min", "minimum", "mod", "moveaxis",
+    "multiply", "nan_to_num", "ne", "negative", "nonzero", "not_equal", "note_call",
+    "NumberRangeError", "one_hot", "ones", "ones_like", "outer", "pad", "polygamma", "positive",
+    "power", "prod", "ptp", "rad2deg", "radians", "random", "ravel", "reciprocal", "record_lines",
+    "reduce", "relu", "remainder", "repeat", "reshape", "right_shift", "rint", "roll", "round",
+    "scalar", "scan", "ScanError", "searchsorted", "set_values", "shape", "ShapeError", "shared",
+    "SharedVariable", "sigmoid", "sign", "silu", "sin", "sinh", "size", "softmax", "softplus",
+    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "substitute",
+    "subtract", "sum", "swapaxes", "SymbolicValueError", "SymgraphError", "SymgraphTypeError",
+    "SymgraphValueError", "take", "take_along_axis", "tan", "tanh", "tensor", "tensor3", "tensor4",
+    "tensordot", "tile", "to_dot", "TooLargeError", "trace", "transpose", "tri", "tril", "triu",
+    "true_divide", "trunc", "until", "UpdateError", "var", "Variable", "vdot", "vector",
+    "VerifyError", "vjp", "vstack", "where", "write_trace", "zeros", "zeros_like",
 ]
 # fmt: on
 
@@ -226,6 +227,7 @@ __all__ = [
 # What is slow to import or not always used, and the module that has it.
 _LATER = {
     "export_native": ".exchange.native.export",
+    "export_python": ".exchange.python.export",
     "import_onnx": ".exchange.onnx.read",
     "to_dot": ".viz.dot",  # brings graphviz
 }

@@ -33,18 +33,23 @@ __all__ = [
     "notes_of",
     "record",
     "record_lines",
+    "record_lines_of_step",
     "without_lines",
     "set_lines",
     "set_name",
     "user_line",
     "user_lines",
+    "written_at",
 ]
 
 _DEPTH = 8
+# How many lines of layers and of the user's are kept of what made a variable.
+_WRITTEN = 3
 # How many named variables a message tells of, and among how many they are looked for.
 _SOURCES, _SEARCHED = 3, 100
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LAYERS = os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn")
+_COMPILER = (_PACKAGE + os.sep, "<frozen", "<string>")
 _OWN = (_PACKAGE + os.sep, _LAYERS + os.sep, "<frozen")
 # The examples are a user's programs; an installation has them in the package.
 _EXAMPLES = os.path.join(_LAYERS, "examples") + os.sep
@@ -59,6 +64,12 @@ class Line(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+
+class Lines(tuple[Line, ...]):
+    """The user's lines; and the innermost of those that made the variable, the layers' too."""
+
+    written: tuple[Line, ...] = ()
 
 
 _names: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()
@@ -103,6 +114,14 @@ def without_lines() -> contextlib.AbstractContextManager[None]:
     return _recording("none")
 
 
+def record_lines_of_step() -> contextlib.AbstractContextManager[None]:
+    """A context in which lines are recorded for every node, unless for none: a loop's step.
+
+    What a step computes is looked at node by node, when it is replayed or written as source.
+    """
+    return _recording("none" if _recorded.get() == "none" else "all")
+
+
 @contextlib.contextmanager
 def _recording(which: str) -> Iterator[None]:
     token = _recorded.set(which)
@@ -121,7 +140,26 @@ def is_recorded(*, traced: bool) -> bool:
 def record(variable: Node) -> None:
     """Note the user's lines of a variable that has none yet."""
     if variable not in _lines:
-        _lines[variable] = user_lines()
+        lines = _lines[variable] = Lines(user_lines())
+        lines.written = _written_lines()
+
+
+def _written_lines() -> tuple[Line, ...]:
+    """The innermost lines outside the compiler: the user's, and those of layers of symgraph_nn."""
+    frame: FrameType | None = sys._getframe(2)
+    found: list[Line] = []
+    while frame is not None and len(found) < _WRITTEN:
+        code = frame.f_code
+        if not code.co_filename.startswith(_COMPILER):
+            found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
+        frame = frame.f_back
+    return tuple(found)
+
+
+def written_at(variable: Node) -> tuple[Line, ...]:
+    """The lines that made the variable, innermost first, those of layers of symgraph_nn too."""
+    lines = _lines.get(variable, ())
+    return getattr(lines, "written", ()) or lines
 
 
 def set_lines(variable: Node, lines: tuple[Line, ...]) -> None:

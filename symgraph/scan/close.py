@@ -46,7 +46,7 @@ def close_body(
             v: cast_to(node(SIZE, (x,), (0,)), v.dtype) if v in lengths else x
             for v, x in symbols.items()
         }
-        outputs = replace(outputs, values)
+        outputs = replace(outputs, values, keep_lines=True)
         # Sizes that have to be checked now may bring in what they are read from.
         _, met = find_outer([*inputs, *symbols.values()], outputs)
         more = [v for v in met if v not in outer]

@@ -32,7 +32,9 @@ class OpenLoop:
             symbols[read.symbol]: read._replace(symbol=symbols[read.symbol]) for read in loop.reads
         }
         """The rows of sequences that a step reads, by their symbols."""
-        values = iter(loop.body(*self.symbol_for.values()))
+        body = loop.body
+        given = dict(zip(body.inputs, self.symbol_for.values(), strict=True))
+        values = iter(replace(body.outputs, given, keep_lines=True))
         self.states: list[State] = [
             State(s.initial, {tap: symbols[v] for tap, v in s.taps.items()}, next(values))
             for s in loop.states
@@ -50,7 +52,7 @@ class OpenLoop:
 
     def substitute(self, replaced: Mapping[Variable, Variable]) -> None:
         """Put other expressions in place of parts of the body."""
-        values = iter(replace(self.ends(), replaced))
+        values = iter(replace(self.ends(), replaced, keep_lines=True))
         self.states = [state._replace(new=next(values)) for state in self.states]
         self.outputs = [next(values) for _ in self.outputs]
         self.condition = next(values, None)
@@ -95,7 +97,7 @@ class OpenLoop:
         values = self._values(numbers)
         reads, replaced = self._reads_of(values)
         if replaced:
-            values = replace(values, replaced)
+            values = replace(values, replaced, keep_lines=True)
         condition = None if self.condition is None else values.pop()
         loop = make_loop(
             self.n_steps,

@@ -97,7 +97,8 @@ class LoopBuilder:
         rows = [read.symbol for read in reads]
         past = [symbol for symbols in taps for symbol in symbols.values()]
         with within_loop(lambda: self._step_number(reads)) as loop:
-            returned = self.step(rows, past, self.fixed)
+            with provenance.record_lines_of_step():
+                returned = self.step(rows, past, self.fixed)
             handed_out = [(make(), receive) for make, receive in loop.kept]
         outputs, condition = self.step.outputs(returned)
         traced = Traced(reads, taps, self._fit(outputs), condition, handed_out)

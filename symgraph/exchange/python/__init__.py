@@ -1,0 +1,1 @@
+"""Readable Python: programs as source that NumPy, or PyTorch, runs alone."""

@@ -1,0 +1,221 @@
+"""`export_python`: a program as a file of readable source."""
+
+from __future__ import annotations
+
+import keyword
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ...backends.base import Target
+from ...compile.pipeline import all_passes
+from ...compile.program import In
+from ...core.errors import ExchangeError
+from ...core.graph import Graph
+from ...core.op import Op
+from ...core.provenance import record_lines, without_lines
+from ...core.variable import Variable
+from ...scan.op import SCAN
+from ..subject import Exportable, Structure, Subject, subject_of
+from .expression import Expression
+from .function import FunctionWriter
+from .identifiers import RESERVED, as_identifier, numbered
+from .layout import Statement, lines_of
+from .numpy_framework import NumpyFramework
+from .parameters import write_npz
+from .program import Program
+from .sources import with_what_they_call
+
+__all__ = ["export_python"]
+
+_NARROWEST = 72
+_FRAMEWORKS = {"numpy": NumpyFramework}
+
+
+def export_python(
+    what: Exportable,
+    folder: str | PathLike[str],
+    *,
+    inputs: Sequence[Variable | In] | None = None,
+    name: str = "model",
+    framework: Literal["numpy"] = "numpy",
+    width: int = 96,
+) -> Path:
+    """The path of ``name.py`` in the folder, a program that needs NumPy (or PyTorch) alone.
+
+    Its function ``name(*inputs)`` takes arrays (tensors) and gives what the compiled function
+    gives; that of a function with updates gives a pair, the second of which has the new values of
+    shared variables by name. Values of shared variables are in ``name.npz``, which it reads into
+    ``params``; another dict is taken as ``name(*inputs, params=...)``. Loops are loops, what the
+    user named has its name, and formatters leave the file as it is at that ``width``.
+
+    ``what``, ``inputs``
+        A compiled function; or a variable, a list or dict of them, or a module, with ``inputs``.
+
+    An `ExchangeError` for an op that cannot be written, with its line, and for a ``name`` that is
+    no identifier.
+
+    >>> x = sg.vector("x")
+    >>> path = sg.export_python(sg.tanh(x) * 2, "programs", inputs=[x], name="twice")
+    >>> path.name
+    'twice.py'
+    """
+    chosen = _checked(name, framework, width)
+    with record_lines():
+        subject = subject_of(what, inputs, name=name)
+    writer = _File(subject, chosen, name, width)
+    path = Path(folder) / f"{name}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(writer.text(), encoding="utf-8")
+    if writer.values:
+        write_npz(path.with_suffix(".npz"), writer.values)
+    return path
+
+
+def _checked(name: str, framework: str, width: int) -> Any:
+    if framework not in _FRAMEWORKS:
+        raise ExchangeError.here(
+            f"there is no framework {framework!r}",
+            remedy=f"There are {' and '.join(map(repr, _FRAMEWORKS))}.",
+        )
+    if not isinstance(width, int) or width < _NARROWEST:
+        raise ExchangeError.here(f"lines are at least {_NARROWEST} characters wide, not {width!r}")
+    chosen = _FRAMEWORKS[framework]()
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise ExchangeError.here(f"the function's name is an identifier, not {name!r}")
+    if name in RESERVED or name in chosen.functions:
+        raise ExchangeError.here(
+            f"the function cannot be called {name!r}, which the program uses itself",
+            remedy="Give it another name.",
+        )
+    return chosen
+
+
+class _Written(Target):
+    """What can be written for a framework."""
+
+    name = "python"
+
+    def __init__(self, framework: Any) -> None:
+        self._table = framework.table
+
+    def has_lowering(self, op: Op) -> bool:
+        return op.name in self._table or op is SCAN or "leaf" in op.traits or op.expand is None
+
+
+def _prepared(subject: Subject, framework: Any) -> Graph:
+    """The graph that the NumPy backend runs."""
+    graph = Graph((*subject.inputs.values(), *subject.shared.values()), subject.results)
+    with without_lines():
+        for _, run in all_passes():
+            graph = run(graph, _Written(framework), Counter())
+    return graph
+
+
+class _File:
+    """The text of a file, and the values beside it."""
+
+    def __init__(self, subject: Subject, framework: Any, name: str, width: int) -> None:
+        self._subject, self._framework, self._name, self._width = subject, framework, name, width
+        self._graph = _prepared(subject, framework)
+        self._keys: dict[Variable, str] = {v: key for key, v in subject.shared.items()}
+        self._program = Program(framework, width, self._graph, name, self._keys)
+        self._inputs = self._input_names()
+        self.values: dict[str, np.ndarray] = {}
+
+    def _input_names(self) -> dict[Variable, str]:
+        taken = set(self._program.names_of_functions)
+        names: dict[Variable, str] = {}
+        for key, v in self._subject.inputs.items():
+            names[v] = numbered(as_identifier(key), taken)
+            taken.add(names[v])
+        return names
+
+    def text(self) -> str:
+        """The text of the file."""
+        main = self._main()
+        steps = self._program.write_steps()
+        read = set(self._graph.nodes)
+        self.values = {
+            key: v.get_value() for key, v in self._subject.shared.items() if v in read
+        } | self._program.constants
+        functions = self._framework.functions
+        blocks = [functions[name] for name in with_what_they_call(self._program.used, functions)]
+        blocks += ["\n".join(lines_of(step, self._width)) for step in steps]
+        blocks.append("\n".join(lines_of(main, self._width)))
+        return "\n\n\n".join([self._head(), *blocks]) + "\n"
+
+    def _head(self) -> str:
+        lines = [f'"""Written by symgraph: {self._name}, for {self._framework.title} alone."""', ""]
+        if self.values:
+            lines += ["from pathlib import Path", ""]
+        lines += self._framework.imports
+        if self.values:
+            lines += ["", *self._framework.loading(f"{self._name}.npz")]
+        return "\n".join(lines)
+
+    def _main(self) -> list[Statement]:
+        expressions = {v: Expression(name) for v, name in self._inputs.items()}
+        expressions |= {v: Expression(f'params["{key}"]') for v, key in self._keys.items()}
+        writer = FunctionWriter(self._program, self._graph, expressions)
+        for v, name in self._inputs.items():
+            writer.say(self._framework.argument(name, v.dtype))
+        for v in self._keys:
+            if writer.live_uses[v] > 1:
+                writer.named(v)
+        results = [
+            self._program.handed_over(x, v)
+            for x, v in zip(writer.write(), self._graph.outputs, strict=True)
+        ]
+        returned = self._returned(results)
+        parameters = list(self._inputs.values())
+        if any(v in set(self._graph.nodes) for v in self._keys) or self._program.constants:
+            parameters.append("params=params")
+        statements = [Statement(0, f"def {self._name}(", tuple(parameters), "):")]
+        if self._framework.decorator:
+            statements.insert(0, Statement(0, self._framework.decorator))
+        statements.append(Statement(1, self._docstring()))
+        return [*statements, *writer.statements, *returned]
+
+    def _docstring(self) -> str:
+        return f'"""{self._name.capitalize()}."""'
+
+    def _returned(self, results: list[Expression]) -> list[Statement]:
+        subject = self._subject
+        by_name = dict(zip([*subject.outputs, *subject.updates], results, strict=True))
+        outputs = _structured(subject.structure, by_name)
+        if not subject.updates:
+            return [Statement(1, f"return {outputs}")]
+        updates = {key: by_name[key] for key in subject.updates}
+        items = tuple(f"{_quoted(key)}: {x.text}" for key, x in updates.items())
+        return [
+            Statement(1, "updates = {", items, "}", is_literal=True),
+            Statement(1, f"return {outputs}, updates"),
+        ]
+
+
+def _structured(structure: Structure, results: Mapping[str, Expression]) -> str:
+    """The results as the user has them."""
+    if structure is None:
+        return "None"
+    if isinstance(structure, str):
+        return results[structure].text
+    if isinstance(structure, Mapping):
+        parts = [f"{_quoted(key)}: {_structured(p, results)}" for key, p in structure.items()]
+        return "{" + ", ".join(parts) + "}"
+    parts = [_structured(part, results) for part in structure]
+    if isinstance(structure, list):
+        return f"[{', '.join(parts)}]"
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+
+
+def _quoted(key: Any) -> str:
+    """A string as formatters have it, with double quotes where those need no escape."""
+    text = repr(key)
+    if not isinstance(key, str) or '"' in key or text[0] == '"':
+        return text
+    return '"' + text[1:-1] + '"'

@@ -1,0 +1,307 @@
+"""One function as it is written: a closed graph as statements, values with names or in place.
+
+What is used once stands where it is used, unless the user gave it a name or it would make a line
+too long; what is used more often has a name. Statements come in the order of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...core import provenance
+from ...core.dims import PRIMITIVE, Dim, Size, atom_size
+from ...core.errors import ExchangeError, explain
+from ...core.graph import Graph
+from ...core.variable import CONSTANT, ITEM, Variable
+from ...ops.slices import SLICE
+from ...scan.op import is_scan
+from .expression import Expression, binary
+from .identifiers import as_identifier, numbered
+from .layout import INDENT, Statement
+from .live import Live
+from .surroundings import Surroundings
+from .words import word_for
+
+__all__ = ["FunctionWriter"]
+
+# The longest text of a value that stands in another one, and of what may stand there twice.
+_LONGEST_INSIDE, _LONGEST_TWICE = 66, 16
+_STATEMENTS = frozenset({"set_slice", "add_slice", "scatter_set"})
+
+
+class FunctionWriter:
+    """Writes the statements of one function."""
+
+    def __init__(
+        self, program: Surroundings, graph: Graph, inputs: Mapping[Variable, Expression]
+    ) -> None:
+        self.program, self.graph = program, graph
+        self.statements: list[Statement] = []
+        self.depth = 1
+        self.expressions: dict[Variable, Expression] = dict(inputs)
+        self.loops: dict[Variable, Any] = {}
+        """For each result of a loop the writer of the loop."""
+        # What has each name; None for what is never to be given up.
+        self._holders: dict[str, Variable | None] = dict.fromkeys(program.names_of_functions)
+        for v, expression in inputs.items():
+            if expression.text.isidentifier():
+                self._holders[expression.text] = v
+        self._sizes: dict[Size, Expression] = {}
+        for v, expression in inputs.items():
+            if expression.text.isidentifier():
+                self._know_sizes(v, expression)
+        self._live = Live(graph, self._sizes)
+        self._written: set[Variable] = set()
+        self._counter: str | None = None
+
+    # --- what a value is written as -------------------------------------------------------------
+
+    def write(self) -> list[Expression]:
+        """The statements for all that the outputs need; the outputs as expressions."""
+        for v in self._live.nodes:
+            self._write(v)
+        return [self.use(v) for v in self.graph.outputs]
+
+    def use(self, v: Variable) -> Expression:
+        """The expression for a variable."""
+        found = self.expressions.get(v)
+        if found is None:
+            assert v.op is CONSTANT, f"{v!r} is not written yet"
+            found = self.expressions[v] = self.program.constant(v)
+        return found
+
+    def named(self, v: Variable) -> Expression:
+        """The expression for a variable, which is a name or a number from here on."""
+        found = self.use(v)
+        if not found.is_number and not found.text.isidentifier():
+            self.assign(v, found)
+        return self.use(v)
+
+    def _write(self, v: Variable) -> None:
+        if v in self.expressions or v.op is CONSTANT:
+            return
+        if is_scan(v):
+            self.program.write_loop(self, v)
+        elif v.op is ITEM:
+            if v.inputs[0] not in self.loops:
+                raise self._refused(v.inputs[0])
+        elif v.op is SLICE and v.inputs[0].op is ITEM:
+            self._bind(v, self.loops[v.inputs[0].inputs[0]].read(v))
+        else:
+            self._bind(v, self._computed(v))
+
+    def _computed(self, v: Variable) -> Expression:
+        known = self._known_size(v)
+        if known is not None:
+            return known
+        idiom = self._live.idioms.get(v)
+        name, inputs = (v.op.name, v.inputs) if idiom is None else idiom[:2]
+        entry = self.program.target.table.get(name)
+        if entry is None or not v.op.is_own:
+            raise self._refused(v)
+        unread = self._live.unread(v)
+        room = min(_LONGEST_INSIDE, self.room - 20)
+        while True:
+            operands = [_NOTHING if x in unread else self.use(x) for x in inputs]
+            if name not in _STATEMENTS:
+                made = entry(self, v, *operands).computing(v)
+                if len(made.text) <= room or made.text.isidentifier():
+                    return made
+            elif sum(len(x.text) for x in operands) <= room:
+                return entry(self, v, *operands).computing(v)
+            longest = max(
+                (x for x in inputs if x not in unread and self._may_be_named(x)),
+                key=lambda x: len(self.use(x).text),
+                default=None,
+            )
+            if longest is None:
+                return entry(self, v, *operands).computing(v)
+            self.assign(longest, self.use(longest))
+
+    def _may_be_named(self, x: Variable) -> bool:
+        expression = self.use(x)
+        return not expression.text.isidentifier() and (
+            len(expression.text) > _LONGEST_TWICE or (x.op is CONSTANT and x.ndim > 0)
+        )
+
+    def _bind(self, v: Variable, made: Expression) -> None:
+        wanted = self.program.names.get(v)
+        n_uses = self._live.n_uses[v]
+        self.expressions[v] = made
+        if made.text.isidentifier():
+            return
+        if made.is_number:
+            if len(made.text) > 2 * _LONGEST_TWICE and n_uses > 1:
+                self.assign(v, made)
+        elif (
+            wanted is not None
+            or len(made.text) > min(_LONGEST_INSIDE, self.room - 20)
+            or (n_uses > 1 and not self._is_light(v, made))
+        ):
+            self.assign(v, made)
+
+    def _is_light(self, v: Variable, made: Expression) -> bool:
+        """Whether an expression may stand in several places: a view of what has a name."""
+        light = v.op.name == "rearrange" and len(made.text) <= _LONGEST_TWICE
+        return light and self.use(v.inputs[0]).text.isidentifier()
+
+    def _refused(self, v: Variable) -> ExchangeError:
+        return ExchangeError(
+            explain(
+                f"{v.op.name} cannot be written for {self.program.target.title}",
+                line=provenance.nearest_line(v),
+                remedy="sg.export_onnx and sg.export_native have other ops.",
+            )
+        )
+
+    # --- sizes ----------------------------------------------------------------------------------
+
+    def size(self, size: Size) -> Expression | None:
+        """The expression for a size; None where nothing that has a name tells it."""
+        if isinstance(size, int):
+            return Expression(str(size), is_number=True)
+        if size in self._sizes:
+            return self._sizes[size]
+        total: Expression | None = None
+        for monomial, factor in size.terms:
+            if factor < 0 and total is None:
+                return None
+            term = None if abs(factor) == 1 and monomial else Expression(str(abs(factor)))
+            for atom in monomial:
+                known = self._sizes.get(atom_size(atom)) if atom[0] in PRIMITIVE else None
+                if known is None:
+                    return None
+                term = known if term is None else binary("*", term, known)
+            assert term is not None
+            total = term if total is None else binary("+" if factor > 0 else "-", total, term)
+        return None if total is None else Expression(total.text, total.level, is_number=True)
+
+    def _known_size(self, v: Variable) -> Expression | None:
+        if v.op.name != "size":
+            return None
+        return self._sizes.get(v.inputs[0].type.shape[v.params[0]])
+
+    def _know_sizes(self, v: Variable, name: Expression) -> None:
+        for axis, size in enumerate(getattr(v.type, "shape", ())):
+            if isinstance(size, Dim) and size not in self._sizes:
+                text = f"{name.text}.shape[{axis}]"
+                self._sizes[size] = Expression(text, is_number=True)
+
+    # --- statements -----------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How long a statement may be at the present depth."""
+        return self.program.width - INDENT * self.depth
+
+    def say(self, text: str, *computed: Variable) -> None:
+        """Add a statement."""
+        self.statements.append(Statement(self.depth, text))
+        self._written.update(computed)
+
+    def say_call(self, target: str, made: Expression) -> None:
+        """Add a statement that hands the results of a call to a target."""
+        opening = made.text[: len(made.text) - len(", ".join(made.items)) - 1]
+        self.statements.append(Statement(self.depth, target + opening, made.items, ")"))
+
+    def assign(self, v: Variable, made: Expression, wanted: str | None = None) -> None:
+        """Give the variable a name in a statement."""
+        wanted = wanted or self.program.names.get(v) or self.program.param_name(v)
+        word = "count" if made.is_number else self._word(v)
+        name = self.unique(wanted or word, v, made.nodes)
+        opening = f"{name} = "
+        if made.items and len(opening) + len(made.text) > self.room:
+            self.say_call(opening, made)
+        else:
+            self.say(opening + made.text)
+        self._written.update(made.nodes, (v,))
+        self.expressions[v] = Expression(name, is_number=made.is_number)
+
+    def _word(self, v: Variable) -> str:
+        idiom = self._live.idioms.get(v)
+        return word_for(v.op.name if idiom is None else idiom.name)
+
+    def assigned(self, v: Variable, first: Expression, *changes: tuple[Expression, str]) -> Any:
+        """A name for a copy of an array of which a part is changed after it is made."""
+        (part, sign), (values, _) = changes
+        wanted = self.program.names.get(v) or self._word(v)
+        name = self.unique(wanted, v, frozenset())
+        copied = first if self._is_fresh(first) else self.program.target.copied(first)
+        self.say(f"{name} = {copied.text}")
+        self.say(f"{part.text.replace('{}', name)} {sign} {values.text}")
+        self._written.update(first.nodes, values.nodes, part.nodes, (v,))
+        return Expression(name)
+
+    def _is_fresh(self, x: Expression) -> bool:
+        return x.text.startswith(("np.zeros(", "np.ones(", "np.full(", "torch.zeros("))
+
+    # --- names ----------------------------------------------------------------------------------
+
+    def unique(self, wanted: str, v: Variable | None = None, nodes: Iterable[Variable] = ()) -> str:
+        """A name that nothing has which is needed later; for ``v``, or for ever."""
+        name = as_identifier(wanted)
+        holder = self._holders.get(name, v)
+        if name in self._holders and (holder is None or not self._is_done(holder, set(nodes))):
+            name = numbered(name, self._holders)
+        self._holders[name] = v
+        return name
+
+    def _is_done(self, v: Variable, now: set[Variable]) -> bool:
+        """Whether nothing that is still to be written reads the variable."""
+        if v in self.graph.outputs or any(
+            e.text.startswith(self.expressions[v].text + ".") for e in self._sizes.values()
+        ):
+            return False
+        stack = [user for user, _ in self.graph.users.get(v, ())]
+        while stack:
+            user = stack.pop()
+            if user.op.name == "rearrange" or user.op.name == "size":
+                stack += [u for u, _ in self.graph.users.get(user, ())]
+                if user in self.graph.outputs:
+                    return False
+            elif user in self._live.n_uses and user not in self._written and user not in now:
+                return False
+        return True
+
+    # --- what loops ask for ---------------------------------------------------------------------
+
+    @property
+    def live_uses(self) -> Mapping[Variable, int]:
+        """How often each variable that is written is used."""
+        return self._live.n_uses
+
+    def row(self, v: Variable) -> Expression:
+        """The expression for a variable that need not be in the graph."""
+        return self.expressions.get(v) or self._computed(v)
+
+    def plus(self, x: Expression, number: int) -> Expression:
+        """``x + number``, of Python ints."""
+        if x.text.isdigit():
+            return Expression(str(int(x.text) + number), is_number=True)
+        return binary("+", x, Expression(str(number), is_number=True))
+
+    def counter(self) -> str:
+        """The name of the number of a loop's step; loops of one function may share it."""
+        if self._counter is None:
+            self._counter = self.unique("t")
+        return self._counter
+
+    def finish(self, v: Variable) -> None:
+        """Let a variable be written."""
+        self._written.add(v)
+
+    # --- what entries ask for -------------------------------------------------------------------
+
+    def brought(self, name: str) -> str:
+        """The name of a function that is copied into the program."""
+        return self.program.brought(name)
+
+    def strong(self, x: Expression, dtype: np.dtype) -> Expression:
+        """The expression as a value of the dtype, where it is a Python number."""
+        return self.program.target.strong(x, dtype) if x.is_number else x
+
+
+_NOTHING = Expression("")

@@ -1,0 +1,307 @@
+"""Loops as loops: ``for t in range(n)``, one call of the step's function, what is kept over time.
+
+A state of which only the last value is read is one variable. What is read over time is stored row
+by row in an array, or, where sizes or the number of steps are known at the end alone, in a list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...core.variable import ITEM, Variable
+from ...ops.slices import SLICE, At, Span
+from ...scan.op import Loop
+from .expression import Expression, subscript, tuple_of
+from .function import FunctionWriter
+from .identifiers import as_identifier
+from .live import row_of
+from .surroundings import StepFunction
+from .table import index_text
+
+__all__ = ["LoopWriter"]
+
+
+@dataclass
+class Kept:
+    """A result of the loop: a state or a plain output, and what of it is read."""
+
+    value: Variable
+    depth: int
+    """How many rows stand before the first step's; 0 for a plain output."""
+    wants_rows: bool = False
+    wants_initial: bool = False
+    """Whether the rows before the first step are read with the others."""
+    name: str = ""
+    """What its value is called in the loop; empty where it has no name of its own."""
+    over_time: str = ""
+    """What its values over time are called."""
+    is_list: bool = False
+
+    @property
+    def offset(self) -> int:
+        """Where the first step's row is in what is kept."""
+        return self.depth if self.wants_initial else 0
+
+
+class LoopWriter:
+    """Writes one loop into a function, and knows what its results are afterwards."""
+
+    def __init__(self, writer: FunctionWriter, scan: Variable) -> None:
+        self._w = writer
+        self._loop = Loop(scan)
+        self._items = {
+            user.params[0]: user
+            for user, _ in writer.graph.users.get(scan, ())
+            if user.op is ITEM and user in writer.live_uses
+        }
+        self._kept = [Kept(r.value, r.depth) for r in self._loop.results]
+        for index, item in self._items.items():
+            self._look_at_reads(self._kept[index], item)
+        # A step reads what is further back than one step where all rows are.
+        for kept, state in zip(self._kept, self._loop.states, strict=False):
+            if set(state.taps) != {-1}:
+                kept.wants_rows = kept.wants_initial = True
+
+    def _look_at_reads(self, kept: Kept, item: Variable) -> None:
+        users = [u for u, _ in self._w.graph.users[item] if u in self._w.live_uses]
+        if item in self._w.graph.outputs:
+            kept.wants_rows = kept.wants_initial = True
+        for user in users:
+            if user.op is not SLICE:
+                kept.wants_rows = kept.wants_initial = True
+            elif not (kept.depth and _is_last(user)):
+                kept.wants_rows = True
+                kept.wants_initial |= bool(kept.depth) and not _is_after(user, kept.depth)
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Write the loop."""
+        w = self._w
+        self._name_results()
+        operands = [w.named(x) for x in self._sequences()]
+        fixed = [w.named(x) for x in self._loop.fixed.values()]
+        n_steps = w.named(self._loop.n_steps)
+        step = self._step(operands, fixed)
+        self._begin(n_steps)
+        t = w.counter()
+        w.say(f"for {t} in range({n_steps.text}):")
+        w.depth += 1
+        self._call(step, self._arguments(t, operands, fixed))
+        self._store(t)
+        w.depth -= 1
+        self._end()
+
+    def _sequences(self) -> list[Variable]:
+        return [read.sequence for read in self._loop.reads]
+
+    def _name_results(self) -> None:
+        """Names for states, and for outputs that are not stored where they are made."""
+        w, names = self._w, self._w.program.names
+        n_states = len(self._loop.states)
+        called_so = dict(enumerate(w.program.state_names(self._loop)))
+        if n_states > 1:
+            called_so = {i: f"state_{i}" for i in range(n_states)} | called_so
+        for i, kept in enumerate(self._kept):
+            usual = called_so.get(i, "state") if i < n_states else "output"
+            called = names.get(kept.value) or usual
+            if i < n_states and set(self._loop.states[i].taps) == {-1}:
+                kept.name = w.unique(called)
+            if kept.wants_rows:
+                item = self._items.get(i)
+                over_time = self._name_over_time(item)
+                kept.over_time = w.unique(
+                    f"{called}s" if over_time in (None, called) else over_time
+                )
+
+    def _name_over_time(self, item: Variable | None) -> str | None:
+        """What the user calls the values over time, where that is one thing."""
+        if item is None:
+            return None
+        w = self._w
+        users = [u for u, _ in w.graph.users[item] if u in w.live_uses]
+        wanted = w.program.names.get(item) or (w.program.names.get(users[0]) if users else None)
+        return wanted if len(users) <= 1 else None
+
+    def _step(self, operands: list[Expression], fixed: list[Expression]) -> StepFunction:
+        """The function of the body, whose parameters are called as what they are given here."""
+        names: list[str] = []
+        for read, x in zip(self._loop.reads, operands, strict=True):
+            base = as_identifier(x.text) if x.text.isidentifier() else "step"
+            names.append(f"{base}_t" + (f"_{read.offset}" if read.offset else ""))
+        for kept, state in zip(self._kept, self._loop.states, strict=False):
+            base = kept.name or kept.over_time.removesuffix("s")
+            names += [base if tap == -1 else f"{base}_{-tap}" for tap in state.taps]
+        names += [x.text if x.text.isidentifier() else "value" for x in fixed]
+        is_number = [_counts(read.sequence) for read in self._loop.reads]
+        is_number += [False] * (len(names) - len(is_number) - len(fixed))
+        is_number += [x.is_number for x in fixed]
+        return self._w.program.step_function(self._loop, names, tuple(is_number))
+
+    def _begin(self, n_steps: Expression) -> None:
+        """What is there before the first step."""
+        w = self._w
+        starts: dict[str, list[str]] = {}
+        for kept, state in zip(self._kept, self._loop.states, strict=False):
+            if kept.name:
+                row = row_of(state.initial)
+                text = w.row(row) if row is not None else subscript(w.use(state.initial), "0")
+                starts.setdefault(text.text, []).append(kept.name)
+        for text, targets in starts.items():
+            w.say(f"{' = '.join(targets)} = {text}")
+        for i, kept in enumerate(self._kept):
+            if kept.wants_rows:
+                self._make_room(kept, i, n_steps)
+
+    def _make_room(self, kept: Kept, i: int, n_steps: Expression) -> None:
+        """Where values over time are stored, with the rows before the first step."""
+        w = self._w
+        initial = self._loop.states[i].initial if kept.depth else None
+        sizes = [w.size(size) for size in kept.value.type.shape]
+        kept.is_list = (
+            w.program.target.keeps_lists or self._loop.condition is not None or None in sizes
+        )
+        if kept.is_list:
+            first = ""
+            if kept.wants_initial and initial is not None:
+                first = kept.name or f"*{w.use(initial).held()}"
+            w.say(f"{kept.over_time} = [{first}]")
+            return
+        n = n_steps
+        if kept.offset:
+            n = w.plus(n_steps, kept.offset)
+        shape = tuple_of([n, *(size for size in sizes if size is not None)])
+        w.say(f"{kept.over_time} = {w.program.target.empty(shape, kept.value.dtype)}")
+        if kept.offset and initial is not None:
+            if kept.name:
+                w.say(f"{kept.over_time}[0] = {kept.name}")
+            else:
+                w.say(f"{kept.over_time}[:{kept.depth}] = {w.use(initial).text}")
+
+    def _arguments(self, t: str, operands: list[Expression], fixed: list[Expression]) -> list[str]:
+        arguments: list[str] = []
+        for read, x in zip(self._loop.reads, operands, strict=True):
+            at = _later(t, read.offset)
+            arguments.append(at if _counts(read.sequence) else f"{x.text}[{at}]")
+        for kept, state in zip(self._kept, self._loop.states, strict=False):
+            for tap in state.taps:
+                if kept.name:
+                    arguments.append(kept.name)
+                elif kept.is_list:
+                    arguments.append(f"{kept.over_time}[{tap}]")
+                else:
+                    arguments.append(f"{kept.over_time}[{_later(t, kept.depth + tap)}]")
+        return [*arguments, *(x.text for x in fixed)]
+
+    def _call(self, step: StepFunction, arguments: list[str]) -> None:
+        w = self._w
+        targets = [kept.name for kept in self._kept]
+        t = w.counter()
+        for i, kept in enumerate(self._kept):
+            if not kept.name and not kept.is_list:
+                targets[i] = f"{kept.over_time}[{_later(t, kept.offset)}]"
+            elif not kept.name:
+                targets[i] = kept.name = w.unique(self._w.program.names.get(kept.value) or "row")
+        if self._loop.condition is not None:
+            targets.append(w.unique("stop"))
+        if len(targets) == 1 and self._kept[0].over_time and not self._kept[0].is_list:
+            kept = self._kept[0]
+            row = f"{kept.over_time}[{_later(t, kept.offset)}]"
+            targets = [f"{row} = {kept.name}" if kept.name else row]
+            self._stored = {0}
+        made = Expression(f"{step.name}({', '.join(arguments)})", items=tuple(arguments))
+        target = f"{', '.join(targets)} = "
+        if len(target) + len(made.text) <= w.room or not arguments:
+            w.say(target + made.text)
+        else:
+            w.say_call(target, made)
+        self._condition = targets[-1]
+
+    def _store(self, t: str) -> None:
+        w = self._w
+        stored: set[int] = getattr(self, "_stored", set())
+        for i, kept in enumerate(self._kept):
+            if not kept.over_time or i in stored:
+                continue
+            if kept.is_list:
+                w.say(f"{kept.over_time}.append({kept.name})")
+            elif kept.name:
+                w.say(f"{kept.over_time}[{_later(t, kept.offset)}] = {kept.name}")
+        if self._loop.condition is not None:
+            w.say(f"if {self._condition}:")
+            w.depth += 1
+            w.say("break")
+            w.depth -= 1
+
+    def _end(self) -> None:
+        """Lists become arrays; from here on results are read."""
+        w = self._w
+        for i, kept in enumerate(self._kept):
+            if kept.is_list:
+                w.say(f"{kept.over_time} = {self._stacked(kept)}")
+            item = self._items.get(i)
+            if item is not None and kept.over_time:
+                w.expressions[item] = Expression(kept.over_time)
+        w.loops[self._loop.node] = self
+        w.finish(self._loop.node)
+
+    def _stacked(self, kept: Kept) -> str:
+        w = self._w
+        sizes = [w.size(size) or Expression("0") for size in kept.value.type.shape]
+        shape = tuple_of(sizes) if sizes else Expression("()")
+        w.program.brought("stacked")
+        return w.program.target.stacked(kept.over_time, shape, kept.value.dtype)
+
+    # --- results --------------------------------------------------------------------------------
+
+    def read(self, v: Variable) -> Expression:
+        """The expression for a slice of a result."""
+        item, *symbols = v.inputs
+        kept = self._kept[item.params[0]]
+        first, *others = v.params[0]
+        rest = [self._w.use(symbol) for symbol in symbols]
+        if kept.depth and _is_last(v) and kept.name:
+            return _part(Expression(kept.name), others, rest)
+        if kept.depth and not kept.wants_initial and not _is_last(v):
+            first = _moved(first, kept.depth)
+        return _part(Expression(kept.over_time), [first, *others], rest)
+
+
+def _part(x: Expression, entries: list, symbols: list[Expression]) -> Expression:
+    first, after = index_text(entries, symbols)
+    part = subscript(x, *first) if first else x
+    return subscript(part, *after) if after else part
+
+
+def _is_last(v: Variable) -> bool:
+    """Whether a slice of a state's values reads the last one, which is the first if none is new."""
+    return v.params[0][0] == At(-1)
+
+
+def _is_after(v: Variable, depth: int) -> bool:
+    """Whether a slice of a state's values reads none of those before the first step."""
+    first = v.params[0][0]
+    return (
+        isinstance(first, Span)
+        and isinstance(first.start, int)
+        and first.start >= depth
+        and (first.stop is None or (isinstance(first.stop, int) and first.stop < 0))
+    )
+
+
+def _moved(entry: Span, depth: int) -> Span | None:
+    """The span of what is kept from the first step on."""
+    assert isinstance(entry.start, int)
+    start = entry.start - depth
+    if (start, entry.stop, entry.step) == (0, None, 1):
+        return None
+    return Span(start, entry.stop, entry.step)
+
+
+def _counts(sequence: Variable) -> bool:
+    """Whether the rows of a sequence are the numbers of the steps."""
+    return sequence.op.name == "iota" and sequence.dtype == "int64"
+
+
+def _later(t: str, offset: int) -> str:
+    return f"{t} + {offset}" if offset else t

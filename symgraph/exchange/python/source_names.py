@@ -1,0 +1,163 @@
+"""What the user called values: the targets of assignments on the lines that made them."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from ...core import provenance
+from ...core.graph import Graph
+from ...core.variable import Variable
+
+__all__ = ["Source", "snake", "source_names", "state_names", "written_function"]
+
+# A statement of a file: where it begins, and the names it assigns to, in order.
+Source = tuple[str, int, tuple[str, ...]]
+
+
+def source_names(graphs: Sequence[Graph]) -> dict[Variable, str]:
+    """What values were called where they were made; ``graphs`` come from the outermost inwards.
+
+    Of what a statement made, that has the name which nothing else of the statement reads. Where
+    work of a step was taken out of its loop, what stayed there has it.
+    """
+    made: dict[Source, list[tuple[int, Variable]]] = defaultdict(list)
+    for level, graph in enumerate(graphs):
+        for v in graph.nodes:
+            statement = _statement_of(v) if v.inputs else None
+            if statement is not None:
+                made[statement].append((level, v))
+    names: dict[Variable, str] = {}
+    for (_, _, targets), found in made.items():
+        innermost = max(level for level, _ in found)
+        values = _results(v for level, v in found if level == innermost)
+        if len(targets) == 1:
+            names[values[-1]] = targets[0]
+        elif len(targets) == len(values):
+            names.update(zip(values, targets, strict=True))
+    return names
+
+
+def _results(variables: Iterable[Variable]) -> list[Variable]:
+    """Those of the variables that none of the others reads, in the order they were made."""
+    known = dict.fromkeys(variables)
+    read = {x for v in known for x in v.inputs}
+    return sorted((v for v in known if v not in read), key=lambda v: v.serial)
+
+
+def _statement_of(v: Variable) -> Source | None:
+    """The assignment that made the variable; where a function returned it, the one of its call."""
+    for line in provenance.written_at(v):
+        targets = _statements(line.file, len(linecache.getlines(line.file))).get(line.line)
+        if targets is None:
+            return None
+        if targets[1]:
+            return (line.file, *targets)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _statements(file: str, n_lines: int) -> dict[int, tuple[int, tuple[str, ...]]]:
+    """For each line of an assignment where that begins, and the names; none for one that returns.
+
+    ``n_lines`` tells a file that has changed, such as a notebook's cell, from what it was.
+    """
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[int, tuple[int, tuple[str, ...]]] = {}
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.stmt):
+            targets = _targets(statement)
+            if targets or isinstance(statement, ast.Return):
+                end = statement.end_lineno or statement.lineno
+                for line in range(statement.lineno, end + 1):
+                    found[line] = (statement.lineno, targets)
+    return found
+
+
+def _targets(statement: ast.AST) -> tuple[str, ...]:
+    """The names that a statement assigns to; attributes count by their last name."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+    elif isinstance(statement, (ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
+        target = statement.target
+    else:
+        return ()
+    parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+    names = [p.id if isinstance(p, ast.Name) else getattr(p, "attr", "") for p in parts]
+    return tuple(names) if all(names) and isinstance(statement, ast.stmt) else ()
+
+
+def written_function(line: provenance.Line) -> str | None:
+    """What the function around a line is called, after its class if it has one."""
+    path = _functions(line.file, len(linecache.getlines(line.file))).get(line.line)
+    return None if path is None else "_".join(map(snake, path))
+
+
+def state_names(line: provenance.Line, n_reads: int, n_states: int) -> tuple[str, ...] | None:
+    """What the function of a step calls its states, if its arguments tell.
+
+    States are arguments after the rows, or one of them that is taken apart, ``h, c = state``.
+    """
+    function = _definitions(line.file, len(linecache.getlines(line.file))).get(line.line)
+    if function is None:
+        return None
+    names = [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
+    if len(names) == n_reads + n_states:
+        return tuple(names[n_reads:])
+    for statement in ast.walk(function):
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name):
+            targets = _targets(statement)
+            if len(targets) == n_states and statement.value.id in names:
+                return targets
+    return None
+
+
+@lru_cache(maxsize=64)
+def _definitions(file: str, n_lines: int) -> dict[int, ast.FunctionDef]:
+    """For each line of a function the innermost one."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[int, ast.FunctionDef] = {}
+    functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)]
+    for function in sorted(functions, key=lambda f: f.lineno):  # inner ones come later
+        lines = range(function.lineno, (function.end_lineno or function.lineno) + 1)
+        found.update(dict.fromkeys(lines, function))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _functions(file: str, n_lines: int) -> dict[int, tuple[str, ...]]:
+    """For each line of a function its class, if it has one, and its name."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[int, tuple[str, ...]] = {}
+    pending: list[tuple[ast.AST, tuple[str, ...]]] = [(tree, ())]
+    while pending:
+        outer, path = pending.pop()
+        for inner in ast.iter_child_nodes(outer):
+            if isinstance(inner, ast.ClassDef):
+                pending.append((inner, (inner.name,)))
+            elif isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                here = (*path, inner.name)
+                for line in range(inner.lineno, (inner.end_lineno or inner.lineno) + 1):
+                    found[line] = here
+                pending.append((inner, ()))
+            else:
+                pending.append((inner, path))
+    return found
+
+
+def snake(name: str) -> str:
+    """``LSTMCell`` as ``lstm_cell``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,39 @@
+"""The source of functions that programs bring along."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+__all__ = ["functions_of", "with_what_they_call"]
+
+
+@lru_cache(maxsize=4)
+def functions_of(module: str) -> Mapping[str, str]:
+    """The source of each function and table of a module, by name, in order."""
+    source = inspect.getsource(sys.modules[module])
+    lines = source.splitlines()
+    found: dict[str, str] = {}
+    for part in ast.parse(source).body:
+        if isinstance(part, ast.FunctionDef):
+            found[part.name] = "\n".join(lines[part.lineno - 1 : part.end_lineno])
+        elif isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name):
+            found[part.targets[0].id] = "\n".join(lines[part.lineno - 1 : part.end_lineno])
+    return found
+
+
+def with_what_they_call(names: Iterable[str], functions: Mapping[str, str]) -> list[str]:
+    """The names of functions and of what they are made of, in the order of the module."""
+    needed: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            tree = ast.parse(functions[name])
+            used = {x.id for x in ast.walk(tree) if isinstance(x, ast.Name)}
+            pending += used & functions.keys() - needed
+    return [name for name in functions if name in needed]

@@ -1,0 +1,109 @@
+"""What a function that is being written asks of the program around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...core.graph import Graph
+from ...core.variable import Variable
+from ...scan.op import Loop
+from .expression import Expression
+from .table import Entry
+
+__all__ = ["Framework", "StepFunction", "Surroundings"]
+
+
+@dataclass(frozen=True)
+class StepFunction:
+    """The function of a loop's body."""
+
+    name: str
+    body: Graph
+    parameters: tuple[str, ...]
+    is_number: tuple[bool, ...]
+    """Which of the parameters are Python numbers."""
+
+
+class Framework(Protocol):
+    """What runs a program: how it is written for it."""
+
+    name: str
+    title: str
+    name_of_infinity: str
+    """The module that has ``inf`` and ``nan``."""
+    table: Mapping[str, Entry]
+    functions: Mapping[str, str]
+    """The source of functions that programs bring along, by name."""
+    imports: Sequence[str]
+    decorator: str | None
+    """What stands above the function itself."""
+    keeps_lists: bool
+    """Whether values over time are kept in lists alone."""
+
+    def argument(self, name: str, dtype: np.dtype) -> str:
+        """The statement that makes an argument an array."""
+        ...
+
+    def loading(self, file: str) -> Sequence[str]:
+        """The statements that read parameters from a file beside the program."""
+        ...
+
+    def strong(self, x: Expression, dtype: np.dtype) -> Expression:
+        """A Python number as a value of the dtype."""
+        ...
+
+    def array(self, value: np.ndarray) -> Expression:
+        """A small array."""
+        ...
+
+    def copied(self, x: Expression) -> Expression:
+        """A copy."""
+        ...
+
+    def empty(self, shape: Expression, dtype: np.dtype) -> str:
+        """The text of an array whose elements are stored later."""
+        ...
+
+    def stacked(self, rows: str, shape: Expression, dtype: np.dtype) -> str:
+        """The text of an array of the rows in a list; each has this shape, if there are any."""
+        ...
+
+
+class Surroundings(Protocol):
+    """The program as a function sees it."""
+
+    width: int
+    target: Framework
+    names: dict[Variable, str]
+    """What the user called values."""
+    names_of_functions: set[str]
+
+    def param_name(self, v: Variable) -> str | None:
+        """What a shared variable is called in a function; None for other variables."""
+        ...
+
+    def brought(self, name: str) -> str:
+        """The name of a function that is brought along."""
+        ...
+
+    def constant(self, v: Variable) -> Expression:
+        """The expression for a constant."""
+        ...
+
+    def write_loop(self, writer: Any, scan: Variable) -> None:
+        """Write a loop into a function."""
+        ...
+
+    def state_names(self, loop: Loop) -> tuple[str, ...]:
+        """What the states of a loop are called in the function of its step, if that tells."""
+        ...
+
+    def step_function(
+        self, loop: Loop, names: Sequence[str], is_number: tuple[bool, ...]
+    ) -> StepFunction:
+        """The function of a loop's body; ``names`` are what its parameters would best be called."""
+        ...
