@@ -179,11 +179,11 @@ def test_sparse_tensors_are_read_with_their_zeros() -> None:
     places = {"linear": ([2], [1, 5]), "by axes": ([2, 2], [0, 1, 1, 2])}
     for shape, positions in places.values():
         indices = oh.make_tensor("i", onnx.TensorProto.INT64, shape, positions)
-        dense = load_model(_model([_relu()])).dense(oh.make_sparse_tensor(values, indices, [2, 3]))
+        dense = load_model(_model([_relu()])).array(oh.make_sparse_tensor(values, indices, [2, 3]))
         np.testing.assert_array_equal(dense, [[0, 1.5, 0], [0, 0, 2.5]])
     for sizes in ([2, 2], [1 << 40, 3]):
         with pytest.raises(sg.ExchangeError, match=r"outside|take more than"):
-            load_model(_model([_relu()])).dense(oh.make_sparse_tensor(values, indices, sizes))
+            load_model(_model([_relu()])).array(oh.make_sparse_tensor(values, indices, sizes))
 
 
 def test_a_tensor_is_as_large_as_it_says() -> None:

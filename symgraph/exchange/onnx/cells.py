@@ -8,7 +8,7 @@ types. Nothing is matched, and what computes the same in another way stays a loo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...core.graph import Graph
 from ...core.types import TensorType, tensor_type
@@ -20,11 +20,13 @@ from ...ops.slices import slice_axis
 from ...ops.transcendental import tanh
 from ...scan.close import close_body
 
-__all__ = ["CELLS", "Cell", "Weights", "reference_of"]
+__all__ = ["CELLS", "Activation", "Cell", "Weights", "reference_of"]
 
 Weights = Mapping[str, Variable]
 """The weights of a cell by their roles: ``W`` of the input, ``U`` of the state, biases ``b`` and
 ``c`` (of the product with the state), peepholes ``p_i``, ``p_f`` and ``p_o``."""
+
+Activation = Callable[[Variable], Variable]
 
 Step = Callable[[Variable, Sequence[Variable], Weights], list[Variable]]
 
@@ -46,6 +48,10 @@ class Cell:
     """The activation, where it is another than ONNX takes by default."""
     linear_before_reset: bool = False
     """Whether a GRU resets after the product with the state."""
+
+    def with_activations(self, functions: Sequence[Activation]) -> Cell:
+        """The cell with other activations, that of its gates first."""
+        return replace(self, step=_STEPS[self.op](*functions))
 
     def shape_of(self, role: str, n_in: int, n_units: int) -> tuple[int, ...]:
         """The shape of a weight, for so many features in and out."""
@@ -88,43 +94,52 @@ def _gates(z: Variable, number: int) -> Iterator[Variable]:
         yield slice_axis(z, 1, k * n_units, (k + 1) * n_units)
 
 
-def _rnn(activation: Callable[[Variable], Variable]) -> Step:
+def _rnn(f: Activation = tanh) -> Step:
     def step(x: Variable, states: Sequence[Variable], w: Weights) -> list[Variable]:
-        return [activation(add(add(matmul(x, w["W"]), matmul(states[0], w["U"])), w["b"]))]
+        return [f(add(add(matmul(x, w["W"]), matmul(states[0], w["U"])), w["b"]))]
 
     return step
 
 
-def _lstm(x: Variable, states: Sequence[Variable], w: Weights) -> list[Variable]:
-    h, c = states
-    i, f, g, o = _gates(add(add(matmul(x, w["W"]), matmul(h, w["U"])), w["b"]), 4)
-    if "p_i" in w:
-        i, f = add(i, multiply(c, w["p_i"])), add(f, multiply(c, w["p_f"]))
-    c = add(multiply(sigmoid(f), c), multiply(sigmoid(i), tanh(g)))
-    if "p_o" in w:
-        o = add(o, multiply(c, w["p_o"]))
-    return [multiply(sigmoid(o), tanh(c)), c]
+def _lstm(f: Activation = sigmoid, g: Activation = tanh, h: Activation = tanh) -> Step:
+    def step(x: Variable, states: Sequence[Variable], w: Weights) -> list[Variable]:
+        y, c = states
+        z_i, z_f, z_g, z_o = _gates(add(add(matmul(x, w["W"]), matmul(y, w["U"])), w["b"]), 4)
+        if "p_i" in w:
+            z_i, z_f = add(z_i, multiply(c, w["p_i"])), add(z_f, multiply(c, w["p_f"]))
+        c = add(multiply(f(z_f), c), multiply(f(z_i), g(z_g)))
+        if "p_o" in w:
+            z_o = add(z_o, multiply(c, w["p_o"]))
+        return [multiply(f(z_o), h(c)), c]
+
+    return step
 
 
-def _gru(x: Variable, states: Sequence[Variable], w: Weights) -> list[Variable]:
-    (h,) = states
-    z_r, z_u, z_n = _gates(add(matmul(x, w["W"]), w["b"]), 3)
-    if "U" in w:
-        y_r, y_u, y_n = _gates(matmul(h, w["U"]), 3)
-        r, u = sigmoid(add(z_r, y_r)), sigmoid(add(z_u, y_u))
-        memory = multiply(r, add(y_n, w["c"]) if "c" in w else y_n)
-    else:
-        y_r, y_u = _gates(matmul(h, w["U_gates"]), 2)
-        r, u = sigmoid(add(z_r, y_r)), sigmoid(add(z_u, y_u))
-        memory = matmul(multiply(r, h), w["U_new"])
-    return [add(multiply(u, h), multiply(subtract(1, u), tanh(add(z_n, memory))))]
+def _gru(f: Activation = sigmoid, g: Activation = tanh) -> Step:
+    def step(x: Variable, states: Sequence[Variable], w: Weights) -> list[Variable]:
+        (h,) = states
+        z_r, z_u, z_n = _gates(add(matmul(x, w["W"]), w["b"]), 3)
+        if "U" in w:
+            y_r, y_u, y_n = _gates(matmul(h, w["U"]), 3)
+            r, u = f(add(z_r, y_r)), f(add(z_u, y_u))
+            memory = multiply(r, add(y_n, w["c"]) if "c" in w else y_n)
+        else:
+            y_r, y_u = _gates(matmul(h, w["U_gates"]), 2)
+            r, u = f(add(z_r, y_r)), f(add(z_u, y_u))
+            memory = matmul(multiply(r, h), w["U_new"])
+        return [add(multiply(u, h), multiply(subtract(1, u), g(add(z_n, memory))))]
+
+    return step
+
+
+_STEPS: dict[str, Callable[..., Step]] = {"GRU": _gru, "LSTM": _lstm, "RNN": _rnn}
 
 
 def _softsign(x: Variable) -> Variable:
     return divide(x, add(1, abs(x)))
 
 
-_ACTIVATIONS: dict[str | None, Callable[[Variable], Variable]] = {
+_ACTIVATIONS: dict[str | None, Activation] = {
     None: tanh,
     "Relu": relu,
     "Sigmoid": sigmoid,
@@ -141,11 +156,11 @@ _LSTM_GATES = (0, 3, 1, 2)
 _GRU_GATES = (1, 0, 2)
 
 CELLS: tuple[Cell, ...] = (
-    Cell("LSTM", _lstm, _LSTM_GATES, _PLAIN, n_states=2),
-    Cell("LSTM", _lstm, _LSTM_GATES, _PEEPHOLES, n_states=2),
-    Cell("GRU", _gru, _GRU_GATES, _PLAIN, linear_before_reset=True),
-    Cell("GRU", _gru, _GRU_GATES, (*_PLAIN, "c"), linear_before_reset=True),
-    Cell("GRU", _gru, _GRU_GATES, _IN_TWO),
+    Cell("LSTM", _lstm(), _LSTM_GATES, _PLAIN, n_states=2),
+    Cell("LSTM", _lstm(), _LSTM_GATES, _PEEPHOLES, n_states=2),
+    Cell("GRU", _gru(), _GRU_GATES, _PLAIN, linear_before_reset=True),
+    Cell("GRU", _gru(), _GRU_GATES, (*_PLAIN, "c"), linear_before_reset=True),
+    Cell("GRU", _gru(), _GRU_GATES, _IN_TWO),
     *(Cell("RNN", _rnn(f), (0,), _PLAIN, activation=name) for name, f in _ACTIVATIONS.items()),
 )
 """The cells, by which loops are recognised."""

@@ -50,16 +50,12 @@ class LoadedModel:
     tensors: Tensors
     budget: Budget
 
-    def array(self, tensor: TensorProto) -> np.ndarray:
+    def array(self, tensor: TensorProto | SparseTensorProto) -> np.ndarray:
         """An initialiser or the value of an attribute as an array of its own.
 
         Raises `ExchangeError` where NumPy has no such dtype.
         """
         return self.tensors.array(tensor)
-
-    def dense(self, tensor: SparseTensorProto) -> np.ndarray:
-        """A sparse initialiser or the sparse value of an attribute, with its zeros."""
-        return self.tensors.dense(tensor)
 
 
 def load_model(source: ModelSource, *, folder: str | os.PathLike[str] | None = None) -> LoadedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from ...ops.promotion import as_variable as variable_of
 from . import library, read_tables
 from .limits import Budget
 from .load import LoadedModel, ModelSource, load_model
-from .read_scope import Model, Scope
+from .read_scope import Model, Place, Scope
 from .read_values import Parameter, Value, as_variable, supported
 
 if TYPE_CHECKING:
@@ -127,20 +128,27 @@ def import_onnx(
         result.name: as_variable(scope.read(result.name), f"output {result.name!r}")
         for result in graph.output
     }
-    params = {p.name: p.shared for p in parameters if p.shared is not None}
+    params = {p.name: p.shared for p in parameters.values() if p.shared is not None}
     return Imported(inputs, outputs, params)
 
 
-def _outermost(loaded: LoadedModel, trainable: bool) -> tuple[Scope, list[Parameter]]:  # noqa: FBT001
-    """The scope of a model's graph, and the list that its parameters will be in."""
-    parameters: list[Parameter] = []
+def _outermost(
+    loaded: LoadedModel,
+    trainable: bool,  # noqa: FBT001
+) -> tuple[Scope, dict[tuple[Place, str], Parameter]]:
+    """The scope of a model's graph, and the dict that its parameters will be in."""
+    parameters: dict[tuple[Place, str], Parameter] = {}
+    names: Counter[str] = Counter()
 
-    def initialiser(tensor: Any, name: str) -> Value:
+    def initialiser(tensor: Any, place: Place, name: str) -> Value:
+        if (place, name) in parameters:  # of a body that is read again
+            return parameters[place, name]
         array = loaded.array(tensor)
         if not trainable or array.dtype.kind != "f" or array.ndim == 0:
             return array
-        parameters.append(Parameter(name, array))
-        return parameters[-1]
+        unique = f"{name}_{names[name]}" if names[name] else name
+        names[name] += 1
+        return parameters.setdefault((place, name), Parameter(unique, array))
 
     model = Model(loaded.functions, initialiser, loaded.array, loaded.budget)
     return Scope(model, loaded.opsets), parameters

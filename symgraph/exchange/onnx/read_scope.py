@@ -12,11 +12,11 @@ A module that reads ops fills the registry, and `read_tables` imports it::
 
 The key is (domain, op_type), the standard's own domain being ``""``; `reads` takes ``domain=``.
 What it is given is a `Node`: the inputs as values (`read_values`), the attributes, the version of
-the op set. It returns one value or a tuple of values. A subgraph of the node, which is the
-attribute ``node.required("body", library.onnx.GraphProto)``, runs by ``node.run(graph, values)`` in
-a scope below, so that it sees the names around it; a local function's body runs in a scope of its
-own, and is opened at each call. What is refused is ``raise node.refusal("why", remedy="what to
-do")``; errors of symgraph's own, such as sizes that do not agree, become refusals by themselves.
+the op set. It returns one value or a tuple of values. A subgraph of the node, such as the attribute
+``body``, runs by ``node.run("body", values)`` in a scope below, so that it sees the names around
+it; a local function's body runs in a scope of its own, and is opened at each call. What is refused
+is ``raise node.refusal("why", remedy="what to do")``; errors of symgraph's own, such as sizes that
+do not agree, become refusals by themselves.
 
 `calculates` registers beside that what becomes of integers of which some are symbols (`Sizes`);
 its functions return None where they leave a node to its reader.
@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -51,7 +51,17 @@ from .read_values import (
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 
-__all__ = ["Model", "Node", "Refusal", "Scope", "calculates", "plain_domain", "readers", "reads"]
+__all__ = [
+    "Model",
+    "Node",
+    "Place",
+    "Refusal",
+    "Scope",
+    "calculates",
+    "plain_domain",
+    "readers",
+    "reads",
+]
 
 Reader = Callable[["Node"], Value | tuple[Value | None, ...]]
 _T = TypeVar("_T")
@@ -95,6 +105,10 @@ def plain_domain(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
 
 
+Place: TypeAlias = tuple[str, ...]
+"""Where a graph stands in a model: the nodes around it, and which of their graphs."""
+
+
 # --- scopes -------------------------------------------------------------------------------------
 
 
@@ -103,10 +117,10 @@ class Model:
     """What all scopes of a model share."""
 
     functions: Mapping[tuple[str, str], FunctionProto]
-    initialiser: Callable[[Any, str], Value]
-    """The value of a TensorProto, which may become a shared variable under the name."""
+    initialiser: Callable[[Any, Place, str], Value]
+    """The value of a tensor of a graph, which may become a shared variable under the name."""
     array: Callable[[Any], np.ndarray]
-    """The elements of a TensorProto."""
+    """The elements of a tensor."""
     budget: Budget
     """What may still be spent on reading: a small file can ask for much."""
 
@@ -122,10 +136,12 @@ class Scope:
     """Those of the call of the function whose body this is."""
     path: str = ""
     """What stands before the names of parameters, in a body that has some of its own."""
-    values: dict[str, Value] = field(default_factory=dict)
+    place: Place = ()
+    values: dict[str, Value | None] = field(default_factory=dict)
+    """The values by name; None for an input of a function that is not given at its call."""
 
-    def read(self, name: str) -> Value:
-        """The value of a name."""
+    def look_up(self, name: str) -> Value | None:
+        """The value of a name, or None where the name is that of an input that is not given."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.values:
@@ -136,9 +152,17 @@ class Scope:
             remedy="onnx.checker.check_model tells what else is wrong with the file.",
         )
 
-    def run(self, graph: GraphProto, values: Sequence[Value]) -> list[Value]:
+    def read(self, name: str) -> Value:
+        """The value of a name."""
+        value = self.look_up(name)
+        if value is None:
+            raise ExchangeError.here(f"the ONNX model uses {name!r}, which is not given")
+        return value
+
+    def run(self, graph: GraphProto, values: Sequence[Value], *place: str) -> list[Value]:
         """The outputs of a subgraph on the values of its inputs, in a scope below this one."""
-        inner = Scope(self.model, self.opsets, self, self.attributes, self.path)
+        place = (*self.place, *place)
+        inner = Scope(self.model, self.opsets, self, self.attributes, self.path, place)
         if len(values) != len(graph.input):
             raise ExchangeError.here(
                 f"a graph of {len(graph.input)} inputs is given {len(values)} values"
@@ -150,10 +174,10 @@ class Scope:
 
     def read_graph(self, graph: GraphProto) -> None:
         """Let the scope have the values of all initialisers and nodes of the graph."""
-        for tensor in graph.initializer:
-            self.values[tensor.name] = self.model.initialiser(tensor, self.path + tensor.name)
-        if graph.sparse_initializer:
-            raise ExchangeError.here("the ONNX model has sparse initialisers, which are not read")
+        tensors: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
+        tensors |= {tensor.values.name: tensor for tensor in graph.sparse_initializer}
+        for name, tensor in tensors.items():
+            self.values[name] = self.model.initialiser(tensor, self.place, self.path + name)
         self.read_nodes(graph.node)
 
     def read_nodes(self, nodes: Iterable[NodeProto]) -> None:
@@ -205,10 +229,10 @@ def _call(function: FunctionProto, node: Node) -> list[Value]:
     attributes |= node.attributes
     opsets = {plain_domain(o.domain): o.version for o in function.opset_import}
     path = f"{node.scope.path}{node.name}." if node.name else node.scope.path
-    inner = Scope(node.scope.model, opsets, None, attributes, path)
-    for name, value in zip(function.input, node.inputs, strict=False):
-        if value is not None:
-            inner.values[name] = value
+    place = (*node.scope.place, node.key)
+    inner = Scope(node.scope.model, opsets, None, attributes, path, place)
+    given = [*node.inputs, *[None] * len(function.input)]
+    inner.values.update(zip(function.input, given, strict=False))
     inner.read_nodes(function.node)
     return [inner.read(name) for name in function.output]
 
@@ -228,7 +252,7 @@ class Node:
         self.scope = scope
         self.op_type, self.domain = proto.op_type, plain_domain(proto.domain)
         self.name = proto.name
-        self.inputs = [scope.read(name) if name else None for name in proto.input]
+        self.inputs = [scope.look_up(name) if name else None for name in proto.input]
         self.attributes = self._attributes()
 
     def _attributes(self) -> dict[str, AttributeProto]:
@@ -259,9 +283,15 @@ class Node:
         """The error that says why this node is not read."""
         return Refusal.here(f"ONNX {self.label}: {reason}", remedy=remedy)
 
-    def run(self, graph: GraphProto, values: Sequence[Value] = ()) -> list[Value]:
-        """The outputs of a subgraph of this node, for the values of its inputs."""
-        return self.scope.run(graph, values)
+    @property
+    def key(self) -> str:
+        """What tells the node from the others of its graph: its first result."""
+        return next((name for name in self.proto.output if name), "")
+
+    def run(self, name: str, values: Sequence[Value] = ()) -> list[Value]:
+        """The outputs of a subgraph, an attribute of this node, for the values of its inputs."""
+        graph = self.required(name, library.onnx.GraphProto)
+        return self.scope.run(graph, values, self.key, name)
 
     # --- attributes -----------------------------------------------------------------------------
 
@@ -416,7 +446,7 @@ def plain_attribute(attribute: AttributeProto, array: Callable[[Any], np.ndarray
         return value.decode("utf-8", "replace")
     if attribute.type == kinds.STRINGS:
         return [text.decode("utf-8", "replace") for text in value]
-    if attribute.type == kinds.TENSOR:
+    if attribute.type in (kinds.TENSOR, kinds.SPARSE_TENSOR):
         return array(value)
     if attribute.type in (kinds.INTS, kinds.FLOATS, kinds.GRAPHS, kinds.TENSORS):
         return list(value)

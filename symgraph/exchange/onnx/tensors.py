@@ -69,8 +69,10 @@ class Tensors:
                 f"has {len(data)}"
             )
 
-    def array(self, tensor: TensorProto) -> np.ndarray:
-        """The tensor, which was checked, as an array of its own."""
+    def array(self, tensor: TensorProto | SparseTensorProto) -> np.ndarray:
+        """The tensor, which was checked, as an array of its own, and with its zeros."""
+        if isinstance(tensor, library.onnx.SparseTensorProto):
+            return self._dense(tensor)
         kind = _kind_of(tensor)
         if kind not in _LAYOUTS:
             raise ExchangeError.here(
@@ -87,8 +89,7 @@ class Tensors:
             flat = flat.view(np.uint8) != 0
         return np.array(flat, dtype.newbyteorder("=")).reshape(tuple(tensor.dims))
 
-    def dense(self, tensor: SparseTensorProto) -> np.ndarray:
-        """The sparse tensor, which was checked, with its zeros."""
+    def _dense(self, tensor: SparseTensorProto) -> np.ndarray:
         values, indices = self.array(tensor.values), self.array(tensor.indices)
         name, sizes = tensor.values.name, tuple(tensor.dims)
         self.budget.compute(sizes, values.dtype.itemsize)
