@@ -143,9 +143,16 @@ def check_share(owner: str, **values: Any) -> None:
 def check_sizes(owner: str, x: sg.Variable, other: sg.Variable, axes: Sequence[int]) -> None:
     """Raise where the two are known to have different sizes on one of these axes."""
     for axis in axes:
-        a, b = x.shape[axis], other.shape[axis]
-        if isinstance(a, int) and isinstance(b, int) and a != b:
+        a, b = x.type.shape[axis], other.type.shape[axis]
+        if _are_different(a, b):
             raise ShapeError.here(
                 f"{owner}: axis {axis} of {describe(x)} has size {a}, "
                 f"that of {describe(other)} has {b}"
             )
+
+
+def _are_different(a: Any, b: Any) -> bool:
+    """Whether two sizes are different numbers, or different names."""
+    if isinstance(a, int) or isinstance(b, int):
+        return isinstance(a, int) and isinstance(b, int) and a != b
+    return bool(a.is_name and b.is_name and a is not b)

@@ -278,7 +278,8 @@ def _smoothed(own: sg.Variable, costs: sg.Variable, share: float) -> sg.Variable
 
 
 def _at_labels(values: sg.Variable, labels: sg.Variable) -> sg.Variable:
-    """The value of each position's label."""
+    """The value of each position's label; an error at the call for labels of other sizes."""
+    labels = sg.broadcast_to(labels, values.shape[:-1])
     rows = sg.reshape(values, (-1, values.shape[-1]))
     flat = sg.reshape(labels, (-1,))
     return sg.reshape(rows[sg.arange(flat.shape[0]), flat], labels.shape)

@@ -249,3 +249,29 @@ def test_wrong_arguments_of_the_other_losses():
         nn.focal(np.ones((1, 2)), np.array([-1])).eval()
     with pytest.raises(sg.ShapeError, match="vectors"):
         nn.cosine_distance(np.float64(1), np.float64(1))
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("loss", [nn.cross_entropy, nn.focal, nn.accuracy])
+def test_labels_in_another_layout_are_an_error(loss, backend: str) -> None:
+    """Though they are as many: [batch, time] for logits [time, batch, classes]."""
+    named = sg.tensor("x", ("T", "B", 4)), sg.tensor("y", ("B", "T"), "int64")
+    with pytest.raises(sg.ShapeError, match=r"axis 0 of 'y' .* has size B, that of 'x' .* has T"):
+        loss(*named)
+    x, y = sg.tensor("x", (None, None, 4)), sg.tensor("y", (None, None), "int64")
+    f = sg.compile([x, y], loss(x, y), backend=backend)
+    assert np.isfinite(f(np.ones((3, 2, 4)), np.zeros((3, 2), int)))
+    with pytest.raises(sg.ShapeError, match="axis 0"):
+        f(np.ones((3, 2, 4)), np.zeros((2, 3), int))
+
+
+def test_masks_in_another_layout_are_named() -> None:
+    x, mask = sg.tensor("x", ("T", "B", 4)), sg.tensor("mask", ("B", "T"))
+    for build in (
+        lambda: nn.squared_error(x, x * 2, mask),
+        lambda: nn.GRU(4, 2)(x, mask=mask),
+        lambda: nn.MultiHeadAttention(4, 2)(x, mask=mask),
+        lambda: nn.GlobalAveragePool(time_major=True)(x, mask=mask),
+    ):
+        with pytest.raises(sg.ShapeError, match=r"axis 0 of 'mask' .* has size B, .* has T"):
+            build()
