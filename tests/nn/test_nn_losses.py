@@ -261,7 +261,7 @@ def test_labels_in_another_layout_are_an_error(loss, backend: str) -> None:
     x, y = sg.tensor("x", (None, None, 4)), sg.tensor("y", (None, None), "int64")
     f = sg.compile([x, y], loss(x, y), backend=backend)
     assert np.isfinite(f(np.ones((3, 2, 4)), np.zeros((3, 2), int)))
-    with pytest.raises(sg.ShapeError, match="axis 0"):
+    with pytest.raises(sg.CallError, match="axis 0"):
         f(np.ones((3, 2, 4)), np.zeros((2, 3), int))
 
 
