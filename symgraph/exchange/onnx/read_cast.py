@@ -37,6 +37,20 @@ def _cast_like(node: Node) -> Value:
     return elementwise.cast(node.variable(0), node.variable(1).dtype)
 
 
+@reads("BitCast")
+def _bit_cast(node: Node) -> Value:
+    """The same bits as another integer of that size, or those of a known array as anything."""
+    dtype = dtype_named(node, node.required("to", int))
+    value, known = node.value(0), node.known(0)
+    if dtype.itemsize != node.dtype(0).itemsize:
+        raise node.refusal(f"{node.dtype(0)} and {dtype} are of different sizes")
+    if isinstance(value, np.ndarray) and known is not None:
+        return np.ascontiguousarray(known).view(dtype)
+    if node.dtype(0).kind not in "iu" or dtype.kind not in "iu":
+        raise node.refusal(f"the bits of {node.dtype(0)} are not read as {dtype}")
+    return elementwise.cast(node.variable(0), dtype)
+
+
 # --- quantised integers -------------------------------------------------------------------------
 
 

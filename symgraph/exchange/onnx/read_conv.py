@@ -11,6 +11,7 @@ from ...ops import activation, create, elementwise
 from ...ops.broadcast import rearrange
 from ...ops.conv import convolve
 from ...ops.join import concatenate
+from ...ops.reshape import reshape
 from ...ops.sizes import shape_of
 from ...ops.slices import slice_axis
 from ...ops.windows import span_of
@@ -75,7 +76,18 @@ def _halves(total: Any, *, more_after: bool) -> Pair:
     return (half, total - half) if more_after else (total - half, half)
 
 
-def _is_known(margins: Sequence[Pair]) -> bool:
+def _sized(node: Node, filters: Variable) -> tuple[Variable, list[int]]:
+    """The filters, channels first, with the sizes that they have or the node says."""
+    own = list(filters.type.shape[2:])
+    if not all(isinstance(size, int) for size in own):
+        own = node.attribute("kernel_shape", [])
+        if len(own) != filters.ndim - 2:
+            raise node.refusal("the sizes of the filters are not known")
+        filters = reshape(filters, (*shape_of(filters)[:2], *own))
+    return filters, [size for size in own if isinstance(size, int)]
+
+
+def is_known(margins: Sequence[Pair]) -> bool:
     return not any(isinstance(count, Variable) for pair in margins for count in pair)
 
 
@@ -90,15 +102,13 @@ def convolution(node: Node, x: Variable, filters: Variable, bias: Variable | Non
     if n < 1 or filters.ndim != x.ndim:
         raise node.refusal(f"{x.ndim} axes of the input do not fit {filters.ndim} of the filters")
     strides, dilations = (each_axis(node, k, n, 1) for k in ("strides", "dilations"))
+    filters, sizes = _sized(node, filters)
     filters = rearrange(filters, [*range(2, n + 2), 1, 0])
     x = channels_last(x)
-    sizes = [size for size in filters.type.shape[:n] if isinstance(size, int)]
-    if len(sizes) != n:
-        raise node.refusal("the sizes of the filters are not known")
     spans = [span_of(*axis) for axis in zip(sizes, dilations, strict=True)]
     margins = margins_of(node, shape_of(x)[1:-1], spans, strides)
     padding: Any = margins
-    if not _is_known(margins) or any(min(pair) < 0 for pair in margins):
+    if not is_known(margins) or any(min(pair) < 0 for pair in margins):
         x, padding = padded(x, [(0, 0), *margins, (0, 0)], "constant"), "valid"
     groups = node.attribute("group", 1)
     result = convolve(x, filters, n, strides, padding, dilations, groups)
@@ -108,13 +118,13 @@ def convolution(node: Node, x: Variable, filters: Variable, bias: Variable | Non
 @reads("ConvTranspose")
 def _conv_transpose(node: Node) -> Value:
     """The transpose of a convolution: what flows back through one of signals that long."""
-    x, filters = channels_last(node.variable(0)), node.variable(1)
+    x = channels_last(node.variable(0))
+    filters, sizes = _sized(node, node.variable(1))
     n = x.ndim - 2
     strides, dilations = (each_axis(node, k, n, 1) for k in ("strides", "dilations"))
     groups = node.attribute("group", 1)
-    sizes = [size for size in filters.type.shape[2:] if isinstance(size, int)]
-    if filters.ndim != n + 2 or len(sizes) != n:
-        raise node.refusal("the sizes of the filters are not known")
+    if filters.ndim != n + 2:
+        raise node.refusal(f"{n + 2} axes of the input do not fit {filters.ndim} of the filters")
     spans = [span_of(*axis) for axis in zip(sizes, dilations, strict=True)]
     lengths = [
         (size - 1) * stride + span

@@ -16,7 +16,7 @@ from ...ops.sizes import shape_of
 from ...ops.transcendental import reciprocal, sqrt
 from .read_pool import lp_norm
 from .read_scope import Node, reads
-from .read_shape import dtype_named
+from .read_shape import divided, dtype_named
 from .read_values import Value
 
 
@@ -81,9 +81,9 @@ def _group_norm(node: Node) -> Value:
     x, scale, offset = (node.variable(i) for i in range(3))
     groups = node.required("num_groups", int)
     batch, channels, *lengths = shape_of(x)
-    if not isinstance(channels, int) or groups < 1 or channels % groups:
+    if groups < 1 or (isinstance(channels, int) and channels % groups):
         raise node.refusal(f"{groups} groups do not fit {channels} channels")
-    parts = reshape(x, (batch, groups, channels // groups, *lengths))
+    parts = reshape(x, (batch, groups, divided(channels, groups), *lengths))
     result = _standardised(parts, range(2, parts.ndim), node.attribute("epsilon", 1e-5))
     if node.version < 21:  # a scale and an offset for each group
         result = result * _for_channels(scale, parts.ndim) + _for_channels(offset, parts.ndim)

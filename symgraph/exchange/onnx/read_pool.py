@@ -22,9 +22,9 @@ from ...ops.sizes import as_scalar, shape_of
 from ...ops.slices import slice_axis
 from ...ops.transcendental import power, sqrt
 from ...ops.windows import span_of, windows
-from .read_conv import Pair, channels_first, channels_last, each_axis, margins_of
+from .read_conv import Pair, channels_first, channels_last, each_axis, is_known, margins_of
 from .read_scope import Node, reads
-from .read_shape import padded
+from .read_shape import divided, padded
 from .read_values import Value
 
 
@@ -127,7 +127,7 @@ def _places(node: Node, pool: _Pool, parts: Variable) -> Value:
 def _average_pool(node: Node) -> Value:
     pool = _pool_of(node, node.variable(0))
     parts = pool.windows(pool.padding(pool.x, 0), 0)
-    if not pool.rounds_up and all(pair == (0, 0) for pair in pool.margins):
+    if not pool.rounds_up and is_known(pool.margins) and not any(map(any, pool.margins)):
         return channels_first(reduce.mean(parts, axis=pool.elements))
     ones = create.ones((1, *shape_of(pool.x)[1:-1], 1), pool.x.dtype)
     counted = 1 if node.attribute("count_include_pad", 0) else 0
@@ -208,7 +208,7 @@ def _columns_to_image(node: Node) -> Value:
     pads = node.attribute("pads", [0] * (2 * n))
     margins = list(zip(pads[:n], pads[n:], strict=True))
     batch, channels, _ = shape_of(x)
-    channels = _divided(channels, math.prod(sizes))
+    channels = divided(channels, math.prod(sizes))
     lengths = [size + sum(pair) for size, pair in zip(lengths, margins, strict=True)]
     image = create.zeros((batch, *lengths, channels), x.dtype)
     parts = all_windows(image, sizes, strides, dilations)
@@ -218,7 +218,3 @@ def _columns_to_image(node: Node) -> Value:
     return padded(
         channels_first(image), [(0, 0), (0, 0), *((-a, -b) for a, b in margins)], "constant"
     )
-
-
-def _divided(size: Any, by: int) -> Any:
-    return elementwise.floor_divide(size, by) if isinstance(size, Variable) else size // by

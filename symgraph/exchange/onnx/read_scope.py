@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from ...core.errors import ExchangeError
 from ...core.graph import ancestors
 from ...core.shared import SharedVariable
 from ...core.variable import Variable
+from ...ops.random import Stream
 from . import library
 from .limits import Budget
 from .read_values import (
@@ -123,6 +125,11 @@ class Model:
     """The elements of a tensor."""
     budget: Budget
     """What may still be spent on reading: a small file can ask for much."""
+
+    @cached_property
+    def stream(self) -> Stream:
+        """Where nodes without a seed of their own draw."""
+        return Stream(0)
 
 
 @dataclass
@@ -364,7 +371,7 @@ class Node:
         """The elements of an input, which have to be known."""
         known = self.known(i)
         if known is None:
-            raise self._unknown(i)
+            raise self.unknown(i)
         return known
 
     def ints(self, i: int) -> list[int]:
@@ -375,7 +382,7 @@ class Node:
         """The integers of an input, a vector or a scalar, of which some may be symbols."""
         entries = as_entries(self.value(i))
         if entries is None:
-            raise self._unknown(i)
+            raise self.unknown(i)
         return list(entries.reshape(-1))
 
     def shape(self, i: int) -> list[int | Variable]:
@@ -384,10 +391,11 @@ class Node:
         What comes out of data is refused, since nothing tells whether it is one of those.
         """
         if isinstance(self.value(i), Variable):
-            raise self._unknown(i)
+            raise self.unknown(i)
         return self.sizes(i)
 
-    def _unknown(self, i: int) -> ExchangeError:
+    def unknown(self, i: int) -> ExchangeError:
+        """The error for an input whose elements have to be known, and says how to give them."""
         name = self.proto.input[i]
         return self.refusal(
             f"the values of its input {name!r} have to be known when the model is read",

@@ -164,7 +164,7 @@ def _chunks(x: Variable, n: int, axis: int, *, uneven: bool) -> list[Variable]:
     size = shape_of(x)[axis]
     if not uneven or (isinstance(size, int) and size % n == 0):
         return split(x, n, axis)
-    length = _divided(size + (n - 1), n)
+    length = divided(size + (n - 1), n)
     return split(x, [length * i for i in range(1, n)], axis)
 
 
@@ -254,7 +254,7 @@ def _centred(x: Variable, axis: int, wanted: int | Variable) -> Variable:
 def _depth_to_space(node: Node) -> Value:
     x, block = node.variable(0), node.required("blocksize", int)
     n, c, h, w = _images(node, x)
-    depth = _divided(c, block * block)
+    depth = divided(c, block * block)
     mode = node.attribute("mode", "DCR")
     if mode == "DCR":
         parts = reshape(x, (n, block, block, depth, h, w))
@@ -271,7 +271,7 @@ def _depth_to_space(node: Node) -> Value:
 def _space_to_depth(node: Node) -> Value:
     x, block = node.variable(0), node.required("blocksize", int)
     n, c, h, w = _images(node, x)
-    h, w = _divided(h, block), _divided(w, block)
+    h, w = divided(h, block), divided(w, block)
     parts = reshape(x, (n, c, h, block, w, block))
     order = (0, 3, 5, 1, 2, 4) if node.attribute("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
     return reshape(rearrange(parts, order), (n, c * block * block, h, w))
@@ -284,7 +284,8 @@ def _images(node: Node, x: Variable) -> tuple[Any, Any, Any, Any]:
     return n, c, h, w
 
 
-def _divided(size: Any, by: int) -> Any:
+def divided(size: Any, by: int) -> Any:
+    """A size divided by a number, rounded down."""
     return elementwise.floor_divide(size, by) if isinstance(size, Variable) else size // by
 
 

@@ -70,6 +70,7 @@ class Parameter:
 
 
 Value: TypeAlias = np.ndarray | Sizes | Parameter | Variable
+"""A sequence is a tuple of these, which only the ops on sequences take."""
 
 
 def supported(array: np.ndarray, what: str) -> np.ndarray:
@@ -94,6 +95,8 @@ def as_variable(value: Value, what: str) -> Variable:
         return value.variable
     if isinstance(value, np.ndarray):
         return make_constant(supported(value, what))
+    if isinstance(value, tuple):
+        raise ExchangeError.here(f"{what} is a sequence, where a tensor is expected")
     parts = [as_scalar(entry) for entry in value.entries.reshape(-1)]
     if value.entries.ndim == 0:
         return cast_to(parts[0], value.dtype)
