@@ -98,7 +98,7 @@ def _map(node: Node) -> Any:
     values = _sequence(node, 0)
     others: list[Any] = [node.value(i) for i in range(1, len(node.inputs))]
     results = [
-        node.run(body, [value, *(o[i] if isinstance(o, tuple) else o for o in others)])
+        node.run("body", [value, *(o[i] if isinstance(o, tuple) else o for o in others)])
         for i, value in enumerate(values)
     ]
     return tuple(tuple(result[k] for result in results) for k in range(len(body.output)))
