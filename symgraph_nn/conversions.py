@@ -224,6 +224,16 @@ def _keras_weighted(layer: Any, roles: Roles) -> Values:
     return _present({"W": roles.take("kernel"), "b": roles.take("bias")})
 
 
+def _keras_convolution(layer: Conv1D | Conv2D, roles: Roles) -> Values:
+    kernel, depthwise = roles.take("kernel"), roles.take("depthwise_kernel")
+    kernel = depthwise if kernel is None else kernel
+    inputs = (layer.options["groups"],)
+    if kernel is not None and kernel.shape[-2:-1] == inputs == (layer.n_in,):
+        # A depthwise layer's, [*sizes, inputs, filters for each]: here each input is a group.
+        kernel = kernel.reshape(*kernel.shape[:-2], 1, -1)
+    return _present({"W": kernel, "b": roles.take("bias")})
+
+
 def _keras_transposed(layer: Any, roles: Roles) -> Values:
     kernel = roles.take("kernel")
     swapped = None if kernel is None else kernel.swapaxes(-1, -2)
@@ -276,8 +286,8 @@ def _reset_first(gates: np.ndarray | None) -> Any:
 _KERAS: dict[type, Callable[[Any, Roles], Values]] = {
     Dense: _keras_weighted,
     Embedding: lambda layer, roles: _present({"W": roles.take("embeddings")}),
-    Conv1D: _keras_weighted,
-    Conv2D: _keras_weighted,
+    Conv1D: _keras_convolution,
+    Conv2D: _keras_convolution,
     ConvTranspose1D: _keras_transposed,
     ConvTranspose2D: _keras_transposed,
     LayerNorm: _keras_norm,

@@ -70,7 +70,8 @@ def load_keras(
 
     ``source``
         A model or its ``weights``; ``model.get_weights()``; a dict from names (``dense/kernel``) to
-        arrays; or a ``.weights.h5`` or ``.keras`` file of Keras 3 (which needs h5py).
+        arrays; or a file: ``.keras`` or ``.weights.h5`` of Keras 3, ``.h5`` of Keras 2 (which needs
+        h5py).
     ``names``
         Theirs → ours, for layers (``{"encoder": "forward"}``) or single weights, as in
         `load_torch`. Where there are none, or for the rest, layers are taken in order; those of a

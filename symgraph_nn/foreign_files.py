@@ -147,12 +147,12 @@ _PARTS = {
     "vars": "", "cell/vars": "", "forward_layer/cell/vars": "forward/",
     "backward_layer/cell/vars": "backward/", "query_dense/vars": "query/",
     "key_dense/vars": "key/", "value_dense/vars": "value/",
-    "output_dense/vars": "attention_output/",
+    "output_dense/vars": "attention_output/", "layer/vars": "",
 }  # fmt: skip
 
 
 def _from_file(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ``.weights.h5`` or ``.keras`` file, in the order of layers if it tells it."""
+    """The arrays of a file, in the order of layers if it tells it."""
     h5py = load_package("h5py", None)
     with naming(path, "cannot be read"):
         content: Any = path
@@ -164,10 +164,26 @@ def _from_file(path: Path) -> dict[str, np.ndarray]:
                 order = list(_listed(config))
         with h5py.File(content, "r") as file:
             if "layers" not in file:
-                raise SymgraphValueError.here(f"{path} holds no layers of Keras 3")
+                return _from_older_file(path, file)
             arrays = {name: _arrays_of(group) for name, group in _layers_in(file)}
     ordered = sorted(arrays, key=lambda name: order.index(name) if name in order else len(order))
     return {f"{name}/{role}": array for name in ordered for role, array in arrays[name].items()}
+
+
+def _from_older_file(path: Path, file: Any) -> dict[str, np.ndarray]:
+    """The arrays of an ``.h5`` file, as Keras 2 wrote them, which lists layers and weights."""
+    model = file.get("model_weights", file)
+    if "layer_names" not in model.attrs:
+        raise SymgraphValueError.here(f"{path} holds no layers of Keras")
+    arrays: dict[str, np.ndarray] = {}
+    for layer in map(_as_text, model.attrs["layer_names"]):
+        for name in map(_as_text, model[layer].attrs["weight_names"]):
+            arrays[name.removesuffix(":0")] = np.asarray(model[layer][name])
+    return dict(zip(_short_names(list(arrays)), arrays.values(), strict=True))
+
+
+def _as_text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _listed(config: Mapping[str, Any], within: str = "") -> Iterator[str]:

@@ -249,6 +249,23 @@ def test_files_of_keras_give_equal_outputs(name: str) -> None:
     close(net(x).eval().swapaxes(0, 1), KERAS[reset])
 
 
+@pytest.mark.parametrize("ending", ["keras", "weights.h5", "h5"])
+def test_wrapped_and_depthwise_layers_of_keras(ending: str) -> None:
+    """Within TimeDistributed; an .h5 file is what Keras 2 wrote, and Keras 3 still does."""
+    pytest.importorskip("h5py")
+    stored = np.load(FOLDER / "wrapped.npz")
+
+    def reader() -> nn.Recurrent[Any]:
+        return nn.GRU(4, 3, second_bias=True)
+
+    net = nn.Sequential(
+        nn.Conv2D(2, 4, 3, groups=2), lambda x: x.max((2, 3)), nn.Bidirectional(reader(), reader()),
+        nn.Dense(6, 2),
+    )  # fmt: skip
+    nn.load_keras(net, FOLDER / f"wrapped.{ending}")
+    close(net(stored["x"].swapaxes(0, 1)).eval(), stored["outputs"].swapaxes(0, 1))
+
+
 def test_attention_of_keras() -> None:
     pytest.importorskip("h5py")
     layer = nn.MultiHeadAttention(6, 2)

@@ -86,6 +86,28 @@ def keras_model(*, reset_after: bool) -> keras.Model:
     return model
 
 
+def wrapped() -> keras.Model:
+    layers = keras.layers
+    model = keras.Sequential([
+        keras.Input((None, 5, 4, 2)),
+        layers.TimeDistributed(layers.DepthwiseConv2D(3, depth_multiplier=2)),
+        layers.TimeDistributed(layers.GlobalMaxPooling2D()),
+        layers.Bidirectional(layers.GRU(3, return_sequences=True)),
+        layers.TimeDistributed(layers.Dense(2)),
+    ])  # fmt: skip
+    for weight in model.weights:
+        weight.assign(RNG.normal(size=weight.shape) * 0.5)
+    return model
+
+
+def write_wrapped() -> None:
+    model, x = wrapped(), RNG.normal(size=(2, 3, 5, 4, 2)).astype("float32")
+    for ending in ("keras", "weights.h5", "h5"):
+        save = model.save_weights if ending == "weights.h5" else model.save
+        save(FOLDER / f"wrapped.{ending}")
+    np.savez(FOLDER / "wrapped.npz", x=x, outputs=np.asarray(model.predict(x, verbose=0)))
+
+
 def write_keras() -> None:
     x = RNG.normal(size=(2, 7, 3)).astype("float32")
     found = {"x": x}
@@ -108,3 +130,4 @@ def write_keras() -> None:
 if __name__ == "__main__":
     write_torch()
     write_keras()
+    write_wrapped()
