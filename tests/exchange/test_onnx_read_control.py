@@ -12,6 +12,7 @@ import pytest
 
 import symgraph as sg
 import symgraph_nn as nn
+from symgraph.exchange.onnx.read import Imported
 from symgraph.scan.op import is_scan
 
 _BACKENDS = ("native", "numpy")
@@ -24,7 +25,7 @@ def _model(text: str, opset: int = 21, functions: str = "") -> Any:
 
 def _check(
     model: Any, *arrays: Any, rtol: float = 1e-5, known: dict[str, Any] | None = None
-) -> sg.Imported:
+) -> Imported:
     """The imported model, whose outputs on the arrays are onnxruntime's on both backends."""
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]

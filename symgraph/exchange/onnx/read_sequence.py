@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...core.variable import Variable
 from ...ops.join import concatenate, split, stack
+from ...ops.shape import expand_dims
 from ...ops.sizes import shape_of
 from . import library
 from .read_scope import Node, reads
 from .read_values import Value, as_variable
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a variable as a sequence whose length is not known while reading."""
+
+    x: Variable
+    axis: int
+    keeps_axis: bool
+
+    def at(self, place: int) -> Variable:
+        """The row at a place, counted from the last one where it is negative."""
+        index: list[Any] = [slice(None)] * self.x.ndim
+        index[self.axis] = place
+        row = self.x[tuple(index)]
+        return expand_dims(row, self.axis) if self.keeps_axis else row
 
 
 def _sequence(node: Node, i: int) -> tuple[Value, ...]:
@@ -40,6 +59,9 @@ def _construct(node: Node) -> Any:
 
 @reads("SequenceAt")
 def _at(node: Node) -> Value:
+    rows: Any = node.value(0)
+    if isinstance(rows, _Rows):
+        return rows.at(node.ints(1)[0])
     values = _sequence(node, 0)
     return values[_place(node, 1, len(values))]
 
@@ -79,13 +101,17 @@ def _split(node: Node) -> Any:
     if node.has(1) and node.array(1).ndim:
         ends = np.cumsum(node.ints(1))[:-1].tolist()
         return (tuple(split(x, ends, axis)),)
-    if not isinstance(size, int):
-        raise node.refusal("how many values it makes is known for a known size alone")
     length = node.ints(1)[0] if node.has(1) else 1
+    keeps_axis = node.has(1) or bool(node.attribute("keepdims", 1))
     if length < 1:
         raise node.refusal(f"a value of {length} elements is none")
+    if not isinstance(size, int):
+        if length != 1:
+            raise node.refusal("how many values it makes is known for a known size alone")
+        return _Rows(x, axis, keeps_axis)
+    node.scope.model.budget.read_nodes(size // length)
     parts = split(x, list(range(length, size, length)), axis)
-    if not node.has(1) and not node.attribute("keepdims", 1):
+    if not keeps_axis:
         parts = [
             part.reshape([s for i, s in enumerate(shape_of(x)) if i != axis]) for part in parts
         ]

@@ -31,8 +31,7 @@ def _entries(node: Node, i: int) -> np.ndarray | None:
 
 
 def _sizes(node: Node, entries: Any) -> Sizes:
-    made = entries if isinstance(entries, np.ndarray) else np.array(entries, object)
-    return Sizes(made, node.dtype(0))
+    return Sizes(entries, node.dtype(0))
 
 
 # --- moving -------------------------------------------------------------------------------------
