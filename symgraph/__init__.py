@@ -184,6 +184,8 @@ if TYPE_CHECKING:
     from .exchange.native.export import export_native
     from .exchange.onnx.read import import_onnx
     from .exchange.python.export import export_python
+    from .exchange.templates.rewrite import rewrite_graph
+    from .exchange.templates.template import template
     from .viz.dot import to_dot
 
 # fmt: off
@@ -211,15 +213,16 @@ __all__ = [
     "multiply", "nan_to_num", "ne", "negative", "nonzero", "not_equal", "note_call",
     "NumberRangeError", "one_hot", "ones", "ones_like", "outer", "pad", "polygamma", "positive",
     "power", "prod", "ptp", "rad2deg", "radians", "random", "ravel", "reciprocal", "record_lines",
-    "reduce", "relu", "remainder", "repeat", "reshape", "right_shift", "rint", "roll", "round",
-    "scalar", "scan", "ScanError", "searchsorted", "set_values", "shape", "ShapeError", "shared",
-    "SharedVariable", "sigmoid", "sign", "silu", "sin", "sinh", "size", "softmax", "softplus",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "substitute",
-    "subtract", "sum", "swapaxes", "SymbolicValueError", "SymgraphError", "SymgraphTypeError",
-    "SymgraphValueError", "take", "take_along_axis", "tan", "tanh", "tensor", "tensor3", "tensor4",
-    "tensordot", "tile", "to_dot", "TooLargeError", "trace", "transpose", "tri", "tril", "triu",
-    "true_divide", "trunc", "until", "UpdateError", "var", "Variable", "vdot", "vector",
-    "VerifyError", "vjp", "vstack", "where", "write_trace", "zeros", "zeros_like",
+    "reduce", "relu", "remainder", "repeat", "reshape", "rewrite_graph", "right_shift", "rint",
+    "roll", "round", "scalar", "scan", "ScanError", "searchsorted", "set_values", "shape",
+    "ShapeError", "shared", "SharedVariable", "sigmoid", "sign", "silu", "sin", "sinh", "size",
+    "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "stop_gradient", "substitute", "subtract", "sum", "swapaxes", "SymbolicValueError",
+    "SymgraphError", "SymgraphTypeError", "SymgraphValueError", "take", "take_along_axis", "tan",
+    "tanh", "template", "tensor", "tensor3", "tensor4", "tensordot", "tile", "to_dot",
+    "TooLargeError", "trace", "transpose", "tri", "tril", "triu", "true_divide", "trunc", "until",
+    "UpdateError", "var", "Variable", "vdot", "vector", "VerifyError", "vjp", "vstack", "where",
+    "write_trace", "zeros", "zeros_like",
 ]
 # fmt: on
 
@@ -229,6 +232,8 @@ _LATER = {
     "export_native": ".exchange.native.export",
     "export_python": ".exchange.python.export",
     "import_onnx": ".exchange.onnx.read",
+    "rewrite_graph": ".exchange.templates.rewrite",
+    "template": ".exchange.templates.template",
     "to_dot": ".viz.dot",  # brings graphviz
 }
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..core import provenance
 from ..core.dims import Atom, Dim, size_atoms
@@ -22,7 +23,10 @@ from ..core.variable import Variable, item, make_input, node
 
 __all__ = [
     "COMPOSITE",
+    "Argument",
     "Title",
+    "argument_texts",
+    "arguments_of",
     "body_of",
     "input_names_of",
     "is_composite",
@@ -30,9 +34,18 @@ __all__ = [
     "name_of_composite",
     "opened",
     "opened_on",
-    "parameters_of",
     "there_are_composites",
 ]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a composite that is no variable. Equal texts mean equal values."""
+
+    name: str
+    text: str
+    """The value as it is written in Python."""
+    value: Any = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,8 @@ class Title:
     name: str
     inputs: tuple[str, ...]
     """The names of the function's parameters and of what it took from around it, or ``""``."""
-    parameters: tuple[tuple[str, str], ...] = ()
-    """The arguments that are no variables, by name, as they are written in Python."""
+    arguments: tuple[Argument, ...] = ()
+    """The arguments that are no variables, as far as they can be written down."""
 
 
 def _infer_composite(inputs: Sequence[Variable], title: Title, body: Graph) -> Type:
@@ -93,14 +106,14 @@ def make_composite(
     outputs: Sequence[Variable],
     *,
     names: Mapping[Variable, str] | None = None,
-    parameters: Sequence[tuple[str, str]] = (),
+    arguments: Sequence[Argument] = (),
 ) -> list[Variable]:
     """The results of one node that stands for the outputs.
 
     ``inputs``: the symbols of which the outputs are expressions, with what each stands for, in
     order; the outputs need nothing else but constants. ``names``: what the symbols are called.
     """
-    title = Title(name, tuple((names or {}).get(v, "") for v in inputs), tuple(parameters))
+    title = Title(name, tuple((names or {}).get(v, "") for v in inputs), tuple(arguments))
     body = Graph([*inputs], outputs).canonical()
     made = node(COMPOSITE, tuple(inputs.values()), (title, body))
     return [item(made, i) for i in range(len(outputs))] if len(outputs) > 1 else [made]
@@ -121,9 +134,14 @@ def input_names_of(variable: Variable) -> tuple[str, ...]:
     return variable.params[0].inputs
 
 
-def parameters_of(variable: Variable) -> dict[str, str]:
+def arguments_of(variable: Variable) -> dict[str, Any]:
+    """The arguments of a composite that are no variables, by name."""
+    return {argument.name: argument.value for argument in variable.params[0].arguments}
+
+
+def argument_texts(variable: Variable) -> dict[str, str]:
     """The arguments of a composite that are no variables, as they are written in Python."""
-    return dict(variable.params[0].parameters)
+    return {argument.name: argument.text for argument in variable.params[0].arguments}
 
 
 def body_of(variable: Variable) -> Graph:

@@ -19,7 +19,7 @@ from ..core.tracing import current_loop
 from ..core.types import TupleType
 from ..core.variable import CONSTANT, ITEM, Variable, ancestors, make_input, next_serial
 from .broadcast import BROADCAST_TO
-from .composite import make_composite
+from .composite import Argument, make_composite
 from .sizes import is_size
 
 __all__ = ["composite"]
@@ -84,6 +84,7 @@ class _Called:
         except (TypeError, ValueError):  # a builtin that does not tell
             parameters = ()
         self.labels = [p.name for p in parameters if p.kind in _POSITIONAL]
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the function returns, with results of one node for the variables in it."""
@@ -102,8 +103,8 @@ class _Called:
         _shorten_lines(outputs, symbols, start)
         inputs = symbols | {v: v for v in _find_outer(outputs, symbols, start)}
         names = {v: v.name or "" for v in inputs}
-        parameters = [(name, text) for name, value in given if (text := _plain_text(value))]
-        made = make_composite(self.name, inputs, outputs, names=names, parameters=parameters)
+        arguments = _written(self.defaults | {name: value for name, value in given if name})
+        made = make_composite(self.name, inputs, outputs, names=names, arguments=arguments)
         return _with_variables(returned, iter(made))
 
 
@@ -160,6 +161,17 @@ def _with_variables(tree: Any, variables: Iterator[Variable]) -> Any:
         parts = [_with_variables(part, variables) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return next(variables) if isinstance(tree, Variable) else tree
+
+
+def _written(values: Mapping[str, Any]) -> list[Argument]:
+    """The arguments that are no variables and can be written down."""
+    texts = {name: _plain_text(value) for name, value in values.items()}
+    return [
+        # A function is told by its name alone: it may be no part of a pickle.
+        Argument(name, text, None if callable(values[name]) else values[name])
+        for name, text in texts.items()
+        if text
+    ]
 
 
 def _plain_text(value: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.dims import Dim
 from ..core.graph import Graph
 from ..core.variable import Variable, constant_value
-from ..ops.composite import is_composite, parameters_of
+from ..ops.composite import argument_texts, is_composite
 from ..ops.slices import SYMBOL, At, Span
 from ..scan.layout import Layout
 from ..scan.op import Loop, is_scan
@@ -67,7 +67,7 @@ class Bodies:
 def params_of(v: Variable, bodies: Bodies) -> list[str]:
     """The op's parameters as ``name=value``; a loop's layout stands at its body's ends."""
     if is_composite(v):
-        return [f"{name}={text}" for name, text in parameters_of(v).items() if name]
+        return [f"{name}={text}" for name, text in argument_texts(v).items()]
     names = v.op.params or ("parameter",) * len(v.params)
     return [
         _labelled(name, value, bodies)

@@ -1,0 +1,9 @@
+"""Find and replace in graphs: templates, the lowering of ops by rules, sizes made known.
+
+- `chains`: sums and products as what they are made of, in whatever order it was written;
+- `matching`: a pattern, which is a graph with holes, held against a graph;
+- `text`: formulas as functions of their holes;
+- `instances`: patterns as graphs, for holes of types that are found out;
+- `template`: `template` itself; `parts` applies rules everywhere, in the bodies of loops too;
+- `lower` and `sizes`: the other two things that `rewrite_graph` does.
+"""

@@ -1,0 +1,347 @@
+"""A pattern held against a graph: what its holes have to be for both to be the same.
+
+A pattern is a graph with symbols for holes, a *form*. Sums and products are held against each
+other as `Chain`s: what is no hole has to be there, with its sign or exponent, and holes take what
+is left. All else has to be of the same op and parameters, on operands that match. Where there are
+several ways, each is tried: the functions here yield what holes are, again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from ...core.types import TupleType
+from ...core.variable import CONSTANT, Variable, constant_value, make_constant
+from ...ops.composite import COMPOSITE
+from ...ops.elementwise import add, divide, multiply, subtract
+from ...ops.promotion import CAST, cast_to
+from ...ops.sizes import SIZE, is_size
+from .chains import Chain, Kind, chain_of, kind_of, number_of, plain
+
+__all__ = ["Bindings", "Form", "Match", "matches"]
+
+Bindings: TypeAlias = Mapping[Variable, Variable]
+"""For the symbols of holes what they stand for."""
+Part: TypeAlias = tuple[Variable, float]
+
+# Constants are rounded to their dtype, and products of them once more.
+_ROUNDING = 2e-6
+# How many steps one comparison may take: ways to divide up a long sum are many.
+_STEPS = 5000
+
+
+@dataclass(frozen=True)
+class Form:
+    """A pattern as a graph."""
+
+    root: Variable
+    holes: tuple[Variable, ...]
+    """The symbols of the holes."""
+    is_sketch: bool = False
+    """Whether the types of the holes are guesses: then parameters, numbers and sizes may differ."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """What holes stand for, and what is left of a sum or product of which the pattern is a part."""
+
+    bindings: Bindings
+    rest: Variable | None = None
+
+
+def matches(
+    form: Form,
+    target: Variable,
+    *,
+    with_rest: bool = False,
+    atoms: Collection[Variable] = (),
+) -> Iterator[Match]:
+    """The ways in which the form is the target.
+
+    ``with_rest``: the ways in which it is some of the terms or factors of the target instead.
+    ``atoms``: sums and products that are not to be taken apart.
+    """
+    matcher = _Matcher(form, atoms)
+    if not with_rest:
+        for bindings in matcher.match(form.root, target, {}):
+            if len(bindings) == len(form.holes):
+                yield Match(bindings)
+        return
+    kind = kind_of(form.root)
+    if kind is None or kind_of(target) != kind:
+        return
+    pattern, found = matcher.chain(form.root, kind), matcher.chain(target, kind)
+    for bindings, left in matcher.match_parts(pattern, found, {}):
+        rest = _combined(kind, left, target) if left.parts else None
+        if rest is not None and _is_identity(left) and len(bindings) == len(form.holes):
+            yield Match(bindings, rest)
+
+
+class _Matcher:
+    """One form held against one variable."""
+
+    def __init__(self, form: Form, atoms: Collection[Variable]) -> None:
+        self.form, self.atoms = form, atoms
+        self.holes = frozenset(form.holes)
+        self.steps = 0
+        self._chains: dict[tuple[Variable, Kind], Chain] = {}
+
+    def chain(self, v: Variable, kind: Kind) -> Chain:
+        """The variable as a sum or product."""
+        key = (v, kind)
+        if key not in self._chains:
+            self._chains[key] = self._chain(v, kind)
+        return self._chains[key]
+
+    def _chain(self, v: Variable, kind: Kind) -> Chain:
+        chain = chain_of(v, kind, atoms=self.atoms)
+        if self.form.is_sketch:
+            parts = [part for part in chain.parts if not _is_of_sizes(part[0])]
+            chain = replace(chain, parts=parts, number=0.0 if kind == "sum" else 1.0)
+        return chain
+
+    def match(self, pattern: Variable, target: Variable, known: Bindings) -> Iterator[Bindings]:
+        """The ways in which the pattern is the target, given what some holes are."""
+        self.steps += 1
+        if self.steps > _STEPS:
+            return
+        pattern = plain(pattern)
+        if pattern in self.holes:
+            yield from self._bind(pattern, target, known)
+            return
+        target = plain(target)
+        if pattern.op is CONSTANT or number_of(pattern) is not None:
+            if self._is_equal(pattern, target):
+                yield known
+            return
+        if self.form.is_sketch and _is_of_sizes(pattern):
+            if _is_of_sizes(target):
+                yield known
+            return
+        kind = kind_of(pattern)
+        if kind is not None:
+            yield from self._match_chains(
+                self.chain(pattern, kind), self.chain(target, kind), known
+            )
+        elif self._is_alike(pattern, target):
+            wanted, found = self._operands(pattern), self._operands(target)
+            if len(wanted) == len(found):
+                yield from self._match_all(wanted, found, known)
+                if "commutative" in pattern.op.traits:
+                    yield from self._match_all(wanted, found[::-1], known)
+
+    def _bind(self, hole: Variable, target: Variable, known: Bindings) -> Iterator[Bindings]:
+        bound = known.get(hole)
+        if bound is None:
+            yield {**known, hole: target}
+        elif _is_same(bound, target):
+            yield known
+
+    def _match_all(
+        self, patterns: Sequence[Variable], targets: Sequence[Variable], known: Bindings
+    ) -> Iterator[Bindings]:
+        if not patterns:
+            yield known
+            return
+        for bindings in self.match(patterns[0], targets[0], known):
+            yield from self._match_all(patterns[1:], targets[1:], bindings)
+
+    def _is_alike(self, pattern: Variable, target: Variable) -> bool:
+        """Whether both are of one op, with the same parameters."""
+        if pattern.op is not target.op:
+            return False
+        if pattern.op is COMPOSITE:
+            (title, body), (other_title, other) = pattern.params, target.params
+            return title.name == other_title.name and (self.form.is_sketch or body is other)
+        return self.form.is_sketch or pattern.params == target.params
+
+    def _operands(self, v: Variable) -> tuple[Variable, ...]:
+        """The inputs of the op; of a sketch without sizes, which may be numbers in the graph."""
+        if not self.form.is_sketch or "template" not in v.op.params:
+            return v.inputs
+        template = v.params[v.op.params.index("template")]
+        return v.inputs[: len(v.inputs) - template.count(None)]
+
+    def _is_equal(self, pattern: Variable, target: Variable) -> bool:
+        """Whether a constant of the pattern is the target."""
+        if self.form.is_sketch:
+            return _is_of_sizes(target) or target.op is CONSTANT
+        value, number = number_of(pattern), number_of(target)
+        if value is not None:
+            # A number goes with any shape; what has a shape of its own is of no other.
+            is_as_large = not pattern.ndim or pattern.type.shape == target.type.shape
+            return number is not None and is_as_large and _is_close(value, number)
+        wanted, found = constant_value(pattern), constant_value(target)
+        if wanted is None or found is None or wanted.shape != found.shape:
+            return False
+        return bool(np.allclose(wanted, found, rtol=_ROUNDING, atol=0.0, equal_nan=True))
+
+    # --- sums and products ----------------------------------------------------------------------
+
+    def _match_chains(self, pattern: Chain, target: Chain, known: Bindings) -> Iterator[Bindings]:
+        """The ways in which a sum or product of the pattern is all of the target."""
+        for bindings, left in self.match_parts(pattern, target, known):
+            if not left.parts and (self.form.is_sketch or _is_identity(left)):
+                yield bindings
+
+    def match_parts(
+        self, pattern: Chain, target: Chain, known: Bindings
+    ) -> Iterator[tuple[Bindings, Chain]]:
+        """The ways in which the pattern's parts are some of the target's; what is left of it."""
+        fixed = [part for part in pattern.parts if part[0] not in self.holes]
+        holes = [part for part in pattern.parts if part[0] in self.holes]
+        if len(fixed) > len(target.parts):
+            return
+        for bindings, parts in self._match_fixed(fixed, target.parts, pattern.kind, known):
+            left = Chain(pattern.kind, parts, _less(pattern.kind, target.number, pattern.number))
+            left.inner = target.inner[1:]
+            yield from self._give_to_holes(holes, left, bindings)
+
+    def _match_fixed(
+        self, fixed: Sequence[Part], parts: list[Part], kind: Kind, known: Bindings
+    ) -> Iterator[tuple[Bindings, list[Part]]]:
+        """The ways in which parts without holes of their own are found among the parts."""
+        if not fixed:
+            yield known, parts
+            return
+        (wanted, weight), *others = fixed
+        for i, (found, found_weight) in enumerate(parts):
+            rest = [*parts[:i], *parts[i + 1 :]]
+            for bindings in self._match_part(wanted, weight, found, found_weight, kind, known):
+                yield from self._match_fixed(others, rest, kind, bindings)
+
+    def _match_part(
+        self,
+        wanted: Variable,
+        weight: float,
+        found: Variable,
+        found_weight: float,
+        kind: Kind,
+        known: Bindings,
+    ) -> Iterator[Bindings]:
+        if weight == found_weight:
+            yield from self.match(wanted, found, known)
+        elif kind == "sum" and kind_of(wanted) == "product":
+            # -(2 y) is (-2) y.
+            pattern = self.chain(wanted, "product")
+            negated = replace(pattern, number=-pattern.number)
+            yield from self._match_chains(negated, self.chain(found, "product"), known)
+
+    def _give_to_holes(
+        self, holes: Sequence[Part], left: Chain, known: Bindings
+    ) -> Iterator[tuple[Bindings, Chain]]:
+        """The ways in which holes, those that are known first, take parts of what is left."""
+        self.steps += 1
+        if self.steps > _STEPS:
+            return
+        ordered = sorted(holes, key=lambda part: part[0] not in known)
+        if not ordered:
+            yield known, left
+            return
+        (hole, weight), *others = ordered
+        bound = known.get(hole)
+        options = [bound] if bound is not None else self._options(weight, left, is_last=not others)
+        for option in options:
+            remaining = self._without(left, option, weight)
+            if remaining is not None:
+                bindings = {**known, hole: option}
+                yield from self._give_to_holes(others, remaining, bindings)
+
+    def _options(self, weight: float, left: Chain, *, is_last: bool) -> list[Variable]:
+        """What a hole that occurs with this sign or exponent may be."""
+        inner = [v for v, inner_weight in left.inner if inner_weight == weight]
+        single = [v for v, w in left.parts if w == weight or _has_more(left.kind, w, weight)]
+        options = dict.fromkeys([*inner, *single])
+        if is_last and len(left.parts) > 1 and _is_identity(left):
+            model = left.parts[0][0]
+            whole = _combined(left.kind, Chain(left.kind, left.parts), model, weight)
+            if whole is not None:
+                options = dict.fromkeys([*inner, whole, *single])
+        return list(options)
+
+    def _without(self, left: Chain, v: Variable, weight: float) -> Chain | None:
+        """What is left without a variable of this sign or exponent; None if it is not in there."""
+        taken = chain_of(v, left.kind, weight, self.atoms)
+        parts = list(left.parts)
+        for part, part_weight in taken.parts:
+            if self.form.is_sketch and _is_of_sizes(part):
+                continue
+            for i, (found, found_weight) in enumerate(parts):
+                if found is not part:
+                    continue
+                if found_weight == part_weight:
+                    del parts[i]
+                    break
+                if _has_more(left.kind, found_weight, part_weight):
+                    parts[i] = (found, found_weight - part_weight)
+                    break
+            else:
+                return None
+        return replace(left, parts=parts, number=_less(left.kind, left.number, taken.number))
+
+
+# --- numbers and parts ---------------------------------------------------------------------------
+
+
+def _is_close(a: float, b: float) -> bool:
+    return a == b or abs(a - b) <= _ROUNDING * max(abs(a), abs(b)) or (a != a and b != b)
+
+
+def _is_identity(left: Chain) -> bool:
+    """Whether the number is none that matters: 0 in a sum, 1 in a product."""
+    if left.kind == "sum":
+        return abs(left.number) <= 1e-12
+    return _is_close(left.number, 1.0)
+
+
+def _less(kind: Kind, number: float, known: float) -> float:
+    """What is left of the number of a chain without that of a part of it."""
+    if kind == "product":
+        return number / known if known else number if number == known else np.nan
+    return 0.0 if _is_close(number, known) else number - known
+
+
+def _has_more(kind: Kind, weight: float, wanted: float) -> bool:
+    """Whether x to one power has the other power of it in it."""
+    is_whole = weight.is_integer() and wanted.is_integer()
+    return kind == "product" and is_whole and weight * wanted > 0 and abs(weight) > abs(wanted)
+
+
+def _combined(kind: Kind, chain: Chain, model: Variable, weight: float = 1.0) -> Variable | None:
+    """The sum or product of parts, of which each has a weight of this sign; None if one has not."""
+    if any(part_weight not in (weight, -weight) for _, part_weight in chain.parts):
+        return None
+    combine, take_away = (add, subtract) if kind == "sum" else (multiply, divide)
+    ordered = sorted(chain.parts, key=lambda part: part[1] != weight)
+    if ordered[0][1] != weight:
+        start: Variable = make_constant(model.dtype.type(0 if kind == "sum" else 1))
+    else:
+        start, ordered = ordered[0][0], ordered[1:]
+    for v, part_weight in ordered:
+        start = combine(start, v) if part_weight == weight else take_away(start, v)
+    return cast_to(start, model.dtype)
+
+
+def _is_same(a: Variable, b: Variable) -> bool:
+    """Whether two variables have one value."""
+    if plain(a) is plain(b):
+        return True
+    x, y = number_of(a), number_of(b)
+    return x is not None and y is not None and x == y and a.dtype == b.dtype
+
+
+def _is_of_sizes(v: Variable) -> bool:
+    """Whether the variable is a number, or made of sizes and numbers alone."""
+    pending = [v]
+    while pending:
+        v = pending.pop()
+        if v.op is SIZE or number_of(v) is not None:
+            continue
+        if isinstance(v.type, TupleType) or not (is_size(v) or (v.op is CAST and not v.ndim)):
+            return False
+        pending += v.inputs
+    return True
