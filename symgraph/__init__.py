@@ -14,6 +14,7 @@ from .autodiff.reverse import grad, vjp
 from .compile import evaluate as _evaluate  # noqa: F401  (attaches eval to Variable)
 from .compile.function import Function, assert_compiled, compile
 from .compile.program import In
+from .compile.replay import Replay, replay
 from .compile.state import set_values
 from .compile.trace import write_trace
 from .core.calls import note_call
@@ -24,6 +25,7 @@ from .core.errors import (
     DisconnectedError,
     DtypeError,
     ExchangeError,
+    FiniteError,
     GradientError,
     GraphError,
     IndexRangeError,
@@ -201,9 +203,9 @@ __all__ = [
     "degrees", "diag", "diagonal", "diff", "digamma", "DisconnectedError", "divide", "divmod",
     "dot", "dprint", "dstack", "DtypeError", "einsum", "elu", "eq", "equal", "erf", "erfc",
     "erfinv", "errors", "ExchangeError", "exp", "exp2", "expand_dims", "explain_grad", "expm1",
-    "export_native", "export_python", "eye", "flatnonzero", "flatten", "flip", "floor",
-    "floor_divide", "foldl", "foldr", "full", "full_like", "Function", "gammaln", "gelu", "grad",
-    "GradientError", "Graph", "GraphError", "greater", "greater_equal", "hessian",
+    "export_native", "export_python", "eye", "FiniteError", "flatnonzero", "flatten", "flip",
+    "floor", "floor_divide", "foldl", "foldr", "full", "full_like", "Function", "gammaln", "gelu",
+    "grad", "GradientError", "Graph", "GraphError", "greater", "greater_equal", "hessian",
     "hessian_vector_product", "hstack", "hypot", "ifelse", "import_onnx", "In", "in_range",
     "IndexRangeError", "inner", "InputError", "invert", "isclose", "isfinite", "isinf", "isnan",
     "jacobian", "jvp", "last_value", "leaky_relu", "left_shift", "less", "less_equal", "linspace",
@@ -213,16 +215,16 @@ __all__ = [
     "multiply", "nan_to_num", "ne", "negative", "nonzero", "not_equal", "note_call",
     "NumberRangeError", "one_hot", "ones", "ones_like", "outer", "pad", "polygamma", "positive",
     "power", "prod", "ptp", "rad2deg", "radians", "random", "ravel", "reciprocal", "record_lines",
-    "reduce", "relu", "remainder", "repeat", "reshape", "rewrite_graph", "right_shift", "rint",
-    "roll", "round", "scalar", "scan", "ScanError", "searchsorted", "set_values", "shape",
-    "ShapeError", "shared", "SharedVariable", "sigmoid", "sign", "silu", "sin", "sinh", "size",
-    "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "stop_gradient", "substitute", "subtract", "sum", "swapaxes", "SymbolicValueError",
-    "SymgraphError", "SymgraphTypeError", "SymgraphValueError", "take", "take_along_axis", "tan",
-    "tanh", "template", "tensor", "tensor3", "tensor4", "tensordot", "tile", "to_dot",
-    "TooLargeError", "trace", "transpose", "tri", "tril", "triu", "true_divide", "trunc", "until",
-    "UpdateError", "var", "Variable", "vdot", "vector", "VerifyError", "vjp", "vstack", "where",
-    "write_trace", "zeros", "zeros_like",
+    "reduce", "relu", "remainder", "repeat", "Replay", "replay", "reshape", "rewrite_graph",
+    "right_shift", "rint", "roll", "round", "scalar", "scan", "ScanError", "searchsorted",
+    "set_values", "shape", "ShapeError", "shared", "SharedVariable", "sigmoid", "sign", "silu",
+    "sin", "sinh", "size", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "stop_gradient", "substitute", "subtract", "sum", "swapaxes",
+    "SymbolicValueError", "SymgraphError", "SymgraphTypeError", "SymgraphValueError", "take",
+    "take_along_axis", "tan", "tanh", "template", "tensor", "tensor3", "tensor4", "tensordot",
+    "tile", "to_dot", "TooLargeError", "trace", "transpose", "tri", "tril", "triu", "true_divide",
+    "trunc", "until", "UpdateError", "var", "Variable", "vdot", "vector", "VerifyError", "vjp",
+    "vstack", "where", "write_trace", "zeros", "zeros_like",
 ]
 # fmt: on
 

@@ -160,6 +160,7 @@ def pull_back(
     ends = [*wrt, *(buffer.inputs[0] for buffer in buffers.values())]
     order = _between(cotangents, ends, stopped)
     relevant = set(order)
+    hands_on_lines = provenance.hands_on_lines()
     for v in reversed(order):
         cotangent = cotangents.get(v)
         if cotangent is None or v in stopped or not any(x in relevant for x in v.inputs):
@@ -169,6 +170,8 @@ def pull_back(
             continue
         if v.op.vjp is None:
             continue
+        if hands_on_lines:
+            provenance.derive_from(v)
         arriving = v.op.vjp(v, tuple(cotangent) if type(cotangent) is list else cotangent)
         for source, ct in zip(v.inputs, arriving, strict=True):
             if ct is None or source not in relevant or source in known:

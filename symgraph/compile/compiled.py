@@ -13,6 +13,7 @@ from ..core.interrupts import call_without_collection
 from ..scan.census import count_loops
 from ..scan.composites import with_open_composites
 from .key import program_key
+from .marks import with_mark
 from .notes import as_plain, from_plain
 from .pipeline import rewrite
 from .report import LoopRow, PassRow, count_nodes, list_loops
@@ -50,18 +51,24 @@ class Compiled(NamedTuple):
     recall_reason: str
 
 
-def compile_graph(built: Graph, backend: Backend, *, threads: int, profile: bool) -> Compiled:
-    """The graph as an executable of the backend."""
+def compile_graph(
+    built: Graph, backend: Backend, *, threads: int, profile: bool, check_finite: bool = False
+) -> Compiled:
+    """The graph as an executable of the backend; with one more output where it is to be checked
+    whether all values are finite."""
     start = time.perf_counter()
     built = with_open_composites(built)
 
     def prepare() -> tuple[Executable, Graph, Summary]:
         graph, passes = rewrite(built, backend)
-        executable = executable_of(backend, graph, threads=threads, profile=profile)
+        run = with_mark(graph) if check_finite else graph
+        executable = executable_of(backend, run, threads=threads, profile=profile)
         return executable, graph, _summarise(graph, passes)
 
     programs = backend.programs
-    key, reason = _key(built, programs, threads=threads, profile=profile)
+    key, reason = None, "what is checked is of this process"
+    if not check_finite:
+        key, reason = _key(built, programs, threads=threads, profile=profile)
     if programs is None or key is None:
         executable, graph, summary = call_without_collection(prepare)
         return Compiled(executable, summary, graph, reason)

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from ..backends.base import Backend, load_backend
 from ..backends.profile import Profile
 from ..core import provenance
@@ -21,6 +23,7 @@ from ..scan.census import count_loops
 from ..scan.composites import with_open_composites
 from .calls import CallsOfThreads
 from .compiled import Compiled, compile_graph
+from .finite import Checked
 from .pipeline import rewrite
 from .program import In, OutputsLike, Program, make_program
 from .report import Report, count_nodes
@@ -52,6 +55,7 @@ def compile(
     threads: int | None = None,
     unused: Literal["raise", "ignore"] = "raise",
     verify: bool = False,
+    check_finite: bool = False,
     debug: bool = True,
 ) -> Function:
     """A function from arrays to arrays that computes the outputs.
@@ -85,6 +89,11 @@ def compile(
         value that differs by more than rounding is a `VerifyError`, which tells the first such
         value, its operation, loop, step and line; nothing is stored then. Calls take as long as
         the reference does, and longer where a difference has to be looked at.
+    ``check_finite``
+        Whether a float that is no finite number ends the call: the first one, in the order of
+        execution, is a `FiniteError`, which tells its operation, loop, step, line and the values
+        that it was computed from; nothing is stored then. Values that are only moved or chosen,
+        such as an infinite constant of a mask, do not count.
     ``debug``
         Whether `debug_print` and `debug_assert` do what they say; False leaves them out.
 
@@ -101,7 +110,7 @@ def compile(
     load_backend(backend)  # an unknown one is said first
     imported = time.perf_counter() - start
     program = make_program(inputs, outputs, updates, givens, unused=unused, debug=bool(debug))
-    options = _Options(backend, name, profile, threads, bool(verify))
+    options = _Options(backend, name, profile, threads, bool(verify), bool(check_finite))
     function = Function(program, options, start=start)
     if imported > _NOTICED:
         function.report.stages["import"] = imported
@@ -131,6 +140,7 @@ class _Options(NamedTuple):
     profile: bool
     threads: int | None
     verify: bool
+    check_finite: bool
 
 
 class Function:
@@ -161,13 +171,24 @@ class Function:
         self.backend = backend.name
         self.program = program
         self._options = options
-        compiled = compile_graph(program.graph, backend, threads=threads, profile=options.profile)
+        compiled = compile_graph(
+            program.graph,
+            backend,
+            threads=threads,
+            profile=options.profile,
+            check_finite=options.check_finite,
+        )
         self._executable = compiled.executable
         self._run: Run = self._executable
+        if options.check_finite:
+            assert compiled.graph is not None
+            self._run = Checked(
+                compiled.graph, self._executable, backend=self.backend, name=options.name
+            )
         if options.verify:
             self._run = Verified(
                 with_open_composites(program.graph),
-                self._executable,
+                self._run,
                 backend,
                 threads=threads,
                 name=options.name,
@@ -230,7 +251,9 @@ class Function:
         """The executable's short way for the usual arguments, and what must live as long."""
         container = self.program.container
         form = "one" if container == "one" else "list" if container is list else None
-        is_plain = not (self.program.shared or self.program.updates or self._options.verify)
+        is_plain = self._run is self._executable and not (
+            self.program.shared or self.program.updates
+        )
         if form is None or not is_plain:
             return None, None
         reference = weakref.ref(self)
@@ -241,6 +264,13 @@ class Function:
             return function._call(*arguments)
 
         return self._executable.entry(call_slowly, form) or (None, None)
+
+    def _input_arrays(
+        self, arguments: Sequence[ArrayLike], by_name: Mapping[str, ArrayLike]
+    ) -> list[np.ndarray]:
+        """What a call with these arguments gives to the program: the arguments as arrays, then the
+        values of shared variables."""
+        return [*self._signature.arrays(arguments, by_name), *self._state.values()]
 
     def _call(self, /, *arguments: Any, **by_name: Any) -> Any:
         arrays = self._signature.arrays(arguments, by_name)

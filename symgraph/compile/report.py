@@ -10,6 +10,7 @@ from ..core.graph import Graph
 from ..core.provenance import Line
 from ..scan.census import RepeatedBody
 from ..scan.op import Loop, is_scan
+from ..scan.paths import loop_paths
 
 __all__ = [
     "LoopRow",
@@ -196,26 +197,19 @@ def count_nodes(graph: Graph) -> int:
 def list_loops(graph: Graph) -> list[LoopRow]:
     """A row for each loop of the graph, those inside loops included."""
     numbers: dict[Graph, int] = {}
-    rows: list[LoopRow] = []
-    pending = [(v, 0) for v in reversed(graph.nodes) if is_scan(v)]
-    while pending:
-        scan, depth = pending.pop()
-        loop = Loop(scan)
-        line = next(iter(provenance.lines_of(scan)), None)
-        rows.append(
-            LoopRow(
-                scan.name,
-                line,
-                depth,
-                numbers.setdefault(loop.body, len(numbers) + 1),
-                len(loop.body.nodes),
-                len(loop.reads_by_sequence),
-                len(loop.states),
-                len(loop.outputs),
-            )
+    return [
+        LoopRow(
+            loop.node.name,
+            next(iter(provenance.lines_of(loop.node)), None),
+            depth,
+            numbers.setdefault(loop.body, len(numbers) + 1),
+            len(loop.body.nodes),
+            len(loop.reads_by_sequence),
+            len(loop.states),
+            len(loop.outputs),
         )
-        pending += [(v, depth + 1) for v in reversed(loop.body.nodes) if is_scan(v)]
-    return rows
+        for depth, loop in ((len(path) - 1, Loop(path[-1])) for path in loop_paths(graph))
+    ]
 
 
 def describe_repeats(repeated: Sequence[RepeatedBody]) -> str:

@@ -28,6 +28,10 @@ class SharedState:
         # In one order everywhere, so that two functions never wait for each other.
         self._in_order = sorted({*read, *updated}, key=operator.attrgetter("serial"))
 
+    def values(self) -> list[np.ndarray]:
+        """The present values of the shared variables that the program reads."""
+        return list(map(_read, self.read))
+
     def call(
         self,
         run: Callable[..., Sequence[np.ndarray]],
@@ -39,10 +43,10 @@ class SharedState:
         serialised among each other; calls that only read wait for nobody.
         """
         if not self.updated:
-            return run(*arguments, *map(_read, self.read))
+            return run(*arguments, *self.values())
 
         def run_and_store() -> Sequence[np.ndarray]:
-            results = run(*arguments, *map(_read, self.read))
+            results = run(*arguments, *self.values())
             n_outputs = len(results) - len(self.updated)
             # One call into C: neither another thread nor Ctrl-C comes between the variables.
             deque(map(_write, self.updated, results[n_outputs:]), maxlen=0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backends.base import Backend
 from ..core import provenance
-from ..core.errors import VerifyError, explain
+from ..core.errors import FiniteError, VerifyError, explain
 from ..core.graph import Graph
 from ..core.variable import Variable, item
 from ..scan.observers import without_observers
@@ -131,7 +131,7 @@ class Verified:
             f" in step {step} of loop '{name}'"
             for step, name in zip(reversed(steps), reversed(names), strict=True)
         )
-        line, is_own = _line_of(fault)
+        line, is_own = provenance.line_at(fault.node, [scan for scan, _ in fault.loops])
         labels = [label for label, each in zip(self._labels, differences, strict=True) if each]
         others = len(labels) - _SHOWN
         wrong = ", ".join(labels[:_SHOWN]) + (f" and {others} more" if others > 0 else "")
@@ -156,7 +156,7 @@ class Verified:
         """What is raised where a side raised an error: that error, if both did."""
         for error in (outcome.error, expected.error):
             if error is not None and (
-                isinstance(error, MemoryError) or (outcome.error and expected.error)
+                isinstance(error, MemoryError | FiniteError) or (outcome.error and expected.error)
             ):
                 return error
         error = outcome.error or expected.error
@@ -223,18 +223,6 @@ def _rules_at(fault: Fault, graph: Graph, run: Pass, backend: Backend) -> str:
             run(Graph(graph.inputs, part), backend, hits[-1])
     rules = sorted(hits[0] - hits[1])
     return f" ({', '.join(rules)})" if rules else ""
-
-
-def _line_of(fault: Fault) -> tuple[str | None, bool]:
-    """The user's line for a wrong value, and whether it is the operation's own."""
-    own = provenance.line_of(fault.node)
-    if own is not None:
-        return own, True
-    nearest = provenance.nearest_line(fault.node)
-    if nearest is not None:
-        return nearest, False
-    lines = (provenance.line_of(scan) for scan, _ in reversed(fault.loops))
-    return next((line for line in lines if line is not None), None), False
 
 
 def _describe(difference: Difference) -> str:

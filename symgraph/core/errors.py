@@ -6,7 +6,7 @@ the classes also derive from the built-in that a Python user would catch.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from . import provenance
 
@@ -17,6 +17,7 @@ __all__ = [
     "DisconnectedError",
     "DtypeError",
     "ExchangeError",
+    "FiniteError",
     "GradientError",
     "GraphError",
     "IndexRangeError",
@@ -24,6 +25,7 @@ __all__ = [
     "InternalError",
     "MemoryGuardError",
     "NumberRangeError",
+    "OperandRange",
     "ScanError",
     "ShapeError",
     "SymbolicValueError",
@@ -158,6 +160,60 @@ class VerifyError(SymgraphError, ArithmeticError):
         super().__init__(message)
         self.op, self.loop, self.step, self.line = op, loop, step, line
         self.got, self.expected = got, expected
+
+
+class OperandRange(NamedTuple):
+    """The values of an operand in short."""
+
+    label: str
+    """Its name, or what it is made of."""
+    least: float | None
+    """The least of its finite values; None where there is none."""
+    largest: float | None
+    """The largest of its finite values."""
+    not_finite: int
+    """How many of its values are NaN or infinite."""
+
+    def __str__(self) -> str:
+        ends = [f"{end:g}" for end in (self.least, self.largest) if end is not None]
+        found = " to ".join(dict.fromkeys(ends)) or "no number"
+        lost = f", {self.not_finite} not finite" if self.not_finite else ""
+        return f"{self.label}: {found}{lost}"
+
+
+class FiniteError(SymgraphError, ArithmeticError):
+    """A function compiled with ``check_finite=True`` computed a NaN or an infinity.
+
+    It tells of the first one in the order of execution. No update has been stored.
+    """
+
+    op: str | None
+    """The name of the operation; that of a leaf where an argument or a shared variable is not
+    finite; None where only the backend's own rounding made it so."""
+    loop: str | int | tuple[str | int, ...] | None
+    """The loop around it as `replay` takes it: its name, or its row in the report's
+    ``loop_table``; of loops in loops all, outermost first; None outside loops."""
+    step: int | tuple[int, ...] | None
+    """The step of the loop, from 0 in the order in which steps run; in loops in loops one each."""
+    line: str | None
+    """The user's line, as ``file:line``: that of the operation where lines were recorded, as they
+    are in loops, or else of the nearest thing it is made of, or of the loop around it."""
+    operands: tuple[OperandRange, ...]
+    """The values that it was computed from."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        op: str | None = None,
+        loop: str | int | tuple[str | int, ...] | None = None,
+        step: int | tuple[int, ...] | None = None,
+        line: str | None = None,
+        operands: tuple[OperandRange, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.op, self.loop, self.step, self.line = op, loop, step, line
+        self.operands = operands
 
 
 class MemoryGuardError(BackendError):

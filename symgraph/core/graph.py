@@ -106,7 +106,8 @@ class Graph(Interned):
         of arguments."""
         if len(arguments) != len(self.inputs):
             raise GraphError(f"the graph has {len(self.inputs)} inputs, not {len(arguments)}")
-        return replace(self.outputs, dict(zip(self.inputs, arguments, strict=True)))
+        replacements = dict(zip(self.inputs, arguments, strict=True))
+        return replace(self.outputs, replacements, keep_lines=True)
 
     def __repr__(self) -> str:
         inputs = ", ".join(str(v.type) for v in self.inputs)
@@ -211,7 +212,10 @@ def replace(
     *,
     keep_lines: bool = False,
 ) -> list[Variable]:
-    """The outputs with variables replaced; with ``keep_lines`` copies count as the originals."""
+    """The outputs with variables replaced.
+
+    Copies of which no line is recorded have those of the originals; with ``keep_lines`` all have.
+    """
     new: dict[Variable, Variable] = dict(replacements)
     has_notes = provenance.has_notes()
     for v in below(outputs, replacements):
@@ -222,8 +226,9 @@ def replace(
             new[v] = v
             continue
         made = new[v] = rebuild(v, inputs)
-        if keep_lines:
-            provenance.set_lines(made, provenance.lines_of(v))
+        lines = provenance.lines_of(v)
+        if lines and (keep_lines or not provenance.lines_of(made)):
+            provenance.set_lines(made, lines)
         name = provenance.name_of(v)
         if name is not None and made.name is None:
             provenance.set_name(made, name)

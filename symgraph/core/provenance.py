@@ -1,30 +1,37 @@
 """Names, the user's source lines, and notes, of variables: side tables beside the graph.
 
-Lines are recorded for leaves, loops and the ops with the trait ``traced``; within
-`record_lines` for every node.
+Lines are recorded for leaves, loops, the ops with the trait ``traced``, and what the step of a loop
+builds; within `record_lines` for every node.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import sys
 import weakref
-from collections.abc import Hashable, Iterator, Mapping
-from types import FrameType, MappingProxyType
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from types import CodeType, FrameType, MappingProxyType
 from typing import Any, NamedTuple
 
 from .node import Node
 
 __all__ = [
     "Line",
+    "add_lines",
     "add_note",
     "carry_notes",
+    "derive_from",
     "describe",
     "forget_lines",
     "has_notes",
+    "hand_on_lines",
+    "hands_on_lines",
     "is_recorded",
+    "line_at",
+    "line_in",
     "line_of",
     "lines_of",
     "name_of",
@@ -45,6 +52,8 @@ __all__ = [
 _DEPTH = 8
 # How many lines of layers and of the user's are kept of what made a variable.
 _WRITTEN = 3
+# In how many other places a node is known to be written.
+_PLACES = 7
 # How many named variables a message tells of, and among how many they are looked for.
 _SOURCES, _SEARCHED = 3, 100
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -74,24 +83,39 @@ class Lines(tuple[Line, ...]):
 
 _names: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()
 _lines: weakref.WeakKeyDictionary[Node, tuple[Line, ...]] = weakref.WeakKeyDictionary()
+# Equal nodes are one, wherever they were written: the lines of the other places.
+_other_lines: weakref.WeakKeyDictionary[Node, tuple[tuple[Line, ...], ...]] = (
+    weakref.WeakKeyDictionary()
+)
 _notes: weakref.WeakKeyDictionary[Node, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 _NO_NOTES: Mapping[Hashable, Any] = MappingProxyType({})
-# For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none".
+# For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none"; with "same"
+# all get those of the node that they are derived from.
 _recorded: contextvars.ContextVar[str] = contextvars.ContextVar("recorded", default="traced")
+_origin: contextvars.ContextVar[tuple[Line, ...]] = contextvars.ContextVar("origin", default=())
 
 
 def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
     """The lines outside symgraph that led here, innermost first, at most ``depth`` of them."""
     frame: FrameType | None = sys._getframe(1)
     found: list[Line] = []
-    while frame is not None and len(found) < depth:
+    while frame is not None:
         code = frame.f_code
-        if code.co_name == "__init__" and code.co_filename == "<string>":
-            pass  # of a dataclass
-        elif not code.co_filename.startswith(_OWN) or code.co_filename.startswith(_EXAMPLES):
+        if _is_users(code.co_filename) and not _is_of_dataclass(code):
             found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
+            if len(found) == depth:
+                break
         frame = frame.f_back
     return tuple(found)
+
+
+@functools.cache
+def _is_users(file: str) -> bool:
+    return not file.startswith(_OWN) or file.startswith(_EXAMPLES)
+
+
+def _is_of_dataclass(code: CodeType) -> bool:
+    return code.co_name == "__init__" and code.co_filename == "<string>"
 
 
 def user_line() -> str | None:
@@ -122,6 +146,21 @@ def record_lines_of_step() -> contextlib.AbstractContextManager[None]:
     return _recording("none" if _recorded.get() == "none" else "all")
 
 
+def hand_on_lines() -> contextlib.AbstractContextManager[None]:
+    """A context in which nodes have the lines of those that they are derived from."""
+    return _recording("same")
+
+
+def hands_on_lines() -> bool:
+    """Whether `derive_from` has to be told from which node others are derived."""
+    return _recorded.get() == "same"
+
+
+def derive_from(variable: Node) -> None:
+    """What is built from now on, where lines are handed on, is derived from the variable."""
+    _origin.set(lines_of(variable))
+
+
 @contextlib.contextmanager
 def _recording(which: str) -> Iterator[None]:
     token = _recorded.set(which)
@@ -134,12 +173,16 @@ def _recording(which: str) -> Iterator[None]:
 def is_recorded(*, traced: bool) -> bool:
     """Whether the line of a new node is recorded just now."""
     which = _recorded.get()
-    return which == "all" or (traced and which == "traced")
+    return which in ("all", "same") or (traced and which == "traced")
 
 
 def record(variable: Node) -> None:
     """Note the user's lines of a variable that has none yet."""
-    if variable not in _lines:
+    if variable in _lines:
+        return
+    if _recorded.get() == "same":
+        set_lines(variable, _origin.get())
+    else:
         lines = _lines[variable] = Lines(user_lines())
         lines.written = _written_lines()
 
@@ -150,10 +193,15 @@ def _written_lines() -> tuple[Line, ...]:
     found: list[Line] = []
     while frame is not None and len(found) < _WRITTEN:
         code = frame.f_code
-        if not code.co_filename.startswith(_COMPILER):
+        if not _is_of_compiler(code.co_filename):
             found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back
     return tuple(found)
+
+
+@functools.cache
+def _is_of_compiler(file: str) -> bool:
+    return file.startswith(_COMPILER)
 
 
 def written_at(variable: Node) -> tuple[Line, ...]:
@@ -163,9 +211,29 @@ def written_at(variable: Node) -> tuple[Line, ...]:
 
 
 def set_lines(variable: Node, lines: tuple[Line, ...]) -> None:
-    """Note these lines for a variable, in place of others; nothing where they are empty."""
-    if lines:
-        _lines[variable] = lines
+    """Note these lines for a variable, before others; nothing where they are empty."""
+    if not lines:
+        return
+    before = _lines.get(variable)
+    _lines[variable] = lines
+    if before is not None and before != lines:
+        others = [x for x in _other_lines.get(variable, ()) if x != lines]
+        _other_lines[variable] = (before, *others)[:_PLACES]
+
+
+def add_lines(variable: Node, lines: tuple[Line, ...]) -> None:
+    """Note these lines for a variable, after those that it has."""
+    before = lines_of(variable)
+    set_lines(variable, lines)
+    set_lines(variable, before)
+
+
+def line_in(variable: Node, loop: Node) -> str | None:
+    """The line of a variable as it was written in the step of that loop; else any of its lines."""
+    around = lines_of(loop)[:1]
+    places = (lines_of(variable), *_other_lines.get(variable, ()))
+    place = next((x for x in places if around and around[0] in x), places[0])
+    return str(place[0]) if place else None
 
 
 def forget_lines(variable: Node) -> None:
@@ -184,16 +252,30 @@ def line_of(variable: Node) -> str | None:
     return str(lines[0]) if lines else None
 
 
-def nearest_line(variable: Node) -> str | None:
-    """The line of the variable, or of the nearest one that it is made of and that has one."""
+def nearest_line(variable: Node, loop: Node | None = None) -> str | None:
+    """The line of the variable, or of the nearest one that it is made of and that has one.
+
+    ``loop``: in the step of which they were written.
+    """
     seen, layer = {variable}, [variable]
     while layer:
         for x in layer:
-            line = line_of(x)
+            line = line_of(x) if loop is None else line_in(x, loop) if x.inputs else None
             if line is not None:
                 return line
         layer = [x for y in layer for x in y.inputs if not (x in seen or seen.add(x))]
     return None
+
+
+def line_at(variable: Node, loops: Sequence[Node]) -> tuple[str | None, bool]:
+    """The line for a variable within these loops, outermost first, and whether it is its own; else
+    it is that of the nearest one that it is made of, or of a loop."""
+    loop = loops[-1] if loops else None
+    own = line_of(variable) if loop is None else line_in(variable, loop)
+    if own is not None:
+        return own, True
+    candidates = [nearest_line(variable, loop), *map(line_of, reversed(loops))]
+    return next((line for line in candidates if line is not None), None), False
 
 
 def set_name(variable: Node, name: str | None) -> None:

@@ -219,5 +219,16 @@ def _take_over(old: Variable, new: Variable) -> None:
     if name is not None and provenance.name_of(new) is None:
         provenance.set_name(new, name)
     lines = provenance.lines_of(old)
-    if lines and (old.op is new.op or not provenance.lines_of(new)):
+    if not lines:
+        return
+    if old.op is new.op or not provenance.lines_of(new):
         provenance.set_lines(new, lines)
+    else:
+        provenance.add_lines(new, lines)
+    # What the rule made on the way.
+    stack = list(new.inputs)
+    while stack:
+        v = stack.pop()
+        if v.serial > old.serial and v.inputs and not provenance.lines_of(v):
+            provenance.set_lines(v, lines)
+            stack.extend(v.inputs)

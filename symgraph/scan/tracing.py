@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -96,9 +97,9 @@ class LoopBuilder:
         taps = [{tap: _tap_input(s, tap) for tap in s.taps} for s in self.states]
         rows = [read.symbol for read in reads]
         past = [symbol for symbols in taps for symbol in symbols.values()]
-        with within_loop(lambda: self._step_number(reads)) as loop:
-            with provenance.record_lines_of_step():
-                returned = self.step(rows, past, self.fixed)
+        number = partial(self._step_number, reads)
+        with within_loop(number) as loop, provenance.record_lines_of_step():
+            returned = self.step(rows, past, self.fixed)
             handed_out = [(make(), receive) for make, receive in loop.kept]
         outputs, condition = self.step.outputs(returned)
         traced = Traced(reads, taps, self._fit(outputs), condition, handed_out)

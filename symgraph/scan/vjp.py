@@ -77,7 +77,8 @@ def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
                 before = seeds.get(output)
                 seeds[output] = cotangent if before is None else add(before, cotangent)
         wanted = [v for v in inputs if is_float(v.dtype)]
-        pulled = dict(zip(wanted, pull_back(seeds, wanted), strict=True))
+        with provenance.hand_on_lines():
+            pulled = dict(zip(wanted, pull_back(seeds, wanted), strict=True))
         results = tuple(pulled.get(v) for v in inputs)
         memo[present] = BodyGradient(inputs, tuple(outputs), cotangents, results)
     return memo[present]

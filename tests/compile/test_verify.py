@@ -255,14 +255,23 @@ def test_a_fault_in_a_step_whose_sizes_are_its_own(monkeypatch, inner, op):
 
 
 def test_the_line_of_an_operation_where_lines_are_recorded(monkeypatch):
-    backend = plant(monkeypatch, Faulty("native", lambda v, g: v.op.name == "tanh", larger))
+    backend = plant(monkeypatch, Faulty("native", lambda v, g: v.op.name == "square", larger))
     assert "record_lines" in str(fault_of(backend))
     with sg.record_lines():
         recorded = fault_of(backend)
     source = Path(__file__).read_text("utf-8").split("\n")
     file, _, line = recorded.line.rpartition(":")
-    assert (file, source[int(line) - 1].strip()) == (__file__, STEP_LINE)
+    assert (file, source[int(line) - 1].strip()) == (__file__, "loss = sg.square(h).mean()")
     assert "record_lines" not in str(recorded)
+
+
+def test_the_line_of_an_operation_in_a_loop(monkeypatch):
+    backend = plant(monkeypatch, Faulty("native", lambda v, g: v.op.name == "tanh", larger))
+    found = fault_of(backend)
+    source = Path(__file__).read_text("utf-8").split("\n")
+    file, _, line = found.line.rpartition(":")
+    assert (file, source[int(line) - 1].strip()) == (__file__, STEP_LINE)
+    assert "record_lines" not in str(found)
 
 
 # --- wrong rewrites -----------------------------------------------------------------------------

@@ -26,6 +26,8 @@ EXEMPT = {
     "scan": "tests/scan",
     "size": "stands for sizes not known when the graph is built: tests/ops/test_sizes.py",
     "check_size": "made where sizes are not known to agree: tests/ops/test_sizes.py",
+    "mark_not_finite": "made for calls that are checked: tests/compile/test_finite.py",
+    "mark_nan": "made for calls that are checked: tests/compile/test_finite.py",
     "debug_print": "prints: tests/scan/test_looks.py",
     "debug_assert": "may raise: tests/scan/test_looks.py",
     "composite": "opened before all passes: tests/exchange/test_composite.py",

@@ -1,0 +1,86 @@
+"""The reference with somebody who looks at each value as it is computed, and knows where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from ..core.graph import Graph
+from ..core.variable import Variable
+from ..scan.op import SCAN
+from .numpy import NumpyExecutable, Planner
+from .plan import Call, Plan
+
+__all__ = ["Look", "Place", "looking"]
+
+Place: TypeAlias = tuple[tuple[Variable, int], ...]
+"""Where a run is: the loops around it, from the outermost on, each with its step from 0."""
+
+Look: TypeAlias = Callable[[Variable, Sequence[Any], Any, Place], None]
+"""What is called with a node, the values of its operands, its own value, and the place."""
+
+
+def looking(graph: Graph, look: Look) -> NumpyExecutable:
+    """The graph as an executable, for one thread, that shows each value as it is computed.
+
+    Those in loops too, where the symbols of what a step reads come first; a loop itself is shown
+    when it is over. What is raised by ``look`` and derives from BaseException alone ends the run.
+    """
+    return NumpyExecutable(_LookingPlanner(look), graph)
+
+
+class _LookingPlanner(Planner):
+    """Makes plans that show values."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self._look = look
+        self._loops: list[tuple[Variable, int]] = []
+
+    def plan(self, graph: Graph, depth: int = 0) -> Plan:
+        """The plan of a graph; that of a body shows what each step reads."""
+        if not depth:
+            return super().plan(graph, depth)
+        return _LookingPlan(graph, lambda v: self.call(v, depth), self._begin_step)
+
+    def _begin_step(self, graph: Graph, values: Sequence[Any]) -> None:
+        scan, step = self._loops[-1]
+        self._loops[-1] = scan, step + 1
+        for symbol, value in zip(graph.inputs, values, strict=True):
+            self._look(symbol, (), value, tuple(self._loops))
+
+    def call(self, v: Variable, depth: int) -> Call:
+        """What computes a node and shows it."""
+        call = super().call(v, depth)
+
+        def call_and_show(*operands: Any) -> Any:
+            result = call(*operands)
+            self._look(v, operands, result, tuple(self._loops))
+            return result
+
+        def run_and_show(*operands: Any) -> Any:
+            self._loops.append((v, -1))
+            result = call(*operands)
+            self._loops.pop()
+            self._look(v, operands, result, tuple(self._loops))
+            return result
+
+        return run_and_show if v.op is SCAN else call_and_show
+
+
+class _LookingPlan(Plan):
+    """The plan of a body, which tells when a step begins."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        make_call: Callable[[Variable], Call],
+        begin: Callable[[Graph, Sequence[Any]], None],
+    ) -> None:
+        super().__init__(graph, make_call)
+        self._graph, self._begin = graph, begin
+
+    def run(self, values: list[Any]) -> None:
+        """Tell that a step begins; fill the slots."""
+        self._begin(self._graph, values[: self.n_inputs])
+        super().run(values)

@@ -1,0 +1,170 @@
+"""Calls of which every float value is checked: the first that is no finite number ends them.
+
+What the backend runs is the rewritten graph with a mark. Where that is not 0 the reference runs the
+graph again and looks at every value, to tell the first at fault: which is NaN where no operand is,
+or infinite where all operands are finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..backends.base import Executable
+from ..backends.numpy_looking import Place, looking
+from ..core import provenance
+from ..core.errors import FiniteError, OperandRange, explain
+from ..core.graph import Graph
+from ..core.variable import Variable, constant_value
+from ..scan.observers import without_observers
+from ..scan.op import Loop
+from ..scan.paths import loop_paths, symbol_labels
+from .marks import is_computed
+from .rounding import expanded
+
+__all__ = ["Checked"]
+
+_RECORD = "Build the graph within sg.record_lines() to be told the line of every operation."
+
+
+class Checked:
+    """A program with a mark, whose calls raise a `FiniteError` where it is not 0."""
+
+    def __init__(self, graph: Graph, executable: Executable, *, backend: str, name: str | None):
+        self._rewritten = graph
+        self._executable = executable
+        self._backend = backend
+        self._prefix = f"{name}: " if name else ""
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return expanded(without_observers(self._rewritten))
+
+    def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
+        """The program's results."""
+        *results, mark = self._executable(*arrays)
+        if mark == 0:
+            return results
+        for v, array in zip(self._graph.inputs, arrays, strict=True):
+            if is_not_finite(array):
+                raise self._error(v, [], array, ())
+        self._locate(arrays)
+        raise FiniteError(
+            f"{self._prefix}a value that the {self._backend} backend computed is not finite; "
+            "those that the reference computed in its place are"
+        )
+
+    def _locate(self, arrays: Sequence[np.ndarray]) -> None:
+        """Raise for the first value of the reference that is not finite."""
+
+        def look(v: Variable, operands: Sequence[Any], value: Any, place: Place) -> None:
+            if is_computed(v) and _is_at_fault(operands, value):
+                raise _Found(v, operands, value, place)
+
+        try:
+            looking(self._graph, look)(*arrays)
+        except _Found as found:
+            error = self._error(found.node, found.operands, found.value, found.place)
+        else:
+            return
+        raise error
+
+    def _error(
+        self, v: Variable, operands: Sequence[Any], value: np.ndarray, place: Place
+    ) -> FiniteError:
+        loops, steps = self._loops_of(place), tuple(step for _, step in place)
+        where = "".join(
+            f"\n  in step {step} of loop {loop!r}{_at(scan)}"
+            for loop, (scan, step) in zip(reversed(loops), reversed(place), strict=True)
+        )
+        ranges = [_range(_label(x, place), y) for x, y in zip(v.inputs, operands, strict=False)]
+        is_given = "leaf" in v.op.traits
+        subject = provenance.describe(v) if is_given else v.op.name
+        text = f"{self._prefix}{subject} {'is' if is_given else 'gives'} {_first(value)}"
+        text += "".join(f"\n  of {each}" for each in ranges) + where
+        line, is_own = provenance.line_at(v, [scan for scan, _ in place])
+        return FiniteError(
+            explain(text, line=line, remedy=None if is_own else _RECORD),
+            op=v.op.name,
+            loop=loops if len(loops) > 1 else loops[0] if loops else None,
+            step=steps if len(steps) > 1 else steps[0] if steps else None,
+            line=line,
+            operands=tuple(ranges),
+        )
+
+    def _loops_of(self, place: Place) -> tuple[str | int, ...]:
+        """For each loop its name, where one loop alone has it, or else its row in the report."""
+        path = tuple(scan for scan, _ in place)
+        if not path:
+            return ()
+        paths = loop_paths(self._graph)
+        names = [each[-1].name for each in paths]
+        labels = []
+        for depth in range(1, len(path) + 1):
+            row = paths.index(path[:depth])
+            name = names[row]
+            labels.append(row if name is None or names.count(name) > 1 else name)
+        return tuple(labels)
+
+
+class _Found(BaseException):
+    """Ends a run at a value."""
+
+    def __init__(self, v: Variable, operands: Sequence[Any], value: Any, place: Place) -> None:
+        super().__init__()
+        self.node, self.operands, self.value, self.place = v, operands, value, place
+
+
+def _is_at_fault(operands: Sequence[Any], value: Any) -> bool:
+    """Whether a value is not finite in a way in which no operand is."""
+    if not is_not_finite(value) or any(map(_has_nan, operands)):
+        return False
+    return _has_nan(value) or not any(map(is_not_finite, operands))
+
+
+def _has_nan(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and dtype.kind == "f" and bool(np.isnan(value).any())
+
+
+def is_not_finite(value: Any) -> bool:
+    """Whether an array of floats, or a number, has an element that is not finite."""
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and dtype.kind == "f" and not np.isfinite(value).all()
+
+
+def _at(scan: Variable) -> str:
+    line = provenance.line_of(scan)
+    return f" at {line}" if line else ""
+
+
+def _label(x: Variable, place: Place) -> str:
+    if x.name:
+        return repr(x.name)
+    if constant_value(x) is not None:
+        return "a constant"
+    symbols = symbol_labels(Loop(place[-1][0])) if place else {}
+    if x in symbols:
+        return symbols[x]
+    sources = provenance.named_sources(x)
+    return f"a result of {x.op.name}" + (f" (from {', '.join(sources)})" if sources else "")
+
+
+def _range(label: str, value: Any) -> OperandRange:
+    array = np.asarray(value)
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    least, largest = (float(finite.min()), float(finite.max())) if finite.size else (None, None)
+    return OperandRange(label, least, largest, int(array.size - finite.size))
+
+
+def _first(value: Any) -> str:
+    """The first element that is not finite, and how many there are."""
+    array = np.asarray(value)
+    wrong = ~np.isfinite(array)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), array.shape))
+    at = f" at {list(index)} of {list(array.shape)}" if index else ""
+    others = int(wrong.sum()) - 1
+    return f"{array[index]!s}{at}" + (f" and {others} more" if others else "")

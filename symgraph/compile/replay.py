@@ -1,0 +1,238 @@
+"""`replay`: what a loop of a compiled function computed in one of its steps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..backends.numpy_looking import Place, looking
+from ..core import provenance
+from ..core.annotations import ArrayLike
+from ..core.errors import SymgraphTypeError, SymgraphValueError
+from ..core.graph import Graph
+from ..core.variable import ITEM, Variable
+from ..scan.observers import without_observers
+from ..scan.op import Loop
+from ..scan.paths import loop_paths, symbol_labels
+from .function import Function
+from .report import format_table
+from .rounding import expanded
+
+__all__ = ["Replay", "replay"]
+
+LoopLike: TypeAlias = str | int
+_Path: TypeAlias = tuple[Variable, ...]
+
+
+class Replay:
+    """The values of one step of a loop, by label; printable as a table. `replay` gives it.
+
+    >>> h = sg.scan(lambda h: h * 2, outputs_info=[1.0], n_steps=3, name="double")
+    >>> print(sg.replay(sg.compile([], h), loop="double", step=2).values)
+    {'state 0[t-1]': array(4., dtype=float32), 'multiply': array(8., dtype=float32)}
+    """
+
+    values: dict[str, np.ndarray]
+    """What has a name of the user's, then what the step read and computed, in this order; the rest
+    are called after what they are."""
+    lines: dict[str, str | None]
+    """For each label the user's line, as ``file:line``, where one is known."""
+    loop: str
+    """The loop, and the loops around it, in words."""
+    step: tuple[int, ...]
+    """The step of each of them, from 0."""
+
+    def __init__(self, path: _Path, step: tuple[int, ...]) -> None:
+        self.values, self.lines = {}, {}
+        self.loop = " in ".join(_describe(scan) for scan in reversed(path))
+        self.step = step
+
+    def __str__(self) -> str:
+        rows = [
+            (label, f"{array.dtype}{list(array.shape)}", _in_short(array), self.lines[label] or "")
+            for label, array in self.values.items()
+        ]
+        steps = self.step[0] if len(self.step) == 1 else self.step
+        return f"step {steps} of {self.loop}\n\n" + format_table(("", "type", "value", ""), rows)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def replay(
+    f: Function,
+    args: Sequence[ArrayLike] | Mapping[str, ArrayLike] = (),
+    *,
+    loop: LoopLike | tuple[LoopLike, ...],
+    step: int | tuple[int, ...],
+) -> Replay:
+    """What a loop of the function computes in one step of a call, by the reference.
+
+    ``args`` are the arguments of the call, in a list, or a dict by name; shared variables have the
+    values of now, and nothing is stored. ``loop`` is the loop's name, its row in
+    ``f.report.loop_table`` (from 0), or the user's line, as ``"file.py:12"``; ``step`` counts from
+    0 in the order of execution. For a loop in a loop both may be tuples, outermost first; ``step``
+    has to be one. By name and line it is the loop as it was built; by row that of the rewritten
+    graph, where the loops of gradients are. Raises `SymgraphValueError` for a loop that there is
+    not, and for a step that is not taken.
+
+    >>> x = sg.vector("x")
+    >>> h = sg.scan(lambda x, h: sg.tanh(x + h), [x], [sg.constant(0.0)], name="cell")
+    >>> f = sg.compile([x], h[-1])
+    >>> sg.replay(f, [[0.5, 0.25]], loop="cell", step=1).values["x[t]"]
+    array(0.25, dtype=float32)
+    """
+    if not isinstance(f, Function):
+        raise SymgraphTypeError.here(f"replay takes a compiled function, not {f!r}")
+    entries = loop if isinstance(loop, tuple) else (loop,)
+    steps = step if isinstance(step, tuple) else (step,)
+    graph, path = _find(f, entries)
+    _check_steps(path, steps)
+    arrays = f._input_arrays((), args) if isinstance(args, Mapping) else f._input_arrays(args, {})
+    wanted = tuple(zip(path, steps, strict=True))
+    result, labels, last = Replay(path, steps), _Labels(path[-1]), -1
+
+    def look(v: Variable, operands: Sequence[Any], value: Any, place: Place) -> None:
+        nonlocal last
+        if place == wanted:
+            _add(result, labels, v, value, path[-1])
+        elif result.values and place[: len(wanted)] != wanted:
+            raise _Over
+        if [scan for scan, _ in place] == list(path) and place[:-1] == wanted[:-1]:
+            last = place[-1][1]
+
+    with contextlib.suppress(_Over):
+        looking(graph, look)(*arrays)
+    if last < steps[-1]:
+        raise SymgraphValueError.here(
+            f"replay: {result.loop} takes {last + 1} steps in this call; there is no step {step}",
+            remedy="Steps count from 0.",
+        )
+    named = [label for label in result.values if label in labels.given]
+    for of_label in (result.values, result.lines):
+        for label in (*named, *(x for x in [*of_label] if x not in labels.given)):
+            of_label[label] = of_label.pop(label)  # type: ignore[assignment]
+    return result
+
+
+class _Over(BaseException):
+    """Ends a run when the step is over."""
+
+
+# --- which loop ---------------------------------------------------------------------------------
+
+
+def _find(f: Function, entries: Sequence[Any]) -> tuple[Graph, _Path]:
+    """The graph to run, and the loop in it with those around it."""
+    for entry in entries:
+        if not isinstance(entry, str | int | np.integer) or isinstance(entry, bool):
+            raise SymgraphTypeError.here(
+                f"replay: a loop is a name, a row of the report's loop_table or a line, not "
+                f"{entry!r}"
+            )
+    built, compiled = f.program.graph, f.graph
+    by_row = any(not isinstance(entry, str) for entry in entries)
+    for graph in (compiled,) if by_row else (built, compiled):
+        run = expanded(without_observers(graph))
+        paths = loop_paths(run)
+        for path in paths:
+            if _fits(path, entries, paths):
+                return run, path
+    known = [f"\n    {row}: {_describe(path[-1])}" for row, path in enumerate(loop_paths(compiled))]
+    asked = entries[0] if len(entries) == 1 else tuple(entries)
+    raise SymgraphValueError.here(
+        f"replay: the function has no loop {asked!r}; it has" + ("".join(known) or " none"),
+        remedy="Give a row, a name or a line of these.",
+    )
+
+
+def _fits(path: _Path, entries: Sequence[Any], paths: Sequence[_Path]) -> bool:
+    """Whether these entries mean the loop: the last one itself, all of them those around it too."""
+    if len(entries) == 1:
+        return _is_meant(path, entries[0], paths)
+    return len(entries) == len(path) and all(
+        _is_meant(path[: i + 1], entry, paths) for i, entry in enumerate(entries)
+    )
+
+
+def _is_meant(path: _Path, entry: LoopLike, paths: Sequence[_Path]) -> bool:
+    scan = path[-1]
+    if not isinstance(entry, str):
+        return 0 <= entry < len(paths) and paths[entry] == path
+    return entry == scan.name or any(
+        str(line) == entry or str(line).endswith("/" + entry.replace("\\", "/"))
+        for line in provenance.lines_of(scan)[:1]
+    )
+
+
+def _describe(scan: Variable) -> str:
+    line = provenance.line_of(scan)
+    name = f"loop {scan.name!r}" if scan.name else "a loop without a name"
+    return name + (f" at {line}" if line else "")
+
+
+def _check_steps(path: _Path, steps: Sequence[Any]) -> None:
+    if len(steps) != len(path):
+        loops = ", ".join(_describe(scan) for scan in path)
+        raise SymgraphValueError.here(
+            f"replay: {len(steps)} steps are given for {len(path)} loops, outermost first: {loops}",
+            remedy=f"Give step as {'a tuple of numbers' if len(path) > 1 else 'one number'}.",
+        )
+    for each in steps:
+        if not isinstance(each, int | np.integer) or isinstance(each, bool) or each < 0:
+            raise SymgraphValueError.here(
+                f"replay: a step is a number from 0 on, not {each!r}",
+                remedy="Steps count from 0, in the order of execution.",
+            )
+
+
+# --- what it computed ---------------------------------------------------------------------------
+
+
+def _add(result: Replay, labels: _Labels, v: Variable, value: Any, loop: Variable) -> None:
+    if isinstance(value, tuple):  # of an op with several results, which are shown one by one
+        return
+    label = labels(v)
+    result.values[label] = np.array(value)
+    result.lines[label] = provenance.line_in(v, loop)
+
+
+class _Labels:
+    """What the values of a loop's body are called: each by a label of its own."""
+
+    def __init__(self, scan: Variable) -> None:
+        self._symbols = symbol_labels(Loop(scan))
+        self._taken: set[str] = set()
+        self.given: set[str] = set()
+        """Those that the user gave."""
+
+    def __call__(self, v: Variable) -> str:
+        """A label that no other value has."""
+        made = v.inputs[0] if v.op is ITEM else v
+        label = v.name or self._symbols.get(v) or made.name or made.op.name
+        unique, number = label, 1
+        while unique in self._taken:
+            number += 1
+            unique = f"{label} {number}"
+        self._taken.add(unique)
+        if v.name:
+            self.given.add(unique)
+        return unique
+
+
+_SHOWN = 4
+
+
+def _in_short(array: np.ndarray) -> str:
+    """The elements of a small array; of a larger one their range."""
+    if array.size <= _SHOWN:
+        return np.array2string(array, separator=", ", precision=6).replace("\n", "")
+    if array.dtype.kind == "b":
+        return f"{int(array.sum())} of {array.size} true"
+    finite = array[np.isfinite(array)]
+    lost = array.size - finite.size
+    text = f"{finite.min():g} to {finite.max():g}" if finite.size else "no number"
+    return text + (f", {lost} not finite" if lost else "")

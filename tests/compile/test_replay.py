@@ -1,0 +1,132 @@
+"""`replay`: what a loop computed in one of its steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+
+BACKENDS = ["native", "numpy"]
+
+
+def rnn(backend: str, **options):
+    """A function of a loop over `x` with a state `h`, and its gradient."""
+    x, w = sg.vector("x", "float64"), sg.shared(0.7, "w")
+
+    def step(x, h):
+        z = x + w * h
+        z.name = "z"
+        new = sg.tanh(z)
+        new.name = "h"
+        return new
+
+    h = sg.scan(step, [x], [np.float64(0.1)], name="cell", **options)
+    return sg.compile([x], [h, sg.grad((h**2).sum(), w)], backend=backend)
+
+
+X = np.linspace(-1, 1, 6)
+
+
+def states() -> list[float]:
+    h = [0.1]
+    for x in X:
+        h.append(np.tanh(x + np.float32(0.7) * h[-1]))
+    return h
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("options", [{}, {"checkpoint_every": 2}, {"truncate_gradient": 3}])
+def test_the_values_of_a_step(backend: str, options: dict) -> None:
+    f = rnn(backend, **options)
+    h = states()
+    for step in (0, 3, 5):
+        values = sg.replay(f, [X], loop="cell", step=step).values
+        assert list(values)[:2] == ["z", "h"]  # the user's names first
+        np.testing.assert_allclose(values["h"], h[step + 1])
+        np.testing.assert_allclose(values["z"], X[step] + np.float32(0.7) * h[step])
+        np.testing.assert_allclose(values["x[t]"], X[step])
+        np.testing.assert_allclose(values["h[t-1]"], h[step])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_by_line_and_by_row(backend: str) -> None:
+    f = rnn(backend)
+    line = str(f.report.loop_table[0].line)
+    short = line.rsplit("/", 1)[-1]
+    for loop in (line, short, "cell", 0):
+        replayed = sg.replay(f, {"x": X}, loop=loop, step=2)
+        assert any(np.allclose(v, states()[3]) for v in replayed.values.values())
+    gradient = [row.name for row in f.report.loop_table].index("gradient of cell")
+    replayed = sg.replay(f, [X], loop=gradient, step=0)
+    assert replayed.loop.startswith("loop 'gradient of cell'")
+    assert any(np.allclose(v, 2 * states()[-1]) for v in replayed.values.values())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_in_a_loop(backend: str) -> None:
+    x = sg.matrix("x", "float64")
+
+    def outer(row, total):
+        return sg.scan(lambda x, s: s + x, [row], [total], name="inner")[-1]
+
+    f = sg.compile([x], sg.scan(outer, [x], [np.float64(0)], name="outer"), backend=backend)
+    array = np.arange(6.0).reshape(2, 3)
+    for loop in ("inner", ("outer", "inner"), (0, 1), 1):
+        values = sg.replay(f, [array], loop=loop, step=(1, 2)).values
+        assert float(values["add"]) == array.sum()
+    values = sg.replay(f, [array], loop="outer", step=1).values
+    np.testing.assert_array_equal(values["inner"], [3.0, 6.0, 10.0, 15.0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_that_ends_early(backend: str) -> None:
+    def double(x):
+        return 2 * x, sg.until(x > 10)
+
+    n = sg.scalar("n", "int64")
+    f = sg.compile(
+        [n], sg.scan(double, outputs_info=[1], n_steps=n, name="double"), backend=backend
+    )
+    assert int(sg.replay(f, [100], loop="double", step=4).values["multiply"]) == 32
+    with pytest.raises(sg.SymgraphValueError, match="takes 5 steps in this call; there is no step"):
+        sg.replay(f, [100], loop="double", step=5)
+
+
+def test_nothing_is_stored_or_printed(capsys) -> None:
+    x, total = sg.vector("x"), sg.shared(0.0, "total")
+    y = sg.scan(lambda x, s: sg.debug_print(s + x, "s"), [x], [total], name="sum")
+    f = sg.compile([x], y, updates={total: y[-1]})
+    f([1.0, 2.0])
+    capsys.readouterr()
+    assert float(sg.replay(f, [[1.0, 2.0]], loop="sum", step=1).values["add"]) == 6.0
+    assert total.get_value() == 3.0
+    assert capsys.readouterr().out == ""
+
+
+def test_it_is_printed_as_a_table() -> None:
+    text = str(sg.replay(rnn("numpy"), [X], loop="cell", step=1))
+    assert text.startswith("step 1 of loop 'cell' at ")
+    assert "float64[]" in text
+    assert "test_replay.py:" in text
+    assert text == repr(sg.replay(rnn("numpy"), [X], loop="cell", step=1))
+
+
+def test_what_makes_no_sense_is_said() -> None:
+    f = rnn("numpy")
+    with pytest.raises(sg.SymgraphValueError, match=r"no loop 'other'; it has\n    0: loop 'cell'"):
+        sg.replay(f, [X], loop="other", step=0)
+    with pytest.raises(sg.SymgraphValueError, match="no loop 7"):
+        sg.replay(f, [X], loop=7, step=0)
+    with pytest.raises(sg.SymgraphValueError, match="a step is a number from 0 on, not -1"):
+        sg.replay(f, [X], loop="cell", step=-1)
+    with pytest.raises(sg.SymgraphValueError, match="2 steps are given for 1 loops"):
+        sg.replay(f, [X], loop="cell", step=(0, 1))
+    with pytest.raises(sg.SymgraphTypeError, match="a loop is a name"):
+        sg.replay(f, [X], loop=1.5, step=0)  # type: ignore[arg-type]
+    with pytest.raises(sg.SymgraphTypeError, match="replay takes a compiled function"):
+        sg.replay(X, [X], loop=0, step=0)  # type: ignore[arg-type]
+    with pytest.raises(sg.InputError):
+        sg.replay(f, [], loop="cell", step=0)
+    with pytest.raises(sg.SymgraphValueError, match="takes 0 steps"):
+        sg.replay(f, [[]], loop="cell", step=0)
