@@ -97,21 +97,35 @@ _origin: contextvars.ContextVar[tuple[Line, ...]] = contextvars.ContextVar("orig
 
 def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
     """The lines outside symgraph that led here, innermost first, at most ``depth`` of them."""
-    frame: FrameType | None = sys._getframe(1)
-    found: list[Line] = []
-    while frame is not None:
+    return _lines_here(depth, 0)
+
+
+def _lines_here(depth: int, n_written: int) -> Lines:
+    """So many of the user's lines that led here, and of those outside the compiler."""
+    frame: FrameType | None = sys._getframe(2)
+    users: list[Line] = []
+    written: list[Line] = []
+    while frame is not None and len(users) < depth:
         code = frame.f_code
-        if _is_users(code.co_filename) and not _is_of_dataclass(code):
-            found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
-            if len(found) == depth:
-                break
+        maker = _maker_of(code.co_filename)
+        if maker != "compiler" and not _is_of_dataclass(code):
+            line = Line(code.co_filename, frame.f_lineno, code.co_name)
+            if maker == "user":
+                users.append(line)
+            if len(written) < n_written:
+                written.append(line)
         frame = frame.f_back
-    return tuple(found)
+    lines = Lines(users)
+    lines.written = tuple(written)
+    return lines
 
 
 @functools.cache
-def _is_users(file: str) -> bool:
-    return not file.startswith(_OWN) or file.startswith(_EXAMPLES)
+def _maker_of(file: str) -> str:
+    """Who wrote a file: the ``user``, symgraph_nn (``layers``), or the ``compiler``."""
+    if not file.startswith(_OWN) or file.startswith(_EXAMPLES):
+        return "user"
+    return "compiler" if file.startswith(_COMPILER) else "layers"
 
 
 def _is_of_dataclass(code: CodeType) -> bool:
@@ -183,25 +197,7 @@ def record(variable: Node) -> None:
     if _recorded.get() == "same":
         set_lines(variable, _origin.get())
     else:
-        lines = _lines[variable] = Lines(user_lines())
-        lines.written = _written_lines()
-
-
-def _written_lines() -> tuple[Line, ...]:
-    """The innermost lines outside the compiler: the user's, and those of layers of symgraph_nn."""
-    frame: FrameType | None = sys._getframe(2)
-    found: list[Line] = []
-    while frame is not None and len(found) < _WRITTEN:
-        code = frame.f_code
-        if not _is_of_compiler(code.co_filename):
-            found.append(Line(code.co_filename, frame.f_lineno, code.co_name))
-        frame = frame.f_back
-    return tuple(found)
-
-
-@functools.cache
-def _is_of_compiler(file: str) -> bool:
-    return file.startswith(_COMPILER)
+        _lines[variable] = _lines_here(_DEPTH, _WRITTEN)
 
 
 def written_at(variable: Node) -> tuple[Line, ...]:
