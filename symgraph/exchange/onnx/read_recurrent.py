@@ -79,7 +79,9 @@ class _Layer:
     def _units(self) -> int:
         """How many units there are: a number, with which the weights agree."""
         weights = self.node.variable(2).type.shape
-        n_units = self.node.attribute("hidden_size", weights[-1] if weights else None, kind=None)
+        n_units = self.node.attribute("hidden_size", None, kind=int)
+        if n_units is None and weights:
+            n_units = weights[-1]
         if not isinstance(n_units, int):
             raise self.node.refusal(
                 "the number of units is not known: there is no attribute 'hidden_size'"

@@ -21,7 +21,7 @@ from ...ops.sizes import as_scalar, is_size, size_of
 from . import library
 from .read_arithmetic import truncated_quotient
 from .read_scope import Node, calculates
-from .read_values import Sizes, as_entries
+from .read_values import Sizes, as_entries, objects
 
 _Calculated = Sizes | np.ndarray | tuple[Any, ...] | None
 
@@ -189,16 +189,7 @@ def _calculate(node: Node) -> _Calculated:
     total: Any = parts[0]
     for part in parts[1:]:
         total = calculate(total, part)
-    return _sizes(node, _array(total))
-
-
-def _array(result: Any) -> np.ndarray:
-    """What a NumPy function of objects gives, which is the object itself where it is one."""
-    if isinstance(result, np.ndarray):
-        return result
-    made = np.empty((), object)
-    made[()] = result
-    return made
+    return _sizes(node, total)
 
 
 @calculates("Neg")
@@ -206,7 +197,7 @@ def _negative(node: Node) -> _Calculated:
     entries = _entries(node, 0)
     if entries is None or not isinstance(node.value(0), Sizes):
         return None
-    return _sizes(node, _array(np.frompyfunc(operator.neg, 1, 1)(entries)))
+    return _sizes(node, np.frompyfunc(operator.neg, 1, 1)(entries))
 
 
 @calculates("ReduceProd", "ReduceSum")
@@ -218,8 +209,7 @@ def _reduce(node: Node) -> _Calculated:
     total: Any = 1 if node.op_type == "ReduceProd" else 0
     for entry in entries:
         total = op(total, entry)
-    result = _array(total)
-    return _sizes(node, result.reshape(1) if node.attribute("keepdims", 1) else result)
+    return _sizes(node, objects([total]) if node.attribute("keepdims", 1) else total)
 
 
 # --- comparing ----------------------------------------------------------------------------------
@@ -260,7 +250,7 @@ def _compare(node: Node) -> _Calculated:
     x, y = _entries(node, 0), _entries(node, 1)
     if x is None or y is None:
         return None
-    found = _array(np.frompyfunc(_COMPARISONS[node.op_type], 2, 1)(x, y))
+    found = Sizes(np.frompyfunc(_COMPARISONS[node.op_type], 2, 1)(x, y)).entries
     if any(answer is None for answer in found.reshape(-1)):
         return None
     return found.astype(bool)
