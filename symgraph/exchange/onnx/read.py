@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from ...core.annotations import ArrayLike
 from ...core.dims import fresh_size
-from ...core.errors import ExchangeError, ShapeError
+from ...core.errors import ExchangeError, ShapeError, SymgraphError
 from ...core.graph import substitute
 from ...core.shared import SharedVariable
-from ...core.types import size_from, tensor_type
+from ...core.types import DTYPES, size_from, tensor_type
+from ...core.values import array_for
 from ...core.variable import Variable, make_input
 from ...ops.promotion import as_variable as variable_of
 from . import library, read_tables
@@ -90,12 +91,12 @@ def import_onnx(
 ) -> Imported:
     """The ONNX model of a file, or of its bytes, as expressions that train on.
 
-    Tensors of floats that the model stores become shared variables under their names; integers and
-    scalars are constants, and so are the floats with ``trainable=False``. Sizes that the model
-    names are named sizes. ``known`` gives inputs their values, by name: an array where a shape
-    depends on its elements, such as the axes of a reduction, or a variable in place of the input.
-    Tensors that are stored in other files are read below ``folder`` alone, by default that of the
-    file.
+    Tensors of floats that the model stores become shared variables under their names (also what
+    its normalisations counted while it was trained); integers and scalars are constants, and with
+    ``trainable=False`` the floats are as well. Sizes that the model names are named sizes.
+    ``known`` gives inputs their values, by name: an array where a shape depends on its elements,
+    such as the axes of a reduction, or a variable in place of the input. Tensors that are stored in
+    other files are read below ``folder`` alone, by default that of the file.
 
     >>> import onnx.helper as oh
     >>> ends = [oh.make_tensor_value_info(name, 1, ["B", 2]) for name in "xy"]
@@ -111,7 +112,7 @@ def import_onnx(
     stored = {tensor.name for tensor in graph.initializer}
     declared = [info for info in graph.input if info.name not in stored]
     given = dict(known or {})
-    _refuse_unknown_names(given, graph)
+    _refuse_unknown_names(given, [info.name for info in declared])
     try:
         inputs = _read(scope, graph, declared, given, _named_sizes())
     except ExchangeError as error:
@@ -154,13 +155,12 @@ def _outermost(
     return Scope(model, loaded.opsets), parameters
 
 
-def _refuse_unknown_names(given: Mapping[str, Any], graph: GraphProto) -> None:
-    names = [info.name for info in graph.input]
+def _refuse_unknown_names(given: Mapping[str, Any], names: Sequence[str]) -> None:
     for name in given:
         if name not in names:
             raise ExchangeError.here(
                 f"known: the ONNX model has no input {name!r}",
-                remedy=f"Its inputs are {', '.join(names)}.",
+                remedy=f"Its inputs are {', '.join(names) or 'none'}.",
             )
 
 
@@ -175,8 +175,7 @@ def _read(
     inputs: dict[str, Variable] = {}
     for info in declared:
         if info.name in given:
-            value = given[info.name]
-            scope.values[info.name] = value if isinstance(value, Variable) else np.asarray(value)
+            scope.values[info.name] = _known(info, given[info.name])
         else:
             inputs[info.name] = scope.values[info.name] = _input(info, size_for)
     scope.read_graph(graph)
@@ -184,6 +183,26 @@ def _read(
 
 
 # --- inputs -------------------------------------------------------------------------------------
+
+
+def _known(info: ValueInfoProto, value: Any) -> Value:
+    """The value that the user gives an input, in the dtype that the model declares."""
+    tensor = info.type.tensor_type
+    dtype = _dtype_of(tensor.elem_type) if tensor.elem_type else None
+    if not isinstance(value, Variable):
+        value = np.asarray(value)
+        if dtype is not None and dtype in DTYPES:
+            try:
+                value = array_for(value, dtype, f"known[{info.name!r}]")
+            except SymgraphError as error:
+                raise ExchangeError(str(error)) from None
+    elif dtype is not None and value.dtype != dtype:
+        raise ExchangeError.here(f"known: input {info.name!r} is {dtype}, not {value.dtype}")
+    if tensor.HasField("shape") and len(tensor.shape.dim) != value.ndim:
+        raise ExchangeError.here(
+            f"known: input {info.name!r} has {len(tensor.shape.dim)} axes, not {value.ndim}"
+        )
+    return value
 
 
 def _input(info: ValueInfoProto, size_for: Callable[[str], Any]) -> Variable:

@@ -43,6 +43,8 @@ def _grid_sample(node: Node) -> Value:
         raise node.refusal(f"mode {mode!r} with padding_mode {padding!r} is unknown")
     corners = bool(node.attribute("align_corners", 0))
     source, n = channels_last(x), x.ndim - 2
+    if not 1 <= n <= 3:
+        raise node.refusal(f"it samples 1 to 3 axes, not {n}")
     axes: list[list[_Neighbour]] = []
     for i, size in enumerate(shape_of(x)[2:]):
         length = cast_to(as_scalar(size), grid.dtype)

@@ -51,11 +51,13 @@ def _gather_elements(node: Node) -> Value:
     return gather(x, _grid(indices, axis), range(x.ndim))
 
 
-def _columns(node: Node, indices: Variable, batch: int) -> list[Variable]:
+def _columns(node: Node, indices: Variable, batch: int, ndim: int) -> list[Variable]:
     """The index arrays that lie on the last axis, after those of the axes that run along."""
     n = indices.type.shape[-1]
     if not isinstance(n, int):
         raise node.refusal("the number of indices of an element is not known")
+    if n + batch > ndim:
+        raise node.refusal(f"{n} indices, after {batch} axes, of an array of {ndim}")
     sizes = shape_of(indices)[:-1]
     along = [
         rearrange(iota(sizes[i]), [0 if j == i else None for j in range(len(sizes))])
@@ -68,9 +70,7 @@ def _columns(node: Node, indices: Variable, batch: int) -> list[Variable]:
 def _gather_nd(node: Node) -> Value:
     x, indices = node.variable(0), node.variable(1)
     batch = node.attribute("batch_dims", 0)
-    columns = _columns(node, indices, batch)
-    if len(columns) > x.ndim:
-        raise node.refusal(f"{len(columns)} indices of an array of {x.ndim} axes")
+    columns = _columns(node, indices, batch, x.ndim)
     if not columns:
         return broadcast_to(x, (*shape_of(indices)[:-1], *shape_of(x)))
     return gather(x, columns, range(len(columns)))
@@ -89,7 +89,7 @@ def _scatter_elements(node: Node) -> Value:
 @reads("ScatterND")
 def _scatter_nd(node: Node) -> Value:
     x, indices, values = (node.variable(i) for i in range(3))
-    columns = _columns(node, indices, 0)
+    columns = _columns(node, indices, 0, x.ndim)
     return _scattered(node, x, columns, values) if columns else values
 
 

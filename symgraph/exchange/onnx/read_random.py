@@ -63,6 +63,7 @@ def _bernoulli(node: Node) -> Value:
 def _multinomial(node: Node) -> Value:
     logits, n = node.variable(0), node.attribute("sample_size", 1)
     stream = _stream(node)
+    node.scope.model.budget.read_nodes(n)
     samples = stack([stream.categorical(logits) for _ in range(n)], axis=1)
     return cast_to(samples, dtype_named(node, node.attribute("dtype", 6)))
 

@@ -237,8 +237,9 @@ def _kernel(
     if way.antialias:
         if isinstance(axis.scale, Variable):
             raise _unknown_sizes(node, "antialias")
-        narrow = min(axis.scale, 1.0)
+        narrow = max(min(axis.scale, 1.0), 1e-9)
     first = math.floor(-reach / narrow) + 1
+    node.scope.model.budget.read_nodes(2 - 2 * first)
 
     def weigh(distance: Variable) -> Variable:
         d = elementwise.absolute(distance) * narrow

@@ -35,10 +35,11 @@ import numpy as np
 from ...core.errors import ExchangeError
 from ...core.graph import ancestors
 from ...core.shared import SharedVariable
+from ...core.types import TensorType
 from ...core.variable import Variable
 from ...ops.random import Stream
 from . import library
-from .limits import Budget
+from .limits import MAX_AXES, Budget
 from .read_values import (
     Parameter,
     Sizes,
@@ -209,12 +210,11 @@ def _results_of(node: Node) -> tuple[Value | None, ...]:
         results = _calculated(node)
         if results is None:
             results = reader(node)
+        return node.evaluated(results if isinstance(results, tuple) else (results,))
     except ExchangeError as error:
         raise _named(error, node) from error.__cause__
     except Exception as error:
         raise node.refusal(str(error) or type(error).__name__) from error
-    results = results if isinstance(results, tuple) else (results,)
-    return node.evaluated(results)
 
 
 def _calculated(node: Node) -> Value | tuple[Value, ...] | None:
@@ -392,7 +392,10 @@ class Node:
         """
         if isinstance(self.value(i), Variable):
             raise self.unknown(i)
-        return self.sizes(i)
+        sizes = self.sizes(i)
+        if len(sizes) > MAX_AXES:
+            raise self.refusal(f"a shape of {len(sizes)} axes is not read")
+        return sizes
 
     def unknown(self, i: int) -> ExchangeError:
         """The error for an input whose elements have to be known, and says how to give them."""
@@ -437,13 +440,18 @@ _MOST_EVALUATED = 1 << 16
 
 
 def _evaluated(v: Variable) -> Value:
-    """The value of a variable that depends on constants alone, if it is small."""
-    shape = v.type.shape
-    if not all(isinstance(size, int) for size in shape) or math.prod(shape) > _MOST_EVALUATED:
-        return v
-    if any(isinstance(x, SharedVariable) for x in ancestors(v)):  # a stream of random numbers
+    """The value of a variable that depends on constants alone, if it and all it takes is small."""
+    if not all(map(_is_small, ancestors(v))):
         return v
     return np.asarray(v.eval(backend="numpy"))
+
+
+def _is_small(v: Variable) -> bool:
+    """Whether a value is small; one of shared variables, as random numbers are, is none at all."""
+    if isinstance(v, SharedVariable) or not isinstance(v.type, TensorType):
+        return False
+    sizes = [size for size in v.type.shape if isinstance(size, int)]
+    return len(sizes) == v.ndim and math.prod(sizes) <= _MOST_EVALUATED
 
 
 def plain_attribute(attribute: AttributeProto, array: Callable[[Any], np.ndarray]) -> Any:

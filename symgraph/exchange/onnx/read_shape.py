@@ -147,8 +147,10 @@ def _concat(node: Node) -> Value:
 def _split(node: Node) -> tuple[Value, ...]:
     x = node.variable(0)
     axis = node.axis(node.attribute("axis", 0), x.ndim)
-    n = node.attribute("num_outputs", len(node.proto.output))
+    n = len(node.proto.output)
     lengths = node.sizes(1) if node.has(1) else node.attribute("split", None, kind=list)
+    if node.attribute("num_outputs", n) != n:
+        raise node.refusal(f"num_outputs is {node.attribute('num_outputs', n)}; it has {n}")
     if lengths is None:
         return tuple(_chunks(x, n, axis, uneven=node.version >= 18))
     ends: list[Any] = [0]

@@ -49,6 +49,7 @@ def _mel_weights(node: Node) -> Value:
     low, high = (float(node.array(i).reshape(())) for i in (3, 4))
     if bands < 1 or length < 1 or rate < 1:
         raise node.refusal("the numbers of bands, samples and samples a second are at least 1")
+    node.scope.model.budget.compute([length // 2 + 1, bands])
     mel = [2595 * math.log10(1 + f / 700) for f in (low, high)]
     steps = mel[0] + np.arange(bands + 2) * (mel[1] - mel[0]) / (bands + 2)
     edges = ((length + 1) * 700 * (10 ** (steps / 2595) - 1) // rate).astype(int)

@@ -132,6 +132,10 @@ def is_number(value: Value | None) -> bool:
     return isinstance(value, Variable) and value.ndim == 0 and value.dtype.kind == "i"
 
 
+# How many elements of a variable are looked at one by one: bounds and sizes of axes are fewer.
+_MOST_ENTRIES = 128
+
+
 def as_entries(value: Value) -> np.ndarray | None:
     """The integers of a value as an array of objects, where there are so few that each is known.
 
@@ -144,7 +148,8 @@ def as_entries(value: Value) -> np.ndarray | None:
     if isinstance(value, Variable) and value.dtype.kind in "iu":
         if value.ndim == 0:
             return objects([value]).reshape(())
-        if value.ndim == 1 and isinstance(length := value.type.shape[0], int):
+        length = value.type.shape[0] if value.ndim == 1 else None
+        if isinstance(length, int) and length <= _MOST_ENTRIES:
             return objects([value[i] for i in range(length)])
     return None
 
