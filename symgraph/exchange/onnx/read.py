@@ -198,10 +198,11 @@ def _known(info: ValueInfoProto, value: Any) -> Value:
                 raise ExchangeError(str(error)) from None
     elif dtype is not None and value.dtype != dtype:
         raise ExchangeError.here(f"known: input {info.name!r} is {dtype}, not {value.dtype}")
-    if tensor.HasField("shape") and len(tensor.shape.dim) != value.ndim:
-        raise ExchangeError.here(
-            f"known: input {info.name!r} has {len(tensor.shape.dim)} axes, not {value.ndim}"
-        )
+    ndim = len(tensor.shape.dim) if tensor.HasField("shape") else value.ndim
+    if isinstance(value, np.ndarray) and value.size == 1:
+        return value.reshape([1] * ndim)
+    if ndim != value.ndim:
+        raise ExchangeError.here(f"known: input {info.name!r} has {ndim} axes, not {value.ndim}")
     return value
 
 
