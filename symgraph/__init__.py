@@ -185,6 +185,7 @@ from .viz.text import dprint, listing
 if TYPE_CHECKING:
     from .exchange.native.export import export_native
     from .exchange.onnx.read import import_onnx
+    from .exchange.onnx.write import export_onnx
     from .exchange.python.export import export_python
     from .exchange.templates.rewrite import rewrite_graph
     from .exchange.templates.template import template
@@ -203,9 +204,9 @@ __all__ = [
     "degrees", "diag", "diagonal", "diff", "digamma", "DisconnectedError", "divide", "divmod",
     "dot", "dprint", "dstack", "DtypeError", "einsum", "elu", "eq", "equal", "erf", "erfc",
     "erfinv", "errors", "ExchangeError", "exp", "exp2", "expand_dims", "explain_grad", "expm1",
-    "export_native", "export_python", "eye", "FiniteError", "flatnonzero", "flatten", "flip",
-    "floor", "floor_divide", "foldl", "foldr", "full", "full_like", "Function", "gammaln", "gelu",
-    "grad", "GradientError", "Graph", "GraphError", "greater", "greater_equal", "hessian",
+    "export_native", "export_onnx", "export_python", "eye", "FiniteError", "flatnonzero", "flatten",
+    "flip", "floor", "floor_divide", "foldl", "foldr", "full", "full_like", "Function", "gammaln",
+    "gelu", "grad", "GradientError", "Graph", "GraphError", "greater", "greater_equal", "hessian",
     "hessian_vector_product", "hstack", "hypot", "ifelse", "import_onnx", "In", "in_range",
     "IndexRangeError", "inner", "InputError", "invert", "isclose", "isfinite", "isinf", "isnan",
     "jacobian", "jvp", "last_value", "leaky_relu", "left_shift", "less", "less_equal", "linspace",
@@ -232,6 +233,7 @@ __all__ = [
 # What is slow to import or not always used, and the module that has it.
 _LATER = {
     "export_native": ".exchange.native.export",
+    "export_onnx": ".exchange.onnx.write",
     "export_python": ".exchange.python.export",
     "import_onnx": ".exchange.onnx.read",
     "rewrite_graph": ".exchange.templates.rewrite",

@@ -1,4 +1,4 @@
-"""The `symgraph` command: demonstrations, benchmarks, pictures, and a look at the machine."""
+"""The `symgraph` command: demonstrations, benchmarks, pictures, exports, a look at the machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def _application() -> typer.Typer:
             print(f"symgraph {__version__}")
             raise typer.Exit
 
-    for add in (_add_demo, _add_benchmarks, _add_pictures, _add_machine):
+    for add in (_add_demo, _add_benchmarks, _add_pictures, _add_exchange, _add_machine):
         add(application)
     return application
 
@@ -109,6 +110,28 @@ def _add_pictures(application: typer.Typer) -> None:
         _draw(target, output)
 
 
+def _add_exchange(application: typer.Typer) -> None:
+    import typer
+
+    @application.command()
+    def export(
+        source: str = typer.Argument(help="FILE.py:NAME of a function, variables or a module"),
+        target: Path = typer.Argument(help="what to write: model.onnx"),
+        inputs: str = typer.Option(
+            None, help="the NAME of a list of the inputs in FILE.py, for variables and modules"
+        ),
+        opset: int = typer.Option(21, help="of a model of ONNX: the version of its ops"),
+    ) -> None:
+        """Write what was built as a file for other programs."""
+        from symgraph.exchange.command import export_to
+
+        what = _find(source, "export", is_usable=_is_exportable)
+        file = source.rpartition(":")[0]
+        given = None if inputs is None else _find(f"{file}:{inputs}", "export", is_usable=_is_list)
+        for path in export_to(what, target, inputs=given, opset=opset):
+            print(f"written: {path}")
+
+
 def _add_machine(application: typer.Typer) -> None:
     import typer
 
@@ -161,15 +184,8 @@ def _draw(target: str, output: Path | None) -> None:
 
     from symgraph.viz.dot import to_dot
 
-    file, _, name = target.rpartition(":")
-    if not file or not name:
-        sys.exit(f"draw takes FILE.py:NAME, such as net.py:loss; found {target!r}")
-    names = _names_in(Path(file))
-    if name not in names:
-        drawable = [key for key, value in names.items() if _is_drawable(value)]
-        sys.exit(f"{file} has no {name!r}; it can draw {', '.join(drawable) or 'nothing in it'}")
-    output = output or Path(f"{name}.dot")
-    picture = to_dot(names[name])
+    picture = to_dot(_find(target, "draw", is_usable=_is_drawable))
+    output = output or Path(f"{target.rpartition(':')[2]}.dot")
     try:
         if output.suffix in (".dot", ".gv", ""):
             picture.save(output)
@@ -180,6 +196,19 @@ def _draw(target: str, output: Path | None) -> None:
     except (ValueError, OSError, graphviz.CalledProcessError) as error:
         sys.exit(f"{output} cannot be written: {error}")
     print(f"written: {output}")
+
+
+def _find(target: str, command: str, *, is_usable: Callable[[Any], bool]) -> Any:
+    """What FILE.py:NAME means."""
+    file, _, name = target.rpartition(":")
+    if not file or not name:
+        sys.exit(f"{command} takes FILE.py:NAME, such as net.py:loss; found {target!r}")
+    names = _names_in(Path(file))
+    if name not in names:
+        usable = [key for key, value in names.items() if is_usable(value)]
+        found = ", ".join(usable) or "nothing in it"
+        sys.exit(f"{file} has no {name!r}; it can {command} {found}")
+    return names[name]
 
 
 def _names_in(path: Path) -> dict[str, Any]:
@@ -197,3 +226,11 @@ def _names_in(path: Path) -> dict[str, Any]:
 
 def _is_drawable(value: Any) -> bool:
     return isinstance(value, (Variable, Graph, Function))
+
+
+def _is_exportable(value: Any) -> bool:
+    return isinstance(value, (Variable, Function))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))

@@ -1,0 +1,148 @@
+"""`export_onnx`: what was built, as a model of ONNX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._version import __version__
+from ...compile.program import In
+from ...core.errors import ExchangeError
+from ...core.graph import Graph
+from ...core.types import TensorType
+from ...core.variable import Variable
+from ..subject import Exportable, Subject, subject_of
+from . import library
+from .write_passes import rewritten
+from .writer import Model, Value, Writer, declared
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
+
+__all__ = ["export_onnx"]
+
+LOWEST_OPSET = 18
+"""Reductions take their axes as an input from this version on."""
+
+
+def export_onnx(
+    what: Exportable,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    inputs: Sequence[Variable | In] | None = None,
+    opset: int = 21,
+    fused: bool = True,
+    modules: Any = (),
+    lower: Mapping[str, Callable[..., Any]] | None = None,
+    check: bool = True,
+) -> ModelProto:
+    """The model, which is written to a file where a path is given.
+
+    ``what``
+        A compiled function, a variable, a list or dict of variables, or a module (or another
+        callable), which is called on ``inputs``.
+    ``inputs``
+        The inputs of variables and modules; variables have those that they depend on where this is
+        left out.
+    ``opset``
+        The version of ONNX's ops.
+    ``check``
+        Whether onnx's own checker looks at the model, which it does with inferred shapes.
+
+    Named sizes are sizes of that name in the model, for its outputs too. Shared variables are
+    initialisers under their names; those that are updated are inputs besides, whose default is the
+    present value, and their new values are outputs under the name ``…_next``. So one training step
+    is a model, which is called with the state that the call before returned.
+
+    Raises `ExchangeError` for what ONNX cannot say, with the op and the user's line.
+
+    >>> x = sg.tensor("x", ("T", 3))
+    >>> model = sg.export_onnx(sg.tanh(x).sum(axis=0))
+    >>> [node.op_type for node in model.graph.node]
+    ['Tanh', 'ReduceSum']
+    """
+    subject = subject_of(what, inputs)
+    model = Model(_check_opset(opset))
+    ends = _Ends(model, subject)
+    graph = rewritten(Graph([*subject.inputs.values(), *subject.shared.values()], subject.results))
+    w = Writer(model)
+    ends.define_inputs(w)
+    ends.write_outputs(w, graph.outputs)
+    onnx = library.onnx
+    proto = onnx.helper.make_model(
+        w.graph(subject.name, ends.inputs, ends.outputs, [*ends.shared, *model.initialisers]),
+        functions=[*model.functions.values()],
+        producer_name="symgraph",
+        producer_version=__version__,
+        opset_imports=[
+            onnx.helper.make_opsetid(domain, version)
+            for domain, version in {"": model.opset, **model.domains}.items()
+        ],
+    )
+    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
+    if check:
+        _check(proto)
+    if path is not None:
+        _save(proto, Path(path))
+    return proto
+
+
+def _check_opset(opset: int) -> int:
+    newest = library.onnx.defs.onnx_opset_version()
+    if isinstance(opset, bool) or not isinstance(opset, int) or not LOWEST_OPSET <= opset <= newest:
+        raise ExchangeError.here(
+            f"opset is an int from {LOWEST_OPSET} to {newest}, which the onnx package has; found "
+            f"{opset!r}"
+        )
+    return opset
+
+
+class _Ends:
+    """The inputs and outputs of the model, and its shared variables among them."""
+
+    def __init__(self, model: Model, subject: Subject) -> None:
+        self._subject = subject
+        model.names.update((*subject.inputs, *subject.shared, *subject.outputs))
+        self._next = {name: model.unique(f"{name}_next") for name in subject.updates}
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+        self.shared = [
+            library.onnx.numpy_helper.from_array(v.get_value(), name)
+            for name, v in subject.shared.items()
+        ]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the outputs, then of the new values of shared variables."""
+        return [*self._subject.outputs, *self._next.values()]
+
+    def define_inputs(self, w: Writer) -> None:
+        """Let the inputs be values: shared variables that are updated are inputs too."""
+        for name, v in (*self._subject.inputs.items(), *self._subject.shared.items()):
+            w.define(v, Value(name, v.dtype))
+            if name in self._subject.inputs or name in self._subject.updates:
+                self.inputs.append(declared(name, v.type))
+
+    def write_outputs(self, w: Writer, outputs: Sequence[Variable]) -> None:
+        """Write all that is needed, and let the outputs have their names."""
+        w.wanted = dict(zip(reversed(outputs), reversed(self.names), strict=True))
+        w.write(outputs)
+        for name, v, built in zip(self.names, outputs, self._subject.results, strict=True):
+            assert isinstance(built.type, TensorType)
+            value = w.value(v)
+            if value.name != name:
+                w.emit_several("Identity", [value], [v.dtype], exactly=[name])
+            self.outputs.append(declared(name, built.type))
+
+
+def _check(proto: ModelProto) -> None:
+    library.onnx.checker.check_model(proto, full_check=True)
+
+
+def _save(proto: ModelProto, path: Path) -> None:
+    try:
+        library.onnx.save(proto, path)
+    except OSError as error:
+        raise ExchangeError.here(f"{path} cannot be written: {error}") from None

@@ -1,0 +1,7 @@
+"""All modules that write ops: importing this one fills the table of rules in `writer`."""
+
+from __future__ import annotations
+
+from . import write_elementwise, write_movement, write_products, write_reduce, write_sizes
+
+__all__ = ["write_elementwise", "write_movement", "write_products", "write_reduce", "write_sizes"]
