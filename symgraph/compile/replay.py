@@ -14,6 +14,7 @@ from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.graph import Graph
 from ..core.variable import ITEM, Variable
+from ..scan.composites import with_open_composites
 from ..scan.observers import without_observers
 from ..scan.op import Loop
 from ..scan.paths import loop_paths, symbol_labels
@@ -133,7 +134,7 @@ def _find(f: Function, entries: Sequence[Any]) -> tuple[Graph, _Path]:
                 f"replay: a loop is a name, a row of the report's loop_table or a line, not "
                 f"{entry!r}"
             )
-    built, compiled = f.program.graph, f.graph
+    built, compiled = with_open_composites(f.program.graph), f.graph
     by_row = any(not isinstance(entry, str) for entry in entries)
     for graph in (compiled,) if by_row else (built, compiled):
         run = expanded(without_observers(graph))

@@ -20,16 +20,17 @@ from .node import Node
 
 __all__ = [
     "Line",
+    "add_callers",
     "add_lines",
     "add_note",
     "carry_notes",
     "derive_from",
     "describe",
-    "forget_lines",
     "has_notes",
     "hand_on_lines",
     "hands_on_lines",
     "is_recorded",
+    "leave_out_callers",
     "line_at",
     "line_in",
     "line_of",
@@ -232,9 +233,27 @@ def line_in(variable: Node, loop: Node) -> str | None:
     return str(place[0]) if place else None
 
 
-def forget_lines(variable: Node) -> None:
-    """Let the variable have no lines."""
-    _lines.pop(variable, None)
+def leave_out_callers(variable: Node, callers: tuple[Line, ...]) -> None:
+    """Let the variable have no lines but those within what these lines call."""
+    lines = lines_of(variable)
+    for k in range(len(lines)):
+        if lines[k:] == callers[: len(lines) - k]:
+            _lines[variable] = _lines_with(lines[:k], written_at(variable))
+            _other_lines.pop(variable, None)
+            return
+
+
+def add_callers(copy: Node, original: Node, callers: tuple[Line, ...]) -> None:
+    """Let the copy have the lines of the original, and then those that call what made it."""
+    lines = (*lines_of(original), *callers)[:_DEPTH]
+    _lines[copy] = _lines_with(lines, written_at(original))
+    _other_lines.pop(copy, None)
+
+
+def _lines_with(lines: tuple[Line, ...], written: tuple[Line, ...]) -> Lines:
+    made = Lines(lines)
+    made.written = written
+    return made
 
 
 def lines_of(variable: Node) -> tuple[Line, ...]:

@@ -159,14 +159,13 @@ def opened(composite: Variable) -> list[Variable]:
 
 def opened_on(composite: Variable, inputs: Sequence[Variable]) -> list[Variable]:
     """What the results of a composite would be as expressions of other inputs."""
-    body, caller = body_of(composite), provenance.lines_of(composite)
-    traced = [v for v in body.nodes if "traced" in v.op.traits]
+    body, callers = body_of(composite), provenance.lines_of(composite)
+    written = [v for v in body.nodes if "traced" in v.op.traits or provenance.lines_of(v)]
     symbols = dict(zip(body.inputs, inputs, strict=True))
-    made = replace([*body.outputs, *traced], symbols, keep_lines=True)
-    for v, copy in zip(traced, made[len(body.outputs) :], strict=True):
+    made = replace([*body.outputs, *written], symbols, keep_lines=True)
+    for v, copy in zip(written, made[len(body.outputs) :], strict=True):
         if copy is not v:
-            provenance.forget_lines(copy)
-            provenance.set_lines(copy, (*provenance.lines_of(v), *caller))
+            provenance.add_callers(copy, v, callers)
     return made[: len(body.outputs)]
 
 

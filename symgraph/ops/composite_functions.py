@@ -243,11 +243,7 @@ def _shorten_lines(
     outputs: Sequence[Variable], symbols: Mapping[Variable, Variable], start: int
 ) -> None:
     """Let what the function made have no lines but its own: each call adds those that led to it."""
-    caller = provenance.user_lines()
+    callers = provenance.user_lines()
     for v in ancestors(outputs, symbols):
-        lines = provenance.lines_of(v) if v.serial > start else ()
-        for k in range(len(lines)):
-            if lines[k:] == caller[: len(lines) - k]:
-                provenance.forget_lines(v)
-                provenance.set_lines(v, lines[:k])
-                break
+        if v.serial > start:
+            provenance.leave_out_callers(v, callers)

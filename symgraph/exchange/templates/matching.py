@@ -21,6 +21,7 @@ from ...ops.elementwise import add, divide, multiply, subtract
 from ...ops.promotion import CAST, cast_to
 from ...ops.sizes import SIZE, is_size
 from .chains import Chain, Kind, chain_of, kind_of, number_of, plain
+from .views import has_same_parameters, without_detours
 
 __all__ = ["Bindings", "Form", "Match", "matches"]
 
@@ -127,12 +128,23 @@ class _Matcher:
             yield from self._match_chains(
                 self.chain(pattern, kind), self.chain(target, kind), known
             )
-        elif self._is_alike(pattern, target):
-            wanted, found = self._operands(pattern), self._operands(target)
-            if len(wanted) == len(found):
-                yield from self._match_all(wanted, found, known)
-                if "commutative" in pattern.op.traits:
-                    yield from self._match_all(wanted, found[::-1], known)
+            return
+        yield from self._match_ops(pattern, target, known)
+        short, other = without_detours(pattern), without_detours(target)
+        if (short, other) != (pattern, target):
+            yield from self._match_ops(short, other, known)
+
+    def _match_ops(
+        self, pattern: Variable, target: Variable, known: Bindings
+    ) -> Iterator[Bindings]:
+        """The ways in which both are one op, on operands that match."""
+        if not self._is_alike(pattern, target):
+            return
+        wanted, found = self._operands(pattern), self._operands(target)
+        if len(wanted) == len(found):
+            yield from self._match_all(wanted, found, known)
+            if "commutative" in pattern.op.traits:
+                yield from self._match_all(wanted, found[::-1], known)
 
     def _bind(self, hole: Variable, target: Variable, known: Bindings) -> Iterator[Bindings]:
         bound = known.get(hole)
@@ -157,7 +169,7 @@ class _Matcher:
         if pattern.op is COMPOSITE:
             (title, body), (other_title, other) = pattern.params, target.params
             return title.name == other_title.name and (self.form.is_sketch or body is other)
-        return self.form.is_sketch or pattern.params == target.params
+        return self.form.is_sketch or has_same_parameters(pattern, target)
 
     def _operands(self, v: Variable) -> tuple[Variable, ...]:
         """The inputs of the op; of a sketch without sizes, which may be numbers in the graph."""

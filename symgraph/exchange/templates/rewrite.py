@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from ...compile.function import Function
 from ...core.errors import ExchangeError
@@ -17,6 +17,17 @@ from .template import Template
 __all__ = ["rewrite_graph"]
 
 K = TypeVar("K")
+
+
+class HasOutputs(Protocol):
+    """An imported model."""
+
+    @property
+    def outputs(self) -> Mapping[str, Variable]:
+        """Its outputs by name."""
+        ...
+
+
 Rules = Template | Sequence[Template]
 
 
@@ -38,6 +49,14 @@ def rewrite_graph(
 ) -> Graph: ...
 @overload
 def rewrite_graph(
+    outputs: HasOutputs,
+    rules: Rules = (),
+    *,
+    lower: Lowerings | None = None,
+    sizes: Mapping[str, int | str] | None = None,
+) -> dict[str, Variable]: ...
+@overload
+def rewrite_graph(
     outputs: Mapping[K, Variable],
     rules: Rules = (),
     *,
@@ -53,7 +72,7 @@ def rewrite_graph(
     sizes: Mapping[str, int | str] | None = None,
 ) -> list[Variable]: ...
 def rewrite_graph(
-    outputs: Variable | Sequence[Variable] | Mapping[Any, Variable] | Graph,
+    outputs: Variable | Sequence[Variable] | Mapping[Any, Variable] | Graph | HasOutputs,
     rules: Rules = (),
     *,
     lower: Lowerings | None = None,
