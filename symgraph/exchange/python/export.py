@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,10 @@ from ...core.op import Op
 from ...core.provenance import record_lines, without_lines
 from ...core.variable import Variable
 from ...scan.op import SCAN
-from ..subject import Exportable, Structure, Subject, subject_of
+from ..subject import Exportable, Subject, subject_of
 from .expression import Expression
 from .function import FunctionWriter
+from .handover import Handover
 from .identifiers import RESERVED, as_identifier, numbered
 from .layout import Statement, lines_of
 from .numpy_framework import NumpyFramework
@@ -147,13 +148,14 @@ class _File:
         blocks = [functions[name] for name in with_what_they_call(self._program.used, functions)]
         blocks += ["\n".join(lines_of(step, self._width)) for step in steps]
         blocks.append("\n".join(lines_of(main, self._width)))
-        return "\n\n\n".join([self._head(), *blocks]) + "\n"
+        needs_math = any("math." in block for block in blocks)
+        return "\n\n\n".join([self._head(needs_math=needs_math), *blocks]) + "\n"
 
-    def _head(self) -> str:
+    def _head(self, *, needs_math: bool) -> str:
         lines = [f'"""Written by symgraph: {self._name}, for {self._framework.title} alone."""', ""]
-        if self.values:
-            lines += ["from pathlib import Path", ""]
-        lines += self._framework.imports
+        modules = ["import math"] if needs_math else []
+        modules += ["from pathlib import Path"] if self.values else []
+        lines += [*modules, "", *self._framework.imports] if modules else self._framework.imports
         if self.values:
             lines += ["", *self._framework.loading(f"{self._name}.npz")]
         return "\n".join(lines)
@@ -171,7 +173,7 @@ class _File:
             self._program.handed_over(x, v)
             for x, v in zip(writer.write(), self._graph.outputs, strict=True)
         ]
-        returned = self._returned(results)
+        returned = Handover(writer, self._subject).statements(results)
         parameters = list(self._inputs.values())
         if any(v in set(self._graph.nodes) for v in self._keys) or self._program.constants:
             parameters.append("params=params")
@@ -183,39 +185,3 @@ class _File:
 
     def _docstring(self) -> str:
         return f'"""{self._name.capitalize()}."""'
-
-    def _returned(self, results: list[Expression]) -> list[Statement]:
-        subject = self._subject
-        by_name = dict(zip([*subject.outputs, *subject.updates], results, strict=True))
-        outputs = _structured(subject.structure, by_name)
-        if not subject.updates:
-            return [Statement(1, f"return {outputs}")]
-        updates = {key: by_name[key] for key in subject.updates}
-        items = tuple(f"{_quoted(key)}: {x.text}" for key, x in updates.items())
-        return [
-            Statement(1, "updates = {", items, "}", is_literal=True),
-            Statement(1, f"return {outputs}, updates"),
-        ]
-
-
-def _structured(structure: Structure, results: Mapping[str, Expression]) -> str:
-    """The results as the user has them."""
-    if structure is None:
-        return "None"
-    if isinstance(structure, str):
-        return results[structure].text
-    if isinstance(structure, Mapping):
-        parts = [f"{_quoted(key)}: {_structured(p, results)}" for key, p in structure.items()]
-        return "{" + ", ".join(parts) + "}"
-    parts = [_structured(part, results) for part in structure]
-    if isinstance(structure, list):
-        return f"[{', '.join(parts)}]"
-    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
-
-
-def _quoted(key: Any) -> str:
-    """A string as formatters have it, with double quotes where those need no escape."""
-    text = repr(key)
-    if not isinstance(key, str) or '"' in key or text[0] == '"':
-        return text
-    return '"' + text[1:-1] + '"'

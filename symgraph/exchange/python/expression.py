@@ -85,7 +85,7 @@ _NEAR = r"-?[\w.]+"
 
 def unary(operator: str, x: Expression) -> Expression:
     """``-x`` or ``~x``."""
-    return _made(f"{operator}{x.held(UNARY)}", UNARY, [x], number=x.is_number)
+    return _made(f"{operator}{x.held()}", UNARY, [x], number=x.is_number)
 
 
 def call(function: str, *arguments: Expression | str, **named: Expression | str) -> Expression:

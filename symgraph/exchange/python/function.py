@@ -6,7 +6,8 @@ too long; what is used more often has a name. Statements come in the order of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ...core.dims import PRIMITIVE, Dim, Size, atom_size
 from ...core.errors import ExchangeError, explain
 from ...core.graph import Graph
 from ...core.variable import CONSTANT, ITEM, Variable
-from ...ops.slices import SLICE
+from ...ops.slices import SLICE, Span
 from ...scan.op import is_scan
 from .expression import Expression, binary
 from .identifiers import as_identifier, numbered
@@ -29,6 +30,8 @@ __all__ = ["FunctionWriter"]
 
 # The longest text of a value that stands in another one, and of what may stand there twice.
 _LONGEST_INSIDE, _LONGEST_TWICE = 66, 16
+# A text that is shorter than this gains nothing by a name.
+_SHORTEST_NAMED = 8
 _STATEMENTS = frozenset({"set_slice", "add_slice", "scatter_set"})
 
 
@@ -56,6 +59,8 @@ class FunctionWriter:
         self._live = Live(graph, self._sizes)
         self._written: set[Variable] = set()
         self._counter: str | None = None
+        # What the last statement gave names to, which those of the same group may join.
+        self._group: tuple[Hashable, list[tuple[str, str]], int] = (None, [], 0)
 
     # --- what a value is written as -------------------------------------------------------------
 
@@ -108,24 +113,22 @@ class FunctionWriter:
             operands = [_NOTHING if x in unread else self.use(x) for x in inputs]
             if name not in _STATEMENTS:
                 made = entry(self, v, *operands).computing(v)
-                if len(made.text) <= room or made.text.isidentifier():
+                longest = self.room - 14 if idiom is not None else room
+                if len(made.text) <= longest or made.text.isidentifier():
                     return made
             elif sum(len(x.text) for x in operands) <= room:
                 return entry(self, v, *operands).computing(v)
-            longest = max(
-                (x for x in inputs if x not in unread and self._may_be_named(x)),
-                key=lambda x: len(self.use(x).text),
-                default=None,
-            )
+            longest = self._longest(x for x in inputs if x not in unread)
             if longest is None:
                 return entry(self, v, *operands).computing(v)
             self.assign(longest, self.use(longest))
 
-    def _may_be_named(self, x: Variable) -> bool:
-        expression = self.use(x)
-        return not expression.text.isidentifier() and (
-            len(expression.text) > _LONGEST_TWICE or (x.op is CONSTANT and x.ndim > 0)
-        )
+    def _longest(self, variables: Iterable[Variable]) -> Variable | None:
+        """The one with the longest text, which may have a name instead."""
+        named = [x for x in variables if not self.use(x).text.isidentifier()]
+        longest = max(named, key=lambda x: len(self.use(x).text), default=None)
+        is_long = longest is not None and len(self.use(longest).text) > _SHORTEST_NAMED
+        return longest if is_long else None
 
     def _bind(self, v: Variable, made: Expression) -> None:
         wanted = self.program.names.get(v)
@@ -202,8 +205,11 @@ class FunctionWriter:
         self.statements.append(Statement(self.depth, text))
         self._written.update(computed)
 
-    def say_call(self, target: str, made: Expression) -> None:
-        """Add a statement that hands the results of a call to a target."""
+    def say_value(self, target: str, made: Expression) -> None:
+        """Add a statement that hands a value to a target; a long call has lines of its own."""
+        if not made.items or len(target) + len(made.text) <= self.room:
+            self.say(target + made.text)
+            return
         opening = made.text[: len(made.text) - len(", ".join(made.items)) - 1]
         self.statements.append(Statement(self.depth, target + opening, made.items, ")"))
 
@@ -211,16 +217,35 @@ class FunctionWriter:
         """Give the variable a name in a statement."""
         wanted = wanted or self.program.names.get(v) or self.program.param_name(v)
         word = "count" if made.is_number else self._word(v)
-        name = self.unique(wanted or word, v, made.nodes)
-        opening = f"{name} = "
-        if made.items and len(opening) + len(made.text) > self.room:
-            self.say_call(opening, made)
-        else:
-            self.say(opening + made.text)
+        if wanted is None or len(wanted) + len(" = ") + len(made.text) > self.room:
+            wanted = word
+        name = self.unique(wanted, v, made.nodes)
+        group = self.program.group(v)
+        if group is None or not self._joined(group, name, made.text):
+            self.say_value(f"{name} = ", made)
+            self._group = (group, [(name, made.text)], len(self.statements))
         self._written.update(made.nodes, (v,))
         self.expressions[v] = Expression(name, is_number=made.is_number)
 
+    def _joined(self, group: Hashable, name: str, text: str) -> bool:
+        """Whether the statement before could be made one that gives this name, too."""
+        last, pairs, end = self._group
+        if group != last or end != len(self.statements) or self.statements[-1].items is not None:
+            return False
+        if any(re.search(rf"\b{earlier}\b", text) for earlier, _ in pairs):
+            return False
+        names, texts = zip(*pairs, (name, text), strict=True)
+        joined = Statement(self.depth, f"{', '.join(names)} = {', '.join(texts)}")
+        if len(joined.flat) > self.program.width:
+            return False
+        self.statements[-1] = joined
+        pairs.append((name, text))
+        return True
+
     def _word(self, v: Variable) -> str:
+        if v.op is SLICE and all(entry in (None, Span(0, None, -1)) for entry in v.params[0]):
+            base = self.use(v.inputs[0]).text
+            return f"{base}_reversed" if base.isidentifier() else "backwards"
         idiom = self._live.idioms.get(v)
         return word_for(v.op.name if idiom is None else idiom.name)
 
@@ -243,9 +268,11 @@ class FunctionWriter:
     def unique(self, wanted: str, v: Variable | None = None, nodes: Iterable[Variable] = ()) -> str:
         """A name that nothing has which is needed later; for ``v``, or for ever."""
         name = as_identifier(wanted)
-        holder = self._holders.get(name, v)
-        if name in self._holders and (holder is None or not self._is_done(holder, set(nodes))):
-            name = numbered(name, self._holders)
+        if name in self._holders:
+            holder = self._holders[name]
+            is_users = v is not None and self.program.names.get(v) == wanted
+            if not is_users or holder is None or not self._is_done(holder, set(nodes)):
+                name = numbered(name, self._holders)
         self._holders[name] = v
         return name
 
@@ -255,16 +282,21 @@ class FunctionWriter:
             e.text.startswith(self.expressions[v].text + ".") for e in self._sizes.values()
         ):
             return False
-        stack = [user for user, _ in self.graph.users.get(v, ())]
+        stack = [*self._live.readers.get(v, ())]
         while stack:
             user = stack.pop()
-            if user.op.name == "rearrange" or user.op.name == "size":
-                stack += [u for u, _ in self.graph.users.get(user, ())]
+            if self._stands_twice(user):
                 if user in self.graph.outputs:
                     return False
-            elif user in self._live.n_uses and user not in self._written and user not in now:
+                stack += self._live.readers.get(user, ())
+            elif user not in self._written and user not in now:
                 return False
         return True
+
+    def _stands_twice(self, v: Variable) -> bool:
+        """Whether a variable is written in place wherever it is read."""
+        text = self.expressions.get(v, _NOTHING).text
+        return self._live.n_uses[v] > 1 and not text.isidentifier()
 
     # --- what loops ask for ---------------------------------------------------------------------
 
@@ -273,9 +305,21 @@ class FunctionWriter:
         """How often each variable that is written is used."""
         return self._live.n_uses
 
+    def readers(self, v: Variable) -> Sequence[Variable]:
+        """What is written of a variable."""
+        return self._live.readers.get(v, ())
+
     def row(self, v: Variable) -> Expression:
         """The expression for a variable that need not be in the graph."""
-        return self.expressions.get(v) or self._computed(v)
+        known = v in self.expressions or v.op is CONSTANT
+        return self.strong(self.use(v) if known else self._computed(v), v.dtype)
+
+    def counted(self, v: Variable) -> Expression:
+        """The expression for a number, which is a short one from here on."""
+        found = self.use(v)
+        if not found.is_number or len(found.text) > 2 * _LONGEST_TWICE:
+            self.assign(v, found)
+        return self.use(v)
 
     def plus(self, x: Expression, number: int) -> Expression:
         """``x + number``, of Python ints."""
@@ -298,6 +342,18 @@ class FunctionWriter:
     def brought(self, name: str) -> str:
         """The name of a function that is copied into the program."""
         return self.program.brought(name)
+
+    def listed(self, parts: Sequence[Expression]) -> Expression:
+        """``[a, b]``; the name of that list where it is a long one."""
+        made = Expression(f"[{', '.join(part.text for part in parts)}]")
+        made = made.computing(*(v for part in parts for v in part.nodes))
+        if len(made.text) <= self.room - 30:
+            return made
+        name = self.unique("parts")
+        items = tuple(part.text for part in parts)
+        self.statements.append(Statement(self.depth, f"{name} = [", items, "]", is_literal=True))
+        self._written.update(made.nodes)
+        return Expression(name)
 
     def strong(self, x: Expression, dtype: np.dtype) -> Expression:
         """The expression as a value of the dtype, where it is a Python number."""

@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ...core.dims import Size
 from ...core.graph import Graph
 from ...core.variable import Variable, node
 from ...ops.broadcast import BROADCAST_TO, REARRANGE, rearrange
+from ...ops.ranges import IOTA
 from ...scan.op import Loop, is_scan
 from .idioms import Idiom, find_idioms
 
-__all__ = ["Live", "row_of"]
+__all__ = ["Live", "counts_steps", "row_of"]
 
 # Inputs that are not written, by position.
 _UNREAD = {"flat_nonzero": (1,), "in_step": (1,), "clip_gradient": (1, 2)}
@@ -29,12 +32,15 @@ class Live:
         self._sizes = sizes
         self.idioms: dict[Variable, Idiom] = find_idioms(graph)
         self.n_uses: Counter[Variable] = Counter(graph.outputs)
+        self.readers: dict[Variable, list[Variable]] = {v: [] for v in graph.outputs}
+        """For each variable those that are written of it."""
         needed = set(graph.outputs)
         stack = list(needed)
         while stack:
             v = stack.pop()
             for x in self.read(v):
                 self.n_uses[x] += 1
+                self.readers.setdefault(x, []).append(v)
                 if x not in needed:
                     needed.add(x)
                     stack.append(x)
@@ -59,7 +65,8 @@ class Live:
 
 
 def _read_by_loop(loop: Loop) -> list[Variable]:
-    found = [loop.n_steps, *(reads[0].sequence for reads in loop.reads_by_sequence)]
+    sequences = [reads[0].sequence for reads in loop.reads_by_sequence]
+    found = [loop.n_steps, *(x for x in sequences if not counts_steps(x))]
     for state in loop.states:
         row = row_of(state.initial) if set(state.taps) == {-1} else None
         if row is None:
@@ -67,6 +74,11 @@ def _read_by_loop(loop: Loop) -> list[Variable]:
         else:
             found += [row] if row in state.initial.inputs else row.inputs
     return [*found, *loop.fixed.values()]
+
+
+def counts_steps(sequence: Variable) -> bool:
+    """Whether the rows of a sequence are the numbers of the steps."""
+    return sequence.op is IOTA and sequence.dtype == np.int64
 
 
 def row_of(initial: Variable) -> Variable | None:

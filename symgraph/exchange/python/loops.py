@@ -14,11 +14,15 @@ from ...scan.op import Loop
 from .expression import Expression, subscript, tuple_of
 from .function import FunctionWriter
 from .identifiers import as_identifier
-from .live import row_of
+from .live import counts_steps, row_of
 from .surroundings import StepFunction
 from .table import index_text
 
 __all__ = ["LoopWriter"]
+
+
+# What stands for a sequence of the numbers of the steps.
+_NUMBERS = Expression("", is_number=True)
 
 
 @dataclass
@@ -49,11 +53,7 @@ class LoopWriter:
     def __init__(self, writer: FunctionWriter, scan: Variable) -> None:
         self._w = writer
         self._loop = Loop(scan)
-        self._items = {
-            user.params[0]: user
-            for user, _ in writer.graph.users.get(scan, ())
-            if user.op is ITEM and user in writer.live_uses
-        }
+        self._items = {v.params[0]: v for v in writer.readers(scan) if v.op is ITEM}
         self._kept = [Kept(r.value, r.depth) for r in self._loop.results]
         for index, item in self._items.items():
             self._look_at_reads(self._kept[index], item)
@@ -63,10 +63,9 @@ class LoopWriter:
                 kept.wants_rows = kept.wants_initial = True
 
     def _look_at_reads(self, kept: Kept, item: Variable) -> None:
-        users = [u for u, _ in self._w.graph.users[item] if u in self._w.live_uses]
         if item in self._w.graph.outputs:
             kept.wants_rows = kept.wants_initial = True
-        for user in users:
+        for user in self._w.readers(item):
             if user.op is not SLICE:
                 kept.wants_rows = kept.wants_initial = True
             elif not (kept.depth and _is_last(user)):
@@ -79,9 +78,12 @@ class LoopWriter:
         """Write the loop."""
         w = self._w
         self._name_results()
-        operands = [w.named(x) for x in self._sequences()]
+        operands = [
+            _NUMBERS if counts_steps(read.sequence) else w.named(read.sequence)
+            for read in self._loop.reads
+        ]
         fixed = [w.named(x) for x in self._loop.fixed.values()]
-        n_steps = w.named(self._loop.n_steps)
+        n_steps = w.counted(self._loop.n_steps)
         step = self._step(operands, fixed)
         self._begin(n_steps)
         t = w.counter()
@@ -91,9 +93,6 @@ class LoopWriter:
         self._store(t)
         w.depth -= 1
         self._end()
-
-    def _sequences(self) -> list[Variable]:
-        return [read.sequence for read in self._loop.reads]
 
     def _name_results(self) -> None:
         """Names for states, and for outputs that are not stored where they are made."""
@@ -119,7 +118,7 @@ class LoopWriter:
         if item is None:
             return None
         w = self._w
-        users = [u for u, _ in w.graph.users[item] if u in w.live_uses]
+        users = w.readers(item)
         wanted = w.program.names.get(item) or (w.program.names.get(users[0]) if users else None)
         return wanted if len(users) <= 1 else None
 
@@ -127,13 +126,13 @@ class LoopWriter:
         """The function of the body, whose parameters are called as what they are given here."""
         names: list[str] = []
         for read, x in zip(self._loop.reads, operands, strict=True):
-            base = as_identifier(x.text) if x.text.isidentifier() else "step"
-            names.append(f"{base}_t" + (f"_{read.offset}" if read.offset else ""))
+            base = "t" if x is _NUMBERS else f"{as_identifier(x.text)}_t"
+            names.append(base + (f"_{read.offset}" if read.offset else ""))
         for kept, state in zip(self._kept, self._loop.states, strict=False):
             base = kept.name or kept.over_time.removesuffix("s")
             names += [base if tap == -1 else f"{base}_{-tap}" for tap in state.taps]
         names += [x.text if x.text.isidentifier() else "value" for x in fixed]
-        is_number = [_counts(read.sequence) for read in self._loop.reads]
+        is_number = [counts_steps(read.sequence) for read in self._loop.reads]
         is_number += [False] * (len(names) - len(is_number) - len(fixed))
         is_number += [x.is_number for x in fixed]
         return self._w.program.step_function(self._loop, names, tuple(is_number))
@@ -145,7 +144,7 @@ class LoopWriter:
         for kept, state in zip(self._kept, self._loop.states, strict=False):
             if kept.name:
                 row = row_of(state.initial)
-                text = w.row(row) if row is not None else subscript(w.use(state.initial), "0")
+                text = subscript(w.use(state.initial), "0") if row is None else w.row(row)
                 starts.setdefault(text.text, []).append(kept.name)
         for text, targets in starts.items():
             w.say(f"{' = '.join(targets)} = {text}")
@@ -157,11 +156,11 @@ class LoopWriter:
         """Where values over time are stored, with the rows before the first step."""
         w = self._w
         initial = self._loop.states[i].initial if kept.depth else None
-        sizes = [w.size(size) for size in kept.value.type.shape]
+        sizes = self._row_sizes(kept)
         kept.is_list = (
-            w.program.target.keeps_lists or self._loop.condition is not None or None in sizes
+            w.program.target.keeps_lists or self._loop.condition is not None or sizes is None
         )
-        if kept.is_list:
+        if kept.is_list or sizes is None:
             first = ""
             if kept.wants_initial and initial is not None:
                 first = kept.name or f"*{w.use(initial).held()}"
@@ -170,19 +169,26 @@ class LoopWriter:
         n = n_steps
         if kept.offset:
             n = w.plus(n_steps, kept.offset)
-        shape = tuple_of([n, *(size for size in sizes if size is not None)])
-        w.say(f"{kept.over_time} = {w.program.target.empty(shape, kept.value.dtype)}")
+        shape = tuple_of([n, *sizes])
+        w.say_value(f"{kept.over_time} = ", w.program.target.empty(shape, kept.value.dtype))
         if kept.offset and initial is not None:
             if kept.name:
                 w.say(f"{kept.over_time}[0] = {kept.name}")
             else:
                 w.say(f"{kept.over_time}[:{kept.depth}] = {w.use(initial).text}")
 
+    def _row_sizes(self, kept: Kept) -> list[Expression] | None:
+        """The sizes of a row of what is kept, as far as they are known before the loop."""
+        sizes = [self._w.size(size) for size in kept.value.type.shape]
+        if None not in sizes:
+            return [size for size in sizes if size is not None]
+        return [Expression(f"*{kept.name}.shape")] if kept.name and kept.depth else None
+
     def _arguments(self, t: str, operands: list[Expression], fixed: list[Expression]) -> list[str]:
         arguments: list[str] = []
         for read, x in zip(self._loop.reads, operands, strict=True):
             at = _later(t, read.offset)
-            arguments.append(at if _counts(read.sequence) else f"{x.text}[{at}]")
+            arguments.append(at if counts_steps(read.sequence) else f"{x.text}[{at}]")
         for kept, state in zip(self._kept, self._loop.states, strict=False):
             for tap in state.taps:
                 if kept.name:
@@ -198,7 +204,9 @@ class LoopWriter:
         targets = [kept.name for kept in self._kept]
         t = w.counter()
         for i, kept in enumerate(self._kept):
-            if not kept.name and not kept.is_list:
+            if not kept.name and not kept.over_time:
+                targets[i] = "_"
+            elif not kept.name and not kept.is_list:
                 targets[i] = f"{kept.over_time}[{_later(t, kept.offset)}]"
             elif not kept.name:
                 targets[i] = kept.name = w.unique(self._w.program.names.get(kept.value) or "row")
@@ -210,12 +218,15 @@ class LoopWriter:
             targets = [f"{row} = {kept.name}" if kept.name else row]
             self._stored = {0}
         made = Expression(f"{step.name}({', '.join(arguments)})", items=tuple(arguments))
-        target = f"{', '.join(targets)} = "
-        if len(target) + len(made.text) <= w.room or not arguments:
-            w.say(target + made.text)
-        else:
-            w.say_call(target, made)
         self._condition = targets[-1]
+        target = f"{', '.join(targets)} = "
+        if len(target) + len(step.name) < w.room:
+            w.say_value(target, made)
+            return
+        results = w.unique("results")
+        w.say_value(f"{results} = ", made)
+        for i, target in enumerate(targets):
+            w.say(f"{target} = {results}[{i}]")
 
     def _store(self, t: str) -> None:
         w = self._w
@@ -238,14 +249,14 @@ class LoopWriter:
         w = self._w
         for i, kept in enumerate(self._kept):
             if kept.is_list:
-                w.say(f"{kept.over_time} = {self._stacked(kept)}")
+                w.say_value(f"{kept.over_time} = ", self._stacked(kept))
             item = self._items.get(i)
             if item is not None and kept.over_time:
                 w.expressions[item] = Expression(kept.over_time)
         w.loops[self._loop.node] = self
         w.finish(self._loop.node)
 
-    def _stacked(self, kept: Kept) -> str:
+    def _stacked(self, kept: Kept) -> Expression:
         w = self._w
         sizes = [w.size(size) or Expression("0") for size in kept.value.type.shape]
         shape = tuple_of(sizes) if sizes else Expression("()")
@@ -296,11 +307,6 @@ def _moved(entry: Span, depth: int) -> Span | None:
     if (start, entry.stop, entry.step) == (0, None, 1):
         return None
     return Span(start, entry.stop, entry.step)
-
-
-def _counts(sequence: Variable) -> bool:
-    """Whether the rows of a sequence are the numbers of the steps."""
-    return sequence.op.name == "iota" and sequence.dtype == "int64"
 
 
 def _later(t: str, offset: int) -> str:

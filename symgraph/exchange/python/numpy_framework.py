@@ -35,10 +35,7 @@ class NumpyFramework:
 
     def loading(self, file: str) -> list[str]:
         """The statements that read parameters from a file beside the program."""
-        return [
-            f'with np.load(Path(__file__).with_name("{file}")) as values:',
-            "    params = dict(values)",
-        ]
+        return [f'params = dict(np.load(Path(__file__).with_name("{file}")))']
 
     def strong(self, x: Expression, dtype: np.dtype) -> Expression:
         """A Python number as a scalar of the dtype."""
@@ -55,13 +52,13 @@ class NumpyFramework:
         """A copy."""
         return call("np.array", x)
 
-    def empty(self, shape: Expression, dtype: np.dtype) -> str:
-        """The text of an array whose elements are stored later."""
-        return f"np.empty({shape.text}, {dtype_text(dtype)})"
+    def empty(self, shape: Expression, dtype: np.dtype) -> Expression:
+        """An array whose elements are stored later."""
+        return call("np.empty", shape, dtype_text(dtype))
 
-    def stacked(self, rows: str, shape: Expression, dtype: np.dtype) -> str:
-        """The text of an array of rows."""
-        return f"stacked({rows}, {shape.text}, {dtype_text(dtype)})"
+    def stacked(self, rows: str, shape: Expression, dtype: np.dtype) -> Expression:
+        """An array of the rows in a list; each has this shape, if there are any."""
+        return call("stacked", rows, shape, dtype_text(dtype))
 
 
 def _nested(value: np.ndarray) -> str:

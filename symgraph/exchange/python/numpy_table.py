@@ -9,7 +9,7 @@ import numpy as np
 from ...core.variable import CONSTANT, Variable
 from ...ops.gather import place_of
 from .expression import Expression, binary, call, method, tuple_of
-from .table import COMMON, Entry, Writer, axes_text, dtype_text, template_of
+from .table import COMMON, Entry, Writer, axes_text, dtype_text, quoted, template_of
 
 __all__ = ["NUMPY"]
 
@@ -24,7 +24,7 @@ _FUNCTIONS = (
 )
 _BROUGHT = (
     "sigmoid", "softplus", "log1mexp", "logaddexp", "hypot", "one_minus_square", "scale",
-    "unscale",
+    "unscale", "erf", "erfc", "erfinv", "gammaln", "digamma",
 )
 # fmt: on
 
@@ -62,6 +62,20 @@ def _entry(name: str):
         return function
 
     return add
+
+
+def _comparison(name: str) -> Entry:
+    def entry(w: Writer, v: Variable, x: Expression, y: Expression) -> Expression:
+        # A name compared with itself, which tells NaN, is taken for a slip by linters.
+        return call(f"np.{name}", x, y) if x.text == y.text else COMMON[name](w, v, x, y)
+
+    return entry
+
+
+NUMPY |= {
+    name: _comparison(name)
+    for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+}
 
 
 # --- element by element -------------------------------------------------------------------------
@@ -173,6 +187,13 @@ def _mean(w: Writer, v: Variable, x: Expression) -> Expression:
 
 @_entry("product_of_rows")
 def _product_of_rows(w: Writer, v: Variable, x: Expression, matrix: Expression) -> Expression:
+    columns = v.inputs[0].inputs[0].type.shape[1]
+    sizes = [w.size(size) for size in v.type.shape]
+    if columns != 0 and isinstance(columns, int) and None not in sizes:
+        rows = method(x, "reshape", "-1", str(columns))
+        made = method(binary("@", rows, matrix), "reshape", *(s for s in sizes if s is not None))
+        if len(made.text) <= w.room - 14:
+            return made
     return call(w.brought("product_of_rows"), x, matrix)
 
 
@@ -245,10 +266,8 @@ _FILLED = {"0.0": "zeros", "0": "zeros", "False": "zeros", "1.0": "ones", "1": "
 
 @_entry("concatenate")
 def _concatenate(w: Writer, v: Variable, *parts: Expression) -> Expression:
-    listed = tuple_of(parts)
-    listed = Expression(f"[{', '.join(part.text for part in parts)}]", nodes=listed.nodes)
     (axis,) = v.params
-    return call("np.concatenate", listed, **({"axis": str(axis)} if axis else {}))
+    return call("np.concatenate", w.listed(parts), **({"axis": str(axis)} if axis else {}))
 
 
 @_entry("iota")
@@ -293,11 +312,7 @@ def _check_size(w: Writer, v: Variable, x: Expression, other: Expression) -> Exp
 
 @_entry("in_range")
 def _in_range(w: Writer, v: Variable, indices: Expression, size: Expression) -> Expression:
-    return call(w.brought("in_range"), w.strong(indices, v.dtype), size, _quoted(v.params[0]))
-
-
-def _quoted(text: str) -> str:
-    return repr(text) if '"' in text else '"' + repr(text)[1:-1].replace("\\'", "'") + '"'
+    return call(w.brought("in_range"), w.strong(indices, v.dtype), size, quoted(v.params[0]))
 
 
 # --- positions ----------------------------------------------------------------------------------
@@ -313,3 +328,8 @@ def _searchsorted(w: Writer, v: Variable, ordered: Expression, values: Expressio
 @_entry("flat_nonzero")
 def _flat_nonzero(w: Writer, v: Variable, mask: Expression, count: Expression) -> Expression:
     return call("np.flatnonzero", mask)
+
+
+@_entry("polygamma")
+def _polygamma(w: Writer, v: Variable, x: Expression) -> Expression:
+    return call(w.brought("polygamma"), str(v.params[0]), w.strong(x, v.dtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,9 @@ class Program:
         """The functions that are brought along."""
 
     def _names(self) -> dict[Variable, str]:
-        names = source_names(self._graphs)
+        told = source_names(self._graphs)
+        self._sources = {v: source for v, (_, source) in told.items()}
+        names = {v: name for v, (name, _) in told.items()}
         for graph in self._graphs:
             for v in graph.nodes:
                 own = provenance.name_of(v)
@@ -91,6 +93,13 @@ class Program:
         while len(parts) > 1 and parts[-1].isdigit():  # of a list's entry
             parts[-2:] = ["_".join(parts[-2:])]
         return parts[-1]
+
+    def group(self, v: Variable) -> Hashable:
+        """What a variable has in common with others that one statement may give names to."""
+        if self.param_name(v) is not None:
+            return "params"
+        source = self._sources.get(v)
+        return source if source is not None and len(source[2]) > 1 else None
 
     def brought(self, name: str) -> str:
         """The name of a function that is brought along."""

@@ -19,8 +19,10 @@ __all__ = ["Source", "snake", "source_names", "state_names", "written_function"]
 Source = tuple[str, int, tuple[str, ...]]
 
 
-def source_names(graphs: Sequence[Graph]) -> dict[Variable, str]:
-    """What values were called where they were made; ``graphs`` come from the outermost inwards.
+def source_names(graphs: Sequence[Graph]) -> dict[Variable, tuple[str, Source]]:
+    """What values were called where they were made, and the statements that said so.
+
+    ``graphs`` come from the outermost inwards.
 
     Of what a statement made, that has the name which nothing else of the statement reads. Where
     work of a step was taken out of its loop, what stayed there has it.
@@ -31,14 +33,15 @@ def source_names(graphs: Sequence[Graph]) -> dict[Variable, str]:
             statement = _statement_of(v) if v.inputs else None
             if statement is not None:
                 made[statement].append((level, v))
-    names: dict[Variable, str] = {}
-    for (_, _, targets), found in made.items():
+    names: dict[Variable, tuple[str, Source]] = {}
+    for source, found in made.items():
+        targets = source[2]
         innermost = max(level for level, _ in found)
         values = _results(v for level, v in found if level == innermost)
         if len(targets) == 1:
-            names[values[-1]] = targets[0]
+            names[values[-1]] = (targets[0], source)
         elif len(targets) == len(values):
-            names.update(zip(values, targets, strict=True))
+            names.update((v, (name, source)) for v, name in zip(values, targets, strict=True))
     return names
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,12 +64,12 @@ class Framework(Protocol):
         """A copy."""
         ...
 
-    def empty(self, shape: Expression, dtype: np.dtype) -> str:
-        """The text of an array whose elements are stored later."""
+    def empty(self, shape: Expression, dtype: np.dtype) -> Expression:
+        """An array whose elements are stored later."""
         ...
 
-    def stacked(self, rows: str, shape: Expression, dtype: np.dtype) -> str:
-        """The text of an array of the rows in a list; each has this shape, if there are any."""
+    def stacked(self, rows: str, shape: Expression, dtype: np.dtype) -> Expression:
+        """An array of the rows in a list; each has this shape, if there are any."""
         ...
 
 
@@ -84,6 +84,10 @@ class Surroundings(Protocol):
 
     def param_name(self, v: Variable) -> str | None:
         """What a shared variable is called in a function; None for other variables."""
+        ...
+
+    def group(self, v: Variable) -> Hashable:
+        """What a variable has in common with others that one statement may give names to."""
         ...
 
     def brought(self, name: str) -> str:

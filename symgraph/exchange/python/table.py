@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ...core.dims import Size
 from ...core.variable import Variable
 from ...ops.slices import SYMBOL, At, Span
 from .expression import (
@@ -33,6 +34,7 @@ __all__ = [
     "dtype_text",
     "index_text",
     "number_text",
+    "quoted",
     "template_of",
 ]
 
@@ -40,12 +42,25 @@ __all__ = [
 class Writer(Protocol):
     """What entries ask of the function that is being written."""
 
+    @property
+    def room(self) -> int:
+        """How long a statement may be at the present depth."""
+        ...
+
+    def size(self, size: Size) -> Expression | None:
+        """The expression for a size; None where nothing that has a name tells it."""
+        ...
+
     def brought(self, name: str) -> str:
         """The name of a function that is to be copied into the program."""
         ...
 
     def strong(self, x: Expression, dtype: np.dtype) -> Expression:
         """The expression as a value of the dtype, where it is a Python number."""
+        ...
+
+    def listed(self, parts: Sequence[Expression]) -> Expression:
+        """``[a, b]``; the name of that list where it is a long one."""
         ...
 
     def assigned(self, v: Variable, first: Expression, *changes: tuple[Expression, str]) -> Any:
@@ -86,6 +101,14 @@ def dtype_text(dtype: np.dtype, framework: str = "np") -> str:
 def axes_text(axes: Sequence[int]) -> str:
     """One axis, or several."""
     return str(axes[0]) if len(axes) == 1 else str(tuple(axes))
+
+
+def quoted(key: Any) -> str:
+    """A string as formatters have it, with double quotes where those need no escape."""
+    text = repr(key)
+    if not isinstance(key, str) or '"' in key or text[0] == '"':
+        return text
+    return '"' + text[1:-1] + '"'
 
 
 def template_of(template: Sequence[int | None], symbols: Sequence[Expression]) -> list[Expression]:
