@@ -18,23 +18,27 @@ from ...core.errors import ExchangeError
 from ...core.graph import Graph
 from ...core.op import Op
 from ...core.provenance import record_lines, without_lines
+from ...core.types import format_shape
 from ...core.variable import Variable
 from ...scan.op import SCAN
 from ..subject import Exportable, Subject, subject_of
+from .arguments import arguments_of, defaults_of
 from .expression import Expression
 from .function import FunctionWriter
 from .handover import Handover
-from .identifiers import RESERVED, as_identifier, numbered
+from .identifiers import RESERVED
 from .layout import Statement, lines_of
 from .numpy_framework import NumpyFramework
 from .parameters import write_npz
 from .program import Program
 from .sources import with_what_they_call
+from .surroundings import Framework
+from .torch_framework import TorchFramework
 
 __all__ = ["export_python"]
 
 _NARROWEST = 72
-_FRAMEWORKS = {"numpy": NumpyFramework}
+_FRAMEWORKS = {"numpy": NumpyFramework, "torch": TorchFramework}
 
 
 def export_python(
@@ -43,7 +47,7 @@ def export_python(
     *,
     inputs: Sequence[Variable | In] | None = None,
     name: str = "model",
-    framework: Literal["numpy"] = "numpy",
+    framework: Literal["numpy", "torch"] = "numpy",
     width: int = 96,
 ) -> Path:
     """The path of ``name.py`` in the folder, a program that needs NumPy (or PyTorch) alone.
@@ -68,7 +72,7 @@ def export_python(
     chosen = _checked(name, framework, width)
     with record_lines():
         subject = subject_of(what, inputs, name=name)
-    writer = _File(subject, chosen, name, width)
+    writer = _File(subject, defaults_of(what, inputs), chosen, name, width)
     path = Path(folder) / f"{name}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(writer.text(), encoding="utf-8")
@@ -120,21 +124,22 @@ def _prepared(subject: Subject, framework: Any) -> Graph:
 class _File:
     """The text of a file, and the values beside it."""
 
-    def __init__(self, subject: Subject, framework: Any, name: str, width: int) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        defaults: Sequence[np.ndarray | None],
+        framework: Framework,
+        name: str,
+        width: int,
+    ) -> None:
         self._subject, self._framework, self._name, self._width = subject, framework, name, width
         self._graph = _prepared(subject, framework)
         self._keys: dict[Variable, str] = {v: key for key, v in subject.shared.items()}
         self._program = Program(framework, width, self._graph, name, self._keys)
-        self._inputs = self._input_names()
+        self._arguments = arguments_of(
+            subject.inputs, defaults, self._program.names_of_functions, self._keys.values()
+        )
         self.values: dict[str, np.ndarray] = {}
-
-    def _input_names(self) -> dict[Variable, str]:
-        taken = set(self._program.names_of_functions)
-        names: dict[Variable, str] = {}
-        for key, v in self._subject.inputs.items():
-            names[v] = numbered(as_identifier(key), taken)
-            taken.add(names[v])
-        return names
 
     def text(self) -> str:
         """The text of the file."""
@@ -142,8 +147,15 @@ class _File:
         steps = self._program.write_steps()
         read = set(self._graph.nodes)
         self.values = {
-            key: v.get_value() for key, v in self._subject.shared.items() if v in read
-        } | self._program.constants
+            key: self._framework.stored(v.get_value())
+            for key, v in self._subject.shared.items()
+            if v in read
+        }
+        for key, value in self._program.constants.items():
+            self.values[key] = self._framework.stored(value)
+        self.values |= {
+            a.key: a.default for a in self._arguments if a.key and a.default is not None
+        }
         functions = self._framework.functions
         blocks = [functions[name] for name in with_what_they_call(self._program.used, functions)]
         blocks += ["\n".join(lines_of(step, self._width)) for step in steps]
@@ -152,20 +164,47 @@ class _File:
         return "\n\n\n".join([self._head(needs_math=needs_math), *blocks]) + "\n"
 
     def _head(self, *, needs_math: bool) -> str:
-        lines = [f'"""Written by symgraph: {self._name}, for {self._framework.title} alone."""', ""]
+        lines = [*self._docstring(), ""]
         modules = ["import math"] if needs_math else []
         modules += ["from pathlib import Path"] if self.values else []
-        lines += [*modules, "", *self._framework.imports] if modules else self._framework.imports
+        imports = self._framework.imports(loads=bool(self.values))
+        lines += [*modules, "", *imports] if modules else imports
         if self.values:
             lines += ["", *self._framework.loading(f"{self._name}.npz")]
         return "\n".join(lines)
 
+    def _has_values(self) -> bool:
+        """Whether the function reads values that stand beside it."""
+        nodes = set(self._graph.nodes)
+        keys = [argument.key for argument in self._arguments if argument.key]
+        return bool(keys or self._program.constants) or any(v in nodes for v in self._keys)
+
+    def _docstring(self) -> list[str]:
+        """What the file is: one line, and what it hands over where there are updates."""
+        inputs = ", ".join(
+            a.name + (format_shape(a.variable.type.shape) if a.variable.ndim else "")
+            for a in self._arguments
+        )
+        end = f" for {self._framework.title}, written by symgraph."
+        first = f'"""{self._name}({inputs}){end}'
+        if len(first) + len('"""') > self._width:
+            first = f'"""{self._name}(){end}'
+        if not self._subject.updates:
+            return [first + '"""']
+        return [
+            first,
+            "",
+            f"{self._name} returns its outputs, and the new values of params by name:",
+            f"params.update({self._name}(...)[1]) keeps them.",
+            '"""',
+        ]
+
     def _main(self) -> list[Statement]:
-        expressions = {v: Expression(name) for v, name in self._inputs.items()}
+        expressions = {a.variable: Expression(a.name) for a in self._arguments}
         expressions |= {v: Expression(f'params["{key}"]') for v, key in self._keys.items()}
         writer = FunctionWriter(self._program, self._graph, expressions)
-        for v, name in self._inputs.items():
-            writer.say(self._framework.argument(name, v.dtype))
+        for argument in self._arguments:
+            writer.statements += argument.statements(self._framework)
         for v in self._keys:
             if writer.live_uses[v] > 1:
                 writer.named(v)
@@ -174,14 +213,10 @@ class _File:
             for x, v in zip(writer.write(), self._graph.outputs, strict=True)
         ]
         returned = Handover(writer, self._subject).statements(results)
-        parameters = list(self._inputs.values())
-        if any(v in set(self._graph.nodes) for v in self._keys) or self._program.constants:
+        parameters = [argument.declared for argument in self._arguments]
+        if self._has_values():
             parameters.append("params=params")
         statements = [Statement(0, f"def {self._name}(", tuple(parameters), "):")]
         if self._framework.decorator:
             statements.insert(0, Statement(0, self._framework.decorator))
-        statements.append(Statement(1, self._docstring()))
         return [*statements, *writer.statements, *returned]
-
-    def _docstring(self) -> str:
-        return f'"""{self._name.capitalize()}."""'

@@ -52,6 +52,11 @@ class Expression:
     items: tuple[str, ...] = ()
     """The arguments of a call, between which it may be broken into lines."""
 
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a plain name."""
+        return self.text.isidentifier()
+
     def held(self, level: int = ATOM) -> str:
         """The text, in parentheses unless it holds together so strongly."""
         return self.text if self.level >= level else f"({self.text})"

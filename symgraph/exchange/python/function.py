@@ -24,12 +24,13 @@ from .identifiers import as_identifier, numbered
 from .layout import INDENT, Statement
 from .live import Live
 from .surroundings import Surroundings
+from .table import Unwritable
 from .words import word_for
 
 __all__ = ["FunctionWriter"]
 
 # The longest text of a value that stands in another one, and of what may stand there twice.
-_LONGEST_INSIDE, _LONGEST_TWICE = 66, 16
+_LONGEST_INSIDE, _LONGEST_TWICE = 66, 20
 # A text that is shorter than this gains nothing by a name.
 _SHORTEST_NAMED = 8
 _STATEMENTS = frozenset({"set_slice", "add_slice", "scatter_set"})
@@ -50,11 +51,11 @@ class FunctionWriter:
         # What has each name; None for what is never to be given up.
         self._holders: dict[str, Variable | None] = dict.fromkeys(program.names_of_functions)
         for v, expression in inputs.items():
-            if expression.text.isidentifier():
+            if expression.is_name:
                 self._holders[expression.text] = v
         self._sizes: dict[Size, Expression] = {}
         for v, expression in inputs.items():
-            if expression.text.isidentifier():
+            if expression.is_name:
                 self._know_sizes(v, expression)
         self._live = Live(graph, self._sizes)
         self._written: set[Variable] = set()
@@ -81,7 +82,7 @@ class FunctionWriter:
     def named(self, v: Variable) -> Expression:
         """The expression for a variable, which is a name or a number from here on."""
         found = self.use(v)
-        if not found.is_number and not found.text.isidentifier():
+        if not found.is_number and not found.is_name:
             self.assign(v, found)
         return self.use(v)
 
@@ -96,7 +97,10 @@ class FunctionWriter:
         elif v.op is SLICE and v.inputs[0].op is ITEM:
             self._bind(v, self.loops[v.inputs[0].inputs[0]].read(v))
         else:
-            self._bind(v, self._computed(v))
+            try:
+                self._bind(v, self._computed(v))
+            except Unwritable as error:
+                raise self._refused(v, f" {error}") from None
 
     def _computed(self, v: Variable) -> Expression:
         known = self._known_size(v)
@@ -114,7 +118,7 @@ class FunctionWriter:
             if name not in _STATEMENTS:
                 made = entry(self, v, *operands).computing(v)
                 longest = self.room - 14 if idiom is not None else room
-                if len(made.text) <= longest or made.text.isidentifier():
+                if len(made.text) <= longest or made.is_name:
                     return made
             elif sum(len(x.text) for x in operands) <= room:
                 return entry(self, v, *operands).computing(v)
@@ -125,7 +129,7 @@ class FunctionWriter:
 
     def _longest(self, variables: Iterable[Variable]) -> Variable | None:
         """The one with the longest text, which may have a name instead."""
-        named = [x for x in variables if not self.use(x).text.isidentifier()]
+        named = [x for x in variables if not self.use(x).is_name]
         longest = max(named, key=lambda x: len(self.use(x).text), default=None)
         is_long = longest is not None and len(self.use(longest).text) > _SHORTEST_NAMED
         return longest if is_long else None
@@ -134,7 +138,7 @@ class FunctionWriter:
         wanted = self.program.names.get(v)
         n_uses = self._live.n_uses[v]
         self.expressions[v] = made
-        if made.text.isidentifier():
+        if made.is_name:
             return
         if made.is_number:
             if len(made.text) > 2 * _LONGEST_TWICE and n_uses > 1:
@@ -149,12 +153,12 @@ class FunctionWriter:
     def _is_light(self, v: Variable, made: Expression) -> bool:
         """Whether an expression may stand in several places: a view of what has a name."""
         light = v.op.name == "rearrange" and len(made.text) <= _LONGEST_TWICE
-        return light and self.use(v.inputs[0]).text.isidentifier()
+        return light and self.use(v.inputs[0]).is_name
 
-    def _refused(self, v: Variable) -> ExchangeError:
+    def _refused(self, v: Variable, how: str = "") -> ExchangeError:
         return ExchangeError(
             explain(
-                f"{v.op.name} cannot be written for {self.program.target.title}",
+                f"{v.op.name}{how} cannot be written for {self.program.target.title}",
                 line=provenance.nearest_line(v),
                 remedy="sg.export_onnx and sg.export_native have other ops.",
             )

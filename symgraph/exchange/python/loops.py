@@ -16,7 +16,6 @@ from .function import FunctionWriter
 from .identifiers import as_identifier
 from .live import counts_steps, row_of
 from .surroundings import StepFunction
-from .table import index_text
 
 __all__ = ["LoopWriter"]
 
@@ -131,7 +130,7 @@ class LoopWriter:
         for kept, state in zip(self._kept, self._loop.states, strict=False):
             base = kept.name or kept.over_time.removesuffix("s")
             names += [base if tap == -1 else f"{base}_{-tap}" for tap in state.taps]
-        names += [x.text if x.text.isidentifier() else "value" for x in fixed]
+        names += [x.text if x.is_name else "value" for x in fixed]
         is_number = [counts_steps(read.sequence) for read in self._loop.reads]
         is_number += [False] * (len(names) - len(is_number) - len(fixed))
         is_number += [x.is_number for x in fixed]
@@ -271,17 +270,12 @@ class LoopWriter:
         kept = self._kept[item.params[0]]
         first, *others = v.params[0]
         rest = [self._w.use(symbol) for symbol in symbols]
+        part = self._w.program.target.part
         if kept.depth and _is_last(v) and kept.name:
-            return _part(Expression(kept.name), others, rest)
+            return part(Expression(kept.name), others, rest)
         if kept.depth and not kept.wants_initial and not _is_last(v):
             first = _moved(first, kept.depth)
-        return _part(Expression(kept.over_time), [first, *others], rest)
-
-
-def _part(x: Expression, entries: list, symbols: list[Expression]) -> Expression:
-    first, after = index_text(entries, symbols)
-    part = subscript(x, *first) if first else x
-    return subscript(part, *after) if after else part
+        return part(Expression(kept.over_time), [first, *others], rest)
 
 
 def _is_last(v: Variable) -> bool:

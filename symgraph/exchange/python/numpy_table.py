@@ -192,7 +192,7 @@ def _product_of_rows(w: Writer, v: Variable, x: Expression, matrix: Expression) 
     if columns != 0 and isinstance(columns, int) and None not in sizes:
         rows = method(x, "reshape", "-1", str(columns))
         made = method(binary("@", rows, matrix), "reshape", *(s for s in sizes if s is not None))
-        if len(made.text) <= w.room - 14:
+        if len(made.text) <= w.room - 14 or not (x.is_name and matrix.is_name):
             return made
     return call(w.brought("product_of_rows"), x, matrix)
 

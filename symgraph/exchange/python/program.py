@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...core import provenance
+from ...core.errors import ExchangeError, explain
 from ...core.graph import Graph
 from ...core.shared import SharedVariable
+from ...core.types import TensorType
 from ...core.variable import Variable
 from ...scan.op import Loop, is_scan
 from .expression import Expression
@@ -24,8 +26,9 @@ from .table import number_text
 
 __all__ = ["Program", "graphs_of"]
 
-# How many elements a constant may have that stands in the text.
+# How many elements a constant may have that stands in the text, and how long it is there.
 _MOST_IN_TEXT = 8
+_LONGEST_IN_TEXT = 48
 
 
 class Program:
@@ -41,6 +44,16 @@ class Program:
     ) -> None:
         self.target, self.width = framework, width
         self._graphs = graphs_of(graph)
+        for each in self._graphs:
+            for v in each.nodes:
+                if isinstance(v.type, TensorType) and v.dtype not in framework.dtypes:
+                    raise ExchangeError(
+                        explain(
+                            f"{v.op.name} gives {v.dtype}, which {framework.title} lacks",
+                            line=provenance.nearest_line(v),
+                            remedy="Convert it with .astype, or write the program for NumPy.",
+                        )
+                    )
         self.names: dict[Variable, str] = self._names()
         self._keys = dict(keys)
         self.constants: dict[str, np.ndarray] = {}
@@ -112,7 +125,9 @@ class Program:
         if array.ndim == 0:
             return number_text(array, array.dtype, self.target.name_of_infinity)
         if array.size <= _MOST_IN_TEXT:
-            return self.target.array(array)
+            made = self.target.array(array)
+            if len(made.text) <= _LONGEST_IN_TEXT:
+                return made
         key = numbered(as_identifier(v.name or "constant"), {*self._keys.values(), *self.constants})
         self.constants[key] = array
         return Expression(f'params["{key}"]')

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ast
-import inspect
-import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 
-__all__ = ["functions_of", "with_what_they_call"]
+__all__ = ["functions_in", "with_what_they_call"]
 
 
 @lru_cache(maxsize=4)
-def functions_of(module: str) -> Mapping[str, str]:
-    """The source of each function and table of a module, by name, in order."""
-    source = inspect.getsource(sys.modules[module])
+def functions_in(path: Path) -> Mapping[str, str]:
+    """The source of each function and table of a file, by name, in order."""
+    source = path.read_text(encoding="utf-8")
     lines = source.splitlines()
     found: dict[str, str] = {}
     for part in ast.parse(source).body:
@@ -26,7 +25,7 @@ def functions_of(module: str) -> Mapping[str, str]:
 
 
 def with_what_they_call(names: Iterable[str], functions: Mapping[str, str]) -> list[str]:
-    """The names of functions and of what they are made of, in the order of the module."""
+    """The names of functions and of what they are made of, in the order of the file."""
     needed: set[str] = set()
     pending = list(names)
     while pending:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,14 +38,18 @@ class Framework(Protocol):
     table: Mapping[str, Entry]
     functions: Mapping[str, str]
     """The source of functions that programs bring along, by name."""
-    imports: Sequence[str]
+    dtypes: Collection[np.dtype]
     decorator: str | None
     """What stands above the function itself."""
     keeps_lists: bool
     """Whether values over time are kept in lists alone."""
 
-    def argument(self, name: str, dtype: np.dtype) -> str:
-        """The statement that makes an argument an array."""
+    def imports(self, *, loads: bool) -> Sequence[str]:
+        """What the program imports, with and without values beside it."""
+        ...
+
+    def argument(self, value: str, dtype: np.dtype) -> str:
+        """The text that makes an argument an array."""
         ...
 
     def loading(self, file: str) -> Sequence[str]:
@@ -54,6 +58,12 @@ class Framework(Protocol):
 
     def strong(self, x: Expression, dtype: np.dtype) -> Expression:
         """A Python number as a value of the dtype."""
+        ...
+
+    def part(
+        self, x: Expression, entries: Sequence[Any], symbols: Sequence[Expression]
+    ) -> Expression:
+        """The part of an array that the entries of a slice mean."""
         ...
 
     def array(self, value: np.ndarray) -> Expression:
@@ -70,6 +80,10 @@ class Framework(Protocol):
 
     def stacked(self, rows: str, shape: Expression, dtype: np.dtype) -> Expression:
         """An array of the rows in a list; each has this shape, if there are any."""
+        ...
+
+    def stored(self, value: np.ndarray) -> np.ndarray:
+        """A value as it is kept beside the program."""
         ...
 
 

@@ -29,11 +29,16 @@ from .expression import (
 __all__ = [
     "COMMON",
     "Entry",
+    "Unwritable",
     "Writer",
     "axes_text",
     "dtype_text",
+    "index_of_axes",
     "index_text",
+    "nested_text",
     "number_text",
+    "part_of",
+    "places_of",
     "quoted",
     "template_of",
 ]
@@ -71,6 +76,10 @@ class Writer(Protocol):
 Entry: TypeAlias = Callable[..., Expression]
 
 
+class Unwritable(Exception):
+    """What an entry raises for a variable of which only its op can be written; says in what way."""
+
+
 def number_text(value: Any, dtype: np.dtype, infinite: str = "np") -> Expression:
     """The Python number that becomes this value of the dtype."""
     if dtype.kind in "biu":
@@ -85,10 +94,18 @@ def number_text(value: Any, dtype: np.dtype, infinite: str = "np") -> Expression
     return Expression(text, level, is_number=True)
 
 
+def nested_text(value: np.ndarray, infinite: str = "np") -> str:
+    """The nested lists of Python numbers that become an array."""
+    if value.ndim == 0:
+        return number_text(value, value.dtype, infinite).text
+    return f"[{', '.join(nested_text(part, infinite) for part in value)}]"
+
+
 def _float_text(value: np.floating) -> str:
     short = str(value)
     exact = type(value)(float(short)) == value
-    return repr(float(short)) if exact else repr(float(value))
+    text = repr(float(short)) if exact else repr(float(value))
+    return text.replace("e+", "e")
 
 
 def dtype_text(dtype: np.dtype, framework: str = "np") -> str:
@@ -142,6 +159,15 @@ def index_text(
             first.append(span(start, stop, entry.step if once else 1))
             after.append(Expression(":") if once else span(step=entry.step))
     return _shortened(first), _shortened(after)
+
+
+def part_of(
+    x: Expression, entries: Sequence[At | Span | None], symbols: Sequence[Expression]
+) -> Expression:
+    """The part of an array that the entries mean."""
+    first, after = index_text(entries, symbols)
+    part = subscript(x, *first) if first else x
+    return subscript(part, *after) if after else part
 
 
 def _shortened(entries: list[Expression]) -> list[Expression]:
@@ -219,7 +245,7 @@ def _reciprocal(w: Writer, v: Variable, x: Expression) -> Expression:
 def _square(w: Writer, v: Variable, x: Expression) -> Expression:
     x = w.strong(x, v.dtype)
     # The power of a scalar is rounded otherwise than its product with itself.
-    if x.text.isidentifier() and not v.ndim:
+    if x.is_name and not v.ndim:
         return binary("*", x, x)
     return binary("**", x, Expression("2")) if v.ndim else call(w.brought("square"), x)
 
@@ -244,7 +270,7 @@ def _rearrange(w: Writer, v: Variable, x: Expression) -> Expression:
         x = method_free(x, ".T")
     else:
         x = _permuted(x, moved)
-    entries = _index_of_axes([None if a is None else moved.index(a) for a in order], len(moved))
+    entries = index_of_axes([None if a is None else moved.index(a) for a in order], len(moved))
     return subscript(x, *entries) if entries else x
 
 
@@ -259,7 +285,7 @@ def _permuted(x: Expression, order: Sequence[int]) -> Expression:
     return method(x, "transpose", *map(str, order))
 
 
-def _index_of_axes(order: Sequence[int | None], ndim: int) -> list[str]:
+def index_of_axes(order: Sequence[int | None], ndim: int) -> list[str]:
     """The index that makes new axes, and drops those that the order, which ascends, leaves out."""
     entries: list[str] = []
     axis = 0
@@ -278,17 +304,15 @@ def _index_of_axes(order: Sequence[int | None], ndim: int) -> list[str]:
 
 @_entry("slice")
 def _slice(w: Writer, v: Variable, x: Expression, *symbols: Expression) -> Expression:
-    first, after = index_text(v.params[0], symbols)
-    part = subscript(x, *first) if first else x
-    return subscript(part, *after) if after else part
+    return part_of(x, v.params[0], symbols)
 
 
 @_entry("gather")
 def _gather(w: Writer, v: Variable, x: Expression, *indices: Expression) -> Expression:
-    return subscript(x, *_places(v.params[0], indices))
+    return subscript(x, *places_of(v.params[0], indices))
 
 
-def _places(axes: Sequence[int], indices: Sequence[Expression]) -> list[Expression]:
+def places_of(axes: Sequence[int], indices: Sequence[Expression]) -> list[Expression]:
     entries = [Expression(":")] * (axes[-1] + 1)
     for axis, index in zip(axes, indices, strict=True):
         entries[axis] = index
@@ -299,7 +323,7 @@ def _places(axes: Sequence[int], indices: Sequence[Expression]) -> list[Expressi
 def _scatter_set(
     w: Writer, v: Variable, x: Expression, values: Expression, *indices: Expression
 ) -> Expression:
-    part = subscript(Expression("{}"), *_places(v.params[0], indices))
+    part = subscript(Expression("{}"), *places_of(v.params[0], indices))
     return w.assigned(v, x, (part, "="), (values, ""))
 
 
