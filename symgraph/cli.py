@@ -116,19 +116,24 @@ def _add_exchange(application: typer.Typer) -> None:
     @application.command()
     def export(
         source: str = typer.Argument(help="FILE.py:NAME of a function, variables or a module"),
-        target: Path = typer.Argument(help="what to write: model.onnx"),
+        target: Path = typer.Argument(help="what to write: model.onnx, or a folder for C"),
         inputs: str = typer.Option(
             None, help="the NAME of a list of the inputs in FILE.py, for variables and modules"
         ),
         opset: int = typer.Option(21, help="of a model of ONNX: the version of its ops"),
+        machine: str = typer.Option(
+            "host", "--target", help="of a program for C: aarch64-linux-gnu, wasm32, …"
+        ),
+        cpu: str = typer.Option(None, help="of a program for C: a processor as LLVM names it"),
     ) -> None:
-        """Write what was built as a file for other programs."""
-        from symgraph.exchange.command import export_to
+        """Write what was built as a file for other programs, or as a program for C."""
+        from symgraph.exchange.command import Options, export_to
 
         what = _find(source, "export", is_usable=_is_exportable)
-        file = source.rpartition(":")[0]
+        file, _, name = source.rpartition(":")
         given = None if inputs is None else _find(f"{file}:{inputs}", "export", is_usable=_is_list)
-        for path in export_to(what, target, inputs=given, opset=opset):
+        options = Options(name, given, opset, machine, cpu)
+        for path in export_to(what, target, options):
             print(f"written: {path}")
 
 

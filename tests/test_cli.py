@@ -171,6 +171,36 @@ def test_an_error_in_the_drawn_file_has_its_line(folder: Path) -> None:
     assert "wrong.py:9" in message
 
 
+def test_export_writes_an_object_file(folder: Path) -> None:
+    pytest.importorskip("typer")
+    done = run("export", "net.py:f", "build", "--cpu", "native", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "".join(f"written: build/{file}\n" for file in ("f.o", "f.h", "main.c"))
+    assert "int32_t f(const float *x, int64_t T, " in (folder / "build" / "f.h").read_text()
+
+
+def test_export_for_the_browser(folder: Path) -> None:
+    pytest.importorskip("typer")
+    done = run("export", "net.py:f", "web", "--target", "wasm32", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "written: web/f.html\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net.py", "build"], "export takes FILE.py:NAME, such as net.py:loss; found 'net.py'"),
+        (["net.py:g", "build"], "net.py has no 'g'; it can export"),
+        (["net.py:x", "build"], "takes a compiled function"),
+        (["net.py:f", "build", "--target", "toaster"], "no target 'toaster'"),
+        (["net.py:f", "net.py/build"], "cannot be written"),
+    ],
+)
+def test_export_says_what_it_takes(folder: Path, arguments: list[str], message: str) -> None:
+    pytest.importorskip("typer")
+    assert message in failure("export", *arguments, folder=folder)
+
+
 def test_doctor_looks_at_the_machine(folder: Path) -> None:
     pytest.importorskip("typer")
     done = run("doctor", folder=folder)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["array_global", "text_globals", "words_global"]
+__all__ = ["array_global", "fill_room", "text_globals", "words_global"]
+
+# Arrays of so many bytes are put into the object file afterwards.
+_LARGE, _MARK_BYTES = 1 << 14, 32
 
 
 def words_global(
@@ -31,9 +35,37 @@ def words_global(
 
 
 def array_global(name: str, array: np.ndarray) -> str:
-    """The elements of an array; one that has none has an address too."""
-    content = np.ascontiguousarray(array).tobytes() or b"\0"
-    return f"@{name} = private constant {_bytes_text(content)}, align 64"
+    """The elements of an array; one that has none has an address too.
+
+    Of a large one there is only room, which begins with a mark: see `fill_room`.
+    """
+    content = _content(array)
+    if len(content) < _LARGE:
+        return f"@{name} = private constant {_bytes_text(content)}, align 64"
+    mark, rest = _bytes_text(_mark(name)), f"[{len(content) - _MARK_BYTES} x i8]"
+    kind = f"<{{ [{_MARK_BYTES} x i8], {rest} }}>"
+    value = f"<{{ {mark}, {rest} zeroinitializer }}>"
+    return f"@{name} = private constant {kind} {value}, align 64"
+
+
+def fill_room(code: bytes, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An object file with the elements of large arrays, which LLVM would take long to read."""
+    filled = bytearray(code)
+    for name, array in arrays.items():
+        content = _content(array)
+        if len(content) >= _LARGE:
+            start = code.index(_mark(name))
+            filled[start : start + len(content)] = content
+    return bytes(filled)
+
+
+def _content(array: np.ndarray) -> bytes:
+    return np.ascontiguousarray(array).tobytes() or bytes(1)
+
+
+def _mark(name: str) -> bytes:
+    """What no other part of a file is."""
+    return hashlib.blake2b(name.encode(), digest_size=_MARK_BYTES).digest()
 
 
 def text_globals(name: str, texts: Sequence[str]) -> list[str]:

@@ -17,9 +17,11 @@ from .header import header_text
 from .interface import check_name
 from .main_program import main_text
 from .module import object_file
+from .page import page_text
 from .program import native_program
 from .sample import sample_of
 from .targets import target_of
+from .wasm_link import link
 
 __all__ = ["export_native"]
 
@@ -73,12 +75,18 @@ def export_native(
     interface = program.interface
     given = {**subject.shared, **dict(zip(subject.inputs, f.program.parameters, strict=True))}
     sample = sample_of(program, [_value(given[x.text]) for x in interface.inputs])
+    code = object_file(program, machine)
     contents = {
-        f"{name}.o": object_file(program, machine),
+        f"{name}.o": code,
         f"{name}.h": header_text(interface, __version__, machine.triple, machine.cpu.name).encode(),
         "main.c": main_text(interface, sample).encode(),
     }
-    return _write(Path(folder), contents)
+    if machine.is_wasm:
+        module = link(code, [name, f"{name}_workspace", f"{name}_status"])
+        contents[f"{name}.html"] = page_text(interface, module, sample, __version__).encode()
+        contents[f"{name}.wasm"] = module
+    paths = _write(Path(folder), contents)
+    return tuple(path for path in paths if path.suffix != ".wasm")
 
 
 def _value(end: Parameter | SharedVariable) -> np.ndarray | None:

@@ -75,13 +75,9 @@ def _described(interface: Interface) -> list[str]:
     rows = [("in ", x) for x in interface.inputs] + [("out", y) for y in interface.outputs]
     width = max((len(array.name) for _, array in rows), default=0)
     return [
-        f" * {kind} {array.name:{width}}  {array.c_type} {_shape(interface, array)}"
+        f" * {kind} {array.name:{width}}  {array.c_type} {interface.shape_text(array)}"
         for kind, array in rows
     ]
-
-
-def _shape(interface: Interface, array: Array) -> str:
-    return "".join(f"[{interface.c_expression(size)}]" for size in array.shape) or "[1]"
 
 
 def _statuses(name: str) -> str:

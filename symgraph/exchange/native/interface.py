@@ -12,7 +12,7 @@ from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from ...core.errors import ExchangeError
 from ...core.variable import Variable
 
-__all__ = ["Array", "Interface", "check_name", "interface_of"]
+__all__ = ["Array", "Interface", "check_name", "interface_of", "size_expression"]
 
 # What neither C nor C++ takes as a name of ours.
 _WORDS = """
@@ -71,7 +71,11 @@ class Interface:
 
     def c_expression(self, size: Size) -> str:
         """A size as an expression in C."""
-        return _c_size(size, self.spelt, f"{self.name}_floor_div")
+        return size_expression(size, self.spelt, f"{self.name}_floor_div")
+
+    def shape_text(self, array: Array) -> str:
+        """The shape of an array as C declares it."""
+        return "".join(f"[{self.c_expression(size)}]" for size in array.shape) or "[1]"
 
 
 def interface_of(
@@ -131,13 +135,13 @@ def check_name(name: object) -> str:
     return name
 
 
-def _c_size(size: Size, spelt: Callable[[Atom], str], divide: str) -> str:
-    """A size as an expression in C, with a function that divides as Python does."""
+def size_expression(size: Size, spelt: Callable[[Atom], str], divide: str) -> str:
+    """A size as an expression in C or JavaScript, with a function that divides as Python does."""
     if not isinstance(size, Dim):
         return str(size)
     text = ""
     for monomial, factor in size.terms:
-        parts = [_c_atom(atom, spelt, divide) for atom in monomial]
+        parts = [_atom_expression(atom, spelt, divide) for atom in monomial]
         if abs(factor) != 1 or not parts:
             parts.insert(0, str(abs(factor)))
         sign = ("-" if factor < 0 else "") if not text else (" - " if factor < 0 else " + ")
@@ -145,11 +149,11 @@ def _c_size(size: Size, spelt: Callable[[Atom], str], divide: str) -> str:
     return text
 
 
-def _c_atom(atom: Atom, spelt: Callable[[Atom], str], divide: str) -> str:
+def _atom_expression(atom: Atom, spelt: Callable[[Atom], str], divide: str) -> str:
     # Sizes nest a few levels deep at most: a slice of a slice.
     if atom[0] in PRIMITIVE:
         return spelt(atom)
-    parts = [_c_size(part, spelt, divide) for part in atom[1:]]
+    parts = [size_expression(part, spelt, divide) for part in atom[1:]]
     if atom[0] == "max_zero":
         return f"({parts[0]} > 0 ? {parts[0]} : 0)"
     return f"{divide}({', '.join(parts)})"

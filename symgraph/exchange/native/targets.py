@@ -18,8 +18,8 @@ __all__ = ["TARGETS", "Target", "target_of"]
 # By the name that a user gives: LLVM's triple, a processor that all such machines are at least, and
 # features that its programs may use.
 TARGETS: dict[str, tuple[str, str, str]] = {
-    "x86_64-linux-gnu": ("x86_64-unknown-linux-gnu", "x86-64", ""),
-    "x86_64-pc-windows-msvc": ("x86_64-pc-windows-msvc", "x86-64", ""),
+    "x86_64-linux-gnu": ("x86_64-unknown-linux-gnu", "x86-64-v2", ""),
+    "x86_64-pc-windows-msvc": ("x86_64-pc-windows-msvc", "x86-64-v2", ""),
     "x86_64-apple-macosx": ("x86_64-apple-macosx10.15", "x86-64-v2", ""),
     "aarch64-linux-gnu": ("aarch64-unknown-linux-gnu", "generic", "+neon"),
     "aarch64-linux-android": ("aarch64-unknown-linux-android24", "generic", "+neon"),
@@ -27,7 +27,7 @@ TARGETS: dict[str, tuple[str, str, str]] = {
     "wasm32": (
         "wasm32-unknown-unknown",
         "generic",
-        "+simd128,+bulk-memory,+nontrapping-fptoint,+sign-ext,+mutable-globals",
+        "+simd128,+bulk-memory,+bulk-memory-opt,+nontrapping-fptoint,+sign-ext,+mutable-globals",
     ),
 }
 
@@ -79,7 +79,11 @@ class Target:
     def make_machine(self) -> Any:
         """LLVM's machine, which writes its object files."""
         return _target(self.triple).create_target_machine(
-            cpu=self.cpu.name, features=self.cpu.features, opt=1, reloc="pic", codemodel="small"
+            cpu=self.cpu.name,
+            features=self.cpu.features,
+            opt=1,
+            reloc="static" if self.is_wasm else "pic",
+            codemodel="small",
         )
 
 
