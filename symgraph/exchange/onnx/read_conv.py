@@ -16,7 +16,7 @@ from ...ops.sizes import shape_of
 from ...ops.slices import slice_axis
 from ...ops.windows import span_of
 from .read_scope import Node, reads
-from .read_shape import padded
+from .read_shape import divided, padded
 from .read_values import Value, simple_entry
 
 Pair = tuple[Any, Any]
@@ -65,10 +65,18 @@ def _missing(size: Any, span: int, stride: int) -> Any:
     """How many elements an axis lacks for as many windows as elements, divided by the stride."""
     if stride == 1:
         return span - 1
-    if isinstance(size, Variable):
-        windows = elementwise.floor_divide(size + (stride - 1), stride)
-        return elementwise.maximum((windows - 1) * stride + span - size, 0)
-    return max((-(-size // stride) - 1) * stride + span - size, 0)
+    missing = (divided(size + (stride - 1), stride) - 1) * stride + span - size
+    return elementwise.maximum(missing, 0) if isinstance(size, Variable) else max(missing, 0)
+
+
+def with_same_sizes(
+    node: Node, x: Variable, sizes: Sequence[Any], strides: Sequence[int]
+) -> Variable:
+    """What windows gave of axes of these sizes, known to have as many as padding was to leave."""
+    if not node.attribute("auto_pad", "NOTSET").startswith("SAME"):
+        return x
+    counts = [divided(n + (stride - 1), stride) for n, stride in zip(sizes, strides, strict=True)]
+    return reshape(x, (shape_of(x)[0], *counts, shape_of(x)[-1]))
 
 
 def _halves(total: Any, *, more_after: bool) -> Pair:
@@ -106,12 +114,14 @@ def convolution(node: Node, x: Variable, filters: Variable, bias: Variable | Non
     filters = rearrange(filters, [*range(2, n + 2), 1, 0])
     x = channels_last(x)
     spans = [span_of(*axis) for axis in zip(sizes, dilations, strict=True)]
-    margins = margins_of(node, shape_of(x)[1:-1], spans, strides)
+    lengths = shape_of(x)[1:-1]
+    margins = margins_of(node, lengths, spans, strides)
     padding: Any = margins
     if not is_known(margins) or any(min(pair) < 0 for pair in margins):
         x, padding = padded(x, [(0, 0), *margins, (0, 0)], "constant"), "valid"
     groups = node.attribute("group", 1)
     result = convolve(x, filters, n, strides, padding, dilations, groups)
+    result = with_same_sizes(node, result, lengths, strides)
     return channels_first(result if bias is None else result + bias)
 
 

@@ -22,7 +22,15 @@ from ...ops.sizes import as_scalar, shape_of
 from ...ops.slices import slice_axis
 from ...ops.transcendental import power, sqrt
 from ...ops.windows import span_of, windows
-from .read_conv import Pair, channels_first, channels_last, each_axis, is_known, margins_of
+from .read_conv import (
+    Pair,
+    channels_first,
+    channels_last,
+    each_axis,
+    is_known,
+    margins_of,
+    with_same_sizes,
+)
 from .read_scope import Node, reads
 from .read_shape import divided, padded
 from .read_values import Value
@@ -32,6 +40,7 @@ from .read_values import Value
 class _Pool:
     """The windows of a node over the axes of ``x``, which has its channels last."""
 
+    node: Node
     x: Variable
     sizes: list[int]
     strides: list[int]
@@ -64,6 +73,11 @@ class _Pool:
                 parts = slice_axis(parts, 1 + i, 0, self._begun(i))
         return parts
 
+    def finished(self, result: Variable) -> Variable:
+        """What was made of each window, channels first."""
+        lengths = shape_of(self.x)[1:-1]
+        return channels_first(with_same_sizes(self.node, result, lengths, self.strides))
+
     def _begun(self, i: int) -> Any:
         """How many windows begin before the end of an axis, or in its margin before."""
         reach = shape_of(self.x)[1 + i] + self.margins[i][0]
@@ -86,7 +100,7 @@ def _pool_of(node: Node, x: Variable) -> _Pool:
     margins = margins_of(node, shape_of(x)[1:-1], spans, strides)
     rounds_up = bool(node.attribute("ceil_mode", 0))
     explicit = node.attribute("auto_pad", "NOTSET") == "NOTSET"
-    return _Pool(x, sizes, strides, dilations, margins, rounds_up and explicit)
+    return _Pool(node, x, sizes, strides, dilations, margins, rounds_up and explicit)
 
 
 def _lowest(dtype: np.dtype) -> Any:
@@ -98,7 +112,7 @@ def _max_pool(node: Node) -> tuple[Value, ...]:
     pool = _pool_of(node, node.variable(0))
     lowest = _lowest(pool.x.dtype)
     parts = pool.windows(pool.padding(pool.x, lowest), lowest)
-    largest = channels_first(extremes.max(parts, axis=pool.elements))
+    largest = pool.finished(extremes.max(parts, axis=pool.elements))
     return (largest, _places(node, pool, parts)) if node.wants(1) else (largest,)
 
 
@@ -128,18 +142,18 @@ def _average_pool(node: Node) -> Value:
     pool = _pool_of(node, node.variable(0))
     parts = pool.windows(pool.padding(pool.x, 0), 0)
     if not pool.rounds_up and is_known(pool.margins) and not any(map(any, pool.margins)):
-        return channels_first(reduce.mean(parts, axis=pool.elements))
+        return pool.finished(reduce.mean(parts, axis=pool.elements))
     ones = create.ones((1, *shape_of(pool.x)[1:-1], 1), pool.x.dtype)
     counted = 1 if node.attribute("count_include_pad", 0) else 0
     counts = reduce.sum(pool.windows(pool.padding(ones, counted), 0), axis=pool.elements)
-    return channels_first(reduce.sum(parts, axis=pool.elements) / counts)
+    return pool.finished(reduce.sum(parts, axis=pool.elements) / counts)
 
 
 @reads("LpPool")
 def _lp_pool(node: Node) -> Value:
     pool = _pool_of(node, node.variable(0))
     parts = pool.windows(pool.padding(pool.x, 0), 0)
-    return channels_first(lp_norm(parts, pool.elements, _power_of(node), keepdims=False))
+    return pool.finished(lp_norm(parts, pool.elements, _power_of(node), keepdims=False))
 
 
 def _power_of(node: Node) -> float:

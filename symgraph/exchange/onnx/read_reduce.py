@@ -12,7 +12,7 @@ from ...ops import create, cumulative, elementwise, extremes, reduce, softmax
 from ...ops.positions import take_along_axis
 from ...ops.promotion import cast_to
 from ...ops.repeat import flip
-from ...ops.reshape import product_of
+from ...ops.reshape import product_of, reshape
 from ...ops.sizes import as_scalar, shape_of
 from ...ops.slices import slice_axis
 from ...ops.sort import argsort
@@ -133,7 +133,10 @@ def _top(node: Node) -> tuple[Value, Value]:
     if node.attribute("largest", 1):
         # From the last one on, so that of equal elements the first one comes first.
         order = flip(as_scalar(shape_of(x)[axis]) - 1 - argsort(flip(x, axis), axis), axis)
+    # There are as many as wanted, or the call fails: k is not larger than the axis.
     chosen = slice_axis(order, axis, 0, k)
+    sizes = shape_of(chosen)
+    chosen = reshape(chosen, (*sizes[:axis], k, *sizes[axis + 1 :]))
     return take_along_axis(x, chosen, axis), chosen
 
 
