@@ -14,7 +14,9 @@ from ....core.dims import Size, product
 from ....core.variable import Variable
 from ....ops.slices import SLICE, SYMBOL, At, Span
 from ....scan.op import State
+from ..analysis.layout import contiguous_strides
 from ..machine.assembler import Assembler
+from .program import Place
 from .scope import Scope
 
 __all__ = ["GrowingRows", "Ring", "Rows", "Turns", "reads_last_only"]
@@ -112,14 +114,10 @@ class GrowingRows(Rows):
 class Ring(Rows):
     """The last rows of a state, of which nobody reads others: each new one replaces the oldest."""
 
-    def __init__(
-        self, scope: Scope, turns: Turns, state: State, result: Variable | None, n: Size
-    ) -> None:
+    def __init__(self, scope: Scope, turns: Turns, state: State, result: Variable | None) -> None:
         a, depth = scope.assembler, state.depth
         self._scope, self._result = scope, result
         self._row, self._dtype = product(state.new.type.shape), state.new.dtype
-        self._first = (depth + n - 1) * self._row
-        """How far before the last row the first one would lie."""
         self.base = scope.builder.buffers.take((depth + 1) * self._row, self._dtype)
         slots = [a.slot() for _ in range(depth + 1)]
         for i, slot in enumerate(slots):
@@ -128,10 +126,28 @@ class Ring(Rows):
         self._addresses = {i - depth: slot for i, slot in enumerate(slots)}
 
     def close(self) -> None:
-        if self._result is not None:
-            last = self._addresses[-1]
-            address = self._scope.assembler.address(last, -self._first, self._dtype)
-            self._scope.bases[self._result] = address
+        if self._result is None:
+            return
+        # So far before the last row the first one would lie.
+        first = (self._result.type.shape[0] - 1) * self._row
+        last = self._last_row(self._result)
+        self._scope.bases[self._result] = self._scope.assembler.address(last, -first, self._dtype)
+
+    def _last_row(self, result: Variable) -> int:
+        """The slot with the address of the last row, before which the others lie in order."""
+        depth = -min(self._addresses)
+        if depth == 1:
+            return self._addresses[-1]
+        # Wherever the ring stands when the loop ends.
+        builder, a = self._scope.builder, self._scope.assembler
+        base = builder.buffers.take(depth * self._row, self._dtype)
+        shape = result.type.shape[1:]
+        strides = contiguous_strides(shape)
+        for i in range(depth):
+            row = a.address(base, i * self._row, self._dtype)
+            source = Place(self._addresses[i - depth], strides)
+            builder.copy(source, Place(row, strides), shape, self._dtype)
+        return row
 
 
 def reads_last_only(scope: Scope, result: Variable, count: int) -> bool:

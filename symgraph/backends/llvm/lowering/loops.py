@@ -203,13 +203,11 @@ class _LoopWriter:
         return rows
 
     def _rows_of_state(self, state: State, result: Variable | None) -> Rows:
-        # What has no end that is known before is no ring, unless nobody reads it afterwards.
         if result is None or (
             result not in self.scope.values.outputs
-            and self.loop.condition is None
             and reads_last_only(self.scope, result, state.depth)
         ):
-            return Ring(self.scope, self.turns, state, result, self.n)
+            return Ring(self.scope, self.turns, state, result)
         return self._rows(result, state.depth)
 
     def _rows(self, result: Variable, depth: int) -> Rows:
