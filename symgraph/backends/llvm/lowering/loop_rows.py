@@ -141,13 +141,13 @@ class Ring(Rows):
         # Wherever the ring stands when the loop ends.
         builder, a = self._scope.builder, self._scope.assembler
         base = builder.buffers.take(depth * self._row, self._dtype)
+        rows = [a.address(base, i * self._row, self._dtype) for i in range(depth)]
         shape = result.type.shape[1:]
         strides = contiguous_strides(shape)
-        for i in range(depth):
-            row = a.address(base, i * self._row, self._dtype)
+        for i, row in enumerate(rows):
             source = Place(self._addresses[i - depth], strides)
             builder.copy(source, Place(row, strides), shape, self._dtype)
-        return row
+        return rows[-1]
 
 
 def reads_last_only(scope: Scope, result: Variable, count: int) -> bool:
