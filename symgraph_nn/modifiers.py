@@ -116,6 +116,11 @@ def accumulate(
     >>> step(1), w.get_value(), step(3), w.get_value()
     (None, array(0., dtype=float32), None, array(-2., dtype=float32))
     """
+    if not callable(rule):
+        raise SymgraphTypeError.here(
+            "accumulate: a rule such as nn.adam is expected, not what it gives",
+            remedy="Write nn.accumulate(nn.adam, loss, params, every, learning_rate=0.01).",
+        )
     check_positive("accumulate", every=every)
     each_call, grads = begin("accumulate", loss_or_grads, params)
     place = each_call.slot("batch", value=0)

@@ -298,6 +298,8 @@ def test_what_does_not_fit_is_an_error() -> None:
         nn.apply_lookahead(updates, every=0)
     with pytest.raises(sg.SymgraphTypeError, match="no update rule"):
         nn.accumulate(lambda g, p: dict(zip(p, g, strict=True)), loss_of(p), [p], 2)
+    with pytest.raises(sg.SymgraphTypeError, match=r"a rule such as nn\.adam"):
+        nn.accumulate(nn.adam(loss_of(p), [p]), loss_of(p), [p], 2)  # type: ignore[arg-type]
 
 
 # --- decay by name --------------------------------------------------------------------------------
