@@ -27,7 +27,7 @@ from .conv import Conv1D, Conv2D, MaxPool1D, MaxPool2D
 from .conv_cells import ConvGRUCell, ConvLSTMCell
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .ctc import ctc, ctc_beam, ctc_greedy
-from .decoding import beam_search
+from .decoding import beam_search, edit_distance
 from .depth_to_space import DepthToSpace
 from .distances import cosine_distance, huber, squared_error
 from .files import FileError
@@ -111,6 +111,7 @@ __all__ = [
     "squared_error",
     # decoding
     "beam_search",
+    "edit_distance",
     # updates
     "Updates",
     "accumulate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,27 @@ from symgraph.errors import ShapeError, SymgraphValueError
 from .checks import check_positive
 from .states import parts_of_state, state_like
 
-__all__ = ["beam_search"]
+__all__ = ["beam_search", "edit_distance"]
 
 Step = Callable[[np.ndarray, Any], tuple[np.ndarray, Any]]
+
+
+def edit_distance(found: Sequence[Any], expected: Sequence[Any]) -> int:
+    """How many symbols to insert, delete or change to make one string the other (Levenshtein 1966).
+
+    Divided by the number of expected symbols, for all strings together, it is the rate of errors.
+
+    >>> nn.edit_distance([1, 2, 2, 4], [1, 2, 3])
+    2
+    >>> nn.edit_distance("kitten", "sitting")
+    3
+    """
+    row = list(range(len(expected) + 1))
+    for i, x in enumerate(found, start=1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(expected, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
 
 
 def beam_search(

@@ -105,3 +105,19 @@ def test_other_log_probabilities_are_an_error() -> None:
         search(lambda symbols, state: (np.zeros((1, 4)), state))
     with pytest.raises(SymgraphValueError, match="NaN"):
         search(lambda symbols, state: (np.full((2, 4), np.nan), state))
+
+
+def shortest(a: str, b: str) -> int:
+    """The distance by its definition: the best of all first steps."""
+    if not a or not b:
+        return len(a) + len(b)
+    return min(shortest(a[1:], b) + 1, shortest(a, b[1:]) + 1,
+               shortest(a[1:], b[1:]) + (a[0] != b[0]))  # fmt: skip
+
+
+def test_the_edit_distance_is_the_least_number_of_changes() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        a, b = ("".join(rng.choice(list("abc"), rng.integers(0, 6))) for _ in range(2))
+        assert nn.edit_distance(a, b) == shortest(a, b)
+    assert nn.edit_distance(np.array([1, 2]), [1, 2, 3]) == 1
