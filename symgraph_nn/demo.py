@@ -10,20 +10,23 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import symgraph as sg
 from symgraph.errors import SymgraphValueError, explain
 
-from .extras import MissingPackage
+from .extras import MissingPackage, load_package
 from .files import naming
 from .history import History
 from .serialise import save
 
-__all__ = ["NAMES", "Demo", "run_demo"]
+__all__ = ["NAMES", "Demo", "cpu_times", "draw_confusion", "draw_pictures", "run_demo"]
 
 NAMES = (
     "vowels",
@@ -65,6 +68,44 @@ class Demo:
         with naming(self.folder, "cannot be made"):
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / name
+
+    def show(
+        self, net: Any, history: History, inputs: Sequence[sg.Variable], loss: sg.Variable,
+        updates: Mapping[sg.SharedVariable, sg.Variable], batch: Sequence[Any],
+        name: str = "training",
+    ) -> None:  # fmt: skip
+        """Print the compile report, plot the epochs, write graph, checkpoint and a step's trace."""
+        self.show_training(history, f"{name}.png")
+        self.show_graph(loss)
+        self.keep(net)
+        new = list(updates.values())  # results, stored nowhere: the step trains nothing
+        step = sg.compile(inputs, [loss, *new], name="train", backend=self.backend, profile=True)
+        self.show_trace(step, [batch])
+
+    def cross_validate(
+        self,
+        fold: Callable[..., Sequence[float]],
+        settings: Sequence[Sequence[str]],
+        parts: Sequence[Any],
+        figures: Sequence[str],
+    ) -> np.ndarray[Any, Any]:
+        """The means [settings, figures] of ``fold(demo, *setting, part)`` over the parts.
+
+        The folds run side by side in processes of their own, and all their figures are printed.
+        """
+        joblib = load_package("joblib", "sklearn")
+        jobs = [
+            joblib.delayed(fold)(self, *setting, part) for setting in settings for part in parts
+        ]
+        values = np.reshape(joblib.Parallel(n_jobs=-1)(jobs), (len(settings), len(parts), -1))
+        print(f"cross-validation, {len(parts)} folds each")
+        for setting, of_setting in zip(settings, values, strict=True):
+            texts = [
+                f"{name} {' '.join(f'{v:.2f}' for v in column)}, mean {column.mean():.3f}"
+                for name, column in zip(figures, of_setting.T, strict=True)
+            ]
+            print(f"{' '.join(setting):<16}{'; '.join(texts)}")
+        return values.mean(axis=1)
 
     def show_graph(self, subject: Any, name: str = "graph") -> None:
         """Write the picture of a graph, as text and, where Graphviz is installed, as SVG."""
@@ -114,6 +155,39 @@ class Demo:
         line = f"result {self.name}: {measure} {value:.{digits}f}"
         self.results.append(line)
         print(line)
+
+
+def draw_confusion(axes: Any, confusion: np.ndarray[Any, Any], names: Sequence[Any]) -> None:
+    """A matrix of counts as a picture: what is (rows), and what was said (columns)."""
+    axes.imshow(confusion, cmap="Blues", vmin=0)
+    for (row, column), count in np.ndenumerate(confusion):
+        if count:
+            colour = "white" if count > confusion.max() / 2 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+
+
+def draw_pictures(figure: Any, pictures: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Grey pictures, from 0 to 255, side by side under their names."""
+    for place, (name, picture) in enumerate(pictures.items(), start=1):
+        axes = figure.add_subplot(1, len(pictures), place)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(name, fontsize=8)
+        axes.axis("off")
+
+
+def cpu_times(
+    steps: Sequence[Callable[..., Any]], arguments: Sequence[Any], n: int
+) -> np.ndarray[Any, Any]:
+    """The median CPU seconds of each step, called in turn so that a busy machine is fair."""
+    spent = np.zeros((n, len(steps)))
+    for row in spent:
+        for i, step in enumerate(steps):
+            started = time.process_time()
+            step(*arguments)
+            row[i] = time.process_time() - started
+    return np.median(spent, axis=0)
 
 
 def run_demo(*demos: Demo) -> list[str]:

@@ -63,7 +63,7 @@ def windows(logs: np.ndarray) -> list[np.ndarray]:
 
 
 def train(net: Forecaster, logs: np.ndarray, demo: Demo, n_steps: int | str):
-    """The history, the loss and the training function; the net is trained in place."""
+    """The history of the training, and what it was made of; the net is trained in place."""
     x, target = sg.tensor("x", (n_steps, "B", 2)), sg.tensor("target", (n_steps, "B", 1))
     # Forecasts are fed back with their errors, so the months that it learns from have some too.
     noise = sg.random.Stream(demo.seed).normal(x[..., :1].shape) * 0.1
@@ -78,9 +78,7 @@ def train(net: Forecaster, logs: np.ndarray, demo: Demo, n_steps: int | str):
         net, [x, target], loss, updates, data, epochs=epochs, batch_size=BATCH, batch_axis="B",
         rng=demo.seed, backend=demo.backend,
     )  # fmt: skip
-    step = sg.compile([x, target], loss, updates=updates, name="train", backend=demo.backend,
-                      profile=True)  # fmt: skip
-    return history, loss, step
+    return history, [x, target], loss, updates
 
 
 def forecast(net: Forecaster, logs: np.ndarray, origins: list[int], backend: str) -> np.ndarray:
@@ -113,12 +111,10 @@ def main(demo: Demo) -> None:
         ours.set_value(theirs.get_value())
 
     print("airline: a cell by hand in a Python loop")
-    first, _, _ = train(by_hand, logs[: origins[0]], demo, LENGTH)
+    first, *_ = train(by_hand, logs[: origins[0]], demo, LENGTH)
     print("airline: nn.RNN and scan, from the same weights")
-    second, loss, step = train(net, logs[: origins[0]], demo, "T")
-    demo.show_training(second)
-    demo.show_graph(loss)
-    demo.keep(net)
+    second, *step = train(net, logs[: origins[0]], demo, "T")
+    demo.show(net, second, *step, [part[:, :BATCH] for part in windows(logs[: origins[0]])])
     difference = np.max(np.abs(np.array(first["loss"]) / np.array(second["loss"]) - 1))
     print(f"nodes: {first.report.nodes} of the Python loop, {second.report.nodes} of the scan; "
           f"their losses differ by at most {difference:.0e} of one in any epoch")  # fmt: skip
@@ -133,8 +129,6 @@ def main(demo: Demo) -> None:
     print(f"mean absolute error {error:.1f} thousand passengers; of the same month a year before "
           f"{of_naive:.1f}")  # fmt: skip
     demo.show_plot("forecast.png", lambda figure: draw(figure, passengers, years), figsize=(7, 3.6))
-    # A step that trains once more, so after all else.
-    demo.show_trace(step, [[part[:, :BATCH] for part in windows(logs[: origins[0]])]])
     demo.result("error of naive", error / of_naive)
 
 

@@ -116,7 +116,7 @@ def writer(net: Translator, backend: str):
 
 
 def train(demo: Demo, data, held_out, *, looks: bool):
-    """A net, its history, and its loss on the data's symbols."""
+    """A net, its history, and what it was trained with."""
     source = sg.tensor("source", (LONGEST, "B"), "int64")
     target = sg.tensor("target", (LONGEST + 1, "B"), "int64")
     net = Translator(looks=looks, rng=demo.seed)
@@ -128,7 +128,7 @@ def train(demo: Demo, data, held_out, *, looks: bool):
         net, [source, target], loss, updates, data, epochs=epochs, batch_size=64, batch_axis="B",
         validation=held_out, patience=epochs, rng=demo.seed, backend=demo.backend,
     )  # fmt: skip
-    return net, history, [source, target], loss
+    return net, history, [source, target], loss, updates
 
 
 def main(demo: Demo) -> None:
@@ -139,17 +139,13 @@ def main(demo: Demo) -> None:
     right: dict[str, np.ndarray] = {}
     for name, looks in (("without looking", False), ("looking", True)):
         print(f"attention: digit strings turned round, {name}")
-        net, history, inputs, loss = train(demo, data, held_out, looks=looks)
+        net, *trained = train(demo, data, held_out, looks=looks)
         write = writer(net, demo.backend)
         for width, how in ((1, "greedy"), (4, "beam of 4")):
             pairs = zip(write(source, width)[0], source.T, lengths, strict=True)
             right[name] = np.array([done == row[:n][::-1].tolist() for done, row, n in pairs])
             print(f"strings right, {how}: {right[name].mean():.3f}")
-    demo.show_training(history)
-    demo.show_graph(loss)
-    demo.keep(net)
-    step = sg.compile(inputs, loss, name="loss", backend=demo.backend, profile=True)
-    demo.show_trace(step, [[part[:, :64] for part in data]])
+    demo.show(net, *trained, [part[:, :64] for part in data])
     longest = source[:, lengths == LONGEST][:, :1]
     written, looks = write(longest)
     shown = longest[:, 0], written[0], np.array(looks)[:, :, 0], right, lengths

@@ -105,19 +105,16 @@ def main(demo: Demo) -> None:
         state={state: last}, validation=strands(held_out, N_STRANDS), evaluation={"loss": bits},
         evaluation_state={state: last_seen}, patience=epochs, rng=demo.seed, backend=demo.backend,
     )  # fmt: skip
-    demo.show_training(history)
-    demo.show_graph(loss)
-    demo.keep(net)
+    zeros = [np.zeros((N_STRANDS, N_UNITS), "float32")] * 2
+    batch = [*(part[:N_STEPS] for part in data), *zeros]
+    demo.show(net, history, [x, target, *state], loss, updates, batch)
 
-    zeros = [np.zeros((1, N_UNITS), "float32")] * 2
-    measure = sg.compile([x, target, *state], bits, backend=demo.backend, name="measure",
-                         profile=True)  # fmt: skip
-    demo.show_trace(measure, [[*(part[:200] for part in strands(test, 1)), *zeros]])
+    measure = sg.compile([x, target, *state], bits, backend=demo.backend, name="measure")
     scores = {
         name: bits_of(counted(train, order, n_symbols), test)
         for name, order in (("characters counted", 1), ("threes counted", 3))
     }
-    scores["net"] = float(measure(*strands(test, 1), *zeros))
+    scores["net"] = float(measure(*strands(test, 1), *(part[:1] for part in zeros)))
     for name, score in scores.items():
         print(f"{name}: {score:.3f} bits per character, perplexity {2**score:.2f}")
     for temperature in (0.5, 1.0):
@@ -137,4 +134,4 @@ def draw(figure, history: nn.History, scores: dict[str, float]) -> None:
     for (name, score), style in zip(scores.items(), (":", "--"), strict=False):
         axes.axhline(score, linestyle=style, color="grey", label=f"{name}, text of the test")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc=(0.5, 0.62))

@@ -19,7 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import symgraph as sg
 import symgraph_nn as nn
-from symgraph_nn.demo import Demo
+from symgraph_nn.demo import Demo, draw_pictures
 
 TRAIN = ("rocket", "coins", "brick", "gravel", "grass", "stereo_motorcycle")
 HELD_OUT, TEST = ("chelsea",), ("astronaut", "camera", "coffee")
@@ -97,12 +97,12 @@ def as_input(pictures: list[np.ndarray]) -> np.ndarray:
 def patches(names: tuple[str, ...], count: int, rng: np.random.Generator) -> np.ndarray:
     """Patches [count, height, width, 1] from anywhere in these photographs, half of them halved."""
     pictures = [photograph(name)[::step, ::step] for name in names for step in (1, 2)]
-
-    def cut(picture: np.ndarray) -> np.ndarray:
+    cuts = []
+    for k in range(count):
+        picture = pictures[k % len(pictures)]
         y, x = (rng.integers(side - PATCH + 1) for side in picture.shape)
-        return picture[y : y + PATCH, x : x + PATCH]
-
-    return as_input([cut(pictures[k % len(pictures)]) for k in range(count)])
+        cuts.append(picture[y : y + PATCH, x : x + PATCH])
+    return as_input(cuts)
 
 
 def by_blocks(picture: np.ndarray, side: int) -> tuple[np.ndarray, float]:
@@ -157,11 +157,7 @@ def main(demo: Demo) -> None:
         net, [x], loss, updates, [data], epochs=epochs, batch_size=16, validation=[held_out],
         patience=epochs, rng=demo.seed, backend=demo.backend,
     )  # fmt: skip
-    demo.show_training(history)
-    demo.show_graph(loss)
-    demo.keep(net)
-    trace = sg.compile([x], loss, name="loss", backend=demo.backend, profile=True)
-    demo.show_trace(trace, [[data[:16]]])
+    demo.show(net, history, [x], loss, updates, [data[:16]])
 
     side = 96 if demo.quick else 384
     truth = [photograph(name)[:side, :side] for name in TEST]
@@ -181,7 +177,7 @@ def main(demo: Demo) -> None:
     shown = {"the photograph, 8 bits per pixel": truth[0], "net, 1 pass, 1/8 bit":
              passes[0][0][0], "net, 4 passes, 1/2 bit": passes[3][0][0],
              "averages of blocks, 1/2 bit": by_blocks(truth[0], 4)[0]}  # fmt: skip
-    demo.show_plot("pictures.png", lambda figure: show(figure, shown), figsize=(9, 2.5))
+    demo.show_plot("pictures.png", lambda figure: draw_pictures(figure, shown), figsize=(9, 2.5))
     gain = curves["recurrent net"][3][1] - curves["averages of blocks"][2][1]  # at half a bit
     demo.result("db above averages of blocks", gain)
 
@@ -193,12 +189,3 @@ def draw(figure, curves) -> None:
             axes.plot([p[0] for p in points], [p[1 + i] for p in points], ".-", label=label)
         axes.set(xlabel="bits per pixel", ylabel=name, xlim=(0, 1.05))
     axes.legend()
-
-
-def show(figure, pictures) -> None:
-    """Pictures side by side."""
-    all_axes = figure.subplots(1, len(pictures))
-    for (name, picture), axes in zip(pictures.items(), all_axes, strict=True):
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(name, fontsize=8)
-        axes.axis("off")

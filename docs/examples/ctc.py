@@ -14,7 +14,7 @@ Dataset (Jackson et al., CC BY-SA 4.0); a frame is a column of the spectrogram a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,28 +49,28 @@ class Reader(nn.Module):
         return self.readout(self.dropout(self.loop(units), training=training))
 
 
-def handwritten(seed: int) -> tuple[Pieces, Pieces, int]:
+def handwritten(demo: Demo) -> tuple[Pieces, Pieces, int]:
     """Pictures of digits to train on and to test on, and the height of a frame."""
     digits = load_digits()
     pieces = [(x.T / 16, int(y)) for x, y in zip(digits.images, digits.target, strict=True)]
-    order = np.random.default_rng(seed).permutation(len(pieces))
+    order = np.random.default_rng(demo.seed).permutation(len(pieces))
     shuffled = [pieces[i] for i in order]
     return shuffled[500:], shuffled[:500], SIDE
 
 
-def spoken(folder: Path, seed: int) -> tuple[Pieces, Pieces, int]:
+def spoken(demo: Demo) -> tuple[Pieces, Pieces, int]:
     """Spectrograms of spoken digits [frames, 24 bands], to train on and to test on.
 
     One in six recordings is held out; where digits have a single one, slower and faster versions
     of it stand for others, and the test says no more than how well these are read.
     """
-    paths = [p for p in sorted(folder.glob("*.wav")) if re.fullmatch(r"\d(\D.*)?", p.stem)]
+    paths = [p for p in sorted(demo.data.glob("*.wav")) if re.fullmatch(r"\d(\D.*)?", p.stem)]
     speeds = (1.0,)
     if len(paths) < 60:
         speeds = tuple(np.linspace(0.8, 1.25, 18))
         print(f"{len(paths)} recordings: digits at {len(speeds)} speeds stand for others")
     pieces = [(features(path, speed), int(path.name[0])) for path in paths for speed in speeds]
-    order = np.random.default_rng(seed).permutation(len(pieces))
+    order = np.random.default_rng(demo.seed).permutation(len(pieces))
     shuffled, n_test = [pieces[i] for i in order], len(pieces) // 6
     return shuffled[n_test:], shuffled[:n_test], 24
 
@@ -106,19 +106,8 @@ def lines(pieces: Pieces, n: int, rng: np.random.Generator, *, length: int | Non
     return frames, labels, steps, counts
 
 
-def distance(a: list[int], b: list[int]) -> int:
-    """How many labels to insert, delete or change to make one string the other (Levenshtein)."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
-
-
 def main(demo: Demo) -> None:
-    source = handwritten(demo.seed) if demo.data is None else spoken(demo.data, demo.seed)
-    train, test, height = source
+    train, test, height = spoken(demo) if demo.data else handwritten(demo)
     print(f"ctc: lines made of {len(train)} digits to train on and {len(test)} others to test on\n")
     frames = sg.tensor("frames", ("T", "B", SIDE, height, 1))
     labels, steps = sg.tensor("labels", ("B", 4), "int64"), sg.tensor("steps", ("B",), "int64")
@@ -139,9 +128,7 @@ def main(demo: Demo) -> None:
             yield lines(train, 32, rng)
 
     history = nn.fit(net, inputs, loss, updates, batches, epochs=epochs, backend=demo.backend)
-    demo.show_training(history)
-    demo.show_graph(loss)
-    demo.keep(net)
+    demo.show(net, history, inputs, loss, updates, next(batches(0)))
     n = 20 if demo.quick else 300
     shown, truth, n_steps, _ = lines(test, n, np.random.default_rng(demo.seed), length=4)
     scores = sg.compile([frames], logits, backend=demo.backend)(shown)
@@ -151,12 +138,11 @@ def main(demo: Demo) -> None:
         scores, n_steps, width=2 if demo.quick else 8, blank=BLANK, language_model=four_digits
     )
     for name, read in (("greedy", greedy), ("beam", beam)):
-        errors = sum(map(distance, read, strings)) / (4 * n)
+        errors = sum(map(nn.edit_distance, read, strings)) / (4 * n)
         print(f"{name}: {errors:.1%} of digits wrong; the first lines read: {read[:3]}")
     print(f"the first lines: {strings[:3]}; a guess has one string in 10,000 right")
-    demo.show_plot("reading.png", drawing(shown, scores, n_steps, strings), figsize=(8, 4))
-    step = sg.compile(inputs, loss, updates=updates, profile=True, backend=demo.backend)
-    demo.show_trace(step, [next(batches(0))])  # one more step of training: after the test
+    first = shown[:, 0], scores[: n_steps[0], 0], strings[0]
+    demo.show_plot("reading.png", lambda figure: draw(figure, *first), figsize=(8, 4))
     right = np.mean([a == b for a, b in zip(beam, strings, strict=True)])
     demo.result("strings right", float(right))
 
@@ -166,18 +152,12 @@ def four_digits(prefix: list[int]) -> np.ndarray:
     return np.full(11, 0.0 if len(prefix) < 4 else -20.0)
 
 
-def drawing(shown: np.ndarray, scores: np.ndarray, steps: np.ndarray, truth: list) -> Callable:
+def draw(figure, shown: np.ndarray, scores: np.ndarray, truth: list[int]) -> None:
     """A line above what is read in it: the probability of each digit in each frame."""
-
-    def draw(figure) -> None:
-        line, read = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
-        n = int(steps[0])
-        line.imshow(shown[:n, 0, 3:5, :, 0].reshape(2 * n, -1).T, cmap="Greys", aspect="auto",
-                    extent=(-0.5, n - 0.5, 0, 1))  # fmt: skip
-        line.set(yticks=[], title=f"a line of digits: {' '.join(map(str, truth[0]))}")
-        shares = np.exp(scores[:n, 0] - np.logaddexp.reduce(scores[:n, 0], axis=1, keepdims=True))
-        read.imshow(shares.T, aspect="auto", cmap="viridis", vmin=0, vmax=1)
-        read.set(yticks=range(11), yticklabels=[*range(10), "blank"], xlabel="frame",
-                 ylabel="read")  # fmt: skip
-
-    return draw
+    line, read = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+    n, shares = len(scores), np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
+    line.imshow(shown[:n, 3:5, :, 0].reshape(2 * n, -1).T, cmap="Greys", aspect="auto",
+                extent=(-0.5, n - 0.5, 0, 1))  # fmt: skip
+    line.set(yticks=[], title=f"a line of digits: {' '.join(map(str, truth))}")
+    read.imshow(shares.T, aspect="auto", cmap="Blues", vmin=0, vmax=1)
+    read.set(yticks=range(11), yticklabels=[*range(10), "blank"], xlabel="frame", ylabel="read")

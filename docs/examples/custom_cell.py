@@ -8,15 +8,12 @@ baseline is a linear classifier of each recording's mean. Data: UEA/UCR archive,
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-
 import numpy as np
 
 import symgraph as sg
 import symgraph_nn as nn
 from symgraph_nn.datasets import basic_motions
-from symgraph_nn.demo import Demo
+from symgraph_nn.demo import Demo, cpu_times
 
 N_IN, N_UNITS, N_CLASSES = 6, 48, 4
 OWN = ("leaky", "liquid")
@@ -86,17 +83,6 @@ class Classifier(nn.Module):
         return self.readout(self.dropout(self.mean(self.layer(x)), training=training))
 
 
-def cpu_times(steps: Sequence[sg.Function], batch: Sequence[np.ndarray], n: int) -> np.ndarray:
-    """The median CPU seconds of each step, called in turn so that a busy machine is fair."""
-    spent = np.zeros((n, len(steps)))
-    for row in spent:
-        for i, step in enumerate(steps):
-            started = time.process_time()
-            step(*batch)
-            row[i] = time.process_time() - started
-    return np.median(spent, axis=0)
-
-
 def main(demo: Demo) -> None:
     train, test = basic_motions()
     mean, deviation = train.x.mean(axis=(0, 1)), train.x.std(axis=(0, 1))
@@ -128,12 +114,7 @@ def main(demo: Demo) -> None:
         new_values = list(updates.values())  # all of a training step, but that nothing is stored
         steps.append(sg.compile([x, activity], new_values, name=name, backend=demo.backend))
         if name == "liquid":
-            demo.show_training(history)
-            demo.show_graph(loss)
-            demo.keep(net)
-            step = sg.compile([x, activity], loss, updates=updates, name="train",
-                              backend=demo.backend, profile=True)  # fmt: skip
-            demo.show_trace(step, [batch])
+            demo.show(net, history, [x, activity], loss, updates, batch)
 
     times = cpu_times(steps, batch, 5 if demo.quick else 200)
     ratios = dict(zip(layers, times / times[1], strict=True))

@@ -59,26 +59,14 @@ def as_rows(pixels: np.ndarray, labels: np.ndarray) -> Digits:
 def fit(net: nn.Module, inputs: list[sg.Variable], loss: sg.Variable, logits: sg.Variable,
         data: Digits, demo: Demo, epochs: int) -> nn.History:  # fmt: skip
     """Train the net, and keep it as it was when the loss of a held-out tenth was least."""
-    digit = inputs[1]
+    digit, gradients = inputs[1], nn.clip_norm(sg.grad(loss, net.params), 1.0)
     rate = nn.schedules.cosine(0.005, epochs * (len(data[1]) // BATCH))
+    figures = {"loss": nn.cross_entropy(logits, digit), "accuracy": nn.accuracy(logits, digit)}
     return nn.fit(
-        net,
-        inputs,
-        loss,
-        nn.adam(nn.clip_norm(sg.grad(loss, net.params), 1.0), net.params, rate),
-        list(data),
-        epochs=epochs,
-        batch_size=BATCH,
-        batch_axis="B",
-        validation=0.1,
-        evaluation={
-            "loss": nn.cross_entropy(logits, digit),
-            "accuracy": nn.accuracy(logits, digit),
-        },
-        patience=epochs,
-        rng=demo.seed,
-        backend=demo.backend,
-    )
+        net, inputs, loss, nn.adam(gradients, net.params, rate), list(data), epochs=epochs,
+        batch_size=BATCH, batch_axis="B", validation=0.1, evaluation=figures, patience=epochs,
+        rng=demo.seed, backend=demo.backend,
+    )  # fmt: skip
 
 
 def main(demo: Demo) -> None:

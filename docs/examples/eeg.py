@@ -8,7 +8,6 @@ Eye State", Rösler 2013; public domain (PDDL). Needs the extras plot and sklear
 
 from __future__ import annotations
 
-import joblib
 import numpy as np
 from scipy import signal as filters
 from sklearn import metrics
@@ -20,7 +19,7 @@ import symgraph_nn as nn
 from symgraph_nn.datasets import eeg_eye_state
 from symgraph_nn.demo import Demo
 
-RATE, WINDOW = 128, 128  # samples a second; samples that a net sees: one second
+RATE, WINDOW, HOP = 128, 128, 8  # samples a second, in a window, from one window to the next
 BANDS = {"0.5-45 Hz": (0.5, 45), "8-13 Hz": (8, 13), "20-45 Hz": (20, 45)}
 CELLS = {"LSTM": nn.LSTM, "GRU": nn.GRU}
 
@@ -55,11 +54,9 @@ def recording(band: tuple[float, float] | None) -> tuple[np.ndarray, np.ndarray]
     return signal.astype("float32"), closed
 
 
-def windows(
-    signal: np.ndarray, closed: np.ndarray, pieces: list[slice], hop: int
-) -> tuple[np.ndarray, np.ndarray]:
+def windows(signal, closed, *pieces: slice) -> tuple[np.ndarray, np.ndarray]:
     """Windows [time, batch, channels] that lie within a piece, and the labels of their ends."""
-    ends = [np.arange(piece.start + WINDOW - 1, piece.stop, hop) for piece in pieces]
+    ends = [np.arange(piece.start + WINDOW - 1, piece.stop, HOP) for piece in pieces]
     last = np.concatenate(ends)
     return signal[last + np.arange(1 - WINDOW, 1)[:, None]], closed[last]
 
@@ -70,9 +67,7 @@ def z_scores(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     return [(x - mean) / deviation for x in (train, *others)]
 
 
-def trained(
-    demo: Demo, cell: str, x: np.ndarray, labels: np.ndarray, *, shown: bool = False
-) -> sg.Function:
+def trained(demo: Demo, cell: str, x, labels, *, shown: bool = False) -> sg.Function:
     """A function from windows to the probability that the eyes are closed; it has seen these."""
     signal, closed = sg.tensor("signal", ("T", "B", 14)), sg.tensor("closed", ("B",), "int64")
     net = EyeState(cell, rng=demo.seed)
@@ -85,69 +80,55 @@ def trained(
         batch_axis="B", rng=demo.seed, progress=shown, backend=demo.backend,
     )  # fmt: skip
     if shown:
-        demo.show_training(history, f"training-{cell}.png")
-        demo.show_graph(loss)
-        demo.keep(net)
-        step = sg.compile(
-            [signal, closed], loss, updates=updates, name=f"train {cell}",
-            backend=demo.backend, profile=True,
-        )  # fmt: skip
-        demo.show_trace(step, [[x[:, :32], labels[:32]]])
+        batch = [x[:, :32], labels[:32]]
+        demo.show(net, history, [signal, closed], loss, updates, batch, f"training-{cell}")
     return sg.compile([signal], sg.softmax(net(signal))[:, 1], backend=demo.backend)
 
 
-def fold(demo: Demo, cell: str, band: str, n_train: int, held: np.ndarray, hop: int) -> float:
+def fold(demo: Demo, cell: str, band: str, part: list[np.ndarray]) -> list[float]:
     """The area under the curve on a stretch held out; runs in a process of its own."""
-    parts, stretch = recording(BANDS[band]), slice(held[0], held[-1] + 1)
-    rest = [slice(0, stretch.start), slice(stretch.stop, n_train)]
-    x, labels = windows(*parts, rest, hop)
-    other, truth = windows(*parts, [stretch], hop)
+    filtered, (rest, held) = recording(BANDS[band]), part
+    stretch, end = slice(held[0], held[-1] + 1), len(rest) + len(held)
+    x, labels = windows(*filtered, slice(0, stretch.start), slice(stretch.stop, end))
+    other, truth = windows(*filtered, stretch)
     x, other = z_scores(x, other)
-    return float(metrics.roc_auc_score(truth, trained(demo, cell, x, labels)(other)))
+    return [float(metrics.roc_auc_score(truth, trained(demo, cell, x, labels)(other)))]
 
 
 def scores(name: str, truth: np.ndarray, closed: np.ndarray) -> float:
     """The area under the curve; prints it among other scores of these probabilities."""
     guesses, area = closed > 0.5, float(metrics.roc_auc_score(truth, closed))
-    print(
-        f"{name:<32}{metrics.accuracy_score(truth, guesses):8.2f}"
-        f"{metrics.f1_score(truth, guesses, average='macro'):8.2f}"
-        f"{metrics.recall_score(truth, guesses):8.2f}{area:8.2f}"
-    )
+    f1 = metrics.f1_score(truth, guesses, average="macro")
+    figures = metrics.accuracy_score(truth, guesses), f1, metrics.recall_score(truth, guesses), area
+    print(f"{name:<32}" + "".join(f"{figure:8.2f}" for figure in figures))
     return area
 
 
 def main(demo: Demo) -> None:
     raw, truth = recording(None)
-    n_train, hop = int(0.7 * len(truth)), 32 if demo.quick else 8
-    n_folds = 2 if demo.quick else 5
+    n_train = int(0.7 * len(truth))
     print("eeg: eyes open or closed, from 14 channels of one recording")
     print(f"{n_train / RATE:.0f} s to train on, the {len(raw[n_train:]) / RATE:.0f} s after them "
           f"to test; eyes closed {truth[:n_train].mean():.0%} and {truth[n_train:].mean():.0%} "
           "of the time\n")  # fmt: skip
 
-    held = [rows for _, rows in KFold(n_folds).split(raw[:n_train])]  # stretches, not shuffled
+    parts = list(KFold(2 if demo.quick else 5).split(raw[:n_train]))  # stretches, not shuffled
     bands = ["20-45 Hz"] if demo.quick else list(BANDS)
     settings = [(cell, band) for band in bands for cell in CELLS]
-    jobs = [joblib.delayed(fold)(demo, *s, n_train, rows, hop) for s in settings for rows in held]
-    areas = np.reshape(joblib.Parallel(n_jobs=-1)(jobs), (len(settings), n_folds))
-    print(f"cross-validation: area under the curve in each of {n_folds} stretches, and the mean")
-    for (cell, band), of_setting in zip(settings, areas, strict=True):
-        shown = " ".join(f"{area:.2f}" for area in of_setting)
-        print(f"{cell:<5}{band:<10}{shown}   {of_setting.mean():.2f}")
-    best, band = settings[int(areas.mean(axis=1).argmax())]
+    areas = demo.cross_validate(fold, settings, parts, ["area under the curve"])
+    best, band = settings[int(areas[:, 0].argmax())]
     print(f"best: {best}, {band}\n")
 
-    pieces = [slice(0, n_train)], [slice(n_train, len(raw))]
+    pieces = slice(0, n_train), slice(n_train, len(raw))
     signal, _ = recording(BANDS[band])
-    (x, labels), (later, later_truth) = (windows(signal, truth, p, hop) for p in pieces)
+    (x, labels), (later, later_truth) = (windows(signal, truth, piece) for piece in pieces)
     x, later = z_scores(x, later)
     # The chosen cell comes last, so that the files written are its.
     order = sorted(CELLS, key=lambda cell: cell == best)
     told = {cell: trained(demo, cell, x, labels, shown=True)(later) for cell in order}
-    samples = z_scores(*(windows(raw, truth, p, hop)[0][-1:] for p in pieces))
-    plain = LogisticRegression().fit(samples[0][0], labels).predict_proba(samples[1][0])[:, 1]
-    every, every_truth = windows(signal, truth, [slice(0, len(raw))], hop)
+    first, last = z_scores(*(windows(raw, truth, piece)[0][-1:] for piece in pieces))
+    plain = LogisticRegression().fit(first[0], labels).predict_proba(last[0])[:, 1]
+    every, every_truth = windows(signal, truth, slice(0, len(raw)))
     mixed = np.random.default_rng(demo.seed).permutation(len(every_truth))
     known, other = np.split(mixed, [int(0.7 * len(mixed))])
     x, others = z_scores(every[:, known], every[:, other])
@@ -161,15 +142,13 @@ def main(demo: Demo) -> None:
     print("Shuffled windows overlap those trained on: their figure says nothing of later seconds.")
     confusion = metrics.confusion_matrix(later_truth, told[best] > 0.5)
     print(f"open and closed (rows), as the CNN + {best} says (columns):\n{confusion}\n")
-    demo.show_plot(
-        "eeg.png", lambda figure: draw(figure, later_truth, told, hop / RATE), figsize=(8, 3.6)
-    )
+    demo.show_plot("eeg.png", lambda figure: draw(figure, later_truth, told), figsize=(8, 3.6))
     demo.result("area under curve", area)
 
 
-def draw(figure, truth: np.ndarray, told: dict[str, np.ndarray], hop: float) -> None:
+def draw(figure, truth: np.ndarray, told: dict[str, np.ndarray]) -> None:
     """What the nets say of the part after the training, over the truth."""
-    seconds = np.arange(len(truth)) * hop + WINDOW / RATE
+    seconds = (np.arange(len(truth)) * HOP + WINDOW) / RATE
     for row, (cell, closed) in enumerate(told.items(), start=1):
         axes = figure.add_subplot(len(told), 1, row)
         axes.fill_between(seconds, truth, step="post", alpha=0.25, label="eyes closed in truth")

@@ -7,7 +7,6 @@ whose folds run side by side in processes of their own. Data: UEA/UCR archive, "
 
 from __future__ import annotations
 
-import joblib
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
@@ -16,7 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 import symgraph as sg
 import symgraph_nn as nn
 from symgraph_nn.datasets import basic_motions
-from symgraph_nn.demo import Demo
+from symgraph_nn.demo import Demo, draw_confusion
 
 NAMES = ["badminton", "running", "standing", "walking"]
 CELLS = {"LSTM": nn.LSTM, "GRU": nn.GRU}
@@ -67,14 +66,8 @@ def trained(
         batch_size=8, batch_axis="B", rng=demo.seed, progress=shown, backend=demo.backend,
     )  # fmt: skip
     if shown:
-        step = sg.compile(
-            [signal, activity], loss, updates=updates, name=f"train {cell}",
-            backend=demo.backend, profile=True,
-        )  # fmt: skip
-        demo.show_training(history, f"training-{cell}.png")
-        demo.show_graph(loss)
-        demo.keep(net)
-        demo.show_trace(step, [[x[:, :8], labels[:8]]])
+        batch = [x[:, :8], labels[:8]]
+        demo.show(net, history, [signal, activity], loss, updates, batch, f"training-{cell}")
     return sg.compile([signal], sg.log_softmax(net(signal)), backend=demo.backend)
 
 
@@ -100,14 +93,8 @@ def main(demo: Demo) -> None:
     parts = StratifiedKFold(n_folds, shuffle=True, random_state=demo.seed)
     rows = list(parts.split(train.labels, train.labels))
     settings = [(cell, scaling) for cell in CELLS for scaling in SCALINGS]
-    jobs = [joblib.delayed(fold)(demo, *setting, part) for setting in settings for part in rows]
-    folds = np.reshape(joblib.Parallel(n_jobs=-1)(jobs), (len(settings), n_folds, 2))
-    print(f"cross-validation: accuracy in each of {n_folds} folds, their mean, and the mean loss")
-    for (cell, scaling), of_setting in zip(settings, folds, strict=True):
-        accuracies, losses = of_setting.T
-        shown = " ".join(f"{accuracy:.2f}" for accuracy in accuracies)
-        print(f"{cell:<5}{scaling:<9}{shown}   {accuracies.mean():.3f}  {losses.mean():.3f}")
-    best = settings[int(folds[..., 1].mean(axis=1).argmin())]
+    means = demo.cross_validate(fold, settings, rows, ["accuracy", "loss"])
+    best = settings[int(means[:, 1].argmin())]
     print(f"least loss: {best[0]} with {best[1]}; now both cells on all recordings\n")
 
     # The chosen cell comes last, so that the files written are its.
@@ -128,9 +115,8 @@ def main(demo: Demo) -> None:
     plain.fit(flat(z_scores(train.x, train.x)), train.labels)
     baseline = plain.score(flat(z_scores(train.x, test.x)), test.labels)
     print(f"baseline, logistic regression on the 600 numbers of a recording: {baseline:.2f}")
-    demo.show_plot(
-        "motions.png", lambda figure: draw(figure, settings, folds, confusions), figsize=(10, 3.6)
-    )
+    demo.show_plot("motions.png", lambda figure: draw(figure, settings, means, confusions),
+                   figsize=(10, 3.6))  # fmt: skip
     demo.result("test accuracy", float(np.trace(confusions[best[0]])) / len(test.labels))
 
 
@@ -139,21 +125,14 @@ def flat(x: np.ndarray) -> np.ndarray:
     return np.swapaxes(x, 0, 1).reshape(x.shape[1], -1)
 
 
-def draw(figure, settings, folds: np.ndarray, confusions: dict[str, np.ndarray]) -> None:
-    """The folds of the cross-validation, and the confusion matrices of the test."""
-    left, *others = figure.subplots(1, 1 + len(confusions), width_ratios=[1.3, 1, 1])
-    for at, losses in enumerate(folds[..., 1]):
-        spread = np.linspace(-0.15, 0.15, len(losses))
-        left.plot(at + spread, losses, "o", color="tab:blue", alpha=0.6)
-        left.plot([at - 0.3, at + 0.3], [losses.mean()] * 2, color="tab:red")
-    left.set(title="loss held out: folds (dots), mean (lines)", ylabel="cross-entropy")
-    left.set_yscale("log")
-    left.set_xticks(range(len(settings)), [f"{cell}\n{scaling}" for cell, scaling in settings])
+def draw(figure, settings, means: np.ndarray, confusions: dict[str, np.ndarray]) -> None:
+    """The loss of each setting in the cross-validation, and the confusions of the test."""
+    ratios = [1.3] + [1.0] * len(confusions)
+    left, *others = figure.subplots(1, len(ratios), width_ratios=ratios)
+    bars = left.bar([f"{cell}\n{scaling}" for cell, scaling in settings], means[:, 1])
+    left.bar_label(bars, fmt="%.3f", fontsize=8)
+    left.set(title="cross-validation, mean loss", ylabel="cross-entropy")
     for axes, (cell, confusion) in zip(others, sorted(confusions.items()), strict=True):
-        axes.imshow(confusion, cmap="Blues", vmin=0)
-        for (row, column), count in np.ndenumerate(confusion):
-            colour = "white" if count > confusion.max() / 2 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour)
+        draw_confusion(axes, confusion, NAMES)
         axes.set(title=f"test, {cell}", xlabel="what the net says", ylabel="what was done")
-        axes.set_xticks(range(4), NAMES, rotation=30)
-        axes.set_yticks(range(4), NAMES)
+        axes.tick_params(axis="x", rotation=30)

@@ -64,12 +64,8 @@ def main(demo: Demo) -> None:
         accuracy = np.mean(guesses == test.labels)
         rows.append(f"{name:4} {n_params:9} {orders[name]:17.1f} {trained:10.1f} {accuracy:14.3f}")
         if name == "LSTM":
-            demo.show_training(history)
-            demo.show_graph(by_state)
-            demo.keep(net)
-            step = sg.compile([x, activity], loss, updates=updates, name="train",
-                              backend=demo.backend, profile=True)  # fmt: skip
-            demo.show_trace(step, [[train.x[:, :10], train.labels[:10]]])
+            batch = [train.x[:, :10], train.labels[:10]]
+            demo.show(net, history, [x, activity], loss, updates, batch)
 
     print("orders of magnitude by which the gradient at the first step is below that at the last:")
     print("       numbers   before training   after it  test accuracy", *rows, sep="\n")

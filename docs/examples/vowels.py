@@ -11,7 +11,7 @@ import numpy as np
 import symgraph as sg
 import symgraph_nn as nn
 from symgraph_nn.datasets import Sequences, japanese_vowels
-from symgraph_nn.demo import Demo
+from symgraph_nn.demo import Demo, draw_confusion
 
 
 class Speaker(nn.Module):
@@ -87,28 +87,17 @@ def main(demo: Demo) -> None:
         backend=demo.backend,
     )
 
-    demo.show_training(history)
-    demo.show_graph(loss)
+    batch = [train.x[:, :30], train.mask[:, :30], train.labels[:30]]
+    demo.show(net, history, [x, mask, speaker], loss, updates, batch)
     guesses = sg.compile([x, mask], logits, backend=demo.backend)(test.x, test.mask).argmax(axis=1)
     confusion = np.zeros((9, 9), int)
     np.add.at(confusion, (test.labels, guesses), 1)
     print("who spoke (rows) and who was heard (columns):")
     print(confusion)
-    demo.show_plot("confusion.png", lambda figure: draw(figure, confusion), figsize=(4.5, 4))
-    step = sg.compile(
-        [x, mask, speaker], loss, updates=updates, name="train", backend=demo.backend, profile=True
-    )
-    demo.show_trace(step, [[train.x[:, :30], train.mask[:, :30], train.labels[:30]]])
+
+    def draw(figure) -> None:
+        axes = figure.add_subplot(title="who was heard", xlabel="heard", ylabel="spoke")
+        draw_confusion(axes, confusion, range(1, 10))
+
+    demo.show_plot("confusion.png", draw, figsize=(4.5, 4))
     demo.result("test accuracy", float((guesses == test.labels).mean()))
-
-
-def draw(figure, confusion: np.ndarray) -> None:
-    """The confusion matrix as a picture, each cell with its number."""
-    axes = figure.add_subplot(title="who was heard", xlabel="heard", ylabel="spoke")
-    axes.imshow(confusion, cmap="Blues")
-    for (row, column), count in np.ndenumerate(confusion):
-        if count:
-            colour = "white" if count > confusion.max() / 2 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    axes.set_xticks(range(9), range(1, 10))
-    axes.set_yticks(range(9), range(1, 10))
