@@ -24,6 +24,9 @@ LIBRARY = {
     "fmod": quietly(np.fmod),
     "fmodf": quietly(np.fmod),
     "atan2": quietly(np.arctan2),
+    "sin": quietly(np.sin),
+    "cos": quietly(np.cos),
+    "tan": quietly(np.tan),
 }
 
 
