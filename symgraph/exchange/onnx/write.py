@@ -81,7 +81,7 @@ def export_onnx(
             for domain, version in {"": model.opset, **model.domains}.items()
         ],
     )
-    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
+    proto.ir_version = onnx.helper.find_min_ir_version_for([*proto.opset_import], True)
     if check:
         _check(proto)
     if path is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["TYPED", "stand_in"]
+__all__ = ["BOOLEAN", "TYPED", "stand_in"]
 
 
 def _gaps(**dtypes: str) -> dict[np.dtype, np.dtype]:
@@ -27,6 +27,7 @@ _GAPS: dict[str, dict[np.dtype, np.dtype]] = {
     "AveragePool": _gaps(float64="float32"),
     "Clip": _SHORT,
     "CumSum": _SUMS,
+    **dict.fromkeys(("Less", "LessOrEqual", "Greater", "GreaterOrEqual"), _gaps(bool="uint8")),
     "MatMul": _gaps(int8="int32", int16="int32", uint8="int32", uint16="int32", bool="int32"),
     "Max": _SHORT,
     "Min": _SHORT,
@@ -52,6 +53,10 @@ TYPED: dict[str, tuple[int, ...]] = {
     "TopK": (0,),
     "Where": (1, 2),
 }
+
+
+BOOLEAN = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
+"""Ops with gaps whose results are bools, whatever the operands are."""
 
 
 def stand_in(op_type: str, dtype: np.dtype) -> np.dtype | None:

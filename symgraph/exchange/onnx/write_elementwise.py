@@ -11,9 +11,9 @@ from .writer import Value, Writer, writes, writes_formulas
 
 _FLOAT64 = np.dtype("float64")
 # Ops that ONNX has whole while their formulas make several of them.
-_WHOLE = {"reciprocal": "Reciprocal", "relu": "Relu", "softplus": "Softplus"}
-# Those that onnxruntime runs in float32 alone.
-_NARROW = ("softplus",)
+_WHOLE = {"reciprocal": "Reciprocal", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
+# Those that onnxruntime runs in float32 alone, or no more exactly in float64.
+_NARROW = ("softplus", "sigmoid")
 
 
 @writes_formulas
@@ -31,7 +31,7 @@ def _by_formula(w: Writer, v: Variable) -> Value:
 @writes(*_WHOLE)
 def _write_whole(w: Writer, v: Variable) -> Value:
     x = w.value(v.inputs[0])
-    if x.dtype == _FLOAT64 and v.op.name in _NARROW:
+    if x.dtype.kind != "f" or (x.dtype == _FLOAT64 and v.op.name in _NARROW):
         return _by_formula(w, v)
     return w.emit(_WHOLE[v.op.name], x)
 

@@ -56,13 +56,19 @@ def copysign(m: Maths, size: Value, sign: Value) -> Value:
 def remainder(m: Primitives, x: Value, y: Value) -> Value:
     """What the division leaves, with the divisor's sign."""
     rest = m.fmod(x, y)
-    is_other = m.bit_and(m.ne(rest, 0.0), m.bit_xor(m.lt(rest, 0.0), m.lt(y, 0.0)))
-    return m.select(is_other, m.add(rest, y), rest)
+    return m.select(_is_on_other_side(m, rest, y), m.add(rest, y), rest)
+
+
+def _is_on_other_side(m: Primitives, rest: Value, y: Value) -> Value:
+    """Whether what a division towards zero leaves has not the divisor's sign."""
+    return m.bit_and(m.ne(rest, 0.0), m.bit_xor(m.lt(rest, 0.0), m.lt(y, 0.0)))
 
 
 def floor_divide(m: Primitives, x: Value, y: Value) -> Value:
     """The quotient rounded down, which is that of a multiple of the divisor, as in NumPy."""
-    whole = m.rint(m.divide(m.subtract(x, remainder(m, x, y)), y))
+    rest = m.fmod(x, y)
+    whole = m.rint(m.divide(m.subtract(x, rest), y))
+    whole = m.select(_is_on_other_side(m, rest, y), m.subtract(whole, 1.0), whole)
     return m.select(m.eq(y, 0.0), m.divide(x, y), whole)
 
 
@@ -131,7 +137,7 @@ def arcsinh(m: Maths, x: Value) -> Value:
 def arccosh(m: Maths, x: Value) -> Value:
     """The number of at least 0 with this hyperbolic cosine."""
     above = m.subtract(x, 1.0)
-    root = m.sqrt(m.multiply(above, m.add(above, 2.0)))
+    root = m.multiply(m.sqrt(above), m.sqrt(m.add(above, 2.0)))
     return m.select(m.gt(x, 1e9), m.add(m.log(x), _LN2), m.log1p(m.add(above, root)))
 
 

@@ -116,7 +116,10 @@ class Primitives:
         return self.w.emit("Tanh", x)
 
     def sigmoid(self, x: Value) -> Value:
-        return self.w.emit("Sigmoid", x)
+        if x.dtype == np.dtype("float32"):
+            return self.w.emit("Sigmoid", x)
+        # onnxruntime's has no more digits in float64.
+        return self.w.emit("Reciprocal", self.add(self.exp(self.negative(x)), 1.0))
 
     # --- comparisons ----------------------------------------------------------------------------
 

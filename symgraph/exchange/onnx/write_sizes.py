@@ -102,8 +102,8 @@ def _vector(w: Writer, v: Variable, vectors: Mapping[Variable, Value]) -> Value:
     # Arithmetic of one element each, by the same rule, on operands that are vectors.
     inside = w.alike()
     for x in v.inputs:
-        if x in vectors:
-            inside.define(x, vectors[x])
+        if x.op is not CONSTANT:
+            inside.define(x, vectors[x] if x in vectors else as_vector(w, x))
     result = rule(inside, v)
     assert isinstance(result, Value)
     return result

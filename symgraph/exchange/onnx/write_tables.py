@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from . import write_elementwise, write_movement, write_products, write_reduce, write_sizes
+from . import (
+    write_elementwise,
+    write_index,
+    write_movement,
+    write_products,
+    write_reduce,
+    write_sizes,
+    write_slices,
+)
 
-__all__ = ["write_elementwise", "write_movement", "write_products", "write_reduce", "write_sizes"]
+__all__ = [
+    "write_elementwise",
+    "write_index",
+    "write_movement",
+    "write_products",
+    "write_reduce",
+    "write_sizes",
+    "write_slices",
+]

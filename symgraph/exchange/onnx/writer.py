@@ -28,7 +28,7 @@ from ...core.types import TensorType
 from ...core.variable import CONSTANT, ITEM, Variable, ancestors
 from ...ops.sizes import is_size
 from . import library
-from .write_dtypes import TYPED, stand_in
+from .write_dtypes import BOOLEAN, TYPED, stand_in
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, NodeProto, TensorProto, ValueInfoProto
@@ -294,7 +294,7 @@ class Writer:
         converted = [
             self.cast(x, other) if i in typed and x is not None else x for i, x in enumerate(inputs)
         ]
-        result = other if dtype == operand else dtype
+        result = other if dtype == operand and op_type not in BOOLEAN else dtype
         (value,) = self.emit_several(op_type, converted, [result], **attributes)
         return self.cast(value, dtype)
 
