@@ -31,8 +31,8 @@ class _Onnx(Target):
     name = "onnx"
 
     def has_lowering(self, op: Op) -> bool:
-        """Whether there is a rule that writes the op."""
-        return rule_for(op) is not None
+        """Whether the op is written as it is, or is refused when it comes to that."""
+        return rule_for(op) is not None or op.expand is None
 
 
 ONNX = _Onnx()
