@@ -65,6 +65,8 @@ def spoken(demo: Demo) -> tuple[Pieces, Pieces, int]:
     of it stand for others, and the test says no more than how well these are read.
     """
     paths = [p for p in sorted(demo.data.glob("*.wav")) if re.fullmatch(r"\d(\D.*)?", p.stem)]
+    if not paths:
+        raise sg.SymgraphValueError(f"there is no file DIGIT_anything.wav in {demo.data}")
     speeds = (1.0,)
     if len(paths) < 60:
         speeds = tuple(np.linspace(0.8, 1.25, 18))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import symgraph as sg
 from symgraph_nn.demo import NAMES, Demo, run_demo
 from symgraph_nn.extras import MissingPackage
 
@@ -44,6 +45,14 @@ def test_none_runs_where_one_cannot_be_loaded(
     with pytest.raises(MissingPackage, match="'ctc'"):
         run_demo(Demo("vowels", tmp_path / "vowels", quick=True), Demo("ctc", tmp_path / "ctc"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "told"), [("ctc", "no file DIGIT_"), ("digits", "there is no ")])
+def test_a_folder_without_the_data_is_named(name: str, told: str, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    (tmp_path / "one.wav").write_bytes(b"")
+    with pytest.raises(sg.SymgraphValueError, match=f"{told}.*{tmp_path.name}"):
+        run_demo(Demo(name, tmp_path / "out", quick=True, data=tmp_path))
 
 
 def test_every_example_is_a_demonstration() -> None:
