@@ -98,7 +98,7 @@ def fuse_layers(graph: Graph, fold: Fold) -> Graph:
         for direction, layer in enumerate(group):
             new.update(_results(fused, direction, layer, graph))
     rebuild_into(graph.outputs, new)
-    fused_graph = Graph(graph.inputs, [new[v] for v in graph.outputs])
+    fused_graph = Graph((*graph.inputs, *fold.more), [new[v] for v in graph.outputs])
     return sweep(fused_graph, SIMPLIFY + RuleSet(join_directions), rebuild=rebuild_alike)
 
 

@@ -8,6 +8,7 @@ inputs of the node.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ...core import provenance
@@ -15,12 +16,12 @@ from ...core.calls import Call, calls_of
 from ...core.errors import ExchangeError, SymgraphTypeError
 from ...core.graph import Graph, has_effect, replace
 from ...core.shared import SharedVariable
-from ...core.variable import CONSTANT, Variable, ancestors, make_input
-from ...ops.composite import make_composite
-from ...ops.sizes import SIZE
+from ...core.variable import CONSTANT, Variable, ancestors, item, make_input, node
+from ...ops.composite import COMPOSITE, Title
+from .loop_rows import is_made_of_sizes
 from .rebuild import rebuild_into
 
-__all__ = ["Modules", "with_modules"]
+__all__ = ["ModuleTitle", "Modules", "domain_of", "with_modules"]
 
 Modules: TypeAlias = Literal["all"] | Collection[Any]
 """Which modules go out as functions: all that are called, or these objects."""
@@ -79,6 +80,20 @@ def _of_modules(parts: Sequence[_Part], modules: Sequence[Any]) -> list[_Part]:
     return chosen
 
 
+@dataclass(frozen=True)
+class ModuleTitle(Title):
+    """What the call of a module is called."""
+
+    domain: str = "symgraph"
+    """ONNX's domain of the function."""
+
+
+def domain_of(composite: Variable) -> str:
+    """ONNX's domain of the function: layers of symgraph_nn have their own."""
+    title = composite.params[0]
+    return title.domain if isinstance(title, ModuleTitle) else "symgraph"
+
+
 class _Part:
     """What a call computes, as a part of a graph."""
 
@@ -107,7 +122,7 @@ class _Part:
         inside, outputs = set(self.inside), set(self.outputs)
         ends = set(self._graph.outputs)
         for v in self.inside:
-            if v in outputs or _is_made_again(v):
+            if v in outputs or is_made_of_sizes(v):
                 continue
             if v in ends or any(user not in inside for user, _ in self._graph.users[v]):
                 return False
@@ -127,25 +142,26 @@ class _Part:
         leaves = (v for v in ancestors(outputs, given) if "leaf" in v.op.traits)
         given |= dict.fromkeys(v for v in leaves if v.op is not CONSTANT)
         symbols = {v: make_input(v.type) for v in given}
-        results = make_composite(
-            type(self.call.owner).__name__,
-            {symbol: v for v, symbol in symbols.items()},
-            replace(outputs, symbols, keep_lines=True),
-            names={symbol: _name_in(v) for v, symbol in symbols.items()},
-        )
+        inside = replace(outputs, symbols, keep_lines=True)
+        body = Graph(list(symbols.values()), inside).canonical()
+        made = node(COMPOSITE, tuple(given), (_title_of(self.call.owner, given), body))
+        several = len(outputs) > 1
+        results = [item(made, i) for i in range(len(outputs))] if several else [made]
         for v, result in zip(self.outputs, results, strict=True):
             new[v] = result
             if v.name:
                 provenance.set_name(result, v.name)
 
 
-def _is_made_again(v: Variable) -> bool:
-    """Whether nothing is lost where a value is computed in several places: of sizes alone."""
-    sizes = [x for x in ancestors([v]) if x.op is SIZE]
-    return all(x.op is CONSTANT or x.inputs or x in sizes for x in ancestors([v], sizes))
-
-
-def _name_in(v: Variable) -> str:
-    """What a module calls what it is given: its parameters by the last word of their path."""
-    name = v.name or ""
-    return name.rpartition(".")[2] if isinstance(v, SharedVariable) else ""
+def _title_of(owner: Any, inputs: Iterable[Variable]) -> ModuleTitle:
+    """The module's kind; its parameters by the last word of their path."""
+    kind = type(owner)
+    package = kind.__module__.partition(".")[0]
+    return ModuleTitle(
+        kind.__name__,
+        tuple(
+            (v.name or "").rpartition(".")[2] if isinstance(v, SharedVariable) else ""
+            for v in inputs
+        ),
+        domain="symgraph_nn" if package == "symgraph_nn" else "symgraph",
+    )

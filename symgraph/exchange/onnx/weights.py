@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from ...core.graph import has_effect, replace
 from ...core.shared import SharedVariable
@@ -16,8 +17,15 @@ from .layers import Layer
 __all__ = ["Fold", "Folding", "FoldingInBody", "packed"]
 
 
-Fold = Callable[[Variable], Variable]
-"""A constant in place of a variable whose value is known, or the variable."""
+class Fold(Protocol):
+    """What knows the values of some variables of a graph."""
+
+    more: dict[Variable, Variable]
+    """Further inputs of the graph, with what they are outside of it."""
+
+    def __call__(self, v: Variable) -> Variable:
+        """A constant, or a further input, in place of a variable whose value is known."""
+        ...
 
 
 def packed(layers: Sequence[Layer], fold: Fold) -> dict[str, Variable]:
@@ -69,6 +77,7 @@ class Folding:
 
     def __init__(self, updated: Collection[Variable] = ()) -> None:
         self._updated = frozenset(updated)
+        self.more: dict[Variable, Variable] = {}
         self.names: dict[Variable, str] = {}
         """What the constants are called: as the shared variables that they are made of."""
 
@@ -94,7 +103,6 @@ class FoldingInBody:
     def __init__(self, outer: Fold, given: Mapping[Variable, Variable]) -> None:
         self._outer, self._given = outer, given
         self.more: dict[Variable, Variable] = {}
-        """Further inputs of the body, with the constants that they are."""
 
     def __call__(self, v: Variable) -> Variable:
         """An input of the body for the value, where it is known outside."""

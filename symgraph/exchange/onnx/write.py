@@ -15,6 +15,8 @@ from ...core.types import TensorType
 from ...core.variable import Variable
 from ..subject import Exportable, Subject, subject_of
 from . import library
+from .modules import Modules, with_modules
+from .weights import Folding
 from .write_passes import rewritten
 from .writer import Model, Value, Writer, declared
 
@@ -34,7 +36,7 @@ def export_onnx(
     inputs: Sequence[Variable | In] | None = None,
     opset: int = 21,
     fused: bool = True,
-    modules: Any = (),
+    modules: Modules = (),
     lower: Mapping[str, Callable[..., Any]] | None = None,
     check: bool = True,
 ) -> ModelProto:
@@ -48,6 +50,14 @@ def export_onnx(
         left out.
     ``opset``
         The version of ONNX's ops.
+    ``fused``
+        Whether a loop that is an LSTM, a GRU or a plain recurrent layer goes out as that op, two of
+        them over one sequence in both directions as one. onnxruntime runs these faster than loops,
+        but for a plain recurrent layer on large batches. It ends the process where it is given an
+        LSTM and a batch of none.
+    ``modules``
+        Modules of which each call goes out as one node, of a local function; ``"all"`` for all that
+        are called within what is exported. Composites always do.
     ``check``
         Whether onnx's own checker looks at the model, which it does with inferred shapes.
 
@@ -66,9 +76,14 @@ def export_onnx(
     subject = subject_of(what, inputs)
     model = Model(_check_opset(opset))
     ends = _Ends(model, subject)
-    graph = rewritten(Graph([*subject.inputs.values(), *subject.shared.values()], subject.results))
-    w = Writer(model)
+    graph = Graph([*subject.inputs.values(), *subject.shared.values()], subject.results)
+    if modules:
+        graph = with_modules(graph, modules)
+    fold = Folding([subject.shared[name] for name in subject.updates])
+    graph = rewritten(graph, fold, fused=fused)
+    w = Writer(model, graph)
     ends.define_inputs(w)
+    ends.define_folded(w, fold.names)
     ends.write_outputs(w, graph.outputs)
     onnx = library.onnx
     proto = onnx.helper.make_model(
@@ -124,6 +139,17 @@ class _Ends:
             w.define(v, Value(name, v.dtype))
             if name in self._subject.inputs or name in self._subject.updates:
                 self.inputs.append(declared(name, v.type))
+
+    def define_folded(self, w: Writer, names: Mapping[Variable, str]) -> None:
+        """Let constants in the places of shared variables have the names of these."""
+        needed, subject = set(w.program.nodes), self._subject
+        unread = {name for name, v in subject.shared.items() if v not in needed}
+        unread -= subject.updates.keys()
+        w.model.names -= unread
+        self.shared = [tensor for tensor in self.shared if tensor.name not in unread]
+        for v, name in names.items():
+            if v in needed:
+                w.define(v, w.initialiser(v.params[0].array, name))
 
     def write_outputs(self, w: Writer, outputs: Sequence[Variable]) -> None:
         """Write all that is needed, and let the outputs have their names."""

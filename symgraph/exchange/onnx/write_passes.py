@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace as with_fields
 
 from ...backends.base import Target
 from ...compile.pipeline import expand
 from ...core.graph import Graph
 from ...core.op import Op
 from ...core.provenance import without_lines
+from ...core.variable import Variable, node
 from ...ops import expansions  # noqa: F401 (attaches rules for what has no rule here)
+from ...ops.composite import COMPOSITE, body_of, is_composite
 from ...rewrite.engine import RuleSet, sweep
 from ...rewrite.simplify import SIMPLIFY
 from ...rewrite.stabilise import STABILISE
-from ...scan.composites import with_open_composites
 from ...scan.op import rebuild_alike
 from ...scan.rewrites import rewrite_loops, settle_checkpoints
 from . import write_tables  # noqa: F401 (the rules)
+from .fused import fuse_layers
+from .rebuild import rebuild_into
+from .weights import Fold, FoldingInBody
 from .writer import rule_for
 
 __all__ = ["ONNX", "rewritten"]
@@ -38,12 +43,39 @@ class _Onnx(Target):
 ONNX = _Onnx()
 
 
-def rewritten(graph: Graph) -> Graph:
-    """The graph after all passes, in terms of ops that are written."""
+def rewritten(graph: Graph, fold: Fold, *, fused: bool) -> Graph:
+    """The graph after all passes, in terms of ops that are written.
+
+    Recurrent layers are found first, since the passes take products out of loops; ``fold`` makes
+    constants of their weights where it knows these. Composites stay, with bodies rewritten alike.
+    """
     with without_lines():
+        if fused:
+            graph = fuse_layers(graph, fold)
         for run in _PASSES:
             graph = run(graph)
-    return graph
+        return _with_bodies(graph, fold, fused=fused)
+
+
+def _with_bodies(graph: Graph, fold: Fold, *, fused: bool) -> Graph:
+    """The graph with the bodies of composites rewritten, and what they know taken out of them."""
+    if not any(map(is_composite, graph.nodes)):
+        return graph
+    new: dict[Variable, Variable] = {v: v for v in graph.inputs}
+    for v in filter(is_composite, graph.nodes):
+        rebuild_into(v.inputs, new)
+        body, inputs = body_of(v), [new[x] for x in v.inputs]
+        inner = FoldingInBody(fold, dict(zip(body.inputs, inputs, strict=True)))
+        body = rewritten(body, inner, fused=fused)
+        title, read = v.params[0], set(body.nodes)
+        names = (*title.inputs, *[""] * len(inner.more))
+        ends = zip(body.inputs, (*inputs, *inner.more.values()), names, strict=True)
+        given = {x: (outside, name) for x, outside, name in ends if x in read}
+        title = with_fields(title, inputs=tuple(name for _, name in given.values()))
+        body = Graph(list(given), body.outputs).canonical()
+        new[v] = node(COMPOSITE, [outside for outside, _ in given.values()], (title, body))
+    rebuild_into(graph.outputs, new)
+    return Graph(graph.inputs, [new[v] for v in graph.outputs])
 
 
 def _apply(rules: RuleSet) -> Pass:
@@ -59,7 +91,6 @@ def _expand(graph: Graph) -> Graph:
 
 
 _PASSES: tuple[Pass, ...] = (
-    with_open_composites,
     settle_checkpoints,
     _apply(SIMPLIFY),
     _apply(SIMPLIFY + STABILISE),

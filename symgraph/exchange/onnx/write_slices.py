@@ -1,82 +1,81 @@
-"""Parts of arrays: at most one node for what runs forwards, and one for what runs backwards."""
+"""Slices and single elements: one Slice for all axes, one Gather for each index."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from ...core.variable import Variable
-from ...ops.elementwise import to_int64
-from ...ops.slices import SYMBOL, At, Entry, Span
-from .write_sizes import Entry as Number
+from ...ops.slices import SYMBOL, At, Bound, Entry, Span
 from .write_sizes import vector_of
 from .writer import Value, Writer, writes
 
+__all__ = ["sliced"]
+
 _INT64 = np.dtype("int64")
-_LAST, _FIRST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+_FIRST, _LAST = np.iinfo(_INT64).min, np.iinfo(_INT64).max
+
+_Edge: TypeAlias = int | Variable
+
+
+class _Cut(NamedTuple):
+    """What Slice takes for one axis."""
+
+    axis: int
+    start: _Edge
+    stop: _Edge
+    step: int
 
 
 @writes("slice")
 def _write_slice(w: Writer, v: Variable) -> Value:
     x, *symbols = v.inputs
-    (entries,) = v.params
-    value, bounds = w.value(x), _bounds(entries, symbols)
-    picked = [axis for axis, entry in enumerate(entries) if isinstance(entry, At)]
-    if len(picked) == 1 and len(bounds) == 1:
-        return _picked(w, value, picked[0], bounds[picked[0]][0])
-    forwards = {axis: b for axis, b in bounds.items() if not _is_all(b)}
-    if forwards:
-        value = _sliced(w, value, forwards)
-    steps = {axis: entry.step for axis, entry in enumerate(entries) if isinstance(entry, Span)}
-    backwards = {axis: (-1, _FIRST, step) for axis, step in steps.items() if step < 0}
-    if backwards:
-        value = _sliced(w, value, backwards)
-    return w.emit("Squeeze", value, w.ints(*picked)) if picked else value
+    value, entries = w.part(x, v.params[0])
+    return sliced(w, value, entries, symbols)
 
 
-def _bounds(
-    entries: Sequence[Entry], symbols: Sequence[Variable]
-) -> dict[int, tuple[Number, Number, int]]:
-    """For each axis of which not all is meant: where it starts and stops, and a positive step."""
+def sliced(w: Writer, x: Value, entries: Sequence[Entry], symbols: Sequence[Variable]) -> Value:
+    """The part of a value that these entries give, in which the symbols stand."""
     rest = iter(symbols)
-    found: dict[int, tuple[Number, Number, int]] = {}
+    cuts: list[_Cut] = []
+    turns: list[_Cut] = []
+    indices: list[tuple[int, _Edge]] = []
     for axis, entry in enumerate(entries):
         if isinstance(entry, At):
-            index = _edge(entry.index, rest)
-            found[axis] = (index, _after(index), 1)
+            indices.append((axis, _edge(entry.index, rest)))
         elif isinstance(entry, Span):
             start = _edge(entry.start, rest)
             stop = _LAST if entry.stop is None else _edge(entry.stop, rest)
-            found[axis] = (start, stop, max(entry.step, 1))
-    return found
+            is_whole = entry.stop is None and isinstance(start, int) and start == 0
+            if entry.step > 0:
+                cuts.append(_Cut(axis, start, stop, entry.step))
+            else:  # from the end of what the bounds leave
+                cuts += [] if is_whole else [_Cut(axis, start, stop, 1)]
+                turns.append(_Cut(axis, -1, _FIRST, entry.step))
+    if {cut.axis for cut in cuts}.isdisjoint(turn.axis for turn in turns):
+        cuts, turns = sorted([*cuts, *turns], key=lambda cut: cut.axis), []
+    x = _cut(w, _cut(w, x, cuts), turns)
+    for axis, index in reversed(indices):
+        is_symbol = isinstance(index, Variable)
+        at = w.cast(w.value(index), _INT64) if is_symbol else w.number(index, _INT64)
+        x = w.emit("Gather", x, at, axis=axis)
+    return x
 
 
-def _is_all(bounds: tuple[Number, Number, int]) -> bool:
-    return all(
-        isinstance(edge, int) and edge == other
-        for edge, other in zip(bounds, (0, _LAST, 1), strict=True)
-    )
+def _edge(bound: Bound, symbols: Iterator[Variable]) -> _Edge:
+    if bound == SYMBOL:
+        return next(symbols)
+    assert isinstance(bound, int)
+    return bound
 
 
-def _edge(edge: int | str, symbols: Iterator[Variable]) -> Number:
-    return next(symbols) if edge == SYMBOL or isinstance(edge, str) else edge
-
-
-def _after(index: Number) -> Number:
-    """Where a slice of one element stops, for an index that may count from the end."""
-    if isinstance(index, Variable):
-        return to_int64(index) + 1
-    return index + 1 if index != -1 else _LAST
-
-
-def _picked(w: Writer, x: Value, axis: int, index: Number) -> Value:
-    if isinstance(index, Variable):
-        return w.emit("Gather", x, w.cast(w.value(index), _INT64), axis=axis)
-    return w.emit("Gather", x, w.number(index, _INT64), axis=axis)
-
-
-def _sliced(w: Writer, x: Value, bounds: Mapping[int, tuple[Number, Number, int]]) -> Value:
-    starts, stops, steps = zip(*bounds.values(), strict=True)
-    last = [] if all(step == 1 for step in steps) else [w.ints(*steps)]
-    return w.emit("Slice", x, vector_of(w, starts), vector_of(w, stops), w.ints(*bounds), *last)
+def _cut(w: Writer, x: Value, cuts: Sequence[_Cut]) -> Value:
+    if not cuts:
+        return x
+    axes, starts, stops, steps = (list(entries) for entries in zip(*cuts, strict=True))
+    operands = [x, vector_of(w, starts), vector_of(w, stops), w.ints(*axes)]
+    if any(step != 1 for step in steps):
+        operands.append(w.ints(*steps))
+    return w.emit("Slice", *operands, dtype=x.dtype)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from . import (
+    write_composites,
     write_elementwise,
     write_index,
+    write_loops,
     write_movement,
     write_products,
+    write_recurrent,
     write_reduce,
     write_sizes,
     write_slices,
 )
 
 __all__ = [
+    "write_composites",
     "write_elementwise",
     "write_index",
+    "write_loops",
     "write_movement",
     "write_products",
+    "write_recurrent",
     "write_reduce",
     "write_sizes",
     "write_slices",

@@ -23,11 +23,14 @@ import numpy as np
 from ...core import provenance
 from ...core.dims import Dim
 from ...core.errors import ExchangeError, explain
+from ...core.graph import Graph
 from ...core.op import OPS, Op
 from ...core.types import TensorType
 from ...core.variable import CONSTANT, ITEM, Variable, ancestors
 from ...ops.sizes import is_size
+from ...ops.slices import Entry
 from . import library
+from .needed import names_read, needed_nodes
 from .write_dtypes import BOOLEAN, TYPED, stand_in
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Model",
+    "Part",
     "Rule",
     "Value",
     "Writer",
@@ -57,6 +61,9 @@ class Value(NamedTuple):
 
 
 Rule: TypeAlias = Callable[["Writer", Variable], "Value | Sequence[Value]"]
+Part: TypeAlias = tuple[Value, Sequence[Entry]]
+"""A value, and the entries by which it gives a part of another one."""
+PartRule: TypeAlias = Callable[[Sequence[Entry]], "Part | None"]
 _rules: dict[Op, Rule] = {}
 
 
@@ -100,6 +107,8 @@ class Model:
     """The constants by their names."""
     functions: dict[tuple[str, str], FunctionProto] = field(default_factory=dict)
     """The local functions by domain and name."""
+    bodies: dict[tuple[str, str, Graph], str] = field(default_factory=dict)
+    """The names of the functions that composites are calls of, by domain, name and body."""
     domains: dict[str, int] = field(default_factory=dict)
     """The versions of other domains than that of ONNX itself."""
 
@@ -116,8 +125,12 @@ class Model:
 class Writer:
     """The nodes of one graph as they are written, and what its variables are called there."""
 
-    def __init__(self, model: Model, outer: Writer | None = None, *, is_apart: bool = False):
+    def __init__(
+        self, model: Model, program: Graph, outer: Writer | None = None, *, is_apart: bool = False
+    ) -> None:
         self.model = model
+        self.program = program
+        """The graph of which this is written: it tells who reads what."""
         self.outer = outer
         self.is_apart = is_apart
         self.nodes: list[NodeProto] = []
@@ -125,17 +138,19 @@ class Writer:
         """Names, taken already, that variables are to have, where they can have them."""
         self._memo: dict[Any, Value] = {}
         self._values: dict[Variable, Value | Sequence[Value]] = {}
+        self._parts: dict[Variable, tuple[PartRule, Callable[[], Value]]] = {}
         self._constants: dict[tuple[Any, ...], Value] = {} if is_apart else model.constants
 
-    def inner(self) -> Writer:
-        """The writer of a graph within this one, which sees this one's values."""
-        inner = Writer(self.model, self, is_apart=self.is_apart)
+    def inner(self, program: Graph | None = None) -> Writer:
+        """The writer of a graph within this one, which sees this one's values: of another program,
+        such as a loop's body, or of a part of this one's."""
+        inner = Writer(self.model, program or self.program, self, is_apart=self.is_apart)
         inner._constants = dict(self._constants) if self.is_apart else self._constants
         return inner
 
-    def apart(self) -> Writer:
+    def apart(self, program: Graph | None = None) -> Writer:
         """The writer of a graph that sees nothing of this one: of a local function."""
-        return Writer(self.model, is_apart=True)
+        return Writer(self.model, program or Graph([], []), is_apart=True)
 
     # --- variables ------------------------------------------------------------------------------
 
@@ -146,11 +161,30 @@ class Writer:
     def value(self, variable: Variable) -> Value:
         """The value of a variable, which is written where it was put off until it is asked for."""
         found = self.find(variable)
+        if found is None and (owner := self._owner_of_parts(variable)) is not None:
+            found = owner._values[variable] = owner._parts[variable][1]()
         if found is None:
             self._write_all(ancestors([variable]))
             found = self.find(variable)
         assert isinstance(found, Value), variable
         return found
+
+    def define_parts(self, variable: Variable, part: PartRule, whole: Callable[[], Value]) -> None:
+        """Let parts of a variable be other values, where ``part`` knows of one; the variable itself
+        is the value of ``whole``, which is called once it is asked for."""
+        self._parts[variable] = part, whole
+
+    def part(self, variable: Variable, entries: Sequence[Entry]) -> Part:
+        """A value, and the entries by which it gives the part of the variable."""
+        owner = self._owner_of_parts(variable)
+        found = owner._parts[variable][0](entries) if owner is not None else None
+        return found or (self.value(variable), entries)
+
+    def _owner_of_parts(self, variable: Variable) -> Writer | None:
+        writer: Writer | None = self
+        while writer is not None and variable not in writer._parts:
+            writer = writer.outer
+        return writer
 
     def values(self, variables: Iterable[Variable]) -> list[Value]:
         """The values of the variables."""
@@ -172,7 +206,7 @@ class Writer:
 
     def _write_all(self, variables: Iterable[Variable]) -> None:
         for v in variables:
-            if self.find(v) is None:
+            if self.find(v) is None and self._owner_of_parts(v) is None:
                 self._write(v)
 
     def _write(self, v: Variable) -> None:
@@ -229,7 +263,7 @@ class Writer:
 
     def alike(self) -> Writer:
         """A writer of the same nodes, for which variables may be other values than for this."""
-        other = Writer(self.model, self, is_apart=self.is_apart)
+        other = Writer(self.model, self.program, self, is_apart=self.is_apart)
         other.nodes, other._constants = self.nodes, self._constants
         return other
 
@@ -254,6 +288,12 @@ class Writer:
             self.nodes.append(library.onnx.helper.make_node("Constant", [], [name], value=tensor))
         else:
             self.model.initialisers.append(tensor)
+        return Value(name, array.dtype)
+
+    def initialiser(self, array: np.ndarray, name: str) -> Value:
+        """An array with a name of its own, even where another one is equal."""
+        name = self.model.unique(name)
+        self.model.initialisers.append(library.onnx.numpy_helper.from_array(array, name))
         return Value(name, array.dtype)
 
     def known(self, value: Value) -> np.ndarray | None:
@@ -341,8 +381,14 @@ class Writer:
         outputs: Sequence[ValueInfoProto],
         initialisers: Sequence[TensorProto] = (),
     ) -> GraphProto:
-        """The graph of all that was written, with these ends, which `declared` makes."""
-        return library.onnx.helper.make_graph(self.nodes, name, inputs, outputs, initialisers)
+        """The graph of what was written and its outputs need, with these ends, which `declared`
+        makes."""
+        nodes = needed_nodes(self.nodes, [output.name for output in outputs])
+        if initialisers:
+            ends = (*inputs, *outputs)
+            read = names_read(nodes).union(end.name for end in ends)
+            initialisers = [tensor for tensor in initialisers if tensor.name in read]
+        return library.onnx.helper.make_graph(nodes, name, inputs, outputs, initialisers)
 
     def fresh(self, dtype: np.dtype, name: str = "value") -> Value:
         """A value of a new name: an input of a graph within this one, or of a function."""
@@ -351,7 +397,7 @@ class Writer:
     def function(
         self, domain: str, name: str, inputs: Sequence[Value], outputs: Sequence[Value]
     ) -> None:
-        """Make a local function of all that was written, with these ends."""
+        """Make a local function of what was written and its outputs need, with these ends."""
         self.model.domains.setdefault(domain, 1)
         helper = library.onnx.helper
         versions = {"": self.model.opset, **self.model.domains}
@@ -360,7 +406,7 @@ class Writer:
             name,
             [x.name for x in inputs],
             [x.name for x in outputs],
-            self.nodes,
+            needed_nodes(self.nodes, [x.name for x in outputs]),
             [helper.make_opsetid(*entry) for entry in versions.items()],
         )
 
