@@ -332,7 +332,8 @@ class _Loading:
         label = theirs or "the module"
         values = self._converted(label, layer, roles)
         lacking = neutral(layer) if values else {}
-        for path, array in (lacking | values).items():
+        values |= {path: array for path, array in lacking.items() if path not in values}
+        for path, array in values.items():
             self._place(ours, path, array, label)
         for role in roles.surplus:
             self.faults.append(f"{names[role]} has no place in {ours or 'the module'} = {layer!r}")
