@@ -44,7 +44,7 @@ def test_a_training_step_gives_new_parameters(check: Check) -> None:
 
 def test_random_streams_count_on(check: Check) -> None:
     stream, x = sg.random.Stream(3), sg.tensor("x", ("n",))
-    f = sg.compile([x], [x + stream.uniform((4,)).sum(), stream.categorical(x)])
+    f = sg.compile([x], [x + stream.normal((4,)).sum(), stream.categorical(x)])
     for _ in range(2):
         check(f, [normal(6)], [6])
 
@@ -274,8 +274,8 @@ def test_what_cannot_go_is_named() -> None:
     x = sg.tensor("x", ("n",), "float64")
     refused(sg.compile([x], sg.sort(x)), r"sort, float64\[n\].*computed by Python")
     refused(sg.compile([x], sg.gammaln(x)), r"gammaln, float64\[n\].*SciPy")
-    looped = sg.scan(lambda v: sg.erfinv(v), x)
-    refused(sg.compile([x], looped), "erfinv.*SciPy")
+    looped = sg.scan(lambda v: sg.digamma(v), x)
+    refused(sg.compile([x], looped), "digamma.*SciPy")
     refused(x, "takes a compiled function")
     f = sg.compile([x], x)
     for name in ("int", "2nd", "a-b", "", 3, "main"):

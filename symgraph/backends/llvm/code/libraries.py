@@ -13,7 +13,6 @@ __all__ = ["SCIPY", "address_of", "capsule_pointer"]
 SCIPY = {
     "sg_gammaln": "gammaln",
     "sg_digamma": "__pyx_fuse_1psi",
-    "sg_erfinv": "__pyx_fuse_0erfinv",
 }
 
 _get_name = ctypes.pythonapi.PyCapsule_GetName

@@ -1,6 +1,6 @@
 """Functions that are left to a library (the C library's, SciPy's), element by element.
 
-They are those that are rare in a loop: gammaln, digamma, erfinv, arctan2, fmod, powers in float64.
+They are those that are rare in a loop: gammaln, digamma, arctan2, fmod, powers in float64.
 """
 
 from __future__ import annotations
