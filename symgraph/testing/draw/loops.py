@@ -254,8 +254,15 @@ def scan(d: Drawer) -> list[str]:
     if not d.add_instruction(text, names):
         return []
     if d.chance(0.3):
-        d.add(f"{names[0]}[-1]")
+        _read_last(d, names[0])
     return names
+
+
+def _read_last(d: Drawer, name: str) -> None:
+    """The last row of a result or several of them, of which often nobody reads others."""
+    rows = [d.add(f"{name}[{-1 - i}]") for i in range(d.one_of((1, 1, 2, 3)))]
+    if any(rows) and d.chance(0.6):
+        del d.values[name]
 
 
 def twins(d: Drawer) -> None:
