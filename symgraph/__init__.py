@@ -179,6 +179,7 @@ from .ops.transcendental import (
     tanh,
 )
 from .scan.build import foldl, foldr, last_value, map, reduce, scan, until
+from .scan.composites import open_composites
 from .scan.derivatives import hessian, jacobian
 from .viz.text import dprint, listing
 
@@ -214,18 +215,18 @@ __all__ = [
     "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "LoopTrace", "map",
     "matmul", "matrix", "max", "max_pool", "maximum", "mean", "min", "minimum", "mod", "moveaxis",
     "multiply", "nan_to_num", "ne", "negative", "nonzero", "not_equal", "note_call",
-    "NumberRangeError", "one_hot", "ones", "ones_like", "outer", "pad", "polygamma", "positive",
-    "power", "prod", "ptp", "rad2deg", "radians", "random", "ravel", "reciprocal", "record_lines",
-    "reduce", "relu", "remainder", "repeat", "Replay", "replay", "reshape", "rewrite_graph",
-    "right_shift", "rint", "roll", "round", "scalar", "scan", "ScanError", "searchsorted",
-    "set_values", "shape", "ShapeError", "shared", "SharedVariable", "sigmoid", "sign", "silu",
-    "sin", "sinh", "size", "softmax", "softplus", "sort", "split", "sqrt", "square", "squeeze",
-    "stack", "std", "stop_gradient", "substitute", "subtract", "sum", "swapaxes",
-    "SymbolicValueError", "SymgraphError", "SymgraphTypeError", "SymgraphValueError", "take",
-    "take_along_axis", "tan", "tanh", "template", "tensor", "tensor3", "tensor4", "tensordot",
-    "tile", "to_dot", "TooLargeError", "trace", "transpose", "tri", "tril", "triu", "true_divide",
-    "trunc", "until", "UpdateError", "var", "Variable", "vdot", "vector", "VerifyError", "vjp",
-    "vstack", "where", "write_trace", "zeros", "zeros_like",
+    "NumberRangeError", "one_hot", "ones", "ones_like", "open_composites", "outer", "pad",
+    "polygamma", "positive", "power", "prod", "ptp", "rad2deg", "radians", "random", "ravel",
+    "reciprocal", "record_lines", "reduce", "relu", "remainder", "repeat", "Replay", "replay",
+    "reshape", "rewrite_graph", "right_shift", "rint", "roll", "round", "scalar", "scan",
+    "ScanError", "searchsorted", "set_values", "shape", "ShapeError", "shared", "SharedVariable",
+    "sigmoid", "sign", "silu", "sin", "sinh", "size", "softmax", "softplus", "sort", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "substitute", "subtract", "sum",
+    "swapaxes", "SymbolicValueError", "SymgraphError", "SymgraphTypeError", "SymgraphValueError",
+    "take", "take_along_axis", "tan", "tanh", "template", "tensor", "tensor3", "tensor4",
+    "tensordot", "tile", "to_dot", "TooLargeError", "trace", "transpose", "tri", "tril", "triu",
+    "true_divide", "trunc", "until", "UpdateError", "var", "Variable", "vdot", "vector",
+    "VerifyError", "vjp", "vstack", "where", "write_trace", "zeros", "zeros_like",
 ]
 # fmt: on
 

@@ -100,7 +100,8 @@ def buffer_updates(
     True
     """
     outputs = [expressions] if isinstance(expressions, sg.Variable) else list(expressions)
-    sources = [source for source in ancestors(outputs) if source.notes]
+    opened = sg.open_composites([v for v in outputs if isinstance(v, sg.Variable)])
+    sources = [source for source in ancestors(opened) if source.notes]
     returned = {key.buffer for v in sources for key in v.notes if isinstance(key, _Returned)}
     updates: dict[sg.SharedVariable, sg.Variable] = {}
     for source in sources:

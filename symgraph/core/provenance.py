@@ -26,6 +26,7 @@ __all__ = [
     "carry_notes",
     "derive_from",
     "describe",
+    "forget_notes",
     "has_notes",
     "hand_on_lines",
     "hands_on_lines",
@@ -319,6 +320,11 @@ def has_notes() -> bool:
 def notes_of(variable: Node) -> Mapping[Hashable, Any]:
     """What is written down of the variable, by key."""
     return _notes.get(variable, _NO_NOTES)
+
+
+def forget_notes(variable: Node) -> None:
+    """Let nothing be written down of the variable."""
+    _notes.pop(variable, None)
 
 
 def carry_notes(notes: Mapping[Hashable, Any], copy: Node) -> None:

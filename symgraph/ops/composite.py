@@ -9,7 +9,7 @@ and of which derivatives are made.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = [
     "opened",
     "opened_on",
     "there_are_composites",
+    "with_body",
 ]
 
 
@@ -116,7 +117,51 @@ def make_composite(
     title = Title(name, tuple((names or {}).get(v, "") for v in inputs), tuple(arguments))
     body = Graph([*inputs], outputs).canonical()
     made = node(COMPOSITE, tuple(inputs.values()), (title, body))
+    if provenance.has_notes():
+        _take_notes(outputs, inputs, made)
     return [item(made, i) for i in range(len(outputs))] if len(outputs) > 1 else [made]
+
+
+# Under this key stand, with a composite, the notes of what it is made of. Its body is that of other
+# composites too, which are made of other shared variables.
+_INSIDE = "notes inside"
+
+
+def _take_notes(outputs: Sequence[Variable], inputs: Iterable[Variable], made: Variable) -> None:
+    """Write down with the composite what is noted of the expressions in it."""
+    order = _walk(outputs, inputs)
+    notes = {i: dict(v.notes) for i, v in enumerate(order) if v.notes}
+    if not notes:
+        return
+    for v in set(body_of(made).nodes).difference(order):
+        provenance.forget_notes(v)
+    made.note(_INSIDE, (len(order), notes))
+
+
+def _hand_out_notes(composite: Variable, copies: Mapping[Variable, Variable]) -> None:
+    """Write down of what a composite is opened to what was noted inside it."""
+    count, notes = composite.notes[_INSIDE]
+    order = _walk(body_of(composite).outputs, body_of(composite).inputs)
+    if len(order) == count:  # else it was built anew in another way
+        for i, of_variable in notes.items():
+            provenance.carry_notes(of_variable, copies[order[i]])
+
+
+def _walk(outputs: Sequence[Variable], stops: Iterable[Variable]) -> list[Variable]:
+    """What the outputs are made of above the stops, in an order that equal graphs share."""
+    done = dict.fromkeys(stops)
+    n_stops = len(done)
+    stack = [(v, False) for v in reversed(outputs)]
+    while stack:
+        v, has_operands = stack.pop()
+        if v in done:
+            continue
+        if has_operands:
+            done[v] = None
+        else:
+            stack.append((v, True))
+            stack += [(x, False) for x in reversed(v.inputs) if x not in done]
+    return list(done)[n_stops:]
 
 
 def is_composite(variable: Variable) -> bool:
@@ -149,6 +194,11 @@ def body_of(variable: Variable) -> Graph:
     return variable.params[1]
 
 
+def with_body(composite: Variable, inputs: Sequence[Variable], body: Graph) -> Variable:
+    """The composite with another body, on inputs of the same types."""
+    return node(COMPOSITE, inputs, (composite.params[0], body))
+
+
 def opened(composite: Variable) -> list[Variable]:
     """The results of a composite as expressions of its inputs; composites in them stay."""
     found = _opened.get(composite)
@@ -160,12 +210,15 @@ def opened(composite: Variable) -> list[Variable]:
 def opened_on(composite: Variable, inputs: Sequence[Variable]) -> list[Variable]:
     """What the results of a composite would be as expressions of other inputs."""
     body, callers = body_of(composite), provenance.lines_of(composite)
-    written = [v for v in body.nodes if "traced" in v.op.traits or provenance.lines_of(v)]
     symbols = dict(zip(body.inputs, inputs, strict=True))
-    made = replace([*body.outputs, *written], symbols, keep_lines=True)
-    for v, copy in zip(written, made[len(body.outputs) :], strict=True):
-        if copy is not v:
+    nodes = [v for v in body.nodes if v not in symbols]
+    made = replace([*body.outputs, *nodes], symbols, keep_lines=True)
+    copies = dict(zip(nodes, made[len(body.outputs) :], strict=True))
+    for v, copy in copies.items():
+        if copy is not v and ("traced" in v.op.traits or provenance.lines_of(v)):
             provenance.add_callers(copy, v, callers)
+    if _INSIDE in composite.notes:
+        _hand_out_notes(composite, copies)
     return made[: len(body.outputs)]
 
 

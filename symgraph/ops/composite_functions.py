@@ -64,14 +64,20 @@ def composite(function: Callable[..., Any] | None = None, *, name: str | None = 
         raise SymgraphTypeError.here(f"composite takes a function, not {function!r}")
     if name is not None and not (isinstance(name, str) and name.isidentifier()):
         raise SymgraphTypeError.here(f"the name of a composite is an identifier, not {name!r}")
-    title = name or getattr(function, "__name__", type(function).__name__)
-    called = _Called(function, title if title.isidentifier() else "composite")
+    called = _Called(function, name or _name_of(function))
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         return called(args, kwargs)
 
     return call
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """The function's name; that of its class where it is what calls an object."""
+    path = getattr(function, "__qualname__", type(function).__name__).split(".")
+    name = path[-2] if path[-1] == "__call__" and len(path) > 1 else path[-1]
+    return name if name.isidentifier() else "composite"
 
 
 class _Called:

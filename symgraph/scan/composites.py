@@ -2,28 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, overload
 
 from ..core import provenance
+from ..core.errors import SymgraphTypeError
 from ..core.graph import Graph, graph_of
 from ..core.variable import ITEM, Variable
-from ..ops.composite import is_composite, opened, opened_on, there_are_composites
-from .op import rebuild_alike
+from ..ops.composite import (
+    body_of,
+    is_composite,
+    opened,
+    opened_on,
+    there_are_composites,
+    with_body,
+)
+from .op import is_scan, rebuild_alike
 from .rewrites import rewrite_bodies
 
-__all__ = ["open_composites", "with_open_composites"]
+__all__ = ["open_composites", "rewrite_composites", "with_open_composites"]
 
 
-def open_composites(outputs: Sequence[Variable]) -> list[Variable]:
-    """The outputs as expressions without composites, in the bodies of loops too."""
-    return list(with_open_composites(graph_of(outputs)).outputs)
+@overload
+def open_composites(outputs: Variable) -> Variable: ...
+@overload
+def open_composites(outputs: Sequence[Variable]) -> list[Variable]: ...
+def open_composites(outputs: Variable | Sequence[Variable]) -> Variable | list[Variable]:
+    """The outputs (a variable, or a list) as the expressions that composites stand for.
+
+    Those in the bodies of loops, and in one another, are opened too. `compile` begins with this.
+
+    >>> double = sg.composite(lambda x: x + x, name="double")
+    >>> x = sg.vector("x")
+    >>> sg.open_composites(double(x)) is x + x
+    True
+    """
+    ends: Any = [outputs] if isinstance(outputs, Variable) else outputs
+    if not isinstance(ends, (list, tuple)) or not all(isinstance(v, Variable) for v in ends):
+        raise SymgraphTypeError.here(
+            f"open_composites takes a variable or a list of variables, not {outputs!r}"
+        )
+    made = with_open_composites(graph_of(ends)).outputs
+    return made[0] if isinstance(outputs, Variable) else list(made)
 
 
 def with_open_composites(graph: Graph) -> Graph:
     """The graph without composites, in the bodies of loops too; itself where there are none."""
-    if not there_are_composites():
+    if not (there_are_composites() and _has_composites(graph)):
         return graph
     return rewrite_bodies(_open(graph), _open)
+
+
+def _has_composites(graph: Graph) -> bool:
+    seen, pending = {graph}, [graph]
+    while pending:
+        for v in pending.pop().nodes:
+            if is_composite(v):
+                return True
+            if is_scan(v) and v.params[0] not in seen:
+                seen.add(v.params[0])
+                pending.append(v.params[0])
+    return False
+
+
+def rewrite_composites(graph: Graph, rewrite: Callable[[Graph], Graph]) -> Graph:
+    """The graph with ``rewrite`` done to what is in its composites, which stay whole."""
+    if not any(map(is_composite, graph.nodes)):
+        return graph
+    new: dict[Variable, Variable] = {v: v for v in graph.inputs}
+    for v in graph.nodes:
+        if v in new:
+            continue
+        inputs = [new[x] for x in v.inputs]
+        if is_composite(v):
+            new[v] = with_body(v, inputs, rewrite(body_of(v)).canonical())
+        else:
+            new[v] = v if tuple(inputs) == v.inputs else rebuild_alike(v, inputs)
+        _hand_on(v, new[v])
+    return Graph(graph.inputs, [new[v] for v in graph.outputs])
 
 
 def _open(graph: Graph) -> Graph:
@@ -50,8 +106,16 @@ def _open_outermost(graph: Graph) -> list[Variable]:
             continue
         else:
             new[v] = rebuild_alike(v, inputs)
-            provenance.set_lines(new[v], provenance.lines_of(v))
-            provenance.carry_notes(v.notes, new[v])
-        if v.name and new[v].name is None and new[v].inputs:
-            provenance.set_name(new[v], v.name)
+        _hand_on(v, new[v])
     return [new[v] for v in graph.outputs]
+
+
+def _hand_on(old: Variable, new: Variable) -> None:
+    """Give what takes a variable's place its name, and its lines and notes if it is of its op."""
+    if new is old or not new.inputs:
+        return
+    if old.name and new.name is None:
+        provenance.set_name(new, old.name)
+    if new.op is old.op:
+        provenance.set_lines(new, provenance.lines_of(old))
+        provenance.carry_notes(old.notes, new)

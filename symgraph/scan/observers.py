@@ -9,6 +9,7 @@ from ..core.graph import Graph
 from ..core.op import OPS
 from ..core.variable import Variable, ancestors, item, make_input, node
 from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
+from .composites import rewrite_composites
 from .effects import IN_STEP
 from .op import is_scan, make_alike, rebuild_alike
 from .rewrites import rewrite_bodies
@@ -24,7 +25,7 @@ def without_observers(graph: Graph) -> Graph:
     rules = RuleSet(Rule("leave looks out", names, EVERY, _looked_at))
 
     def bare(part: Graph) -> Graph:
-        return sweep(part, rules, rebuild=rebuild_alike)
+        return rewrite_composites(sweep(part, rules, rebuild=rebuild_alike), bare)
 
     with provenance.without_lines():
         return rewrite_bodies(bare(graph), bare)

@@ -13,6 +13,7 @@ from ..ops.create import zeros
 from ..ops.gradient import stop_gradient
 from ..ops.join import concatenate, stack
 from ..ops.sizes import shape_of, size_of
+from ..scan.composites import open_composites
 from ..scan.op import Loop, is_scan
 
 __all__ = ["unroll"]
@@ -35,7 +36,7 @@ def unroll(results: Variable | Sequence[Variable]) -> Variable | list[Variable]:
     array([1., 3.], dtype=float32)
     """
     several = not isinstance(results, Variable)
-    outputs = list(results) if several else [results]
+    outputs = open_composites(list(results) if several else [results])
     while any(is_scan(v) for v in ancestors(outputs)):
         outputs = _without_outer_loops(outputs)
     return outputs if several else outputs[0]

@@ -12,7 +12,9 @@ from scipy.special import erf
 
 import symgraph as sg
 import symgraph_nn as nn
+from symgraph.exchange.subject import subject_of
 from symgraph.ops.composite import body_of, input_names_of, is_composite, name_of_composite
+from symgraph.scan.observers import without_observers
 from symgraph.scan.op import is_scan
 
 BACKENDS = ("native", "numpy")
@@ -256,7 +258,7 @@ def test_methods_and_lambdas() -> None:
 
     x = sg.tensor("x", ("n",))
     y = Scale(3.0)(x)
-    assert name_of_composite(y) == "__call__"
+    assert name_of_composite(y) == "Scale"
     assert len(y.inputs) == 2
     np.testing.assert_array_equal(y.eval({x: [1, 2]}), [3, 6])
     double = sg.composite(lambda v: {"twice": 2 * v}, name="double")
@@ -328,3 +330,54 @@ def test_errors_name_the_line_and_what_was_returned() -> None:
         sg.composite(3)  # type: ignore[call-overload]
     with pytest.raises(sg.SymgraphTypeError, match="an identifier, not 'a b'"):
         sg.composite(wrong, name="a b")
+
+
+def test_layers_with_buffers_keep_theirs_apart() -> None:
+    x = sg.tensor("x", ("B", 3))
+    layers = [nn.BatchNorm(3), nn.BatchNorm(3)]
+
+    @sg.composite
+    def both(x: Any, layer: Any) -> Any:
+        return layer(x, training=True)
+
+    y = both(both(x, layers[0]) * 2 + 1, layers[1])
+    updates = nn.buffer_updates(y)
+    assert set(updates) == {*layers[0].buffers, *layers[1].buffers}
+    plain = layers[1](layers[0](x, training=True) * 2 + 1, training=True)
+    a = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    got = sg.compile([x], list(updates.values()))(a)
+    want = sg.compile([x], [nn.buffer_updates(plain)[buffer] for buffer in updates])(a)
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    again = pickle.loads(pickle.dumps(y))
+    assert len(nn.buffer_updates(again)) == 4
+    training = nn.sgd(sg.square(y).mean(), [*layers[0].params, *layers[1].params], 0.1)
+    assert set(updates) <= set(training)
+
+
+def test_opened_and_unrolled() -> None:
+    x = sg.tensor("x", (3,))
+    y = cell(sg.reshape(x[:2], (1, 2)), (sg.zeros((1, 2)), sg.zeros((1, 2))))[1][1]
+    opened = sg.open_composites(y)
+    assert not any(map(is_composite, sg.ancestors(opened)))
+    assert sg.open_composites([x]) == [x]
+    with pytest.raises(sg.SymgraphTypeError, match="open_composites takes"):
+        sg.open_composites(3)  # type: ignore[call-overload]
+    total = sg.composite(lambda v: sg.scan(lambda a, b: a + b, v, 0.0), name="total")
+    assert not any(map(is_scan, sg.ancestors(sg.testing.unroll(total(x)))))
+    assert sg.testing.unroll(total(x)).eval({x: [1, 2, 3]}).tolist() == [1, 3, 6]
+
+
+def test_looks_at_values_inside(capsys: Any) -> None:
+    x = sg.tensor("x", ("n",))
+
+    @sg.composite
+    def noisy(x: Any) -> Any:
+        return sg.debug_print(x * 2, "doubled") + 1
+
+    np.testing.assert_array_equal(noisy(x).eval({x: [1, 2]}), [3, 5])
+    assert "doubled" in capsys.readouterr().out
+    assert without_observers(sg.Graph([x], [noisy(x)])).outputs[0].op is noisy(x).op
+    bare = subject_of(noisy(x), [x]).outputs["output"]
+    assert is_composite(bare)
+    assert "debug_print" not in [v.op.name for v in body_of(bare).nodes]

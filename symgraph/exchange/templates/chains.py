@@ -13,13 +13,14 @@ from typing import Literal
 
 import numpy as np
 
+from ...core.op import Op
 from ...core.variable import Variable, make_constant
 from ...ops.elementwise import ADD, DIVIDE, MULTIPLY, NEGATIVE, SQUARE, SUBTRACT
 from ...ops.sizes import CHECK_SIZE
 from ...ops.transcendental import POWER, RECIPROCAL, SQRT
 from ...rewrite.pattern import uniform
 
-__all__ = ["Chain", "Kind", "chain_of", "kind_of", "number_of", "plain"]
+__all__ = ["Chain", "Kind", "chain_of", "is_chain_op", "kind_of", "number_of", "plain"]
 
 Kind = Literal["sum", "product"]
 
@@ -51,6 +52,11 @@ def number_of(v: Variable) -> float | None:
     """The number that all elements of a constant have; None for another variable."""
     value = uniform(plain(v))
     return None if value is None or value.dtype.kind not in "iufb" else float(value)
+
+
+def is_chain_op(op: Op) -> bool:
+    """Whether variables of the op may be sums or products."""
+    return op in _KINDS
 
 
 def kind_of(v: Variable) -> Kind | None:

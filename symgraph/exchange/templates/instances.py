@@ -20,10 +20,11 @@ from ...core import provenance
 from ...core.dims import fresh_size, known_different
 from ...core.errors import ExchangeError, SymgraphError, SymgraphValueError
 from ...core.graph import Graph
+from ...core.op import Op
 from ...core.types import TensorType, TupleType, tensor_type
 from ...core.variable import CONSTANT, Variable, ancestors, make_input
-from ...ops.promotion import as_variable
-from .chains import number_of
+from ...ops.promotion import CAST, as_variable
+from .chains import is_chain_op, number_of
 from .matching import Form, Match, matches
 from .text import parse_formula
 
@@ -64,6 +65,7 @@ class Pattern:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What arguments may be, besides what is found in the graph."""
     _forms: dict[tuple[Any, ...], Form | SymgraphError] = field(default_factory=dict)
+    _listed: dict[tuple[Any, ...], list[Form]] = field(default_factory=dict)
 
     def find(
         self, target: Variable, *, with_rest: bool = False, atoms: Collection[Variable] = ()
@@ -103,12 +105,25 @@ class Pattern:
 
     # --- graphs of the pattern ------------------------------------------------------------------
 
-    def _sketches(self, target: Variable) -> Iterator[Form]:
+    def needed_ops(self) -> frozenset[Op]:
+        """The ops that are in every graph of which the pattern is a part."""
+        forms = [
+            f for n in range(_MOST_AXES + 1) if isinstance(f := self._any_form(_FLOAT32, n), Form)
+        ]
+        ops = [{v.op for v in ancestors([form.root]) if _is_telling(v)} for form in forms]
+        return frozenset(set.intersection(*ops)) if ops else frozenset()
+
+    def _sketches(self, target: Variable) -> list[Form]:
         """The pattern for holes of guessed types, the likeliest first."""
-        dtype = target.dtype if target.dtype.kind == "f" else _FLOAT32
-        dtypes = [dtype] if dtype == target.dtype else [target.dtype, dtype]
-        first = target.ndim
-        axes = dict.fromkeys([first, first + 1, first + 2, *range(1, _MOST_AXES + 1), 0])
+        key = (target.dtype, target.ndim)
+        if key not in self._listed:
+            self._listed[key] = list(self._guessed(*key))
+        return self._listed[key]
+
+    def _guessed(self, target: np.dtype, n_target: int) -> Iterator[Form]:
+        dtype = target if target.kind == "f" else _FLOAT32
+        dtypes = [dtype] if dtype == target else [target, dtype]
+        axes = dict.fromkeys([n_target, n_target + 1, n_target + 2, *range(1, _MOST_AXES + 1), 0])
         seen: set[tuple[Any, ...]] = set()
         for each, n_axes in itertools.product(dtypes, axes):
             form = self._any_form(each, n_axes)
@@ -251,6 +266,12 @@ class Pattern:
             [*([self.defaults[name]] if name in self.defaults else []), *values]
             for name in self.parameters
         ]
+
+
+def _is_telling(v: Variable) -> bool:
+    """Whether the op is none that may have been written in another way."""
+    is_plain = "leaf" in v.op.traits or v.op.kind == "movement" or v.op is CAST
+    return not is_plain and not is_chain_op(v.op) and isinstance(v.type, TensorType)
 
 
 def _until_form(

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from ...core import provenance
 from ...core.errors import ExchangeError
-from ...core.graph import Graph, graph_of
 from ...core.op import OPS
 from ...core.types import TupleType
 from ...core.variable import Variable, item
@@ -17,7 +16,7 @@ from ...ops.composite import arguments_of, is_composite, name_of_composite
 from ...ops.promotion import as_variable
 from ...scan.op import rebuild_alike
 from .functions import Call, finder_of
-from .parts import Find, Place, change_everywhere, in_place_of
+from .parts import Find, Place, change_everywhere, in_place_of, nodes_of
 from .text import public_function
 
 __all__ = ["Lowerings", "lower_ops"]
@@ -167,15 +166,4 @@ def _unknown(name: Any, outputs: Sequence[Variable]) -> ExchangeError:
 
 
 def _composites_in(outputs: Sequence[Variable]) -> set[str]:
-    found: set[str] = set()
-    seen: set[Graph] = set()
-    pending = [graph_of(outputs)]
-    while pending:
-        for v in pending.pop().nodes:
-            if is_composite(v):
-                found.add(name_of_composite(v))
-            for part in v.params:
-                if isinstance(part, Graph) and part not in seen:
-                    seen.add(part)
-                    pending.append(part)
-    return found
+    return {name_of_composite(v) for v in nodes_of(outputs) if is_composite(v)}

@@ -76,6 +76,8 @@ def matches(
     if kind is None or kind_of(target) != kind:
         return
     pattern, found = matcher.chain(form.root, kind), matcher.chain(target, kind)
+    if len(found.parts) < 2 or len(found.parts) < len(pattern.parts):
+        return
     for bindings, left in matcher.match_parts(pattern, found, {}):
         rest = _combined(kind, left, target) if left.parts else None
         if rest is not None and _is_identity(left) and len(bindings) == len(form.holes):
@@ -101,8 +103,9 @@ class _Matcher:
     def _chain(self, v: Variable, kind: Kind) -> Chain:
         chain = chain_of(v, kind, atoms=self.atoms)
         if self.form.is_sketch:
-            parts = [part for part in chain.parts if not _is_of_sizes(part[0])]
-            chain = replace(chain, parts=parts, number=0.0 if kind == "sum" else 1.0)
+            sizes = [part for part in chain.parts if _is_of_sizes(part[0])]
+            parts = [part for part in chain.parts if part not in sizes]
+            chain = Chain(kind, parts, 0.0 if kind == "sum" else 1.0, [*chain.inner, *sizes])
         return chain
 
     def match(self, pattern: Variable, target: Variable, known: Bindings) -> Iterator[Bindings]:

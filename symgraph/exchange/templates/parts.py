@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ...core import provenance
 from ...core.dims import known_different
 from ...core.errors import ExchangeError
 from ...core.graph import Graph
-from ...core.variable import ITEM, Variable, make_input
+from ...core.variable import ITEM, Variable, ancestors, make_input
 from ...ops.create import zeros
 from ...ops.sizes import check_size
 from ...scan.op import Loop, State, is_scan, make_loop, rebuild_alike
 
-__all__ = ["Find", "Place", "change_everywhere", "in_place_of", "with_ends"]
+__all__ = ["Find", "Place", "change_everywhere", "in_place_of", "nodes_of", "with_ends"]
 
 
 class Place(NamedTuple):
@@ -39,6 +39,18 @@ def change_everywhere(
     what it put in place it is not asked. Nothing below ``stops`` is looked at.
     """
     return _Changed(find).outputs(outputs, stops)
+
+
+def nodes_of(outputs: Sequence[Variable]) -> Iterator[Variable]:
+    """All that the outputs are made of, the bodies of loops and of composites included."""
+    seen: set[Graph] = set()
+    pending: list[Sequence[Variable]] = [ancestors(outputs)]
+    while pending:
+        for v in pending.pop():
+            yield v
+            bodies = [p for p in v.params if isinstance(p, Graph) and p not in seen]
+            seen.update(bodies)
+            pending += [body.nodes for body in bodies]
 
 
 class _Changed:

@@ -10,7 +10,7 @@ from ...core.errors import ExchangeError
 from ...core.graph import Graph
 from ...core.variable import Variable
 from .lower import Lowerings, lower_ops
-from .parts import change_everywhere
+from .parts import change_everywhere, nodes_of
 from .sizes import with_known_sizes
 from .template import Template
 
@@ -126,7 +126,8 @@ def _rewritten(
     if sizes is not None:
         made = with_known_sizes(made, sizes)
     for each in templates:
-        made = change_everywhere(made, each.finder())
+        if each.may_be_in({v.op for v in nodes_of(made)}):
+            made = change_everywhere(made, each.finder())
     return made if lower is None else lower_ops(made, lower)
 
 

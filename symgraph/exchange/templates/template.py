@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ...core.errors import ExchangeError
+from ...core.op import Op
 from ...core.variable import Variable
 from ...ops.elementwise import add, multiply
 from ...ops.promotion import as_variable
@@ -29,6 +30,10 @@ class Template:
     name: str
     patterns: tuple[Pattern, ...]
     replacement: Callable[[Found], Any]
+
+    def may_be_in(self, ops: Collection[Op]) -> bool:
+        """Whether a pattern may be in a graph of these ops."""
+        return any(pattern.needed_ops() <= set(ops) for pattern in self.patterns)
 
     def finder(self) -> Find:
         """How places of the patterns are found in one graph."""
