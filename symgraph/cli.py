@@ -116,7 +116,9 @@ def _add_exchange(application: typer.Typer) -> None:
     @application.command()
     def export(
         source: str = typer.Argument(help="FILE.py:NAME of a function, variables or a module"),
-        target: Path = typer.Argument(help="what to write: model.onnx, or a folder for C"),
+        target: Path = typer.Argument(
+            help="what to write: model.onnx, model.py, or a folder for C"
+        ),
         inputs: str = typer.Option(
             None, help="the NAME of a list of the inputs in FILE.py, for variables and modules"
         ),
@@ -125,6 +127,7 @@ def _add_exchange(application: typer.Typer) -> None:
             "host", "--target", help="of a program for C: aarch64-linux-gnu, wasm32, …"
         ),
         cpu: str = typer.Option(None, help="of a program for C: a processor as LLVM names it"),
+        framework: str = typer.Option("numpy", help="of a program in Python: numpy or torch"),
     ) -> None:
         """Write what was built as a file for other programs, or as a program for C."""
         from symgraph.exchange.command import Options, export_to
@@ -132,7 +135,7 @@ def _add_exchange(application: typer.Typer) -> None:
         what = _find(source, "export", is_usable=_is_exportable)
         file, _, name = source.rpartition(":")
         given = None if inputs is None else _find(f"{file}:{inputs}", "export", is_usable=_is_list)
-        options = Options(name, given, opset, machine, cpu)
+        options = Options(name, given, opset, machine, cpu, framework)
         for path in export_to(what, target, options):
             print(f"written: {path}")
 

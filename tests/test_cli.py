@@ -171,6 +171,21 @@ def test_an_error_in_the_drawn_file_has_its_line(folder: Path) -> None:
     assert "wrong.py:9" in message
 
 
+def test_export_writes_a_program_in_python(folder: Path) -> None:
+    pytest.importorskip("typer")
+    done = run("export", "net.py:f", "out/net_program.py", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "written: out/net_program.py\n"
+    assert "def adder(x_t, h)" in (folder / "out" / "net_program.py").read_text()
+    done = run("export", "net.py:loss", "loss.py", "--framework", "torch", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "import torch" in (folder / "loss.py").read_text()
+    message = failure("export", "net.py:f", "a b.py", folder=folder)
+    assert "the function's name is an identifier, not 'a b'" in message
+    message = failure("export", "net.py:f", "net_2.py", "--framework", "cupy", folder=folder)
+    assert "there is no framework 'cupy'" in message
+
+
 def test_export_writes_an_object_file(folder: Path) -> None:
     pytest.importorskip("typer")
     done = run("export", "net.py:f", "build", "--cpu", "native", folder=folder)

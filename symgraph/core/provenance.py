@@ -155,9 +155,10 @@ def without_lines() -> contextlib.AbstractContextManager[None]:
 
 
 def record_lines_of_step() -> contextlib.AbstractContextManager[None]:
-    """A context in which lines are recorded for every node, unless for none: a loop's step.
+    """A context in which lines are recorded for every node, unless for none.
 
-    What a step computes is looked at node by node, when it is replayed or written as source.
+    For a loop's step, and a composite's function: what they compute is looked at node by node, when
+    it is replayed or written as source.
     """
     return _recording("none" if _recorded.get() == "none" else "all")
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.errors import ExchangeError
 from .native.export import export_native
 from .onnx.write import export_onnx
+from .python.export import export_python
 
 __all__ = ["Options", "export_to"]
 
@@ -24,11 +25,21 @@ class Options:
     opset: int = 21
     machine: str = "host"
     cpu: str | None = None
+    framework: Any = "numpy"
 
 
 def _export_onnx(what: Any, path: Path, options: Options) -> Sequence[Path]:
     export_onnx(what, path, inputs=options.inputs, opset=options.opset)
     return [path]
+
+
+def _export_python(what: Any, path: Path, options: Options) -> Sequence[Path]:
+    framework = options.framework
+    written = export_python(
+        what, path.parent, inputs=options.inputs, name=path.stem, framework=framework
+    )
+    values = written.with_suffix(".npz")
+    return [written, values] if values.name in written.read_text("utf-8") else [written]
 
 
 def _export_native(what: Any, folder: Path, options: Options) -> Sequence[Path]:
@@ -38,12 +49,13 @@ def _export_native(what: Any, folder: Path, options: Options) -> Sequence[Path]:
 # By the ending of the target's name; each returns the paths of what it wrote.
 _EXPORTERS: dict[str, Callable[[Any, Path, Options], Sequence[Path]]] = {
     ".onnx": _export_onnx,
+    ".py": _export_python,
 }
 
 
 def export_to(what: Any, target: Path, options: Options) -> Sequence[Path]:
-    """The paths of what was written for a target: a model of ONNX for a name ending in .onnx, an
-    object file and what belongs to it for a folder.
+    """The paths of what was written for a target: a model of ONNX for a name ending in .onnx, a
+    program in Python for one ending in .py, an object file and what belongs to it for a folder.
 
     Raises `ExchangeError` for a target of another kind, and for what cannot go out.
     """

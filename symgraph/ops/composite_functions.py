@@ -103,7 +103,7 @@ class _Called:
         }
         rest = iter(symbols)
         args = _with_variables(args, rest)
-        with _values_kept_of(symbols):
+        with _values_kept_of(symbols), provenance.record_lines_of_step():
             returned = self.function(*args, **_with_variables(kwargs, rest))
         outputs = _variables_in(returned, self.name)
         _shorten_lines(outputs, symbols, start)

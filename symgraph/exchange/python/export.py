@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,16 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...backends.base import Target
-from ...compile.pipeline import all_passes
 from ...compile.program import In
 from ...core.errors import ExchangeError
 from ...core.graph import Graph
-from ...core.op import Op
-from ...core.provenance import record_lines, without_lines
+from ...core.provenance import record_lines
 from ...core.types import format_shape
 from ...core.variable import Variable
-from ...scan.op import SCAN
 from ..subject import Exportable, Subject, subject_of
 from .arguments import arguments_of, defaults_of
 from .expression import Expression
@@ -30,6 +25,7 @@ from .identifiers import RESERVED
 from .layout import Statement, lines_of
 from .numpy_framework import NumpyFramework
 from .parameters import write_npz
+from .passes import prepared
 from .program import Program
 from .sources import with_what_they_call
 from .surroundings import Framework
@@ -100,27 +96,6 @@ def _checked(name: str, framework: str, width: int) -> Any:
     return chosen
 
 
-class _Written(Target):
-    """What can be written for a framework."""
-
-    name = "python"
-
-    def __init__(self, framework: Any) -> None:
-        self._table = framework.table
-
-    def has_lowering(self, op: Op) -> bool:
-        return op.name in self._table or op is SCAN or "leaf" in op.traits or op.expand is None
-
-
-def _prepared(subject: Subject, framework: Any) -> Graph:
-    """The graph that the NumPy backend runs."""
-    graph = Graph((*subject.inputs.values(), *subject.shared.values()), subject.results)
-    with without_lines():
-        for _, run in all_passes():
-            graph = run(graph, _Written(framework), Counter())
-    return graph
-
-
 class _File:
     """The text of a file, and the values beside it."""
 
@@ -133,9 +108,11 @@ class _File:
         width: int,
     ) -> None:
         self._subject, self._framework, self._name, self._width = subject, framework, name, width
-        self._graph = _prepared(subject, framework)
+        self._graph, composites = prepared(
+            Graph((*subject.inputs.values(), *subject.shared.values()), subject.results), framework
+        )
         self._keys: dict[Variable, str] = {v: key for key, v in subject.shared.items()}
-        self._program = Program(framework, width, self._graph, name, self._keys)
+        self._program = Program(framework, width, self._graph, name, self._keys, composites)
         self._arguments = arguments_of(
             subject.inputs, defaults, self._program.names_of_functions, self._keys.values()
         )
@@ -144,7 +121,7 @@ class _File:
     def text(self) -> str:
         """The text of the file."""
         main = self._main()
-        steps = self._program.write_steps()
+        steps = self._program.write_functions()
         read = set(self._graph.nodes)
         self.values = {
             key: self._framework.stored(v.get_value())
@@ -171,13 +148,15 @@ class _File:
         lines += [*modules, "", *imports] if modules else imports
         if self.values:
             lines += ["", *self._framework.loading(f"{self._name}.npz")]
+        if self._program.constants:
+            lines += ["constants = params"]
         return "\n".join(lines)
 
     def _has_values(self) -> bool:
         """Whether the function reads values that stand beside it."""
         nodes = set(self._graph.nodes)
         keys = [argument.key for argument in self._arguments if argument.key]
-        return bool(keys or self._program.constants) or any(v in nodes for v in self._keys)
+        return bool(keys) or any(v in nodes for v in self._keys)
 
     def _docstring(self) -> list[str]:
         """What the file is: one line, and what it hands over where there are updates."""

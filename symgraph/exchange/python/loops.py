@@ -15,7 +15,7 @@ from .expression import Expression, subscript, tuple_of
 from .function import FunctionWriter
 from .identifiers import as_identifier
 from .live import counts_steps, row_of
-from .surroundings import StepFunction
+from .surroundings import InnerFunction
 
 __all__ = ["LoopWriter"]
 
@@ -121,7 +121,7 @@ class LoopWriter:
         wanted = w.program.names.get(item) or (w.program.names.get(users[0]) if users else None)
         return wanted if len(users) <= 1 else None
 
-    def _step(self, operands: list[Expression], fixed: list[Expression]) -> StepFunction:
+    def _step(self, operands: list[Expression], fixed: list[Expression]) -> InnerFunction:
         """The function of the body, whose parameters are called as what they are given here."""
         names: list[str] = []
         for read, x in zip(self._loop.reads, operands, strict=True):
@@ -134,7 +134,7 @@ class LoopWriter:
         is_number = [counts_steps(read.sequence) for read in self._loop.reads]
         is_number += [False] * (len(names) - len(is_number) - len(fixed))
         is_number += [x.is_number for x in fixed]
-        return self._w.program.step_function(self._loop, names, tuple(is_number))
+        return self._w.program.inner_function(self._loop.body, names, tuple(is_number))
 
     def _begin(self, n_steps: Expression) -> None:
         """What is there before the first step."""
@@ -198,7 +198,7 @@ class LoopWriter:
                     arguments.append(f"{kept.over_time}[{_later(t, kept.depth + tap)}]")
         return [*arguments, *(x.text for x in fixed)]
 
-    def _call(self, step: StepFunction, arguments: list[str]) -> None:
+    def _call(self, step: InnerFunction, arguments: list[str]) -> None:
         w = self._w
         targets = [kept.name for kept in self._kept]
         t = w.counter()

@@ -14,6 +14,7 @@ from ...core.graph import Graph
 from ...core.shared import SharedVariable
 from ...core.types import TensorType
 from ...core.variable import Variable
+from ...ops.composite import body_of, is_composite, name_of_composite
 from ...scan.op import Loop, is_scan
 from .expression import Expression
 from .function import FunctionWriter
@@ -21,7 +22,7 @@ from .identifiers import as_identifier, numbered
 from .layout import Statement
 from .loops import LoopWriter
 from .source_names import snake, source_names, state_names, written_function
-from .surroundings import Framework, StepFunction
+from .surroundings import Framework, InnerFunction
 from .table import number_text
 
 __all__ = ["Program", "graphs_of"]
@@ -41,9 +42,11 @@ class Program:
         graph: Graph,
         name: str,
         keys: Mapping[Variable, str],
+        composites: Mapping[Graph, Graph],
     ) -> None:
         self.target, self.width = framework, width
-        self._graphs = graphs_of(graph)
+        self._composites = composites
+        self._graphs = graphs_of(graph, composites)
         for each in self._graphs:
             for v in each.nodes:
                 if isinstance(v.type, TensorType) and v.dtype not in framework.dtypes:
@@ -58,11 +61,19 @@ class Program:
         self._keys = dict(keys)
         self.constants: dict[str, np.ndarray] = {}
         self._bodies: dict[Graph, str] = {}
+        titles = {
+            composites[body_of(v)]: name_of_composite(v)
+            for each in self._graphs
+            for v in each.nodes
+            if is_composite(v)
+        }
         self.names_of_functions: set[str] = {name, *framework.functions}
-        for inner in self._graphs[1:]:
-            self._bodies[inner] = numbered(self._name_of(inner), self.names_of_functions)
+        # Composites have the names that they have; bodies of loops give way.
+        for inner in sorted(self._graphs[1:], key=lambda body: body not in titles):
+            called = as_identifier(titles[inner]) if inner in titles else self._name_of(inner)
+            self._bodies[inner] = numbered(called, self.names_of_functions)
             self.names_of_functions.add(self._bodies[inner])
-        self._steps: dict[tuple[Graph, tuple[bool, ...]], StepFunction] = {}
+        self._functions: dict[tuple[Graph, tuple[bool, ...]], InnerFunction] = {}
         self.used: set[str] = set()
         """The functions that are brought along."""
 
@@ -130,7 +141,7 @@ class Program:
                 return made
         key = numbered(as_identifier(v.name or "constant"), {*self._keys.values(), *self.constants})
         self.constants[key] = array
-        return Expression(f'params["{key}"]')
+        return Expression(f'constants["{key}"]')
 
     # --- functions ------------------------------------------------------------------------------
 
@@ -138,46 +149,50 @@ class Program:
         """Write a loop into a function."""
         LoopWriter(writer, scan).write()
 
-    def step_function(
-        self, loop: Loop, names: Sequence[str], is_number: tuple[bool, ...]
-    ) -> StepFunction:
-        """The function of a loop's body; ``names`` are what its parameters would best be called."""
-        key = (loop.body, is_number)
-        if key not in self._steps:
+    def composite_body(self, v: Variable) -> Graph:
+        """The body of a composite as it is written."""
+        return self._composites[body_of(v)]
+
+    def inner_function(
+        self, body: Graph, names: Sequence[str], is_number: tuple[bool, ...]
+    ) -> InnerFunction:
+        """The function of a body; ``names`` are what its parameters would best be called."""
+        key = (body, is_number)
+        if key not in self._functions:
             taken = set(self.names_of_functions)
             parameters: list[str] = []
             for name in names:
                 parameters.append(numbered(as_identifier(name), taken))
                 taken.add(parameters[-1])
-            name = self._bodies[loop.body]
-            if any(step.body is loop.body for step in self._steps.values()):
+            name = self._bodies[body]
+            if any(known.body is body for known in self._functions.values()):
                 name = numbered(name, self.names_of_functions)
                 self.names_of_functions.add(name)
-            self._steps[key] = StepFunction(name, loop.body, tuple(parameters), is_number)
-        return self._steps[key]
+            self._functions[key] = InnerFunction(name, body, tuple(parameters), is_number)
+        return self._functions[key]
 
-    def write_steps(self) -> list[list[Statement]]:
+    def write_functions(self) -> list[list[Statement]]:
         """The functions of all bodies, those first that others call."""
-        written: dict[StepFunction, list[Statement]] = {}
-        while pending := [step for step in self._steps.values() if step not in written]:
-            for step in pending:
-                written[step] = self._write_step(step)
+        written: dict[InnerFunction, list[Statement]] = {}
+        while pending := [f for f in self._functions.values() if f not in written]:
+            for function in pending:
+                written[function] = self._write_function(function)
         # Bodies within bodies are shallower.
-        return [written[step] for step in sorted(written, key=lambda s: s.body.depth)]
+        return [written[f] for f in sorted(written, key=lambda f: f.body.depth)]
 
-    def _write_step(self, step: StepFunction) -> list[Statement]:
+    def _write_function(self, function: InnerFunction) -> list[Statement]:
         inputs = {
             v: Expression(name, is_number=is_number)
             for v, name, is_number in zip(
-                step.body.inputs, step.parameters, step.is_number, strict=True
+                function.body.inputs, function.parameters, function.is_number, strict=True
             )
         }
-        writer = FunctionWriter(self, step.body, inputs)
+        writer = FunctionWriter(self, function.body, inputs)
         results = writer.write()
         texts = [
-            self.handed_over(x, v).text for x, v in zip(results, step.body.outputs, strict=True)
+            self.handed_over(x, v).text for x, v in zip(results, function.body.outputs, strict=True)
         ]
-        head = Statement(0, f"def {step.name}(", step.parameters, "):")
+        head = Statement(0, f"def {function.name}(", function.parameters, "):")
         one = ", ".join(texts)
         if len(one) + 11 <= self.width:
             last = Statement(1, f"return {one}")
@@ -196,11 +211,16 @@ def _lines_of(body: Graph) -> list[provenance.Line]:
     return list(dict.fromkeys(found))
 
 
-def graphs_of(graph: Graph) -> list[Graph]:
-    """The graph and the bodies of its loops, each once, from the outermost inwards."""
+def graphs_of(graph: Graph, composites: Mapping[Graph, Graph]) -> list[Graph]:
+    """The graph and the bodies in it, each once, from the outermost inwards.
+
+    ``composites``: the bodies of composites as they are written.
+    """
     found = [graph]
     for outer in found:
         for v in outer.nodes:
-            if is_scan(v) and v.params[0] not in found:
-                found.append(v.params[0])
+            inner = v.params[0] if is_scan(v) else None
+            inner = composites[body_of(v)] if is_composite(v) else inner
+            if inner is not None and inner not in found:
+                found.append(inner)
     return found

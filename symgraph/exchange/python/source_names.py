@@ -92,9 +92,16 @@ def _targets(statement: ast.AST) -> tuple[str, ...]:
         target = statement.target
     else:
         return ()
+    if _compiles(statement.value):
+        return ()  # what it gives is no value of the program
     parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
     names = [p.id if isinstance(p, ast.Name) else getattr(p, "attr", "") for p in parts]
     return tuple(names) if all(names) and isinstance(statement, ast.stmt) else ()
+
+
+def _compiles(value: ast.expr | None) -> bool:
+    function = value.func if isinstance(value, ast.Call) else None
+    return getattr(function, "attr", getattr(function, "id", "")) == "compile"
 
 
 def written_function(line: provenance.Line) -> str | None:

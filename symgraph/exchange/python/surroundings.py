@@ -14,12 +14,12 @@ from ...scan.op import Loop
 from .expression import Expression
 from .table import Entry
 
-__all__ = ["Framework", "StepFunction", "Surroundings"]
+__all__ = ["Framework", "InnerFunction", "Surroundings"]
 
 
 @dataclass(frozen=True)
-class StepFunction:
-    """The function of a loop's body."""
+class InnerFunction:
+    """The function of a body, of a loop or a composite."""
 
     name: str
     body: Graph
@@ -120,8 +120,12 @@ class Surroundings(Protocol):
         """What the states of a loop are called in the function of its step, if that tells."""
         ...
 
-    def step_function(
-        self, loop: Loop, names: Sequence[str], is_number: tuple[bool, ...]
-    ) -> StepFunction:
-        """The function of a loop's body; ``names`` are what its parameters would best be called."""
+    def composite_body(self, v: Variable) -> Graph:
+        """The body of a composite as it is written."""
+        ...
+
+    def inner_function(
+        self, body: Graph, names: Sequence[str], is_number: tuple[bool, ...]
+    ) -> InnerFunction:
+        """The function of a body; ``names`` are what its parameters would best be called."""
         ...
