@@ -11,7 +11,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -27,20 +27,6 @@ _STORAGES = {
     "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
     "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
 }  # fmt: skip
-
-
-class _Storage(NamedTuple):
-    """The elements that tensors are views of."""
-
-    dtype: str
-    content: bytes
-
-    def elements(self) -> np.ndarray[Any, Any]:
-        """All of them; those of bfloat16 as float32."""
-        wide = "float32" if self.dtype == "bfloat16" else self.dtype
-        size = 2 if self.dtype == "bfloat16" else np.dtype(self.dtype).itemsize
-        stored = StoredArray(self.dtype, (len(self.content) // size,), self.content)
-        return stored.widened(np.dtype(wide))
 
 
 def read_torch(path: Path) -> Any:
@@ -73,6 +59,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile) -> None:
         entry = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         self._archive, self._folder = archive, entry.removesuffix("data.pkl")
+        self._elements: dict[str, np.ndarray[Any, Any]] = {}
         super().__init__(archive.open(entry))
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
@@ -84,17 +71,27 @@ class _Unpickler(pickle.Unpickler):
             raise SymgraphError(f"{module_name}.{global_name}")
         return known
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        """The elements of a storage, which have a file of their own."""
+    def persistent_load(self, pid: Any) -> np.ndarray[Any, Any]:
+        """All elements of a storage, which has a file of its own; tensors are views of it."""
         _, kind, key, *_ = pid
-        return _Storage(_STORAGES[kind], self._archive.read(f"{self._folder}data/{key}"))
+        if key not in self._elements:
+            content = self._archive.read(f"{self._folder}data/{key}")
+            self._elements[key] = _elements_of(_STORAGES[kind], content)
+        return self._elements[key]
+
+
+def _elements_of(dtype: str, content: bytes) -> np.ndarray[Any, Any]:
+    """The elements in these bytes; those of bfloat16 as float32."""
+    size = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+    wide = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    return StoredArray(dtype, (len(content) // size,), content).widened(wide)
 
 
 def _tensor(
-    storage: _Storage, offset: int, shape: Sequence[int], strides: Sequence[int], *_: Any
-) -> np.ndarray[Any, Any]:
+    elements: np.ndarray[Any, Any], offset: int, shape: Sequence[int], strides: Sequence[int],
+    *_: Any,
+) -> np.ndarray[Any, Any]:  # fmt: skip
     """A copy of these elements of a storage."""
-    elements = storage.elements()
     if not math.prod(shape):
         return np.zeros(shape, elements.dtype)
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
