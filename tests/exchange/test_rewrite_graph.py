@@ -291,3 +291,21 @@ def test_errors_of_sizes() -> None:
     fixed = x + np.zeros((5, 1, 3), "float32")  # T is 5 here
     with pytest.raises(sg.ExchangeError, match="has size 4, and 5 is needed"):
         sg.rewrite_graph(fixed, sizes={"T": 4})
+
+
+# --- on the way out ------------------------------------------------------------------------------
+
+
+def test_models_go_out_lowered() -> None:
+    rules = {
+        "tanh": lambda v: 2 * sg.sigmoid(2 * v) - 1,
+        "gelu": lambda v: v * sg.sigmoid(1.702 * v),
+    }
+    y = sg.scan(lambda row, h: sg.tanh(row + h), sg.gelu(x), sg.zeros((x.shape[1], 3)))
+    model = sg.export_onnx(y, inputs=[x], lower=rules, fused=False)
+    written = str(model)
+    assert '"Sigmoid"' in written
+    assert '"Tanh"' not in written
+    assert '"Erf"' not in written
+    with pytest.raises(sg.ExchangeError, match="no op 'tahn'"):
+        sg.export_onnx(y, inputs=[x], lower={"tahn": sg.sin})

@@ -14,6 +14,7 @@ from ...core.graph import Graph
 from ...core.types import TensorType
 from ...core.variable import Variable
 from ..subject import Exportable, Subject, subject_of
+from ..templates.lower import lower_ops
 from . import library
 from .modules import Modules, with_modules
 from .weights import Folding
@@ -58,6 +59,9 @@ def export_onnx(
     ``modules``
         Modules of which each call goes out as one node, of a local function; ``"all"`` for all that
         are called within what is exported. Composites always do.
+    ``lower``
+        For ops, composites and functions by name rules ``rule(*inputs, **params)`` that give the
+        same in terms of others, as `rewrite_graph` takes them: what a target does not run.
     ``check``
         Whether onnx's own checker looks at the model, which it does with inferred shapes.
 
@@ -79,6 +83,8 @@ def export_onnx(
     graph = Graph([*subject.inputs.values(), *subject.shared.values()], subject.results)
     if modules:
         graph = with_modules(graph, modules)
+    if lower is not None:
+        graph = Graph(graph.inputs, lower_ops(graph.outputs, lower))
     fold = Folding([subject.shared[name] for name in subject.updates])
     graph = rewritten(graph, fold, fused=fused)
     w = Writer(model, graph)
