@@ -1,4 +1,4 @@
-"""Handwritten digits read row by row by an LSTM, and a trace that shows where its time goes.
+"""Handwritten digits read row by row by an LSTM: a trace of its time, and a page to draw digits in.
 
 ``symgraph demo digits`` runs this. A picture is a sequence: its rows are the steps, the pixels of a
 row the features. Data: scikit-learn's digits (8×8 pixels; UCI "Optical Recognition of Handwritten
@@ -98,6 +98,10 @@ def main(demo: Demo) -> None:
     by_row = (guesses == labels).mean(axis=1)
     demo.show_plot("digits.png", lambda figure: draw(figure, rows, labels, guesses, baseline),
                    figsize=(7, 3))  # fmt: skip
+
+    # For a browser: digits.html in the folder, to draw in.
+    reader = sg.compile([x], sg.softmax(logits[-1]), name="digits", backend=demo.backend)
+    sg.export_native(reader, demo.path("page"), name="digits", target="wasm32")
 
     step = sg.compile([x, digit], loss, updates=nn.adam(loss, net.params), name="train",
                       backend=demo.backend, profile=True)  # fmt: skip
