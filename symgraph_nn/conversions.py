@@ -15,12 +15,22 @@ from .attention import MultiHeadAttention
 from .bidirectional import Bidirectional
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv1D, Conv2D
+from .conv_cells import ConvLSTMCell
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D
 from .layers import Dense, Embedding
 from .norms import BatchNorm, GroupNorm, LayerNorm
 from .recurrent import Recurrent
 
-__all__ = ["LAYERS", "Misfit", "Roles", "from_keras", "from_torch", "keras_roles", "neutral"]
+__all__ = [
+    "KERAS_LAYERS",
+    "LAYERS",
+    "Misfit",
+    "Roles",
+    "from_keras",
+    "from_torch",
+    "keras_roles",
+    "neutral",
+]
 
 Values = dict[str, np.ndarray]
 
@@ -29,6 +39,8 @@ LAYERS = (
     BatchNorm, MultiHeadAttention, Recurrent, Bidirectional, RNNCell, LSTMCell, GRUCell,
 )  # fmt: skip
 """The layers whose weights have counterparts elsewhere."""
+KERAS_LAYERS = (*LAYERS, ConvLSTMCell)
+"""Those that Keras has."""
 
 
 class Misfit(Exception):
@@ -89,7 +101,7 @@ def neutral(layer: Any) -> Values:
         }
     if isinstance(layer, Recurrent):
         return _placed("cell", neutral(layer.cell))
-    if isinstance(layer, (RNNCell, LSTMCell, GRUCell)):
+    if isinstance(layer, (RNNCell, LSTMCell, GRUCell, ConvLSTMCell)):
         own = {name: getattr(layer, name, None) for name in ("b", "c", "p_i", "p_f", "p_o")}
         return {name: np.zeros_like(v.get_value()) for name, v in own.items() if v is not None}
     if isinstance(layer, (LayerNorm, GroupNorm, BatchNorm)):
@@ -296,7 +308,7 @@ _KERAS: dict[type, Callable[[Any, Roles], Values]] = {
     MultiHeadAttention: _keras_attention,
     Recurrent: _one(_keras_cell),
     Bidirectional: _both(_keras_cell, "forward/", "backward/", ""),
-    **dict.fromkeys((RNNCell, LSTMCell, GRUCell), _keras_cell),
+    **dict.fromkeys((RNNCell, LSTMCell, GRUCell, ConvLSTMCell), _keras_cell),
 }
 
 
@@ -309,7 +321,7 @@ def _keras_order(layer: Any) -> Iterator[str]:
     if isinstance(layer, Bidirectional):
         yield from (f"forward/{role}" for role in _keras_order(layer.forward))
         yield from (f"backward/{role}" for role in _keras_order(layer.backward))
-    elif isinstance(layer, (Recurrent, RNNCell, LSTMCell, GRUCell)):
+    elif isinstance(layer, (Recurrent, RNNCell, LSTMCell, GRUCell, ConvLSTMCell)):
         yield from ("kernel", "recurrent_kernel", "bias")
     elif isinstance(layer, Embedding):
         yield "embeddings"

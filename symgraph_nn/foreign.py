@@ -12,7 +12,16 @@ import numpy as np
 import symgraph as sg
 from symgraph.errors import SymgraphTypeError, SymgraphValueError
 
-from .conversions import LAYERS, Misfit, Roles, from_keras, from_torch, keras_roles, neutral
+from .conversions import (
+    KERAS_LAYERS,
+    LAYERS,
+    Misfit,
+    Roles,
+    from_keras,
+    from_torch,
+    keras_roles,
+    neutral,
+)
 from .foreign_files import SUBLAYERS, keras_weights, order_of, torch_weights
 from .recurrent import Recurrent
 from .serialise import LoadReport
@@ -77,17 +86,17 @@ def load_keras(
         `load_torch`. Where there are none, or for the rest, layers are taken in order; those of a
         ``.weights.h5`` file, which does not tell their order, by their kinds.
 
-    Layers as in `load_torch`. A GRU of Keras's needs ``second_bias=True``, or with
-    ``reset_after=False`` ours ``reset="before"``. Convolutions and pools with a stride and
-    ``padding="same"`` pad by the length in Keras and evenly here: pad them by hand. Raises
-    `SymgraphValueError`, with all that does not fit, and changes nothing then.
+    Layers as in `load_torch`, and ConvLSTM2D for a `ConvLSTMCell`. A GRU of Keras's needs
+    ``second_bias=True``, or with ``reset_after=False`` ours ``reset="before"``. Convolutions and
+    pools with a stride and ``padding="same"`` pad by the length in Keras and evenly here: pad them
+    by hand. Raises `SymgraphValueError`, with all that does not fit, and changes nothing then.
 
     >>> net = nn.Dense(2, 1)
     >>> nn.load_keras(net, [np.ones((2, 1), "float32"), np.zeros(1, "float32")]).loaded
     ['W', 'b']
     """
     arrays = keras_weights(source)
-    loading = _Loading("load_keras", module, {}, {}, from_keras)
+    loading = _Loading("load_keras", module, {}, {}, from_keras, kinds=KERAS_LAYERS)
     if isinstance(arrays, list):
         loading.take_in_order(arrays)
     else:
@@ -133,9 +142,14 @@ def _within(path: str, paths: Iterable[str]) -> list[str]:
     return [p for p in paths if not path or p == path or p.startswith((f"{path}.", f"{path}/"))]
 
 
-def _is_layer(value: Any) -> bool:
-    cell = getattr(value, "cell", None)
-    return type(value) in LAYERS and (not isinstance(value, Recurrent) or type(cell) in LAYERS)
+def _is_one_of(kinds: Sequence[type]) -> Callable[[Any], bool]:
+    """Whether something is a layer of these kinds, its cell too."""
+
+    def is_layer(value: Any) -> bool:
+        cell = getattr(value, "cell", None)
+        return type(value) in kinds and (not isinstance(value, Recurrent) or type(cell) in kinds)
+
+    return is_layer
 
 
 def _listed(groups: Iterable[str]) -> str:
@@ -169,6 +183,8 @@ class _Loading:
     convert: Convert
     faults: list[str] = field(default_factory=list)
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    kinds: Sequence[type] = LAYERS
+    """Of which layers the library that the weights come from has counterparts."""
     order: str = "layers"
     """In what order the groups come; see `order_of`."""
     tied: list[tuple[str, sg.Variable, np.ndarray]] = field(default_factory=list)
@@ -176,7 +192,7 @@ class _Loading:
 
     def __post_init__(self) -> None:
         self.variables = variables_of(self.module)
-        self.layers = dict(parts_of(self.module, _is_layer))
+        self.layers = dict(parts_of(self.module, _is_one_of(self.kinds)))
 
     def take_in_order(self, arrays: Sequence[np.ndarray]) -> None:
         """Let each layer have as many of the arrays as Keras's layer of its kind lists."""

@@ -266,6 +266,17 @@ def test_wrapped_and_depthwise_layers_of_keras(ending: str) -> None:
     close(net(stored["x"].swapaxes(0, 1)).eval(), stored["outputs"].swapaxes(0, 1))
 
 
+def test_a_recurrent_convolution_of_keras() -> None:
+    stored = np.load(FOLDER / "frames.npz")
+    layer = nn.Recurrent(nn.ConvLSTMCell(1, 2, (3, 1)))
+    nn.load_keras(layer, [stored[name] for name in "WUb"])
+    close(layer(stored["x"].swapaxes(0, 1)).eval(), stored["outputs"].swapaxes(0, 1))
+    raw = nn.ConvLSTMCell(1, 2, (3, 1))  # which PyTorch has none of: the variables as they are
+    names = {name: name for name in "WUb"}
+    nn.load_torch(raw, {name: stored[name] for name in "WUb"}, names=names)
+    np.testing.assert_array_equal(raw.U.get_value(), stored["U"])
+
+
 def test_attention_of_keras() -> None:
     pytest.importorskip("h5py")
     layer = nn.MultiHeadAttention(6, 2)

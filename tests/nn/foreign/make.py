@@ -108,6 +108,16 @@ def write_wrapped() -> None:
     np.savez(FOLDER / "wrapped.npz", x=x, outputs=np.asarray(model.predict(x, verbose=0)))
 
 
+def write_frames() -> None:
+    layer = keras.layers.ConvLSTM2D(2, (3, 1), padding="same", return_sequences=True)
+    model = keras.Sequential([keras.Input((None, 4, 3, 1)), layer])
+    for weight in model.weights:
+        weight.assign(RNG.normal(size=weight.shape) * 0.5)
+    x = RNG.normal(size=(2, 3, 4, 3, 1)).astype("float32")
+    weights = dict(zip("WUb", model.get_weights(), strict=True))
+    np.savez(FOLDER / "frames.npz", x=x, outputs=model.predict(x, verbose=0), **weights)
+
+
 def write_keras() -> None:
     x = RNG.normal(size=(2, 7, 3)).astype("float32")
     found = {"x": x}
@@ -131,3 +141,4 @@ if __name__ == "__main__":
     write_torch()
     write_keras()
     write_wrapped()
+    write_frames()
