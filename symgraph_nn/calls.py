@@ -28,6 +28,8 @@ _active: ContextVar[tuple[Any, ...]] = ContextVar("active", default=())
 _callers: weakref.WeakKeyDictionary[sg.SharedVariable, list[weakref.ref]] = (
     weakref.WeakKeyDictionary()
 )
+# The modules that were called by themselves, by their identities: equal ones are not the same.
+_named: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 def tracked(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,8 +52,17 @@ def _track(call: Callable[..., Any], module: Any, args: Any, kwargs: Any) -> Any
         result = call(module, *args, **kwargs)
     finally:
         _active.reset(token)
+    if not outer:
+        _name_variables(module)
     sg.note_call(module, _variables_in((args, kwargs)), _variables_in(result))
     return result
+
+
+def _name_variables(module: Any) -> None:
+    """Name a module's variables by their paths, once: exports and messages use the names."""
+    if _named.get(id(module)) is not module:
+        params_of(module)
+        _named[id(module)] = module
 
 
 def _variables_in(tree: Any) -> list[sg.Variable]:

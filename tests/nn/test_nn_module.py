@@ -240,3 +240,10 @@ def test_a_masked_value_changes_nothing():
         layer.load_state({"W": np.zeros((2, 3), "float32"), "b": masked})
     for name, value in layer.state().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_call_names_the_variables() -> None:
+    net = nn.Sequential(nn.Dense(2, 3), nn.LSTM(3, 2))
+    y = net(sg.tensor("x", ("T", "B", 2)))
+    names = {v.name for v in sg.ancestors(y) if isinstance(v, sg.SharedVariable)}
+    assert names == set(net.state())
