@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...core.errors import ExchangeError
+from ...core.variable import next_serial
 
 __all__ = ["Budget", "count_elements"]
 
@@ -15,6 +16,8 @@ MAX_FIELDS = 1_000_000
 """How many fields a file has, its messages' included."""
 MAX_NODES = 50_000
 """How many nodes a model has, each call of a local function counted with its body."""
+MAX_VARIABLES = 50_000
+"""How many variables are made while a model is read."""
 MAX_TEXT_BYTES = 1 << 26
 """How many bytes a file has beside the raw data of tensors."""
 MAX_PACKED_BYTES = 1 << 24
@@ -31,12 +34,17 @@ class Budget:
     """What may still be spent while one model is read; each method raises `ExchangeError`."""
 
     nodes: int = MAX_NODES
+    last_serial: int = field(default_factory=lambda: next_serial() + MAX_VARIABLES)
     computed_bytes: int = MAX_COMPUTED_BYTES
     data_bytes: int = MAX_DATA_BYTES
 
     def read_nodes(self, number: int = 1) -> None:
         """Count nodes that are about to be read: those of a body each time that it is."""
         self.nodes -= number
+        if next_serial() > self.last_serial:
+            raise ExchangeError.here(
+                f"reading the model makes more than {MAX_VARIABLES} variables of it"
+            )
         if self.nodes < 0:
             raise ExchangeError.here(
                 f"the model has more than {MAX_NODES} nodes, with those of its local functions at "

@@ -31,6 +31,8 @@ _INT64 = np.dtype("int64")
 # The number of steps of a loop that its condition alone ends.
 _UNBOUNDED = np.iinfo(np.int64).max
 _MOST_UNROLLED = 64
+_COST_OF_A_STEP = 10
+"""How many nodes a step counts for that is written out."""
 
 
 # --- Scan ---------------------------------------------------------------------------------------
@@ -156,6 +158,7 @@ def _unrolled(node: Node, n_steps: int) -> tuple[Value, ...]:
     states: Sequence[Value] = [node.value(i) for i in range(2, len(node.inputs))]
     traces: list[list[Variable]] = []
     for number in range(n_steps):
+        node.scope.model.budget.read_nodes(_COST_OF_A_STEP)
         goes_on, *results = node.run("body", [np.array(number), np.array(True), *states])
         states, outputs = results[: len(states)], results[len(states) :]
         traces.append(_variables(outputs))

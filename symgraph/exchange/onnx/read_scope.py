@@ -40,6 +40,7 @@ from ...core.variable import Variable
 from ...ops.random import Stream
 from . import library
 from .limits import MAX_AXES, Budget
+from .read_bounds import check_growth
 from .read_values import (
     Parameter,
     Sizes,
@@ -195,7 +196,7 @@ class Scope:
             node = Node(proto, self)
             for name, value in zip(proto.output, _results_of(node), strict=False):
                 if name and value is not None:
-                    self.values[name] = as_value(value)
+                    self.values[name] = value
 
 
 def _results_of(node: Node) -> tuple[Value | None, ...]:
@@ -210,7 +211,11 @@ def _results_of(node: Node) -> tuple[Value | None, ...]:
         results = _calculated(node)
         if results is None:
             results = reader(node)
-        return node.evaluated(results if isinstance(results, tuple) else (results,))
+        values = node.evaluated(results if isinstance(results, tuple) else (results,))
+        values = tuple(None if value is None else as_value(value) for value in values)
+        for value in values:
+            check_growth(value)
+        return values
     except ExchangeError as error:
         raise _named(error, node) from error.__cause__
     except Exception as error:

@@ -19,6 +19,7 @@ from ...core.variable import Variable
 from ...ops import elementwise
 from ...ops.sizes import as_scalar, is_size, size_of
 from . import library
+from .limits import MAX_AXES
 from .read_arithmetic import truncated_quotient
 from .read_scope import Node, calculates
 from .read_values import Sizes, as_entries, objects
@@ -203,7 +204,7 @@ def _negative(node: Node) -> _Calculated:
 @calculates("ReduceProd", "ReduceSum")
 def _reduce(node: Node) -> _Calculated:
     entries = _entries(node, 0)
-    if entries is None or entries.ndim != 1:
+    if entries is None or entries.ndim != 1 or len(entries) > MAX_AXES:
         return None
     op = operator.mul if node.op_type == "ReduceProd" else operator.add
     total: Any = 1 if node.op_type == "ReduceProd" else 0

@@ -134,6 +134,8 @@ def is_number(value: Value | None) -> bool:
 
 # How many elements of a variable are looked at one by one: bounds and sizes of axes are fewer.
 _MOST_ENTRIES = 128
+# How many integers are calculated with one by one.
+_MOST_KNOWN = 1024
 
 
 def as_entries(value: Value) -> np.ndarray | None:
@@ -142,9 +144,10 @@ def as_entries(value: Value) -> np.ndarray | None:
     A variable counts where it is a scalar, or a vector of a known length.
     """
     if isinstance(value, Sizes):
-        return value.entries
+        return value.entries if value.entries.size <= _MOST_KNOWN else None
     if isinstance(value, np.ndarray):
-        return value.astype(object) if value.dtype.kind in "iu" else None
+        is_integer = value.dtype.kind in "iu" and value.size <= _MOST_KNOWN
+        return value.astype(object) if is_integer else None
     if isinstance(value, Variable) and value.dtype.kind in "iu":
         if value.ndim == 0:
             return objects([value]).reshape(())
