@@ -110,7 +110,6 @@ def _split(node: Node) -> Any:
             raise node.refusal("how many values it makes is known for a known size alone")
         return _Rows(x, axis, keeps_axis)
     node.scope.model.budget.read_nodes(size // length)
-    node.scope.model.budget.read_nodes(size // length)
     parts = split(x, list(range(length, size, length)), axis)
     if not keeps_axis:
         parts = [
