@@ -30,9 +30,9 @@ from .read_values import Value, simple_entry
 _INT64 = np.dtype("int64")
 
 
-def _with_heads(x: Variable, heads: int) -> Variable:
+def _with_heads(node: Node, x: Variable, heads: int) -> Variable:
     """``[batch, heads, time, size]`` for ``[batch, time, heads * size]``."""
-    batch, time, width = shape_of(x)
+    batch, time, width = node.sizes_of(x, "batch", "time", "features")
     return swapaxes(reshape(x, (batch, time, heads, divided(width, heads))), 1, 2)
 
 
@@ -46,9 +46,11 @@ def _attention(node: Node) -> tuple[Value, ...]:
     queries, keys, values = (node.variable(i) for i in range(3))
     is_flat = queries.ndim == 3
     if is_flat:
-        n, m = node.required("q_num_heads", int), node.required("kv_num_heads", int)
-        queries = _with_heads(queries, n)
-        keys, values = _with_heads(keys, m), _with_heads(values, m)
+        n, m = node.positive("q_num_heads"), node.positive("kv_num_heads")
+        queries = _with_heads(node, queries, n)
+        keys, values = _with_heads(node, keys, m), _with_heads(node, values, m)
+    for x in (queries, keys, values):
+        node.sizes_of(x, "batch", "heads", "time", "features")
     past: Any = 0
     if node.has(4):
         past = shape_of(node.variable(4))[2]
@@ -81,6 +83,8 @@ def _repeated(node: Node, x: Variable, queries: Variable) -> Variable:
 def _scores(node: Node, queries: Variable, keys: Variable) -> Variable:
     size = shape_of(queries)[-1]
     scale: Any = node.attribute("scale", 0.0)
+    if scale < 0:
+        raise node.refusal(f"a scale is not negative, as {scale} is")
     if not scale:
         scale = 1 / math.sqrt(size) if isinstance(size, int) else 1 / sqrt(size)
     scale = sqrt(scale) if isinstance(scale, Variable) else math.sqrt(scale)
@@ -181,8 +185,8 @@ def _rotary(node: Node) -> Value:
 
 
 def _split_heads(node: Node, x: Variable) -> Variable:
-    heads = node.required("num_heads", int)
-    batch, time, width = shape_of(x)
+    heads = node.positive("num_heads")
+    batch, time, width = node.sizes_of(x, "batch", "time", "features")
     return reshape(x, (batch, time, heads, divided(width, heads)))
 
 
@@ -195,11 +199,11 @@ _RULES = ("linear", "gated", "delta", "gated_delta")
 def _linear_attention(node: Node) -> tuple[Value, Value]:
     """A matrix of values by keys that each step decays, corrects and reads: a loop over time."""
     rule = node.attribute("update_rule", "gated_delta")
-    n, m = node.required("q_num_heads", int), node.required("kv_num_heads", int)
-    if rule not in _RULES or n < 1 or m < 1 or n % m:
+    n, m = node.positive("q_num_heads"), node.positive("kv_num_heads")
+    if rule not in _RULES or n % m:
         raise node.refusal(f"update_rule={rule!r} with {n} heads of queries and {m} of keys")
     queries, keys, values = (
-        rearrange(_with_heads(node.variable(i), heads), [2, 0, 1, 3])
+        rearrange(_with_heads(node, node.variable(i), heads), [2, 0, 1, 3])
         for i, heads in enumerate((n, m, m))
     )
     dtype = queries.dtype
@@ -207,7 +211,7 @@ def _linear_attention(node: Node) -> tuple[Value, Value]:
     state = node.optional(3)
     if state is None:
         state = create.zeros((batch, m, width, shape_of(values)[3]), dtype)
-    gates = [_gates(node.variable(4), m)] if "gated" in rule else []
+    gates = [_gates(node, node.variable(4), m)] if "gated" in rule else []
     rates = [rearrange(node.variable(5), [1, 0, 2, None])] if "delta" in rule else []
     scale = node.attribute("scale", 0.0) or 1 / sqrt(cast_to(as_scalar(width), dtype))
 
@@ -224,7 +228,7 @@ def _linear_attention(node: Node) -> tuple[Value, Value]:
     return _without_heads(rearrange(read, [1, 2, 0, 3])), states[-1]
 
 
-def _gates(x: Variable, heads: int) -> Variable:
+def _gates(node: Node, x: Variable, heads: int) -> Variable:
     """The decay of each step, ``[time, batch, heads, 1 or the size of a key]``."""
-    batch, time, size = shape_of(x)
+    batch, time, size = node.sizes_of(x, "batch", "time", "heads")
     return swapaxes(reshape(x, (batch, time, heads, divided(size, heads))), 0, 1)

@@ -174,8 +174,8 @@ def _transposed_margins(
 @reads("CausalConvWithState")
 def _causal_convolution(node: Node) -> tuple[Value, ...]:
     x, filters = node.variable(0), node.variable(1)
-    channels, _, size = shape_of(filters)
-    n = shape_of(x)[0]
+    channels, _, size = node.sizes_of(filters, "channels", "1", "time")
+    n, _, _ = node.sizes_of(x, "batch", "channels", "time")
     state = node.optional(3)
     before = create.zeros((n, channels, size - 1), x.dtype) if state is None else state
     joined = concatenate([before, x], 2)

@@ -122,7 +122,10 @@ def _reflected(where: Variable, low: Variable, high: Variable) -> Variable:
 
 @reads("AffineGrid")
 def _affine_grid(node: Node) -> Value:
-    theta, (batch, _, *sizes) = node.variable(0), node.sizes(1)
+    theta, wanted = node.variable(0), node.sizes(1)
+    if len(wanted) < 3 or theta.ndim != 3:
+        raise node.refusal(f"maps of {theta.ndim} axes to {len(wanted)} sizes are no affine grids")
+    batch, _, *sizes = wanted
     corners = node.attribute("align_corners", 0)
     n = len(sizes)
     axes: list[Variable] = []

@@ -33,8 +33,10 @@ def _gather(node: Node) -> Value:
     return take(x, node.variable(1), node.axis(node.attribute("axis", 0), x.ndim))
 
 
-def _grid(indices: Variable, axis: int) -> list[Variable]:
+def _grid(node: Node, x: Variable, indices: Variable, axis: int) -> list[Variable]:
     """Indices for all axes: those along one of them, each in its place on the others."""
+    if indices.ndim != x.ndim:
+        raise node.refusal(f"indices of {indices.ndim} axes do not fit an array of {x.ndim}")
     sizes = shape_of(indices)
     return [
         indices
@@ -48,7 +50,7 @@ def _grid(indices: Variable, axis: int) -> list[Variable]:
 def _gather_elements(node: Node) -> Value:
     x, indices = node.variable(0), node.variable(1)
     axis = node.axis(node.attribute("axis", 0), x.ndim)
-    return gather(x, _grid(indices, axis), range(x.ndim))
+    return gather(x, _grid(node, x, indices, axis), range(x.ndim))
 
 
 def _columns(node: Node, indices: Variable, batch: int, ndim: int) -> list[Variable]:
@@ -83,7 +85,7 @@ def _gather_nd(node: Node) -> Value:
 def _scatter_elements(node: Node) -> Value:
     x, indices, values = (node.variable(i) for i in range(3))
     axis = node.axis(node.attribute("axis", 0), x.ndim)
-    return _scattered(node, x, _grid(indices, axis), values)
+    return _scattered(node, x, _grid(node, x, indices, axis), values)
 
 
 @reads("ScatterND")
@@ -158,8 +160,12 @@ def _tensor_scatter(node: Node) -> Value:
     """A cache with new elements from some index on, which each row of the batch has its own."""
     cache, update = node.variable(0), node.variable(1)
     axis = node.axis(node.attribute("axis", -2), cache.ndim)
+    if update.ndim != cache.ndim:
+        raise node.refusal(f"{update.ndim} axes of the update are not {cache.ndim} of the cache")
     sizes = shape_of(update)
-    grid = _grid(broadcast_to(_along(iota(sizes[axis]), axis, cache.ndim), sizes), axis)
+    grid = _grid(
+        node, cache, broadcast_to(_along(iota(sizes[axis]), axis, cache.ndim), sizes), axis
+    )
     if node.has(2):
         grid[axis] = grid[axis] + _along(cast_to(node.variable(2), _INT64), 0, cache.ndim)
     mode = node.attribute("mode", "linear")
@@ -195,6 +201,8 @@ def _compress(node: Node) -> Value:
 def _reverse_sequence(node: Node) -> Value:
     x, lengths = node.variable(0), cast_to(node.variable(1), _INT64)
     time, batch = node.attribute("time_axis", 0), node.attribute("batch_axis", 1)
+    if x.ndim < 2 or lengths.ndim != 1:
+        raise node.refusal(f"it reverses [time, batch, ...] by lengths [batch]; found {x.type}")
     if {time, batch} != {0, 1}:
         raise node.refusal(f"time and batch are the first two axes, not {time} and {batch}")
     steps = _along(iota(shape_of(x)[time]), time, 2)

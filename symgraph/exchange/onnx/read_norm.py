@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...core import provenance
+from ...core.errors import ShapeError
 from ...core.types import is_float
 from ...core.variable import Variable
 from ...ops import comparison, elementwise, reduce
@@ -22,6 +24,8 @@ from .read_values import Value
 
 def _for_channels(v: Variable, ndim: int) -> Variable:
     """A vector for the channels of an array that has them on its second axis."""
+    if v.ndim != 1 or ndim < 2:
+        raise ShapeError.here(f"{provenance.describe(v)} is no vector for channels of {ndim} axes")
     return rearrange(v, [0, *([None] * (ndim - 2))])
 
 
@@ -79,9 +83,11 @@ def _instance_norm(node: Node) -> Value:
 @reads("GroupNormalization")
 def _group_norm(node: Node) -> Value:
     x, scale, offset = (node.variable(i) for i in range(3))
-    groups = node.required("num_groups", int)
+    groups = node.positive("num_groups")
+    if x.ndim < 2:
+        raise node.refusal(f"it takes [batch, channels, ...]; found {x.type}")
     batch, channels, *lengths = shape_of(x)
-    if groups < 1 or (isinstance(channels, int) and channels % groups):
+    if isinstance(channels, int) and channels % groups:
         raise node.refusal(f"{groups} groups do not fit {channels} channels")
     parts = reshape(x, (batch, groups, divided(channels, groups), *lengths))
     result = _standardised(parts, range(2, parts.ndim), node.attribute("epsilon", 1e-5))

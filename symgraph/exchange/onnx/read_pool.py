@@ -205,7 +205,7 @@ def _unpool(node: Node) -> Value:
 @reads("LRN")
 def _local_response(node: Node) -> Value:
     """Each element divided by a power of the squares of its neighbours among the channels."""
-    x, size = node.variable(0), node.required("size", int)
+    x, size = node.variable(0), node.positive("size")
     before = (size - 1) // 2
     margins = [(0, 0), (before, size - 1 - before), *[(0, 0)] * (x.ndim - 2)]
     squares = reduce.sum(windows(pad(elementwise.square(x), margins), 1, size), axis=2)
@@ -220,8 +220,10 @@ def _columns_to_image(node: Node) -> Value:
     n = len(sizes)
     strides, dilations = (each_axis(node, k, n, 1) for k in ("strides", "dilations"))
     pads = node.attribute("pads", [0] * (2 * n))
+    if len(pads) != 2 * n or len(lengths) != n:
+        raise node.refusal(f"{len(pads)} pads and {len(lengths)} sizes for {n} axes")
     margins = list(zip(pads[:n], pads[n:], strict=True))
-    batch, channels, _ = shape_of(x)
+    batch, channels, _ = node.sizes_of(x, "batch", "channels", "blocks")
     channels = divided(channels, math.prod(sizes))
     lengths = [size + sum(pair) for size, pair in zip(lengths, margins, strict=True)]
     image = create.zeros((batch, *lengths, channels), x.dtype)

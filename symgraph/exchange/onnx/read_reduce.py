@@ -111,7 +111,7 @@ def _position(node: Node) -> Value:
 @reads("CumSum", "CumProd")
 def _cumulate(node: Node) -> Value:
     x = node.variable(0)
-    axis = node.axis(node.ints(1)[0], x.ndim)
+    axis = node.axis(node.number(1), x.ndim)
     is_sum, backwards = node.op_type == "CumSum", node.attribute("reverse", 0)
     if backwards:
         x = flip(x, axis)
@@ -128,7 +128,7 @@ def _cumulate(node: Node) -> Value:
 def _top(node: Node) -> tuple[Value, Value]:
     x = node.variable(0)
     axis = node.axis(node.attribute("axis", -1), x.ndim)
-    k = node.sizes(1)[0] if node.version >= 10 else node.required("k", int)
+    k = node.size(1) if node.version >= 10 else node.required("k", int)
     order = argsort(x, axis)
     if node.attribute("largest", 1):
         # From the last one on, so that of equal elements the first one comes first.

@@ -78,10 +78,14 @@ def _axes(node: Node, x: Variable) -> list[_Axis]:
     axes = list(range(x.ndim)) if named is None else named
     if node.op_type == "Upsample" or node.version < 11:
         scales = node.array(1) if len(node.inputs) > 1 else node.required("scales", list)
+        if len(scales) != len(axes):
+            raise node.refusal(f"{len(scales)} scales for {len(axes)} axes")
         return [_scaled(a, own[a], float(s)) for a, s in zip(axes, scales, strict=True) if s != 1]
     region = node.array(1) if node.has(1) and _crops(node) else None
     pairs = [(0.0, 1.0)] * len(axes)
     if region is not None and region.size:
+        if region.size != 2 * len(axes):
+            raise node.refusal(f"a region of {region.size} numbers for {len(axes)} axes")
         pairs = [(float(region[i]), float(region[i + len(axes)])) for i in range(len(axes))]
     if node.has(3):
         found = _to_sizes(node, axes, own)

@@ -32,12 +32,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from ...core.errors import ExchangeError
+from ...core.errors import ExchangeError, SymgraphError
 from ...core.graph import ancestors
 from ...core.shared import SharedVariable
 from ...core.types import TensorType
 from ...core.variable import Variable
 from ...ops.random import Stream
+from ...ops.sizes import shape_of
 from . import library
 from .limits import MAX_AXES, Budget
 from .read_bounds import check_growth
@@ -208,6 +209,7 @@ def _results_of(node: Node) -> tuple[Value | None, ...]:
     if reader is None:
         raise node.refusal("there is no such op in symgraph's table")
     try:
+        node.check_inputs()
         results = _calculated(node)
         if results is None:
             results = reader(node)
@@ -218,8 +220,10 @@ def _results_of(node: Node) -> tuple[Value | None, ...]:
         return values
     except ExchangeError as error:
         raise _named(error, node) from error.__cause__
-    except Exception as error:
-        raise node.refusal(str(error) or type(error).__name__) from error
+    except SymgraphError as error:
+        raise node.refusal(str(error)) from error
+    except Exception as error:  # of a node that makes no sense in a way that nothing looked for
+        raise node.refusal(f"it cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _calculated(node: Node) -> Value | tuple[Value, ...] | None:
@@ -336,7 +340,31 @@ class Node:
             if found != allowed:
                 raise self.refusal(f"{name}={found!r} is not read; {allowed!r} is")
 
+    def positive(self, name: str) -> int:
+        """The attribute, a number of at least 1."""
+        number = self.required(name, int)
+        if number < 1:
+            raise self.refusal(f"{name} is at least 1, not {number}")
+        return number
+
     # --- inputs ---------------------------------------------------------------------------------
+
+    def check_inputs(self) -> None:
+        """Refuse another number of inputs than the standard gives the op."""
+        try:
+            schema = library.onnx.defs.get_schema(self.op_type, self.version, self.domain)
+        except library.onnx.defs.SchemaError:  # what the installed onnx does not know
+            return
+        least, most, found = schema.min_input, schema.max_input, len(self.inputs)
+        if not least <= found <= most:
+            wanted = f"{least} to {most}" if most > least else f"{least}"
+            raise self.refusal(f"it takes {wanted} inputs; found {found}")
+
+    def sizes_of(self, x: Variable, *axes: str) -> tuple[int | Variable, ...]:
+        """The sizes of an array that has these axes."""
+        if x.ndim != len(axes):
+            raise self.refusal(f"it takes [{', '.join(axes)}]; found {x.type}")
+        return shape_of(x)
 
     def has(self, i: int) -> bool:
         """Whether an input is given."""
@@ -390,6 +418,20 @@ class Node:
             raise self.unknown(i)
         return list(entries.reshape(-1))
 
+    def size(self, i: int) -> int | Variable:
+        """The integer of an input of one element, which may be a symbol."""
+        sizes = self.sizes(i)
+        if len(sizes) != 1:
+            raise self.refusal(f"input {i} is one number; it has {len(sizes)}")
+        return sizes[0]
+
+    def number(self, i: int) -> int:
+        """The integer of an input of one element, which has to be known."""
+        known = self.ints(i)
+        if len(known) != 1:
+            raise self.refusal(f"input {i} is one number; it has {len(known)}")
+        return known[0]
+
     def shape(self, i: int) -> list[int | Variable]:
         """The integers of an input where some numbers, such as -1, are no sizes.
 
@@ -413,9 +455,9 @@ class Node:
 
     def axis(self, axis: int, ndim: int) -> int:
         """An axis counted from the first one."""
-        if not -ndim <= axis < max(ndim, 1):
+        if not -ndim <= axis < ndim:
             raise self.refusal(f"axis {axis} is not among {ndim} axes")
-        return axis % ndim if ndim else 0
+        return axis % ndim
 
     def axes_from(self, axis: int, ndim: int) -> tuple[int, ...]:
         """The axes from one on, of which there may be none."""

@@ -41,7 +41,7 @@ def _sequence(node: Node, i: int) -> tuple[Value, ...]:
 
 def _place(node: Node, i: int, size: int, *, after: bool = False) -> int:
     """A known place in a sequence, counted from its first value."""
-    place = node.ints(i)[0]
+    place = node.number(i)
     if not -size <= place < size + after:
         raise node.refusal(f"place {place} is not in a sequence of {size}")
     return place % size if size and place < size else place
@@ -61,7 +61,7 @@ def _construct(node: Node) -> Any:
 def _at(node: Node) -> Value:
     rows: Any = node.value(0)
     if isinstance(rows, _Rows):
-        return rows.at(node.ints(1)[0])
+        return rows.at(node.number(1))
     values = _sequence(node, 0)
     return values[_place(node, 1, len(values))]
 
@@ -101,7 +101,7 @@ def _split(node: Node) -> Any:
     if node.has(1) and node.array(1).ndim:
         ends = np.cumsum(node.ints(1))[:-1].tolist()
         return (tuple(split(x, ends, axis)),)
-    length = node.ints(1)[0] if node.has(1) else 1
+    length = node.number(1) if node.has(1) else 1
     keeps_axis = node.has(1) or bool(node.attribute("keepdims", 1))
     if length < 1:
         raise node.refusal(f"a value of {length} elements is none")

@@ -131,7 +131,7 @@ def _tile(node: Node) -> Value:
     x = node.variable(0)
     if node.version < 6:
         repeats: list[Any] = [1] * x.ndim
-        repeats[node.axis(node.ints(2)[0], x.ndim)] = node.sizes(1)[0]
+        repeats[node.axis(node.number(2), x.ndim)] = node.size(1)
         return repeat.tile(x, repeats)
     return repeat.tile(x, node.sizes(1))
 
@@ -234,7 +234,10 @@ def _is_negative(n: Any) -> bool:
 def _center_crop_pad(node: Node) -> Value:
     x = node.variable(0)
     axes = axes_of(node, 2, x.ndim) or list(range(x.ndim))
-    for axis, wanted in zip(axes, node.sizes(1), strict=True):
+    sizes = node.sizes(1)
+    if len(sizes) != len(axes):
+        raise node.refusal(f"{len(sizes)} sizes for {len(axes)} axes")
+    for axis, wanted in zip(axes, sizes, strict=True):
         x = _centred(x, axis, wanted)
     return x
 
@@ -254,8 +257,8 @@ def _centred(x: Variable, axis: int, wanted: int | Variable) -> Variable:
 
 @reads("DepthToSpace")
 def _depth_to_space(node: Node) -> Value:
-    x, block = node.variable(0), node.required("blocksize", int)
-    n, c, h, w = _images(node, x)
+    x, block = node.variable(0), node.positive("blocksize")
+    n, c, h, w = node.sizes_of(x, "batch", "channels", "height", "width")
     depth = divided(c, block * block)
     mode = node.attribute("mode", "DCR")
     if mode == "DCR":
@@ -271,19 +274,12 @@ def _depth_to_space(node: Node) -> Value:
 
 @reads("SpaceToDepth")
 def _space_to_depth(node: Node) -> Value:
-    x, block = node.variable(0), node.required("blocksize", int)
-    n, c, h, w = _images(node, x)
+    x, block = node.variable(0), node.positive("blocksize")
+    n, c, h, w = node.sizes_of(x, "batch", "channels", "height", "width")
     h, w = divided(h, block), divided(w, block)
     parts = reshape(x, (n, c, h, block, w, block))
     order = (0, 3, 5, 1, 2, 4) if node.attribute("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
     return reshape(rearrange(parts, order), (n, c * block * block, h, w))
-
-
-def _images(node: Node, x: Variable) -> tuple[Any, Any, Any, Any]:
-    if x.ndim != 4:
-        raise node.refusal(f"it takes [batch, channels, height, width], not {x.ndim} axes")
-    n, c, h, w = shape_of(x)
-    return n, c, h, w
 
 
 def divided(size: Any, by: int) -> Any:
@@ -327,7 +323,7 @@ def _constant_of_shape(node: Node) -> Value:
 @reads("Range")
 def _range(node: Node) -> Value:
     if node.dtype(0).kind in "iu":
-        start, stop, step = (node.sizes(i)[0] for i in range(3))
+        start, stop, step = (node.size(i) for i in range(3))
         return ranges.arange(start, stop, step, node.dtype(0))
     start, stop, step = (reshape(node.variable(i), ()) for i in range(3))
     number = rounding.ceil(elementwise.divide(stop - start, step))
@@ -347,8 +343,9 @@ def _eye_like(node: Node) -> Value:
 
 @reads("OneHot")
 def _one_hot(node: Node) -> Value:
-    indices, (depth, *_) = node.variable(0), _counts(node, 1)
-    indices = cast_to(indices, np.dtype(np.int64))
+    indices = cast_to(node.variable(0), np.dtype(np.int64))
+    # What is known may be a float.
+    depth = node.size(1) if node.known(1) is None else node.number(1)
     axis = node.axis(node.attribute("axis", -1), indices.ndim + 1)
     indices = elementwise.where(indices < 0, indices + depth, indices)
     places = [0 if i == axis else None for i in range(indices.ndim + 1)]
@@ -360,11 +357,5 @@ def _one_hot(node: Node) -> Value:
 @reads("Trilu")
 def _trilu(node: Node) -> Value:
     function = create.triu if node.attribute("upper", 1) else create.tril
-    k = node.sizes(1)[0] if node.has(1) else 0
+    k = node.size(1) if node.has(1) else 0
     return function(node.variable(0), k)
-
-
-def _counts(node: Node, i: int) -> list[Any]:
-    """Integers that may be given as floats."""
-    known = node.known(i)
-    return node.sizes(i) if known is None else [int(v) for v in known.reshape(-1)]

@@ -35,7 +35,7 @@ _WINDOWS = {
 @reads(*_WINDOWS)
 def _window(node: Node) -> Value:
     dtype = dtype_named(node, node.attribute("output_datatype", 1))
-    (size,) = node.sizes(0)
+    size = node.size(0)
     length = cast_to(as_scalar(size), _FLOAT64)
     turns = iota(size, _FLOAT64) / (length if node.attribute("periodic", 1) else length - 1)
     constant, first, second = _WINDOWS[node.op_type]
@@ -45,7 +45,7 @@ def _window(node: Node) -> Value:
 
 @reads("MelWeightMatrix")
 def _mel_weights(node: Node) -> Value:
-    bands, length, rate = (int(node.ints(i)[0]) for i in range(3))
+    bands, length, rate = (node.number(i) for i in range(3))
     low, high = (float(node.array(i).reshape(())) for i in (3, 4))
     if bands < 1 or length < 1 or rate < 1:
         raise node.refusal("the numbers of bands, samples and samples a second are at least 1")
@@ -104,13 +104,11 @@ def _of_length(x: Variable, n: Any) -> Variable:
 @reads("DFT")
 def _fourier(node: Node) -> Value:
     x = node.variable(0)
-    axis = (
-        node.ints(2)[0] if node.has(2) else node.attribute("axis", 1 if node.version < 20 else -2)
-    )
+    axis = node.number(2) if node.has(2) else node.attribute("axis", 1 if node.version < 20 else -2)
     axis = node.axis(axis, x.ndim)
     inverse, onesided = node.attribute("inverse", 0), node.attribute("onesided", 0)
     size = shape_of(x)[axis]
-    n: Any = node.sizes(1)[0] if node.has(1) else 2 * (size - 1) if inverse and onesided else size
+    n: Any = node.size(1) if node.has(1) else 2 * (size - 1) if inverse and onesided else size
     parts = [None if v is None else moveaxis(v, axis, -1) for v in _complex(x)]
     half = divided(n, 2) + 1
     if inverse and onesided:
@@ -143,10 +141,11 @@ def _real_signal(parts: Any, n: Any, half: Any) -> Variable:
 @reads("STFT")
 def _short_fourier(node: Node) -> Value:
     """The transforms of frames of a signal, each under a window."""
-    x, step = node.variable(0), node.ints(1)[0]
+    x, step = node.variable(0), node.number(1)
+    node.sizes_of(x, "batch", "time", "parts")
     window = node.optional(2)
     if node.has(3):
-        length = node.ints(3)[0]
+        length = node.number(3)
     else:
         length = shape_of(x)[1] if window is None else shape_of(window)[0]
     if isinstance(length, Variable) or step < 1:

@@ -95,7 +95,7 @@ def as_variable(value: Value, what: str) -> Variable:
         return value.variable
     if isinstance(value, np.ndarray):
         return make_constant(supported(value, what))
-    if isinstance(value, tuple):
+    if not isinstance(value, Sizes):
         raise ExchangeError.here(f"{what} is a sequence, where a tensor is expected")
     parts = [as_scalar(entry) for entry in value.entries.reshape(-1)]
     if value.entries.ndim == 0:
