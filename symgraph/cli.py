@@ -127,6 +127,9 @@ def _add_exchange(application: typer.Typer) -> None:
             "host", "--target", help="of a program for C: aarch64-linux-gnu, wasm32, …"
         ),
         cpu: str = typer.Option(None, help="of a program for C: a processor as LLVM names it"),
+        called: str = typer.Option(
+            None, "--name", help="of a program for C: its function's name; default NAME"
+        ),
         framework: str = typer.Option("numpy", help="of a program in Python: numpy or torch"),
     ) -> None:
         """Write what was built as a file for other programs, or as a program for C."""
@@ -135,7 +138,7 @@ def _add_exchange(application: typer.Typer) -> None:
         what = _find(source, "export", is_usable=_is_exportable)
         file, _, name = source.rpartition(":")
         given = None if inputs is None else _find(f"{file}:{inputs}", "export", is_usable=_is_list)
-        options = Options(name, given, opset, machine, cpu, framework)
+        options = Options(called or name, given, opset, machine, cpu, framework)
         for path in export_to(what, target, options):
             print(f"written: {path}")
 

@@ -196,9 +196,9 @@ def test_export_writes_an_object_file(folder: Path) -> None:
 
 def test_export_for_the_browser(folder: Path) -> None:
     pytest.importorskip("typer")
-    done = run("export", "net.py:f", "web", "--target", "wasm32", folder=folder)
+    done = run("export", "net.py:f", "web", "--target", "wasm32", "--name", "add", folder=folder)
     assert done.returncode == 0, done.stderr
-    assert "written: web/f.html\n" in done.stdout
+    assert "written: web/add.html\n" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -203,9 +203,8 @@ class _Writer:
         f.do(f"%status = call i32 @program.measure({sizes})")
         total = f.emit(f"load {self.word}, ptr %total")
         is_fine = f.emit("icmp eq i32 %status, 0")
-        f.do(
-            f"ret {self.word} {f.emit(f'select i1 {is_fine}, {self.word} {total}, {self.word} -1')}"
-        )
+        choice = f"select i1 {is_fine}, {self.word} {total}, {self.word} -1"
+        f.do(f"ret {self.word} {f.emit(choice)}")
         return f
 
     def status(self) -> Function:

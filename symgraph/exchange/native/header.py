@@ -35,7 +35,7 @@ extern "C" {{
 _CALL = """\
 /* Computes; 0, or a status that says what is wrong, and then the results are undefined.
  *
- * workspace: {name}_workspace(…) bytes that no other call uses meanwhile, or NULL: then the call
+ * workspace: {name}_workspace(...) bytes that no other call uses meanwhile, or NULL: then the call
  * allocates them. */
 int32_t {name}({arguments});
 

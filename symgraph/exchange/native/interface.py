@@ -11,20 +11,10 @@ import numpy as np
 from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
 from ...core.errors import ExchangeError
 from ...core.variable import Variable
+from .c_names import LIBRARY, RESERVED
 
 __all__ = ["Array", "Interface", "check_name", "interface_of", "size_expression"]
 
-# What neither C nor C++ takes as a name of ours.
-_WORDS = """
-alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
-constexpr continue decltype default delete do double else enum explicit export extern false float
-for friend goto if inline int int8_t int16_t int32_t int64_t long mutable namespace new noexcept
-not not_eq nullptr operator or or_eq private protected public register restrict return short
-signed size_t sizeof static static_assert struct switch template this throw true try typedef
-typeid typename uint8_t uint16_t uint32_t uint64_t union unsigned using virtual void volatile
-wchar_t while xor xor_eq main NULL NAN INFINITY errno stdin stdout stderr workspace
-"""
-_RESERVED = frozenset(_WORDS.split())
 # What is made of the function's name.
 _ENDINGS = ("", "_workspace", "_status", "_floor_div")
 _C_TYPES = {
@@ -87,7 +77,7 @@ def interface_of(
 ) -> Interface:
     """The C function of this name with these inputs and outputs, the shapes of whose results may
     be told better than by their types; ``known`` are sizes that are no arguments."""
-    taken = {*_RESERVED, *(name + ending for ending in _ENDINGS)}
+    taken = {*RESERVED, *(name + ending for ending in _ENDINGS)}
     arguments = tuple(
         Array(_unique(text, taken), v.dtype, v.type.shape, text) for text, v in inputs.items()
     )
@@ -128,9 +118,14 @@ def _unique(name: str, taken: set[str]) -> str:
 
 def check_name(name: object) -> str:
     """The name, which C takes as a function's; else an `ExchangeError`."""
-    if not isinstance(name, str) or _unique(name, set(_RESERVED)) != name:
+    if not isinstance(name, str) or _unique(name, set(RESERVED)) != name:
         raise ExchangeError.here(
             f"the name is one of a function in C, such as 'model'; found {name!r}"
+        )
+    if name in LIBRARY:
+        raise ExchangeError.here(
+            f"{name!r} is a function of the C library",
+            remedy=f"Give it another name, such as name='{name}_net'.",
         )
     return name
 

@@ -99,16 +99,15 @@ def _written(x: Array, array: np.ndarray) -> str:
 
 def _number(value: np.generic) -> str:
     """The number as a literal, exactly."""
-    if not isinstance(value, np.floating):
-        # The least number of 64 bits is no literal: the minus is an operator.
-        number = int(value)
-        return f"{number + 1} - 1" if number == -(1 << 63) else str(number)
-    if np.isnan(value):
-        return "NAN"
-    suffix = "f" if value.dtype.itemsize == 4 else ""
-    return (
-        f"{value!s}{suffix}" if np.isfinite(value) else ("INFINITY" if value > 0 else "-INFINITY")
-    )
+    if isinstance(value, np.floating):
+        if np.isfinite(value):
+            return f"{value!s}{'f' if value.dtype.itemsize == 4 else ''}"
+        return "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
+    if isinstance(value, np.unsignedinteger):
+        return f"{value}u"
+    # The least number of 64 bits is no literal: the minus is an operator.
+    number = int(value)
+    return f"{number + 1} - 1" if number == -(1 << 63) else str(number)
 
 
 def _fill(x: Array) -> str:

@@ -119,7 +119,7 @@ def _refuse_unknown_sizes(lowered: Lowered, subject: Subject) -> None:
     for name, output, v in zip(names, lowered.image.outputs, subject.results, strict=True):
         if not output.is_static:
             raise ExchangeError.here(
-                f"how large {name!r} {v.type} is, is known only once the program has run: nobody "
+                f"the size of {name!r}, {v.type}, is known only once the program has run: nobody "
                 "could have room for it",
                 remedy="Let it have a size that follows from those of the inputs: the last step "
                 "of a loop with until, say.",

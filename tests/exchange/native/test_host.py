@@ -215,14 +215,41 @@ def run_main(folder: Path, name: str, *flags: str) -> dict[str, list[float]]:
 
 
 @needs_cc
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int64", "uint64", "float32", "float64", "bool"]
+)
+def test_the_program_in_c_takes_defaults_of_all_types(tmp_path: Path, dtype: str) -> None:
+    """The least and largest numbers, which are no literals of C as Python writes them."""
+    kind = np.dtype(dtype)
+    info = np.iinfo(kind) if kind.kind in "iu" else None
+    ends = (
+        [info.min, info.max]
+        if info
+        else [np.inf, -np.inf, np.nan, -0.0]
+        if kind.kind == "f"
+        else [0, 1]
+    )
+    values = np.array([*ends, 1], kind)
+    x = sg.tensor("x", ("n",), dtype)
+    sg.export_native(sg.compile([sg.In(x, value=values)], x), tmp_path, name="read")
+    found = run_main(tmp_path, "read")["output"]
+    np.testing.assert_array_equal(np.array(found), values.astype("float64"))
+
+
+@needs_cc
 def test_no_dependency_but_the_c_library(tmp_path: Path) -> None:
     x = sg.tensor("x", ("T", "B", 4), "float64")
     y = nn.GRU(4, 5, rng=0)(x.astype("float32"))
     object_file, *_ = sg.export_native(sg.compile([x], (y.sum() ** x).sum()), tmp_path)
     listed = subprocess.run(["nm", object_file], capture_output=True, text=True, check=True).stdout
     symbols = [line.split() for line in listed.splitlines()]
-    assert {s[-1] for s in symbols if s[-2] == "U"} <= {"malloc", "free", "memcpy", "pow"}
-    seen = {s[-1] for s in symbols if s[-2].isupper() and s[-2] != "U"}
+    assert {s[-1].lstrip("_") for s in symbols if s[-2] == "U"} <= {
+        "malloc",
+        "free",
+        "memcpy",
+        "pow",
+    }
+    seen = {s[-1].lstrip("_") for s in symbols if s[-2].isupper() and s[-2] != "U"}
     assert seen == {"model", "model_workspace", "model_status"}
     assert not [s for s in symbols if s[-2] in "bBcC"]  # nothing that calls could write to
 
@@ -280,6 +307,7 @@ def test_what_cannot_go_is_named() -> None:
     f = sg.compile([x], x)
     for name in ("int", "2nd", "a-b", "", 3, "main"):
         refused(f, "function in C", name=name)
+    refused(f, "'exp' is a function of the C library", name="exp")
     refused(f, "no target 'toaster'", target="toaster")
     refused(f, "no processor 'z80'", cpu="z80")
     refused(f, "target is a name", target=None)
