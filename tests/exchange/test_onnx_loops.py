@@ -60,6 +60,14 @@ def until(**options: Any) -> sg.Variable:
     return sg.scan(step, s, np.float32(0), **options)
 
 
+def several() -> list[sg.Variable]:
+    def step(x_t: sg.Variable, h: sg.Variable, c: sg.Variable) -> Any:
+        c = 0.5 * c + x_t @ W
+        return sg.tanh(c) * h + 1, c, (h * c).sum(axis=-1), x_t.max(axis=-1)
+
+    return sg.scan(step, x, [zeros, zeros, None, None])
+
+
 def nested() -> sg.Variable:
     def outer(x_t: sg.Variable, h: sg.Variable) -> sg.Variable:
         inner = sg.scan(lambda a, g: sg.tanh(a + g * h.sum()), x_t.T, sg.zeros((x_t.shape[0],)))
@@ -76,6 +84,11 @@ def gradients(v: sg.Variable, wrt: Sequence[sg.Variable] = (W, U, x)) -> list[sg
     return sg.grad(total(v), list(wrt), disconnected="zero")
 
 
+def second_order() -> list[sg.Variable]:
+    (g,) = gradients(states(), [U])
+    return [sg.grad(total(g), W)]
+
+
 KINDS: dict[str, Callable[[], Any]] = {
     "map": lambda: sg.map(lambda x_t: sg.tanh(x_t @ W), x),
     "states": states,
@@ -85,6 +98,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "older states": older_states,
     "rows around": around,
     "by number": by_number,
+    "several": several,
     "nested": nested,
     "foldl": lambda: sg.foldl(rnn, x, zeros),
     "foldr": lambda: sg.foldr(rnn, x, zeros),
@@ -93,11 +107,17 @@ KINDS: dict[str, Callable[[], Any]] = {
     "gradient": lambda: gradients(states()),
     "gradient of the last": lambda: gradients(sg.last_value(states(), zeros)),
     "gradient, backwards": lambda: gradients(states(go_backwards=True)),
+    "truncated gradient": lambda: gradients(states(truncate_gradient=3)),
+    "checkpointed gradient": lambda: gradients(states(checkpoint_every=2)),
+    "gradient of older states": lambda: gradients(older_states(), [W, x]),
+    "gradient of rows around": lambda: gradients(around(), [s]),
+    "gradient of several": lambda: gradients(several()[0]),
     "gradient of nested": lambda: gradients(nested(), [x]),
+    "second order": second_order,
     "until": until,
+    "gradient of until": lambda: gradients(until(), [s]),
     "until and states": lambda: [until(), states()],
 }
-NOT_EMPTY = {"foldl", "foldr", "reduce", "rows around", "gradient of rows around"}
 
 
 def as_list(outputs: Any) -> list[sg.Variable]:
@@ -114,3 +134,43 @@ def test_kinds_of_loops(kind: str) -> None:
     found = node_counts(model)
     assert ("Loop" in found) == ("until" in kind)
     assert "Scan" in found or kind == "until"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_result_that_is_read_backwards_by_a_loop_and_by_others(turned: bool) -> None:
+    def step(x_t: sg.Variable, h: sg.Variable) -> Any:
+        h = sg.tanh(x_t @ W + h)
+        return h, h * 2
+
+    h, doubled = sg.scan(step, x, [zeros, None])
+    rows = doubled[::-1] if turned else doubled
+    again = sg.scan(lambda a, g: g * 0.5 + a, h[::-1], zeros)
+    more = sg.scan(lambda a, g: g * 0.3 - a, doubled[::-1], zeros)
+    cases = [[values(n, 2, 3)] for n in LENGTHS]
+    check_model([x], [again, more, rows * 3, h[::-1] if turned else h[:1]], cases[1:])
+    check_model([x], [more, doubled[::-1] + 1], cases)
+
+
+def test_sizes_that_only_the_sequence_tells() -> None:
+    rows, others = sg.tensor("rows", (None, None)), sg.tensor("others", (None, None))
+    h = sg.scan(lambda a, b, h: h + (a * b).sum(), [rows, others], np.float32(0))
+    outer = sg.map(lambda a, b: sg.concatenate([a, b]), [rows, others])
+    cases = [[values(n, 2), values(m, 2)] for n, m in ((3, 5), (5, 3), (0, 2), (1, 1))]
+    check_model([rows, others], [h, outer], cases)
+
+
+def test_fixed_numbers_of_steps() -> None:
+    known = sg.tensor("known", (3, 2, 3))
+    h = sg.scan(rnn, known, sg.zeros((2, 4)))
+    model = check_model([known], [h, h[-1]], [[values(3, 2, 3)]])
+    assert "If" not in node_counts(model)
+    none = sg.tensor("none", (0, 2, 3))
+    h = sg.scan(rnn, none, sg.zeros((2, 4)))
+    model = check_model([none], [h, sg.last_value(h, sg.zeros((2, 4)))], [[values(0, 2, 3)]])
+    assert "Scan" not in node_counts(model)
+
+
+def test_loops_of_integers_and_bools() -> None:
+    numbers = sg.tensor("numbers", ("T",), dtype="int64")
+    count = sg.scan(lambda a, n, odd: (n + a, ~odd), numbers, [np.int64(3), np.array(False)])
+    check_model([numbers], count, [[np.arange(n)] for n in LENGTHS])

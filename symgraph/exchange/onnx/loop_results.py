@@ -13,6 +13,7 @@ from ...core.graph import Graph
 from ...core.variable import Variable, item
 from ...ops.slices import SLICE, At, Entry, Span
 from ...scan.op import Loop, is_scan
+from .write_slices import sliced
 from .writer import Part, Value, Writer
 
 __all__ = ["LoopResult"]
@@ -73,9 +74,13 @@ class LoopResult:
     def _is_backwards(self, user: Variable, program: Graph) -> bool:
         """Whether it is the values over time from the last to the first, and not for loops, which
         read backwards themselves."""
-        readers = [reader for reader, _ in program.users[user]]
-        is_for_loops = bool(readers) and all(map(is_scan, readers)) and user not in program.outputs
-        return _entries(user) == [Span(self.depth, None, -1)] and not is_for_loops
+        is_for_loops = any(is_scan(reader) for reader, _ in program.users[user])
+        return _entries(user) == [self._backwards] and not is_for_loops
+
+    @property
+    def _backwards(self) -> Span:
+        """The entry that gives the values over time from the last to the first."""
+        return Span(self.depth, None, -1)
 
     def define(self, w: Writer) -> None:
         """Let those who read the result find what they read, once the node is there."""
@@ -84,9 +89,13 @@ class LoopResult:
             w.define_parts(v, lambda entries: (self.last, entries[1:]), lambda: self.trace)
 
     def _whole(self, w: Writer) -> Value:
+        trace = self.trace
+        if self.is_reversed:
+            turned = [Span(0, None, -1), *[None] * self.type.ndim]
+            trace = sliced(w, trace, turned, [])
         if self.initial is None:
-            return self.trace
-        return w.emit("Concat", w.value(self.initial), self.trace, axis=0)
+            return trace
+        return w.emit("Concat", w.value(self.initial), trace, axis=0)
 
     def _part(self, entries: Sequence[Entry]) -> Part | None:
         """A value, and the entries by which it gives what these entries give of the result; None
@@ -95,7 +104,7 @@ class LoopResult:
         if self.depth and first == _LAST:
             return self.last, others
         if self.is_reversed:
-            return self.trace, [None, *others]
+            return (self.trace, [None, *others]) if first == self._backwards else None
         if not self.depth or (moved := self._moved(first)) is None:
             return None
         return self.trace, [None if moved == Span(0, None, 1) else moved, *others]
