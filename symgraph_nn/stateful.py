@@ -43,10 +43,19 @@ def stateful(
     >>> for _ in range(3):
     ...     y, *values = step(np.ones((1, 1)), *values)
     """
+    if not callable(net):
+        raise SymgraphTypeError.here(
+            f"stateful: a net is expected, or its step, not what it gives, {net!r}",
+            remedy="Write nn.stateful(net, x).",
+        )
     returned = accepted(net, return_state=True)
-    _, model = net(x, **returned, **options)
-    if not _parts(model):
-        raise SymgraphTypeError.here(f"stateful: {net!r} has no state")
+    given = net(x, **returned, **options)
+    if not isinstance(given, tuple) or len(given) != 2 or not _parts(given[1]):
+        raise SymgraphTypeError.here(
+            f"stateful: {net!r} has no state",
+            remedy="A net takes state and return_state, and gives a result and its state.",
+        )
+    model = given[1]
     parts = enumerate(parts_of_state(model))
     symbols = state_like(model, [p if p is None else _symbol_like(p, i) for i, p in parts])
     y, after = net(x, state=symbols, **returned, **options)

@@ -232,3 +232,12 @@ def test_states_that_make_no_sense():
     assert "state={h: …}" in str(caught.value)
     with pytest.raises(sg.SymgraphValueError, match="reset_state is"):
         problem.fit([SERIES], batch_axis="B", reset_state="batch")
+
+
+def test_what_is_not_stateful_is_named():
+    x = sg.tensor("x", ("T", "B", 2))
+    for net in (nn.Dense(2, 3), lambda x: sg.exp(x), nn.Sequential(nn.Dense(2, 3))):
+        with pytest.raises(sg.SymgraphTypeError, match="has no state"):
+            nn.stateful(net, x)
+    with pytest.raises(sg.SymgraphTypeError, match="a net is expected"):
+        nn.stateful(nn.GRU(2, 3)(x), x)
