@@ -14,7 +14,7 @@ from ...ops.shape import expand_dims, transpose
 from ...ops.slices import slice_axis
 from .layers import Layer
 
-__all__ = ["Fold", "Folding", "FoldingInBody", "packed"]
+__all__ = ["Fold", "Folding", "FoldingInBody", "KeepAll", "packed"]
 
 
 class Fold(Protocol):
@@ -95,6 +95,17 @@ class Folding:
         if name := "_".join(x.name for x in leaves if x.name):
             self.names.setdefault(value, name)
         return value
+
+
+class KeepAll:
+    """Knows no values: in loops, where they may be other ones in each step."""
+
+    def __init__(self) -> None:
+        self.more: dict[Variable, Variable] = {}
+
+    def __call__(self, v: Variable) -> Variable:
+        """The variable itself."""
+        return v
 
 
 class FoldingInBody:

@@ -18,11 +18,11 @@ from ...rewrite.engine import RuleSet, sweep
 from ...rewrite.simplify import SIMPLIFY
 from ...rewrite.stabilise import STABILISE
 from ...scan.op import rebuild_alike
-from ...scan.rewrites import rewrite_loops, settle_checkpoints
+from ...scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
 from . import write_tables  # noqa: F401 (the rules)
 from .fused import fuse_layers
 from .rebuild import rebuild_into
-from .weights import Fold, FoldingInBody
+from .weights import Fold, FoldingInBody, KeepAll
 from .writer import rule_for
 
 __all__ = ["ONNX", "rewritten"]
@@ -54,6 +54,7 @@ def rewritten(graph: Graph, fold: Fold, *, fused: bool) -> Graph:
             graph = fuse_layers(graph, fold)
         for run in _PASSES:
             graph = run(graph)
+        graph = rewrite_bodies(graph, lambda body: _with_bodies(body, KeepAll(), fused=fused))
         return _with_bodies(graph, fold, fused=fused)
 
 
