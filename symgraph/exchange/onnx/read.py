@@ -21,7 +21,8 @@ from ...ops.promotion import as_variable as variable_of
 from . import library, read_tables
 from .limits import Budget
 from .load import LoadedModel, ModelSource, load_model
-from .read_scope import Model, Place, Scope
+from .read_node import Model, Place
+from .read_scope import Scope
 from .read_values import Parameter, Value, as_variable, supported
 
 if TYPE_CHECKING:

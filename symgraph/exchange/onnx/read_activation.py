@@ -9,7 +9,8 @@ from ...ops import activation, comparison, elementwise
 from ...ops.shape import expand_dims
 from ...ops.softmax import log_softmax, softmax
 from ...ops.transcendental import expm1, tanh
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value
 
 

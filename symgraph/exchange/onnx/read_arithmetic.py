@@ -10,7 +10,8 @@ from ...ops import comparison, elementwise
 from ...ops.promotion import cast_to
 from ...ops.shape import expand_dims
 from ...ops.transcendental import power
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value
 
 

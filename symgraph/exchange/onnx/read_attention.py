@@ -23,7 +23,8 @@ from ...ops.shape import expand_dims, swapaxes
 from ...ops.sizes import as_scalar, shape_of
 from ...ops.transcendental import exp, sqrt, tanh
 from ...scan.build import scan
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import divided, dtype_named
 from .read_values import Value, simple_entry
 

@@ -13,7 +13,8 @@ from ...ops.promotion import cast_to
 from ...ops.repeat import repeat
 from ...ops.reshape import reshape
 from ...ops.sizes import shape_of
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import dtype_named
 from .read_values import Value
 

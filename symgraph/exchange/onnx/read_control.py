@@ -24,7 +24,8 @@ from ...ops.shape import moveaxis
 from ...ops.sizes import shape_of, unified_with
 from ...scan.build import last_value, scan, until
 from . import library
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Sizes, Value, as_entries, as_variable, objects
 
 _INT64 = np.dtype("int64")

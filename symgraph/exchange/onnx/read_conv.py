@@ -15,7 +15,8 @@ from ...ops.reshape import reshape
 from ...ops.sizes import shape_of
 from ...ops.slices import slice_axis
 from ...ops.windows import span_of
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import divided, padded
 from .read_values import Value, simple_entry
 

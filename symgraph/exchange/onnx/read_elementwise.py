@@ -7,7 +7,8 @@ from collections.abc import Callable
 from ...core.variable import Variable
 from ...ops import activation, comparison, elementwise, rounding, special_functions, transcendental
 from ...ops.linalg import matmul
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value
 
 # Ops that are one function here, with as many inputs as they are given.

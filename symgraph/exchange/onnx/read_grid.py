@@ -18,7 +18,8 @@ from ...ops.ranges import iota
 from ...ops.reshape import product_of, reshape
 from ...ops.sizes import as_scalar, shape_of
 from .read_conv import channels_first, channels_last
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value
 
 _INT64 = np.dtype("int64")

@@ -21,7 +21,8 @@ from ...ops.reshape import product_of, reshape
 from ...ops.shape import ravel
 from ...ops.sizes import as_scalar, shape_of
 from ...ops.sort import argsort
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value
 
 _INT64 = np.dtype("int64")

@@ -16,8 +16,9 @@ from ...ops.promotion import cast_to
 from ...ops.reshape import reshape
 from ...ops.sizes import shape_of
 from ...ops.transcendental import reciprocal, sqrt
+from .read_node import Node
 from .read_pool import lp_norm
-from .read_scope import Node, reads
+from .read_registry import reads
 from .read_shape import divided, dtype_named
 from .read_values import Value
 

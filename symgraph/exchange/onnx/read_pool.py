@@ -31,7 +31,8 @@ from .read_conv import (
     margins_of,
     with_same_sizes,
 )
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import divided, padded
 from .read_values import Value
 

@@ -12,7 +12,8 @@ from ...ops.promotion import cast_to
 from ...ops.shape import expand_dims, swapaxes
 from .read_cast import quantised
 from .read_conv import convolution
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value
 
 _INT32 = np.dtype("int32")

@@ -13,7 +13,8 @@ from ...ops.join import stack
 from ...ops.promotion import cast_to
 from ...ops.random import Stream
 from ...ops.sizes import shape_of
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import dtype_named, shape_value
 from .read_values import Value
 

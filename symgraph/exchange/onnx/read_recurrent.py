@@ -26,7 +26,8 @@ from ...ops.slices import slice_axis
 from ...ops.transcendental import tanh
 from ...scan.build import last_value, scan
 from .cells import CELLS, Activation, Cell
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value
 
 _DEFAULTS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}

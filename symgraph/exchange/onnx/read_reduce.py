@@ -18,7 +18,8 @@ from ...ops.slices import slice_axis
 from ...ops.sort import argsort
 from ...ops.transcendental import log, sqrt
 from .read_arithmetic import truncated_quotient
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import axes_of
 from .read_values import Value
 

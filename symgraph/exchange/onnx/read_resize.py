@@ -18,7 +18,8 @@ from ...ops.positions import take
 from ...ops.promotion import cast_to
 from ...ops.ranges import iota
 from ...ops.sizes import as_scalar, shape_of
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import axes_of, divided
 from .read_values import Value
 

@@ -12,7 +12,8 @@ from ...ops.join import concatenate, split, stack
 from ...ops.shape import expand_dims
 from ...ops.sizes import shape_of
 from . import library
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value, as_variable
 
 

@@ -21,7 +21,8 @@ from ...ops.shape import expand_dims, transpose
 from ...ops.sizes import as_scalar, shape_of
 from ...ops.slices import slice_axis
 from . import library
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Sizes, Value, objects
 
 # From here on a bound of a slice means the end of the axis, of whatever size.

@@ -19,7 +19,8 @@ from ...ops.sizes import as_scalar, shape_of
 from ...ops.slices import slice_axis
 from ...ops.transcendental import cos, sin
 from ...ops.windows import windows
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_shape import divided, dtype_named
 from .read_values import Value, simple_entry
 

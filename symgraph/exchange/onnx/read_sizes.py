@@ -21,7 +21,8 @@ from ...ops.sizes import as_scalar, is_size, size_of
 from . import library
 from .limits import MAX_AXES
 from .read_arithmetic import truncated_quotient
-from .read_scope import Node, calculates
+from .read_node import Node
+from .read_registry import calculates
 from .read_values import Sizes, as_entries, objects
 
 _Calculated = Sizes | np.ndarray | tuple[Any, ...] | None

@@ -1,4 +1,4 @@
-"""All modules that read ops: importing this one fills the registry of `read_scope`."""
+"""All modules that read ops: importing this one fills the registry."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from ...ops.reduce import sum
 from ...ops.shape import expand_dims, squeeze
 from ...ops.softmax import log_softmax
 from ...ops.transcendental import power, sqrt
-from .read_scope import Node, reads
+from .read_node import Node
+from .read_registry import reads
 from .read_values import Value, as_variable
 
 _DOMAIN = "ai.onnx.preview.training"
