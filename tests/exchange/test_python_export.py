@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +108,232 @@ def test_updates_come_back_as_new_values(tmp_path: Path) -> None:
         values = updates
     np.testing.assert_allclose(values["weights"], w.get_value(), rtol=1e-6)
     assert values["random_counter"] == stream.counter.get_value()
+
+
+# --- whole nets ---------------------------------------------------------------------------------
+
+_ALONE = """
+import sys
+for name in ("symgraph", "symgraph_nn", "scipy", "llvmlite", "torch"):
+    sys.modules[name] = None
+import numpy as np
+from {name} import {name}
+with np.load("arguments.npz") as file:
+    arguments = [file[key] for key in file]
+results = {name}(*arguments)
+np.savez("results.npz", *(results if isinstance(results, (list, tuple)) else [results]))
+"""
+
+
+def run_alone(path: Path, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """What a program gives in a process of its own in which NumPy is all there is."""
+    np.savez(path.parent / "arguments.npz", *arrays)
+    script = _ALONE.format(name=path.stem)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=path.parent, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert not done.returncode, done.stderr
+    with np.load(path.parent / "results.npz") as file:
+        return [file[key] for key in file]
+
+
+def _demo() -> tuple[Any, list[sg.Variable], list[np.ndarray]]:
+    """The net of the first demonstration, its inputs, and arguments."""
+    file = Path(__file__).parents[2] / "docs" / "examples" / "vowels.py"
+    spec = importlib.util.spec_from_file_location("vowels", file)
+    assert spec is not None
+    assert spec.loader is not None
+    vowels = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(vowels)
+    net = vowels.Speaker(12, 64, 9, rng=0)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(7, 30, 16)
+    arrays = [
+        rng.normal(size=(29, 16, 12)).astype("float32"),
+        (np.arange(29)[:, None] < lengths).astype("float32"),
+    ]
+    return net, [sg.tensor("x", ("T", "B", 12)), sg.tensor("mask", ("T", "B"))], arrays
+
+
+def test_the_net_of_the_demonstration_runs_on_numpy_alone(tmp_path: Path) -> None:
+    net, inputs, arrays = _demo()
+    assert len(net.params) == 8  # which have the names of their places from here on
+    path = sg.export_python(
+        lambda *given: net(*given, training=False), tmp_path, inputs=inputs, name="speaker"
+    )
+    text = check(path)
+    assert len(text.splitlines()) <= 50
+    assert 'params["layer.forward.cell.W"]' in text
+    for line in ("z = projected_t + h @ U + b", "h_2 = sigmoid(o) * np.tanh(c_2)"):
+        assert line in text
+    f = sg.compile(inputs, net(*inputs, training=False), backend="numpy")
+    same(run_alone(path, arrays), [f(*arrays)])
+
+
+def test_gradients_run_on_numpy_alone(tmp_path: Path) -> None:
+    net, inputs, arrays = _demo()
+    speaker = sg.tensor("speaker", ("B",), "int64")
+    loss = nn.cross_entropy(net(*inputs, training=False), speaker)
+    f = sg.compile([*inputs, speaker], [loss, *sg.grad(loss, net.params)], backend="numpy")
+    path = sg.export_python(f, tmp_path, name="gradient")
+    check(path)
+    arrays.append(np.arange(16) % 9)
+    got, expected = run_alone(path, arrays), f(*arrays)
+    assert len(got) == len(expected) == 1 + len(net.params)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=5e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(12, 4), (1, 1), (0, 2)])
+def test_a_character_model_that_keeps_its_state(tmp_path: Path, shape: tuple[int, int]) -> None:
+    symbols = sg.tensor("symbols", ("T", "B"), "int64")
+    h, c = sg.tensor("h", ("B", 8)), sg.tensor("c", ("B", 8))
+    embedding, layer = nn.Embedding(27, 6, rng=0), nn.LSTM(6, 8, rng=1)
+    readout = nn.Dense(8, 27, rng=2)
+    z, state = layer(embedding(symbols), state=(h, c), return_state=True)
+    f = sg.compile([symbols, h, c], [readout(z), *state], backend="numpy")
+    path = sg.export_python(f, tmp_path, name="characters")
+    check(path)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 27, shape), *(rng.normal(size=(2, shape[1], 8)).astype("float32"))]
+    same(run_alone(path, arrays), f(*arrays))
+    if shape[0]:
+        with pytest.raises(IndexError, match="symbol"):
+            load(path)(np.full(shape, 27), *arrays[1:])
+
+
+# --- names, values, results ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("lambda", "np"), ("x y", "x_y"), ("1a", ""), ("input", "max"), ("params", "t"),
+        ("l", "O"), ("é", "_"), ("sigmoid", "Path"), ("class", "constants"),
+    ],
+)  # fmt: skip
+def test_names_that_python_has_already(tmp_path: Path, first: str, second: str) -> None:
+    x, y = sg.tensor(first, ("n", 3)), sg.tensor(second or None, ("n", 3))
+    w = sg.shared(np.arange(3, dtype="float32"), first)
+    running = sg.scan(lambda row, total: total + sg.sigmoid(row) * w, [x], [sg.zeros(3)])
+    f = sg.compile([x, y], {first: running, "other": y * 2}, backend="numpy")
+    path = sg.export_python(f, tmp_path)
+    check(path)
+    arrays = np.ones((4, 3), "float32"), np.full((4, 3), 2, "float32")
+    same(load(path)(*arrays), f(*arrays))
+
+
+@pytest.mark.parametrize("name", ["1a", "lambda", "np", "a b", "sigmoid", "", None])
+def test_a_function_has_a_name_that_python_takes(tmp_path: Path, name: Any) -> None:
+    with pytest.raises(sg.ExchangeError, match="function"):
+        sg.export_python(sg.vector("x"), tmp_path, name=name)
+
+
+def test_constants_small_and_large(tmp_path: Path) -> None:
+    x = sg.matrix("x")
+    large = np.random.default_rng(0).normal(size=(3, 50)).astype("float32")
+    outputs = [
+        x @ np.zeros((3, 0), "float32"), x + np.arange(3, dtype="float32"), x @ large,
+        x * np.inf, x + np.nan, x - 0.0, x * -0.0, x + np.float32(0.1), x / 3, x + 1e-30,
+        sg.constant(np.zeros((0, 2))), sg.constant(True), sg.constant(np.uint64(2**64 - 1)),
+        sg.constant(-5), sg.constant(1e300, "float64"), sg.constant([[1.5, -np.inf]]),
+    ]  # fmt: skip
+    f = sg.compile([x], outputs, backend="numpy")
+    path = sg.export_python(f, tmp_path)
+    assert len(check(path)) < 2000
+    same(load(path)(np.ones((2, 3))), f(np.ones((2, 3))))
+
+
+def test_inputs_with_default_values(tmp_path: Path) -> None:
+    x, n, flag = sg.matrix("x"), sg.scalar("n", "int64"), sg.scalar("flag", "bool")
+    table = np.arange(40, dtype="float32").reshape(8, 5)
+    inputs = [sg.In(n, value=3), x, sg.In(flag, value=True), sg.In(sg.matrix("table"), value=table)]
+    outputs = [sg.where(flag, x * n, x), inputs[3].variable.sum()]
+    f = sg.compile(inputs, outputs, backend="numpy", profile=True)
+    g = load(sg.export_python(f, tmp_path))
+    a = np.ones((2, 2), "float32")
+    same(g(x=a), f(x=a))
+    same(g(5, a, False, table * 2), f(5, a, False, table * 2))
+    with pytest.raises(TypeError, match="x is missing"):
+        g()
+
+
+@pytest.mark.parametrize("outputs", ["none", "one", "list", "tuple", "dict", "twice"])
+def test_results_come_as_the_user_has_them(tmp_path: Path, outputs: str) -> None:
+    x = sg.matrix("x")
+    kinds: dict[str, Any] = {
+        "none": None, "one": x, "list": [x * 2], "tuple": (x.T, x), "dict": {"a b": x + 1},
+        "twice": [x + 1, x + 1],
+    }  # fmt: skip
+    f = sg.compile([x], kinds[outputs], backend="numpy", unused="ignore")
+    path = sg.export_python(f, tmp_path)
+    check(path)
+    a = np.ones((2, 3), "float32")
+    got = load(path)(a)
+    same(got, f(a))
+    arrays = [] if got is None else list(got.values()) if isinstance(got, dict) else got
+    arrays = [arrays] if isinstance(arrays, np.ndarray) else arrays
+    for i, result in enumerate(arrays):  # of which each is its own
+        assert not any(np.shares_memory(result, other) for other in [a, *arrays[:i]])
+
+
+def test_composites_are_functions_by_their_names(tmp_path: Path) -> None:
+    @sg.composite
+    def swish(x: sg.Variable, *, beta: float = 1.0) -> sg.Variable:
+        return x * sg.sigmoid(beta * x)
+
+    @sg.composite
+    def normalised(x: sg.Variable, gain: sg.Variable) -> tuple[sg.Variable, sg.Variable]:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        deviation = sg.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+        return swish(centred / deviation * gain), deviation
+
+    x, gain = sg.tensor("x", ("T", 4)), sg.shared(np.ones(4, "float32"), "gain")
+    y, deviation = normalised(x, gain)
+    z = sg.scan(lambda row, h: swish(row + h, beta=2.0), [y], [sg.zeros(4)])
+    f = sg.compile([x], [z, deviation, sg.grad(z.sum(), gain)], backend="numpy")
+    path = sg.export_python(f, tmp_path)
+    text = check(path)
+    assert "def normalised(x, gain):\n    centred = x - x.mean(axis=1, keepdims=True)" in text
+    assert "return swish(centred / deviation * gain), deviation" in text
+    a = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    for got, expected in zip(load(path)(a), f(a), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-7)
+
+
+def test_states_that_lie_otherwise_in_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, w = sg.tensor("x", ("T", 9, 9)), sg.shared(rng.normal(size=(9, 9)).astype("float32"), "w")
+
+    def step(x_t: sg.Variable, h: sg.Variable) -> sg.Variable:
+        return sg.tanh((x_t + h @ w + h.sum() * 0.1).T)[:, ::-1]
+
+    f = sg.compile([x], sg.scan(step, [x], [sg.zeros((9, 9))]), backend="numpy")
+    a = rng.normal(size=(12, 9, 9)).astype("float32")
+    same(load(sg.export_python(f, tmp_path))(a), f(a))
+
+
+@pytest.mark.parametrize("width", [72, 79, 88, 120])
+def test_lines_are_as_wide_as_asked_for(tmp_path: Path, width: int) -> None:
+    net, inputs, _ = _demo()
+    loss = (net(*inputs, training=False) ** 2).sum()
+    gradients = sg.grad(loss, net.params)
+    for framework in ("numpy", "torch"):
+        path = sg.export_python(
+            gradients, tmp_path, inputs=inputs, width=width, framework=framework
+        )
+        text = check(path, width)
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_what_cannot_be_written_is_named_with_its_line(tmp_path: Path) -> None:
+    x = sg.vector("x")
+    op = sg.core.op.Op("mystery", lambda inputs: inputs[0].type, lambda arrays: arrays[0])
+    y = sg.core.variable.node(op, (sg.exp(x),))
+    with pytest.raises(sg.ExchangeError, match=r"mystery cannot be written for NumPy"):
+        sg.export_python(y, tmp_path, inputs=[x])
+    with pytest.raises(sg.ExchangeError, match="no framework 'cupy'"):
+        sg.export_python(x, tmp_path, inputs=[x], framework="cupy")  # type: ignore[arg-type]
+    with pytest.raises(sg.ExchangeError, match="at least 72"):
+        sg.export_python(x, tmp_path, inputs=[x], width=20)

@@ -20,7 +20,7 @@ from ..subject import Exportable, Subject, subject_of
 from .arguments import arguments_of, defaults_of
 from .expression import Expression
 from .function import FunctionWriter
-from .handover import Handover
+from .handover import Handover, fresh_ones
 from .identifiers import RESERVED
 from .layout import Statement, lines_of
 from .numpy_framework import NumpyFramework
@@ -187,9 +187,12 @@ class _File:
         for v in self._keys:
             if writer.live_uses[v] > 1:
                 writer.named(v)
+        written, outputs = writer.write(), self._graph.outputs
         results = [
             self._program.handed_over(x, v)
-            for x, v in zip(writer.write(), self._graph.outputs, strict=True)
+            if is_fresh or x.is_number or writer.is_fresh(x)
+            else self._framework.copied(x)
+            for x, v, is_fresh in zip(written, outputs, fresh_ones(outputs, written), strict=True)
         ]
         returned = Handover(writer, self._subject).statements(results)
         parameters = [argument.declared for argument in self._arguments]
@@ -198,4 +201,5 @@ class _File:
         statements = [Statement(0, f"def {self._name}(", tuple(parameters), "):")]
         if self._framework.decorator:
             statements.insert(0, Statement(0, self._framework.decorator))
-        return [*statements, *writer.statements, *returned]
+        body = [*writer.statements, *returned] or [Statement(1, "pass")]
+        return [*statements, *body]

@@ -288,13 +288,14 @@ class FunctionWriter:
         (part, sign), (values, _) = changes
         wanted = self.program.names.get(v) or self._word(v)
         name = self.unique(wanted, v, frozenset())
-        copied = first if self._is_fresh(first) else self.program.target.copied(first)
+        copied = first if self.is_fresh(first) else self.program.target.copied(first)
         self.say(f"{name} = {copied.text}")
         self.say(f"{part.text.replace('{}', name)} {sign} {values.text}")
         self._written.update(first.nodes, values.nodes, part.nodes, (v,))
         return Expression(name)
 
-    def _is_fresh(self, x: Expression) -> bool:
+    def is_fresh(self, x: Expression) -> bool:
+        """Whether an expression makes an array that nothing else has."""
         return x.text.startswith(("np.zeros(", "np.ones(", "np.full(", "torch.zeros("))
 
     # --- names ----------------------------------------------------------------------------------

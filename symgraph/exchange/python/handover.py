@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
+from ...core.variable import CONSTANT, Variable
+from ...ops.broadcast import BROADCAST_TO
 from ..subject import Structure, Subject
 from .expression import Expression
 from .function import FunctionWriter
 from .layout import INDENT, Statement
 from .table import quoted
 
-__all__ = ["Handover"]
+__all__ = ["Handover", "fresh_ones"]
+
+
+def fresh_ones(outputs: Sequence[Variable], results: Sequence[Expression]) -> list[bool]:
+    """For each output whether its value is a new array: no part of what was given, none again."""
+    seen: set[str] = set()
+    found: list[bool] = []
+    for v, x in zip(outputs, results, strict=True):
+        source, is_view = v, x.is_name
+        while "view" in source.op.traits and source.inputs and source.op is not BROADCAST_TO:
+            source, is_view = source.inputs[0], True
+        is_given = "leaf" in source.op.traits and (source.op is not CONSTANT or source.ndim > 0)
+        # What an expression is a part of is the array whose name it begins with.
+        base = re.split(r"\W", x.text, maxsplit=1)[0] if is_view else ""
+        found.append(not is_given and base not in seen and source.op is not BROADCAST_TO)
+        seen.update([base] if base else [])
+    return found
 
 
 class Handover:
@@ -27,6 +46,8 @@ class Handover:
             key: x.text
             for key, x in zip([*subject.outputs, *subject.updates], results, strict=True)
         }
+        if subject.structure is None and not subject.updates:
+            return []
         whole = self._literal("return ", subject.structure, texts)
         if not subject.updates:
             return [*self._statements, whole]
@@ -58,7 +79,7 @@ class Handover:
         if isinstance(structure, list):
             return Statement(1, f"{opening}[", items, "]", is_literal=True)
         if len(items) == 1:
-            items = (f"{items[0]},",)
+            return Statement(1, f"{opening}({items[0]},)")
         bare = Statement(1, opening + ", ".join(items))
         if items and opening == "return " and len(bare.flat) <= self._writer.program.width:
             return bare

@@ -15,7 +15,7 @@ LONGEST = 32
 # Letters that look like digits are no names by themselves.
 RESERVED: frozenset[str] = frozenset(
     {*dir(builtins), *keyword.kwlist, *keyword.softkwlist}
-    | {"l", "O", "I", "np", "torch", "math", "Path", "params", "Threefry"}
+    | {"l", "O", "I", "np", "torch", "math", "Path", "params", "constants"}
 )
 """What no variable is called."""
 

@@ -14,6 +14,7 @@ from ...scan.op import Loop
 from .expression import Expression, subscript, tuple_of
 from .function import FunctionWriter
 from .identifiers import as_identifier
+from .layouts import laid_out_otherwise
 from .live import counts_steps, row_of
 from .surroundings import InnerFunction
 
@@ -53,6 +54,10 @@ class LoopWriter:
         self._w = writer
         self._loop = Loop(scan)
         self._items = {v.params[0]: v for v in writer.readers(scan) if v.op is ITEM}
+        # The backend reads states from where it stores them, row after row.
+        self._otherwise: set[Variable] = set()
+        if writer.program.target.rounds_by_layout:
+            self._otherwise = laid_out_otherwise(self._loop.body, ())
         self._kept = [Kept(r.value, r.depth) for r in self._loop.results]
         for index, item in self._items.items():
             self._look_at_reads(self._kept[index], item)
@@ -237,6 +242,9 @@ class LoopWriter:
                 w.say(f"{kept.over_time}.append({kept.name})")
             elif kept.name:
                 w.say(f"{kept.over_time}[{_later(t, kept.offset)}] = {kept.name}")
+        for kept in self._kept:
+            if kept.depth and kept.name and kept.value in self._otherwise:
+                w.say(f"{kept.name} = {w.program.target.in_rows(kept.name)}")
         if self._loop.condition is not None:
             w.say(f"if {self._condition}:")
             w.depth += 1

@@ -25,6 +25,7 @@ class NumpyFramework(Framework):
     title = "NumPy"
     name_of_infinity = "np"
     keeps_lists = False
+    rounds_by_layout = True
     dtypes = frozenset(DTYPES)
     decorator: str | None = '@np.errstate(all="ignore")'
 
@@ -64,6 +65,10 @@ class NumpyFramework(Framework):
     def copied(self, x: Expression) -> Expression:
         """A copy."""
         return call("np.array", x)
+
+    def in_rows(self, name: str) -> str:
+        """The text of an array laid out row after row."""
+        return f"np.ascontiguousarray({name})"
 
     def empty(self, shape: Expression, dtype: np.dtype) -> Expression:
         """An array whose elements are stored later."""

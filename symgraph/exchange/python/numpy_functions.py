@@ -1,6 +1,6 @@
 """Functions that exported programs bring along, as they are copied into them: NumPy alone.
 
-Each does what the op of symgraph does, to the last bit. No line of theirs is longer than 76
+Each does what the op of symgraph does, to the last bit. No line of theirs is longer than 72
 characters, and no statement takes several, so that formatters leave them alone at any width.
 """
 
@@ -40,7 +40,8 @@ def hypot(x, y):
     """sqrt(x**2 + y**2), without overflow."""
     x, y = np.abs(x), np.abs(y)
     large, small = np.maximum(x, y), np.minimum(x, y)
-    ratio = small / np.where(large == 0.0, 1.0, large).astype(large.dtype)
+    whole = np.where(large == 0.0, 1.0, large).astype(large.dtype)
+    ratio = small / whole
     length = large * np.sqrt(ratio * ratio + 1.0)
     return np.where(np.isinf(x) | np.isinf(y), np.inf, length)
 
@@ -69,9 +70,10 @@ def power(x, y):
 
 
 def whole(x, dtype):
-    """Floats without their fractions; what does not fit is the least."""
+    """Floats without fractions; what does not fit is the least."""
     limit = x.dtype.type(2.0 ** (8 * np.dtype(dtype).itemsize - 1))
-    return np.where((x >= -limit) & (x < limit), x, -limit).astype(dtype)
+    fits = (x >= -limit) & (x < limit)
+    return np.where(fits, x, -limit).astype(dtype)
 
 
 def to_integer(x, dtype):
@@ -79,7 +81,8 @@ def to_integer(x, dtype):
     x, dtype = np.asarray(x), np.dtype(dtype)
     if dtype == np.uint64:
         high = x >= 2.0**63
-        low = whole(np.where(high, x - x.dtype.type(2.0**63), x), np.int64)
+        low = np.where(high, x - x.dtype.type(2.0**63), x)
+        low = whole(low, np.int64)
         return low.astype(dtype) ^ (high.astype(dtype) << np.uint64(63))
     wide = np.int64 if dtype in (np.int64, np.uint32) else np.int32
     return whole(x, wide).astype(dtype)
@@ -100,13 +103,15 @@ def finite_maximum(x, axis):
 def log_softmax(x, axis):
     """log(softmax(x)), without underflow."""
     distance = x - finite_maximum(x, axis)
-    return distance - np.log(np.sum(np.exp(distance), axis=axis, keepdims=True))
+    total = np.sum(np.exp(distance), axis=axis, keepdims=True)
+    return distance - np.log(total)
 
 
 def logsumexp(x, axis, *, keepdims=False):
     """log(sum(exp(x))) over the axis, without overflow."""
     shift = finite_maximum(x, axis)
-    total = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+    total = np.sum(np.exp(x - shift), axis=axis, keepdims=True)
+    total = np.log(total) + shift
     return total if keepdims else np.squeeze(total, axis=axis)
 
 
@@ -117,10 +122,20 @@ def product_of_rows(x, matrix):
     return (rows @ matrix).reshape(*leading, matrix.shape[1])
 
 
+def quotient(x, y):
+    """x // y of Python ints, 0 where y is."""
+    return x // y if y else 0
+
+
+def rest(x, y):
+    """x % y of Python ints, 0 where y is."""
+    return x % y if y else 0
+
+
 def same_size(x, axis, other, other_axis):
-    """x, which has to be as long on an axis as other is on one of its own."""
+    """x, which has to be as long on an axis as other on its own."""
     if x.shape[axis] != other.shape[other_axis]:
-        raise ValueError(f"shapes {x.shape} and {other.shape} do not fit")
+        raise ValueError(f"{x.shape} and {other.shape} do not fit")
     return x
 
 
@@ -147,22 +162,23 @@ def stacked(rows, shape, dtype):
 def linear_recurrence(added, factors, axis):
     """s[i] = added[i] + factors[i] * s[i - 1] along an axis."""
     states = added.copy()
-    rows, factors = np.moveaxis(states, axis, 0), np.moveaxis(factors, axis, 0)
+    rows = np.moveaxis(states, axis, 0)
+    factors = np.moveaxis(factors, axis, 0)
     for i in range(1, len(rows)):
         rows[i] += factors[i] * rows[i - 1]
     return states
 
 
 def add_at(x, values, indices, axes, place):
-    """A copy of x with values added at indices of some axes, all of several."""
+    """A copy of x with values added at indices of some axes."""
     result = np.array(x)
     target = np.moveaxis(result, axes, range(len(axes)))
     sizes = target.shape[: len(axes)]
-    common = np.broadcast_shapes(*(np.shape(index) for index in indices))
+    common = np.broadcast_shapes(*map(np.shape, indices))
     flat = np.zeros(common, np.int64)
     for index, size in zip(indices, sizes, strict=True):
         if np.any((index < -size) | (index >= size)):
-            raise IndexError(f"an index is outside an axis of size {size}")
+            raise IndexError(f"an index is outside a size of {size}")
         index = np.asarray(index).astype(np.int64)
         flat = flat * size + np.where(index < 0, index + size, index)
     if not values.size:
@@ -190,19 +206,21 @@ def windows(x, axis, size, stride, dilation):
 
 
 def overlap_add(x, length, axis, stride, dilation):
-    """Windows put back where they came from on an axis, and added up."""
-    result = np.zeros((*x.shape[:axis], length, *x.shape[axis + 2 :]), x.dtype)
+    """Windows put back where they came from, and added up."""
+    shape = (*x.shape[:axis], length, *x.shape[axis + 2 :])
+    result = np.zeros(shape, x.dtype)
     count, size = x.shape[axis : axis + 2]
     before = (slice(None),) * axis
     for i in range(size):
-        start, stop = i * dilation, i * dilation + (count - 1) * stride + 1
+        start = i * dilation
+        stop = start + (count - 1) * stride + 1
         target = (*before, slice(start, stop, stride))
         result[target] += x[(*before, slice(None), i)]
     return result
 
 
 def threefry(key, first, second):
-    """The two random words for counters under a key (Salmon et al. 2011)."""
+    """Two random words for counters under a key (Salmon 2011)."""
     k0, k1 = key[:1], key[1:]
     keys = (k0, k1, k0 ^ k1 ^ np.uint32(0x1BD11BDA))
     first, second = first + k0, second + k1
@@ -218,7 +236,7 @@ def threefry(key, first, second):
 
 
 def random_bits(key, shape, domain):
-    """Random words of this shape; draws and keys are domains of their own."""
+    """Random words; draws and keys are domains of their own."""
     total = int(np.prod(shape, dtype=np.int64))
     blocks = np.arange((total + 1) // 2, dtype=np.uint32)
     words = threefry(key, np.full_like(blocks, domain), blocks)
@@ -385,17 +403,20 @@ def erfinv(x):
     shift = rest - size.dtype.type(0.25)
     ratio = polynomial(MIDDLE_P, shift) / polynomial(MIDDLE_Q, shift)
     log_rest = each(log_or_infinity, rest)
-    middle = np.sqrt(-2 * log_rest) / (size.dtype.type(2.249481201171875) + ratio)
+    ratio = size.dtype.type(2.249481201171875) + ratio
+    middle = np.sqrt(-2 * log_rest) / ratio
     result = np.where(size <= 0.5, result, middle)
     root = np.sqrt(-log_rest)
     outer = 0.807220458984375, 1.125, OUTER_P, OUTER_Q
     tail = 0.9399557113647461, 3.0, TAIL_P, TAIL_Q
     end = 0.983628273010254, 6.0, END_P, END_Q
     for offset, start, over, under in (outer, tail, end):
-        ratio = polynomial(over, root - start) / polynomial(under, root - start)
+        shift = root - start
+        ratio = polynomial(over, shift) / polynomial(under, shift)
         beyond = (rest < 0.25) & ((root >= start) | (start < 3))
         result = np.where(beyond, offset * root + ratio * root, result)
-    result = np.where(size == 1, np.inf, np.where(size <= 1, result, np.nan))
+    result = np.where(size < 1, result, np.nan)
+    result = np.where(size == 1, np.inf, result)
     return np.copysign(result, x)
 
 
@@ -415,7 +436,7 @@ def gammaln(x):
 
 
 def zeta(order, x):
-    """The sum of 1 / (x + k)**order over all k from 0 on (Euler, Maclaurin)."""
+    """The sum of 1 / (x + k)**order over all k from 0 on."""
     total, x = np.zeros_like(x), np.array(x)
     n_terms = 0
     while n_terms < 10 or np.any(x < 10):
@@ -425,7 +446,8 @@ def zeta(order, x):
     for k, bernoulli in enumerate(BERNOULLI, 1):
         term = factor * bernoulli / math.factorial(2 * k)
         total = total + term
-        factor = factor * (order + 2 * k - 1) * (order + 2 * k) / (x * x)
+        more = (order + 2 * k - 1) * (order + 2 * k)
+        factor = factor * more / (x * x)
     return total
 
 
@@ -447,7 +469,8 @@ def polygamma(order, x):
     """The derivative of this order of digamma."""
     wide = np.asarray(x, np.float64)
     poles = (wide <= 0) & (wide == np.floor(wide))
-    values = np.where(poles, np.inf, zeta(order + 1, np.where(poles, 1.0, wide)))
+    values = zeta(order + 1, np.where(poles, 1.0, wide))
+    values = np.where(poles, np.inf, values)
     values = (-1.0) ** (order + 1) * math.factorial(order) * values
     return values.astype(x.dtype)
 
@@ -459,11 +482,13 @@ def digamma(x):
     turned = result - np.pi / np.tan(np.pi * (wide - np.rint(wide)))
     result = np.where(wide > 0, result, turned)
     for root, value, reach in DIGAMMA_ROOTS:
-        distance = np.where(np.abs(wide - root) < reach, wide - root, 0.0)
+        is_near = np.abs(wide - root) < reach
+        distance = np.where(is_near, wide - root, 0.0)
         near = np.full_like(distance, value)
         for n in range(1, 60):
-            near = near - zeta(n + 1, np.float64(root)) * (-distance) ** n
-        result = np.where(np.abs(wide - root) < reach, near, result)
+            power = (-distance) ** n
+            near = near - zeta(n + 1, np.float64(root)) * power
+        result = np.where(is_near, near, result)
     pole = np.where(wide == 0, -np.copysign(np.inf, wide), np.nan)
     whole = (wide <= 0) & (wide == np.floor(wide))
     return np.where(whole, pole, result).astype(x.dtype)

@@ -43,6 +43,8 @@ class Framework(Protocol):
     """What stands above the function itself."""
     keeps_lists: bool
     """Whether values over time are kept in lists alone."""
+    rounds_by_layout: bool
+    """Whether results are to have the bits that the layout in memory gives them."""
 
     def imports(self, *, loads: bool) -> Sequence[str]:
         """What the program imports, with and without values beside it."""
@@ -72,6 +74,10 @@ class Framework(Protocol):
 
     def copied(self, x: Expression) -> Expression:
         """A copy."""
+        ...
+
+    def in_rows(self, name: str) -> str:
+        """The text of an array laid out row after row."""
         ...
 
     def empty(self, shape: Expression, dtype: np.dtype) -> Expression:

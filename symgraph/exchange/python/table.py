@@ -8,6 +8,7 @@ value, and sizes, are Python numbers, which take the dtype of what they meet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -191,6 +192,18 @@ def _binary(operator: str) -> Entry:
     return entry
 
 
+def _whole_quotient(operator: str, of_numbers: str) -> Entry:
+    plain = _binary(operator)
+
+    def entry(w: Writer, v: Variable, x: Expression, y: Expression) -> Expression:
+        is_checked = y.text.isdigit() and y.text != "0"
+        if x.is_number and y.is_number and _is_whole(v) and not is_checked:
+            return replace(call(w.brought(of_numbers), x, y), is_number=True, items=())
+        return plain(w, v, x, y)
+
+    return entry
+
+
 def _is_whole(v: Variable) -> bool:
     """Whether arithmetic of Python ints does: of sizes, which no int64 is too small for."""
     return all(x.dtype == np.int64 for x in v.inputs)
@@ -201,8 +214,8 @@ COMMON |= {
     "subtract": _binary("-"),
     "multiply": _binary("*"),
     "divide": _binary("/"),
-    "floor_divide": _binary("//"),
-    "remainder": _binary("%"),
+    "floor_divide": _whole_quotient("//", "quotient"),
+    "remainder": _whole_quotient("%", "rest"),
     "equal": _binary("=="),
     "not_equal": _binary("!="),
     "less": _binary("<"),

@@ -26,6 +26,7 @@ class TorchFramework(Framework):
     title = "PyTorch"
     name_of_infinity = "torch"
     keeps_lists = True
+    rounds_by_layout = False
     decorator: str | None = None
     # Of unsigned integers PyTorch computes with bytes alone; words are int64, see `torch_table`.
     dtypes = frozenset(DTYPES) - {np.dtype("uint16"), np.dtype("uint64")}
@@ -69,6 +70,10 @@ class TorchFramework(Framework):
     def copied(self, x: Expression) -> Expression:
         """A copy."""
         return method(x, "clone")
+
+    def in_rows(self, name: str) -> str:
+        """The text of an array laid out row after row."""
+        return f"{name}.contiguous()"
 
     def empty(self, shape: Expression, dtype: np.dtype) -> Expression:
         """A tensor whose elements are stored later."""

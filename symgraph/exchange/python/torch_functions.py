@@ -1,6 +1,6 @@
 """Functions that programs for PyTorch bring along, as they are copied into them.
 
-No line of theirs is longer than 76 characters, and no statement takes several, so that formatters
+No line of theirs is longer than 72 characters, and no statement takes several, so that formatters
 leave them alone at any width.
 """
 
@@ -54,10 +54,20 @@ def shares_of_axes(x, axes):
     return torch.exp(x - torch.logsumexp(x, dim=axes, keepdim=True))
 
 
+def quotient(x, y):
+    """x // y of Python ints, 0 where y is."""
+    return x // y if y else 0
+
+
+def rest(x, y):
+    """x % y of Python ints, 0 where y is."""
+    return x % y if y else 0
+
+
 def same_size(x, axis, other, other_axis):
-    """x, which has to be as long on an axis as other is on one of its own."""
+    """x, which has to be as long on an axis as other on its own."""
     if x.shape[axis] != other.shape[other_axis]:
-        raise ValueError(f"shapes {x.shape} and {other.shape} do not fit")
+        raise ValueError(f"{x.shape} and {other.shape} do not fit")
     return x
 
 
@@ -71,19 +81,22 @@ def in_range(indices, size, what):
 
 def stacked(rows, shape, dtype):
     """The rows as one tensor; each has this shape, if there are any."""
-    return torch.stack(rows) if rows else torch.empty((0, *shape), dtype=dtype)
+    if rows:
+        return torch.stack(rows)
+    return torch.empty((0, *shape), dtype=dtype)
 
 
 def linear_recurrence(added, factors, axis):
     """s[i] = added[i] + factors[i] * s[i - 1] along an axis."""
     rows = []
-    for row, factor in zip(added.unbind(axis), factors.unbind(axis), strict=True):
+    pairs = zip(added.unbind(axis), factors.unbind(axis), strict=True)
+    for row, factor in pairs:
         rows.append(row + factor * rows[-1] if rows else row)
     return torch.stack(rows, dim=axis) if rows else added.clone()
 
 
 def add_at(x, values, indices, axes, place):
-    """A copy of x with values added at indices of some axes, all of several."""
+    """A copy of x with values added at indices of some axes."""
     places = tuple(range(len(axes)))
     indices = torch.broadcast_tensors(*indices)
     common = indices[0].ndim
@@ -101,20 +114,21 @@ def windows(x, axis, size, stride, dilation):
 
 
 def overlap_add(x, length, axis, stride, dilation):
-    """Windows put back where they came from on an axis, and added up."""
+    """Windows put back where they came from, and added up."""
     shape = (*x.shape[:axis], length, *x.shape[axis + 2 :])
     result = torch.zeros(shape, dtype=x.dtype)
     count, size = x.shape[axis : axis + 2]
     before = (slice(None),) * axis
     for i in range(size):
-        start, stop = i * dilation, i * dilation + (count - 1) * stride + 1
+        start = i * dilation
+        stop = start + (count - 1) * stride + 1
         part = (*before, slice(start, max(stop, start), stride))
         result[part] = result[part] + x[(*before, slice(None), i)]
     return result
 
 
 def threefry(key, first, second):
-    """The two random words for counters under a key (Salmon et al. 2011)."""
+    """Two random words for counters under a key (Salmon 2011)."""
     k0, k1 = key[:1], key[1:]
     keys = (k0, k1, k0 ^ k1 ^ 0x1BD11BDA)
     first, second = (first + k0) % 2**32, (second + k1) % 2**32
@@ -129,7 +143,7 @@ def threefry(key, first, second):
 
 
 def random_bits(key, shape, domain):
-    """Random words of this shape; draws and keys are domains of their own."""
+    """Random words; draws and keys are domains of their own."""
     total = int(torch.Size(shape).numel())
     blocks = torch.arange((total + 1) // 2)
     words = threefry(key, torch.full_like(blocks, domain), blocks)

@@ -91,7 +91,8 @@ TORCH |= {
 
 def _whole_quotient(name: str, brought: str) -> Entry:
     def entry(w: Writer, v: Variable, x: Expression, y: Expression) -> Expression:
-        if v.dtype.kind == "f" or y.is_number:
+        is_literal = y.text.lstrip("-").isdigit() and y.text != "0"
+        if v.dtype.kind == "f" or is_literal or (x.is_number and y.is_number):
             return COMMON[name](w, v, x, y)
         return call(w.brought(brought), *_strong(w, v, (x, y)))
 
