@@ -22,7 +22,7 @@ from .expression import Expression
 from .function import FunctionWriter
 from .handover import Handover, fresh_ones
 from .identifiers import RESERVED
-from .layout import Statement, lines_of
+from .layout import Statement, lines_of, with_value_returned
 from .numpy_framework import NumpyFramework
 from .parameters import write_npz
 from .passes import prepared
@@ -201,5 +201,5 @@ class _File:
         statements = [Statement(0, f"def {self._name}(", tuple(parameters), "):")]
         if self._framework.decorator:
             statements.insert(0, Statement(0, self._framework.decorator))
-        body = [*writer.statements, *returned] or [Statement(1, "pass")]
+        body = with_value_returned([*writer.statements, *returned]) or [Statement(1, "pass")]
         return [*statements, *body]

@@ -320,11 +320,13 @@ class FunctionWriter:
         stack = [*self._live.readers.get(v, ())]
         while stack:
             user = stack.pop()
+            if user in now:
+                continue
             if self._stands_twice(user):
                 if user in self.graph.outputs:
                     return False
                 stack += self._live.readers.get(user, ())
-            elif user not in self._written and user not in now:
+            elif user not in self._written:
                 return False
         return True
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["INDENT", "Statement", "lines_of"]
+__all__ = ["INDENT", "Statement", "lines_of", "with_value_returned"]
 
 INDENT = 4
 
@@ -46,3 +46,13 @@ def _lines(statement: Statement, width: int) -> list[str]:
     else:
         body = [together]
     return [margin + statement.opening, *body, margin + statement.closing]
+
+
+def with_value_returned(statements: list[Statement]) -> list[Statement]:
+    """The statements, where the last gives a name to what is returned with the value returned."""
+    *before, last = statements or [Statement(0, "")]
+    opening = f"{last.opening.removeprefix('return ')} = "
+    if last.items is not None or not before or not before[-1].opening.startswith(opening):
+        return statements
+    value = before[-1]
+    return [*before[:-1], replace(value, opening=f"return {value.opening.removeprefix(opening)}")]
