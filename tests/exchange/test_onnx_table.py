@@ -26,9 +26,7 @@ REASONS = {
     "LogSoftmax of onnxruntime takes +inf for a large number": {
         "log_softmax 0": 1, "log_softmax -1": 1,
     },
-    "Loops are not written yet": {
-        "cumprod None": 16, "cumprod 0": 16, "cumprod -1": 16, "linear_recurrence": 4,
-    },
+    "Elu and Gelu of onnxruntime lose digits below 0": {"elu": 1, "gelu": 1},
     "SciPy's own is infinite at 1e-310, where the function is not": {"gammaln": 1},
 }  # fmt: skip
 
@@ -68,4 +66,4 @@ def test_cases_agree_but_for_those_with_a_reason(outcome) -> None:
         allowed.update(rows)
     unexplained = {label: texts[label] for label, n in wrong.items() if n > allowed[label]}
     assert not unexplained, "\n".join(unexplained.values())
-    assert total - wrong.total() >= 0.96 * total
+    assert total - wrong.total() >= 0.982 * total

@@ -8,7 +8,8 @@ from op_row import Row
 from op_table_elementwise import ROWS as ELEMENTWISE
 from op_table_reduce import ROWS as REDUCE
 
-import symgraph.exchange.onnx.fused  # noqa: F401 (defines an op)
+import symgraph.exchange.onnx.fused
+import symgraph.exchange.onnx.whole_op  # noqa: F401 (these define ops)
 
 __all__ = ["EXEMPT", "ROWS"]
 
@@ -32,5 +33,6 @@ EXEMPT = {
     "debug_assert": "may raise: tests/scan/test_looks.py",
     "composite": "opened before all passes: tests/exchange/test_composite.py",
     "recurrent": "made for ONNX alone: tests/exchange/test_onnx_fused.py",
+    "whole": "made for ONNX alone: tests/exchange/test_onnx_whole.py",
     "in_step": "made in the steps of loops: tests/scan/test_scan_effects.py",
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._version import __version__
 from ...compile.program import In
@@ -14,7 +14,7 @@ from ...core.graph import Graph
 from ...core.types import TensorType
 from ...core.variable import Variable
 from ..subject import Exportable, Subject, subject_of
-from ..templates.lower import lower_ops
+from ..templates.lower import Lowerings, lower_ops
 from . import library
 from .modules import Modules, with_modules
 from .weights import Folding
@@ -38,7 +38,7 @@ def export_onnx(
     opset: int = 21,
     fused: bool = True,
     modules: Modules = (),
-    lower: Mapping[str, Callable[..., Any]] | None = None,
+    lower: Lowerings | None = None,
     check: bool = True,
 ) -> ModelProto:
     """The model, which is written to a file where a path is given.
@@ -86,7 +86,7 @@ def export_onnx(
     if lower is not None:
         graph = Graph(graph.inputs, lower_ops(graph.outputs, lower))
     fold = Folding([subject.shared[name] for name in subject.updates])
-    graph = rewritten(graph, fold, fused=fused)
+    graph = rewritten(graph, fold, fused=fused, opset=opset)
     w = Writer(model, graph)
     ends.define_inputs(w)
     ends.define_folded(w, fold.names)
@@ -170,7 +170,14 @@ class _Ends:
 
 
 def _check(proto: ModelProto) -> None:
-    library.onnx.checker.check_model(proto, full_check=True)
+    checker, shapes = library.onnx.checker, library.onnx.shape_inference
+    try:
+        checker.check_model(proto, full_check=True)
+    except (checker.ValidationError, shapes.InferenceError) as error:
+        raise ExchangeError.here(
+            f"the model is not what ONNX allows: {error}",
+            remedy="check=False leaves this out; please report it.",
+        ) from None
 
 
 def _save(proto: ModelProto, path: Path) -> None:

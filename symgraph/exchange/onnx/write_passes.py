@@ -22,7 +22,9 @@ from ...scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
 from . import write_tables  # noqa: F401 (the rules)
 from .fused import fuse_layers
 from .rebuild import rebuild_into
+from .shortcuts import TEMPLATES, join_products
 from .weights import Fold, FoldingInBody, KeepAll
+from .whole import find_whole_ops
 from .writer import rule_for
 
 __all__ = ["ONNX", "rewritten"]
@@ -43,7 +45,7 @@ class _Onnx(Target):
 ONNX = _Onnx()
 
 
-def rewritten(graph: Graph, fold: Fold, *, fused: bool) -> Graph:
+def rewritten(graph: Graph, fold: Fold, *, fused: bool, opset: int) -> Graph:
     """The graph after all passes, in terms of ops that are written.
 
     Recurrent layers are found first, since the passes take products out of loops; ``fold`` makes
@@ -52,13 +54,16 @@ def rewritten(graph: Graph, fold: Fold, *, fused: bool) -> Graph:
     with without_lines():
         if fused:
             graph = fuse_layers(graph, fold)
+        graph = find_whole_ops(graph, opset)
         for run in _PASSES:
             graph = run(graph)
-        graph = rewrite_bodies(graph, lambda body: _with_bodies(body, KeepAll(), fused=fused))
-        return _with_bodies(graph, fold, fused=fused)
+        graph = rewrite_bodies(
+            graph, lambda body: _with_bodies(body, KeepAll(), fused=fused, opset=opset)
+        )
+        return _with_bodies(graph, fold, fused=fused, opset=opset)
 
 
-def _with_bodies(graph: Graph, fold: Fold, *, fused: bool) -> Graph:
+def _with_bodies(graph: Graph, fold: Fold, *, fused: bool, opset: int) -> Graph:
     """The graph with the bodies of composites rewritten, and what they know taken out of them."""
     if not any(map(is_composite, graph.nodes)):
         return graph
@@ -67,7 +72,7 @@ def _with_bodies(graph: Graph, fold: Fold, *, fused: bool) -> Graph:
         rebuild_into(v.inputs, new)
         body, inputs = body_of(v), [new[x] for x in v.inputs]
         inner = FoldingInBody(fold, dict(zip(body.inputs, inputs, strict=True)))
-        body = rewritten(body, inner, fused=fused)
+        body = rewritten(body, inner, fused=fused, opset=opset)
         title, read = v.params[0], set(body.nodes)
         names = (*title.inputs, *[""] * len(inner.more))
         ends = zip(body.inputs, (*inputs, *inner.more.values()), names, strict=True)
@@ -84,7 +89,9 @@ def _apply(rules: RuleSet) -> Pass:
 
 
 def _rewrite_loops(graph: Graph) -> Graph:
-    return rewrite_loops(graph, _apply(SIMPLIFY + STABILISE), steps_are_cheap=ONNX.steps_are_cheap)
+    return rewrite_loops(
+        graph, _apply(SIMPLIFY + STABILISE + TEMPLATES), steps_are_cheap=ONNX.steps_are_cheap
+    )
 
 
 def _expand(graph: Graph) -> Graph:
@@ -93,8 +100,9 @@ def _expand(graph: Graph) -> Graph:
 
 _PASSES: tuple[Pass, ...] = (
     settle_checkpoints,
-    _apply(SIMPLIFY),
-    _apply(SIMPLIFY + STABILISE),
+    _apply(SIMPLIFY + TEMPLATES),
+    _apply(SIMPLIFY + STABILISE + TEMPLATES),
     _rewrite_loops,
     _expand,
+    join_products,
 )

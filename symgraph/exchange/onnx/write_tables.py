@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    write_changes,
     write_composites,
     write_elementwise,
     write_index,
@@ -13,10 +14,12 @@ from . import (
     write_reduce,
     write_sizes,
     write_slices,
+    write_whole,
 )
 
 __all__ = [
     "write_composites",
+    "write_changes",
     "write_elementwise",
     "write_index",
     "write_loops",
@@ -26,4 +29,5 @@ __all__ = [
     "write_reduce",
     "write_sizes",
     "write_slices",
+    "write_whole",
 ]
