@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,8 @@ class LoadedModel:
     """The versions of sets of ops by domain; the standard domain is ""."""
     functions: Mapping[FunctionKey, FunctionProto]
     """The local functions by domain and name. They go before standard ops of their name."""
+    states: Set[str]
+    """The initialisers that are inputs as well: what a call may be given in place of them."""
     tensors: Tensors
     budget: Budget
 
@@ -78,7 +80,16 @@ def load_model(source: ModelSource, *, folder: str | os.PathLike[str] | None = N
     for tensor in tensors_of(proto):
         tensors.check(tensor)
     opsets = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in proto.opset_import}
-    return LoadedModel(proto.graph, opsets, functions, tensors, budget)
+    return LoadedModel(proto.graph, opsets, functions, _states_of(proto), tensors, budget)
+
+
+def _states_of(proto: ModelProto) -> Set[str]:
+    """The initialisers that are inputs as well, as all had to be in the first three versions."""
+    if proto.ir_version < 4:
+        return frozenset()
+    return {info.name for info in proto.graph.input}.intersection(
+        tensor.name for tensor in proto.graph.initializer
+    )
 
 
 def _parse(source: Any, name: str) -> ModelProto:

@@ -94,7 +94,8 @@ def import_onnx(
 
     Tensors of floats that the model stores become shared variables under their names (also what
     its normalisations counted while it was trained); integers and scalars are constants, and with
-    ``trainable=False`` the floats are as well. Sizes that the model names are named sizes.
+    ``trainable=False`` the floats are as well. What is an input too is a shared variable in any
+    case, such as an optimiser's count of steps. Sizes that the model names are named sizes.
     ``known`` gives inputs their values, by name: an array where a shape depends on its elements,
     such as the axes of a reduction, or a variable in place of the input. Tensors that are stored in
     other files are read below ``folder`` alone, by default that of the file.
@@ -146,7 +147,8 @@ def _outermost(
         if (place, name) in parameters:  # of a body that is read again
             return parameters[place, name]
         array = loaded.array(tensor)
-        if not trainable or array.dtype.kind != "f" or array.ndim == 0:
+        is_state = not place and name in loaded.states
+        if not is_state and (not trainable or array.dtype.kind != "f" or array.ndim == 0):
             return array
         unique = f"{name}_{names[name]}" if names[name] else name
         names[name] += 1

@@ -1,4 +1,4 @@
-"""Scan, Loop and If of ONNX: loops become `scan`, and both branches are computed.
+"""Scan and Loop of ONNX as `scan`.
 
 A body is read as the step of a loop, on symbols, in a scope below that of the node: it sees the
 names around it, and what it takes from there does not change over time.
@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dims import known_different
 from ...core.errors import SymgraphError
 from ...core.variable import Variable, make_constant
 from ...ops.comparison import less, logical_not
-from ...ops.elementwise import add, ifelse, maximum, where
+from ...ops.elementwise import add, maximum, where
 from ...ops.join import stack
 from ...ops.promotion import cast_to
 from ...ops.ranges import arange
@@ -26,7 +25,7 @@ from ...scan.build import last_value, scan, until
 from . import library
 from .read_node import Node
 from .read_registry import reads
-from .read_values import Sizes, Value, as_entries, as_variable, objects
+from .read_values import Value, as_entries, as_variable
 
 _INT64 = np.dtype("int64")
 # The number of steps of a loop that its condition alone ends.
@@ -183,41 +182,6 @@ def _number_of_steps(node: Node) -> int | Variable:
     if condition is None:
         return where(_scalar(node.variable(1)), count, 0)
     return count if condition.all() else 0
-
-
-# --- If -----------------------------------------------------------------------------------------
-
-
-@reads("If")
-def _if(node: Node) -> tuple[Value, ...]:
-    condition = node.known(0)
-    if condition is not None:
-        return tuple(node.run("then_branch" if condition.all() else "else_branch"))
-    scalar = _scalar(node.variable(0))
-    branches = [node.run(name) for name in ("then_branch", "else_branch")]
-    if len(branches[0]) != len(branches[1]):
-        raise node.refusal(f"its branches have {len(branches[0])} and {len(branches[1])} outputs")
-    return tuple(_chosen(node, scalar, x, y) for x, y in zip(*branches, strict=True))
-
-
-def _chosen(node: Node, condition: Variable, x: Value, y: Value) -> Value:
-    """The value of one of two branches."""
-    if isinstance(x, (Sizes, np.ndarray)) and isinstance(y, (Sizes, np.ndarray)):
-        both = as_entries(x), as_entries(y)
-        if both[0] is not None and both[1] is not None and both[0].shape == both[1].shape:
-            chosen = [
-                a if a is b else ifelse(condition, a, b)
-                for a, b in zip(both[0].reshape(-1), both[1].reshape(-1), strict=True)
-            ]
-            return Sizes(objects(chosen).reshape(both[0].shape), x.dtype)
-    first, second = as_variable(x, "a branch"), as_variable(y, "a branch")
-    sizes = list(zip(first.type.shape, second.type.shape, strict=False))
-    if first.ndim != second.ndim or any(known_different(a, b) for a, b in sizes):
-        raise node.refusal(
-            f"its branches give {first.type} and {second.type}, and the condition is not known",
-            remedy="If the condition depends on an input, give its value: known={…}.",
-        )
-    return ifelse(condition, first, second)
 
 
 # --- values -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from . import (
     read_activation,
     read_arithmetic,
     read_attention,
+    read_branch,
     read_cast,
     read_control,
     read_conv,
@@ -29,6 +30,7 @@ from . import (
 __all__ = [
     "read_activation",
     "read_arithmetic",
+    "read_branch",
     "read_attention",
     "read_cast",
     "read_control",
