@@ -129,6 +129,31 @@ def test_both_forms_of_gelu_with_numbers_up_to_rounding() -> None:
         check(y, [GELU, TANH_GELU], ["gelu_tanh"], {x: X})
 
 
+def test_the_complement_of_the_error_function_counts_as_one_minus_it() -> None:
+    check(sg.gelu(x) + 1, GELU, ["gelu"], {x: X})
+    ours = sg.template("gelu(x)", gelu)
+    check(x * (1 + sg.erf(x * 0.70710677)) * 0.5, ours, ["gelu"], {x: X})
+    check(sg.gelu(x), ours, ["gelu"], {x: X})
+    other = x * (1 - sg.erf(x * 0.70710677)) * 0.5
+    assert sg.rewrite_graph(other, [ours, GELU]) is other
+
+
+def test_sizes_may_be_read_off_other_variables() -> None:
+    v, w = sg.tensor("v", ("T", "N")), sg.tensor("w", ("N",))
+    count = sg.cast(w.shape[0], "float32")
+    centred = v - v.sum(axis=1, keepdims=True) / count
+    variance = sg.sum(centred * centred, axis=1, keepdims=True) / count
+    y = centred / sg.sqrt(variance + 1e-5) * w + w
+    value = np.random.default_rng(2).normal(size=(3, 5)).astype("float32")
+    check(y, NORM, ["layer_norm"], {v: value, w: value[0]})
+    last = v[:, -1:] / sg.cast(v.shape[1], "float32")
+    other = v / sg.cast(v.shape[0], "float32") + last
+    assert sg.rewrite_graph(other, NORM) is other
+    by_hole = sg.template("sum(x, axis=1) / n", lambda x, n: sg.mean(x, axis=1) + 0 * n)
+    after = sg.rewrite_graph(v.sum(axis=1) / count, by_hole)
+    assert count in sg.ancestors(after)
+
+
 def test_numbers_that_differ_and_other_parameters_do_not_match() -> None:
     for y in (
         x * (1 + sg.erf(x * 0.7071)) * 0.5,

@@ -7,6 +7,7 @@ rounding.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,15 +16,41 @@ import numpy as np
 
 from ...core.op import Op
 from ...core.variable import Variable, make_constant
-from ...ops.elementwise import ADD, DIVIDE, MULTIPLY, NEGATIVE, SQUARE, SUBTRACT
+from ...ops.elementwise import (
+    ADD,
+    DIVIDE,
+    MULTIPLY,
+    NEGATIVE,
+    SQUARE,
+    SUBTRACT,
+    add,
+    divide,
+    multiply,
+    subtract,
+)
+from ...ops.promotion import cast_to
 from ...ops.sizes import CHECK_SIZE
+from ...ops.special_functions import ERFC, erf
 from ...ops.transcendental import POWER, RECIPROCAL, SQRT
 from ...rewrite.pattern import uniform
 
-__all__ = ["Chain", "Kind", "chain_of", "is_chain_op", "kind_of", "number_of", "plain"]
+__all__ = [
+    "ROUNDING",
+    "Chain",
+    "Kind",
+    "chain_of",
+    "has_power_in",
+    "is_chain_op",
+    "is_close",
+    "kind_of",
+    "number_of",
+    "plain",
+]
 
 Kind = Literal["sum", "product"]
 
+# Constants are rounded to their dtype, and products of them once more.
+ROUNDING = 2e-6
 # From how many parts on a chain is not looked into any further.
 _LONGEST = 64
 _KINDS: dict[object, Kind] = {
@@ -36,9 +63,10 @@ _KINDS: dict[object, Kind] = {
     RECIPROCAL: "product",
     SQRT: "product",
     POWER: "product",
+    ERFC: "sum",  # 1 - erf
 }
 _EXPONENTS = {SQUARE: 2.0, RECIPROCAL: -1.0, SQRT: 0.5}
-_MINUS_ONE = make_constant(-1)
+_ONE, _MINUS_ONE = make_constant(1), make_constant(-1)
 
 
 def plain(v: Variable) -> Variable:
@@ -83,6 +111,33 @@ class Chain:
     inner: list[tuple[Variable, float]] = field(default_factory=list)
     """The sums or products within it, and constants, with their signs or exponents."""
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether the number is none that matters: 0 in a sum, 1 in a product."""
+        return abs(self.number) <= 1e-12 if self.kind == "sum" else is_close(self.number, 1.0)
+
+    def number_without(self, known: float) -> float:
+        """What is left of the number without that of a part."""
+        if self.kind == "sum":
+            return 0.0 if is_close(self.number, known) else self.number - known
+        if known:
+            return self.number / known
+        return 1.0 if self.number == known else np.nan
+
+    def combined(self, model: Variable, weight: float = 1.0) -> Variable | None:
+        """The parts added up or multiplied, in the model's dtype; None for other powers of them.
+
+        ``weight``: the sign or exponent with which the result stands for the parts.
+        """
+        if any(w not in (weight, -weight) for _, w in self.parts):
+            return None
+        combine, take_away = (add, subtract) if self.kind == "sum" else (multiply, divide)
+        start = make_constant(model.dtype.type(0 if self.kind == "sum" else 1))
+        straight = [v for v, w in self.parts if w == weight]
+        made = functools.reduce(combine, straight) if straight else start
+        made = functools.reduce(take_away, (v for v, w in self.parts if w != weight), made)
+        return cast_to(made, model.dtype)
+
 
 def chain_of(
     v: Variable, kind: Kind, weight: float = 1.0, atoms: Collection[Variable] = ()
@@ -123,6 +178,8 @@ def _steps(v: Variable, kind: Kind) -> list[tuple[Variable, float]] | None:
     if kind == "sum":
         if v.op is ADD or v.op is SUBTRACT:
             return [(v.inputs[0], 1), (v.inputs[1], 1 if v.op is ADD else -1)]
+        if v.op is ERFC:
+            return [(_ONE, 1), (erf(v.inputs[0]), -1)]
         return [(v.inputs[0], -1)] if v.op is NEGATIVE else None
     if kind_of(v) != "product":
         return None
@@ -154,3 +211,14 @@ def _merged(factors: list[tuple[Variable, float]]) -> list[tuple[Variable, float
         else:
             others.append((base, exponent))
     return [*((base, exponent) for base, exponent in whole.items() if exponent), *others]
+
+
+def is_close(a: float, b: float) -> bool:
+    """Whether two numbers are one but for rounding."""
+    return a == b or abs(a - b) <= ROUNDING * max(abs(a), abs(b)) or (a != a and b != b)
+
+
+def has_power_in(kind: Kind, weight: float, wanted: float) -> bool:
+    """Whether x to one power has the other power of it in it."""
+    is_whole = weight.is_integer() and wanted.is_integer()
+    return kind == "product" and is_whole and weight * wanted > 0 and abs(weight) > abs(wanted)

@@ -12,8 +12,9 @@ from ...ops.conv import conv1d, conv2d
 from ...ops.join import CONCATENATE
 from ...ops.linalg import MATMUL
 from ...ops.windows import WINDOWS
+from .arguments import as_written
 from .chains import number_of, plain
-from .instances import Pattern, as_written
+from .instances import Pattern
 from .text import public_function
 
 __all__ = ["Call", "FindCall", "finder_of"]

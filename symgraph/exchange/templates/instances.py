@@ -19,16 +19,17 @@ import numpy as np
 from ...core import provenance
 from ...core.dims import fresh_size, known_different
 from ...core.errors import ExchangeError, SymgraphError, SymgraphValueError
-from ...core.graph import Graph
 from ...core.op import Op
 from ...core.types import TensorType, TupleType, tensor_type
 from ...core.variable import CONSTANT, Variable, ancestors, make_input
 from ...ops.promotion import CAST, as_variable
-from .chains import is_chain_op, number_of
+from ...ops.special_functions import ERF
+from .arguments import values_between
+from .chains import is_chain_op
 from .matching import Form, Match, matches
 from .text import parse_formula
 
-__all__ = ["Found", "Pattern", "as_pattern", "as_written"]
+__all__ = ["Found", "Pattern", "as_pattern"]
 
 _FLOAT32 = np.dtype("float32")
 _MOST_AXES = 5
@@ -255,7 +256,7 @@ class Pattern:
         if not self.parameters:
             yield {}
             return
-        values = _values_between(target, set(match.bindings.values()))
+        values = values_between(target, set(match.bindings.values()))
         choices = itertools.product(*self._choices(values))
         for each in itertools.islice(choices, _TRIED):
             yield dict(zip(self.parameters, each, strict=True))
@@ -270,7 +271,7 @@ class Pattern:
 
 def _is_telling(v: Variable) -> bool:
     """Whether the op is none that may have been written in another way."""
-    is_plain = "leaf" in v.op.traits or v.op.kind == "movement" or v.op is CAST
+    is_plain = "leaf" in v.op.traits or v.op.kind == "movement" or v.op in (CAST, ERF)
     return not is_plain and not is_chain_op(v.op) and isinstance(v.type, TensorType)
 
 
@@ -296,39 +297,6 @@ def _is_alike(a: TensorType, b: TensorType) -> bool:
     if a.dtype != b.dtype or a.ndim != b.ndim:
         return False
     return not any(known_different(m, n) for m, n in zip(a.shape, b.shape, strict=True))
-
-
-def _values_between(target: Variable, holes: set[Variable]) -> list[Any]:
-    """The values of parameters and constants, each once, those of small ops' first."""
-    found: dict[tuple[Any, ...], Any] = {}
-    for v in reversed(ancestors([target], holes)):
-        if v in holes:
-            continue
-        number = number_of(v)
-        values = [as_written(number, v.dtype)] if number is not None else _flat(v.params)
-        found |= {(type(value), repr(value)): value for value in values}
-    return list(found.values())
-
-
-def as_written(number: float, dtype: np.dtype) -> Any:
-    """The shortest number that gives this one in the dtype."""
-    return float(str(dtype.type(number))) if dtype.kind == "f" else dtype.type(number).item()
-
-
-def _flat(params: tuple[Any, ...]) -> Iterator[Any]:
-    """The numbers and words among parameters, alone and in tuples."""
-    for value in params:
-        if isinstance(value, (bool, int, str)) or value is None:
-            yield value
-        elif isinstance(value, tuple) and not isinstance(value, Graph):
-            if len(value) == 1:
-                yield from _flat(value)
-            if all(isinstance(x, int) for x in value):
-                yield value
-            if len(value) > 1:
-                yield from _flat(value)
-        elif isinstance(value, np.dtype):
-            yield value.name
 
 
 def as_pattern(pattern: Any) -> Pattern:

@@ -15,12 +15,23 @@ from typing import TypeAlias
 import numpy as np
 
 from ...core.types import TupleType
-from ...core.variable import CONSTANT, Variable, constant_value, make_constant
+from ...core.variable import CONSTANT, Variable, constant_value
 from ...ops.composite import COMPOSITE
-from ...ops.elementwise import add, divide, multiply, subtract
-from ...ops.promotion import CAST, cast_to
-from ...ops.sizes import SIZE, is_size
-from .chains import Chain, Kind, chain_of, kind_of, number_of, plain
+from ...ops.promotion import CAST
+from ...ops.sizes import SIZE, is_size, size_of
+from ...ops.special_functions import ERF
+from ...ops.transcendental import ARCTAN, SIN, SINH, TAN, TANH
+from .chains import (
+    ROUNDING,
+    Chain,
+    Kind,
+    chain_of,
+    has_power_in,
+    is_close,
+    kind_of,
+    number_of,
+    plain,
+)
 from .views import has_same_parameters, without_detours
 
 __all__ = ["Bindings", "Form", "Match", "matches"]
@@ -29,8 +40,8 @@ Bindings: TypeAlias = Mapping[Variable, Variable]
 """For the symbols of holes what they stand for."""
 Part: TypeAlias = tuple[Variable, float]
 
-# Constants are rounded to their dtype, and products of them once more.
-_ROUNDING = 2e-6
+# Functions of which the value for -x is that for x, negated.
+_ODD = (ERF, TANH, SIN, TAN, ARCTAN, SINH)
 # How many steps one comparison may take: ways to divide up a long sum are many.
 _STEPS = 5000
 
@@ -79,8 +90,8 @@ def matches(
     if len(found.parts) < 2 or len(found.parts) < len(pattern.parts):
         return
     for bindings, left in matcher.match_parts(pattern, found, {}):
-        rest = _combined(kind, left, target) if left.parts else None
-        if rest is not None and _is_identity(left) and len(bindings) == len(form.holes):
+        rest = left.combined(target) if left.parts else None
+        if rest is not None and left.is_neutral and len(bindings) == len(form.holes):
             yield Match(bindings, rest)
 
 
@@ -125,6 +136,9 @@ class _Matcher:
         if self.form.is_sketch and _is_of_sizes(pattern):
             if _is_of_sizes(target):
                 yield known
+            return
+        if _is_same_size(pattern, target):
+            yield known
             return
         kind = kind_of(pattern)
         if kind is not None:
@@ -189,18 +203,18 @@ class _Matcher:
         if value is not None:
             # A number goes with any shape; what has a shape of its own is of no other.
             is_as_large = not pattern.ndim or pattern.type.shape == target.type.shape
-            return number is not None and is_as_large and _is_close(value, number)
+            return number is not None and is_as_large and is_close(value, number)
         wanted, found = constant_value(pattern), constant_value(target)
         if wanted is None or found is None or wanted.shape != found.shape:
             return False
-        return bool(np.allclose(wanted, found, rtol=_ROUNDING, atol=0.0, equal_nan=True))
+        return bool(np.allclose(wanted, found, rtol=ROUNDING, atol=0.0, equal_nan=True))
 
     # --- sums and products ----------------------------------------------------------------------
 
     def _match_chains(self, pattern: Chain, target: Chain, known: Bindings) -> Iterator[Bindings]:
         """The ways in which a sum or product of the pattern is all of the target."""
         for bindings, left in self.match_parts(pattern, target, known):
-            if not left.parts and (self.form.is_sketch or _is_identity(left)):
+            if not left.parts and (self.form.is_sketch or left.is_neutral):
                 yield bindings
 
     def match_parts(
@@ -212,7 +226,7 @@ class _Matcher:
         if len(fixed) > len(target.parts):
             return
         for bindings, parts in self._match_fixed(fixed, target.parts, pattern.kind, known):
-            left = Chain(pattern.kind, parts, _less(pattern.kind, target.number, pattern.number))
+            left = Chain(pattern.kind, parts, target.number_without(pattern.number))
             left.inner = target.inner[1:]
             yield from self._give_to_holes(holes, left, bindings)
 
@@ -241,10 +255,17 @@ class _Matcher:
         if weight == found_weight:
             yield from self.match(wanted, found, known)
         elif kind == "sum" and kind_of(wanted) == "product":
-            # -(2 y) is (-2) y.
-            pattern = self.chain(wanted, "product")
-            negated = replace(pattern, number=-pattern.number)
-            yield from self._match_chains(negated, self.chain(found, "product"), known)
+            yield from self._match_negated(wanted, found, known)
+        elif kind == "sum" and wanted.op in _ODD and wanted.op is found.op:
+            yield from self._match_negated(wanted.inputs[0], found.inputs[0], known)
+
+    def _match_negated(
+        self, pattern: Variable, target: Variable, known: Bindings
+    ) -> Iterator[Bindings]:
+        """The ways in which the pattern is the target with the other sign: -(2 y) is (-2) y."""
+        wanted = self.chain(pattern, "product")
+        negated = replace(wanted, number=-wanted.number)
+        yield from self._match_chains(negated, self.chain(target, "product"), known)
 
     def _give_to_holes(
         self, holes: Sequence[Part], left: Chain, known: Bindings
@@ -269,11 +290,11 @@ class _Matcher:
     def _options(self, weight: float, left: Chain, *, is_last: bool) -> list[Variable]:
         """What a hole that occurs with this sign or exponent may be."""
         inner = [v for v, inner_weight in left.inner if inner_weight == weight]
-        single = [v for v, w in left.parts if w == weight or _has_more(left.kind, w, weight)]
+        single = [v for v, w in left.parts if w == weight or has_power_in(left.kind, w, weight)]
         options = dict.fromkeys([*inner, *single])
-        if is_last and len(left.parts) > 1 and _is_identity(left):
+        if is_last and len(left.parts) > 1 and left.is_neutral:
             model = left.parts[0][0]
-            whole = _combined(left.kind, Chain(left.kind, left.parts), model, weight)
+            whole = left.combined(model, weight)
             if whole is not None:
                 options = dict.fromkeys([*inner, whole, *single])
         return list(options)
@@ -291,54 +312,15 @@ class _Matcher:
                 if found_weight == part_weight:
                     del parts[i]
                     break
-                if _has_more(left.kind, found_weight, part_weight):
+                if has_power_in(left.kind, found_weight, part_weight):
                     parts[i] = (found, found_weight - part_weight)
                     break
             else:
                 return None
-        return replace(left, parts=parts, number=_less(left.kind, left.number, taken.number))
+        return replace(left, parts=parts, number=left.number_without(taken.number))
 
 
-# --- numbers and parts ---------------------------------------------------------------------------
-
-
-def _is_close(a: float, b: float) -> bool:
-    return a == b or abs(a - b) <= _ROUNDING * max(abs(a), abs(b)) or (a != a and b != b)
-
-
-def _is_identity(left: Chain) -> bool:
-    """Whether the number is none that matters: 0 in a sum, 1 in a product."""
-    if left.kind == "sum":
-        return abs(left.number) <= 1e-12
-    return _is_close(left.number, 1.0)
-
-
-def _less(kind: Kind, number: float, known: float) -> float:
-    """What is left of the number of a chain without that of a part of it."""
-    if kind == "product":
-        return number / known if known else number if number == known else np.nan
-    return 0.0 if _is_close(number, known) else number - known
-
-
-def _has_more(kind: Kind, weight: float, wanted: float) -> bool:
-    """Whether x to one power has the other power of it in it."""
-    is_whole = weight.is_integer() and wanted.is_integer()
-    return kind == "product" and is_whole and weight * wanted > 0 and abs(weight) > abs(wanted)
-
-
-def _combined(kind: Kind, chain: Chain, model: Variable, weight: float = 1.0) -> Variable | None:
-    """The sum or product of parts, of which each has a weight of this sign; None if one has not."""
-    if any(part_weight not in (weight, -weight) for _, part_weight in chain.parts):
-        return None
-    combine, take_away = (add, subtract) if kind == "sum" else (multiply, divide)
-    ordered = sorted(chain.parts, key=lambda part: part[1] != weight)
-    if ordered[0][1] != weight:
-        start: Variable = make_constant(model.dtype.type(0 if kind == "sum" else 1))
-    else:
-        start, ordered = ordered[0][0], ordered[1:]
-    for v, part_weight in ordered:
-        start = combine(start, v) if part_weight == weight else take_away(start, v)
-    return cast_to(start, model.dtype)
+# --- sizes and values ----------------------------------------------------------------------------
 
 
 def _is_same(a: Variable, b: Variable) -> bool:
@@ -360,3 +342,12 @@ def _is_of_sizes(v: Variable) -> bool:
             return False
         pending += v.inputs
     return True
+
+
+def _is_same_size(a: Variable, b: Variable) -> bool:
+    """Whether both are the same size, though they may be read off different variables."""
+    while a.op is CAST and b.op is CAST and a.params == b.params:
+        a, b = a.inputs[0], b.inputs[0]
+    if a.type is not b.type or not (is_size(a) and is_size(b)):
+        return False
+    return _is_of_sizes(a) and _is_of_sizes(b) and size_of(a) == size_of(b)
