@@ -110,6 +110,8 @@ class Chain:
     """The number that is added to the terms, or that the factors are multiplied by."""
     inner: list[tuple[Variable, float]] = field(default_factory=list)
     """The sums or products within it, and constants, with their signs or exponents."""
+    n_whole: int = 0
+    """Of how many parts it is what is left."""
 
     @property
     def is_neutral(self) -> bool:

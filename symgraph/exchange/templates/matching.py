@@ -227,7 +227,7 @@ class _Matcher:
             return
         for bindings, parts in self._match_fixed(fixed, target.parts, pattern.kind, known):
             left = Chain(pattern.kind, parts, target.number_without(pattern.number))
-            left.inner = target.inner[1:]
+            left.inner, left.n_whole = target.inner[1:], len(target.parts)
             yield from self._give_to_holes(holes, left, bindings)
 
     def _match_fixed(
@@ -292,7 +292,8 @@ class _Matcher:
         inner = [v for v, inner_weight in left.inner if inner_weight == weight]
         single = [v for v, w in left.parts if w == weight or has_power_in(left.kind, w, weight)]
         options = dict.fromkeys([*inner, *single])
-        if is_last and len(left.parts) > 1 and left.is_neutral:
+        # What is made here is searched in turn: it has to be less than what was there.
+        if is_last and 1 < len(left.parts) < left.n_whole and left.is_neutral:
             model = left.parts[0][0]
             whole = left.combined(model, weight)
             if whole is not None:
