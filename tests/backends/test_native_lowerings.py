@@ -105,3 +105,54 @@ def test_an_expansion_is_used_where_there_is_no_lowering(monkeypatch):
     monkeypatch.delitem(LOWERINGS, _DOUBLE)
     x = sg.tensor("x", ("n",))
     assert not any(v.op is _DOUBLE for v in sg.compile([x], _double(x)).graph.nodes)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((4, 1), (1, 3)),
+        ((1,), (7,)),
+        ((2, 1, 3), (6, 1)),
+        ((7,), (1, 1)),
+        ((0, 1), (1, 3)),
+        ((2, 1), (1, 0)),
+    ],
+)
+def test_indices_broadcast_natively(shapes):
+    """Rows, their gradient and stored rows, by index arrays of different shapes; in a loop too."""
+    random = np.random.default_rng(0)
+    table = random.normal(size=(5, 4, 3, 2)).astype("float32")
+    arrays = [
+        random.integers(-size, size, shape) for size, shape in zip((4, 3), shapes, strict=True)
+    ]
+    x = sg.tensor("x", ("a", "b", "c", "d"))
+    i, j = (
+        sg.tensor(name, [1 if s == 1 else f"{name}{s}" if s else 0 for s in shape], "int64")
+        for name, shape in zip("ij", shapes, strict=True)
+    )
+    rows = x[:, i, j]
+    step = sg.scan(lambda x_t: x_t[i, j].sum(axis=0), x)
+    f = sg.compile([x, i, j], [rows, sg.grad(sg.square(rows).sum(), x), step])
+    assert f._executable._python_nodes is None
+    found, gradient, stepped = f(table, *arrays)
+    wanted = table[:, arrays[0], arrays[1]]
+    np.testing.assert_array_equal(found, wanted)
+    slope = np.zeros_like(table)
+    np.add.at(slope, (slice(None), *arrays), 2 * wanted)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-6)
+    np.testing.assert_allclose(stepped, wanted.sum(axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_wrong_indices_are_found_though_none_is_used():
+    x, i, j = (
+        sg.tensor("x", (4, 3)),
+        sg.tensor("i", ("n", 1), "int64"),
+        sg.tensor("j", (1, "m"), "int64"),
+    )
+    f = sg.compile([x, i, j], x[i, j])
+    values = np.ones((4, 3), "float32")
+    assert f(values, np.zeros((2, 1), int), np.zeros((1, 0), int)).shape == (2, 0)
+    with pytest.raises(sg.IndexRangeError, match="index 9 is outside axis 0"):
+        f(values, np.full((2, 1), 9), np.zeros((1, 0), int))
+    with pytest.raises(sg.IndexRangeError, match="index -4 is outside axis 1"):
+        f(values, np.zeros((0, 1), int), np.full((1, 2), -4))

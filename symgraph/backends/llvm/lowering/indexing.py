@@ -6,16 +6,17 @@ from functools import partial
 
 import numpy as np
 
-from ....core.dims import Dim, product
+from ....core.dims import Dim, Size, product
 from ....core.errors import IndexRangeError
 from ....core.variable import Variable
+from ....ops.broadcast import broadcast_shapes
 from ....ops.extremes import ARGMAX, ARGMIN
 from ....ops.gather import GATHER, SCATTER_ADD, SCATTER_SET
 from ....ops.in_range import IN_RANGE, range_error, range_fault
 from ....ops.ranges import IOTA
 from ....ops.sizes import size_of
 from ....ops.slices import SLICE, At
-from ..analysis.layout import contiguous_strides, is_contiguous
+from ..analysis.layout import contiguous_strides, is_contiguous, stretched
 from ..kernels.indexing import (
     extreme_kernel,
     flat_index_kernel,
@@ -28,6 +29,9 @@ from .records import Lowering
 from .scope import Scope
 
 __all__ = ["INDEXING", "write_element"]
+
+# The dtype of indices that are flattened.
+_PLACES = np.dtype("int64")
 
 
 def _write_iota(scope: Scope, v: Variable) -> bool:
@@ -126,10 +130,17 @@ def _write_scatter(action: str, scope: Scope, v: Variable) -> bool:
 
 
 def _are_neighbours(axes: tuple[int, ...], indices: list[Variable]) -> bool:
-    """Whether the axes follow one another, and their indices are of one shape."""
+    """Whether the axes follow one another, and it is known how their indices broadcast."""
+    common = _common_shape(indices)
     return axes[-1] - axes[0] == len(axes) - 1 and all(
-        i.type.shape == indices[0].type.shape for i in indices
+        size in (1, common[-1 - i])
+        for index in indices
+        for i, size in enumerate(reversed(index.type.shape))
     )
+
+
+def _common_shape(indices: list[Variable]) -> tuple[Size, ...]:
+    return broadcast_shapes([index.type.shape for index in indices], "indexing")
 
 
 def _write_rows(
@@ -144,7 +155,7 @@ def _write_rows(
     """Rows of a table at indices along neighbouring axes, which count as one; and as many rows at
     another address, one after the other: the kernel, once for each place before the axes."""
     a, builder, shape = scope.assembler, scope.builder, v.inputs[0].type.shape
-    count, width = product(indices[0].type.shape), product(shape[axes[-1] + 1 :])
+    count, width = product(_common_shape(indices)), product(shape[axes[-1] + 1 :])
     slot, dtype = _flat_index(scope, v, indices, axes)
     kernel = rows_kernel(builder.cpu, v.dtype, dtype, action)
     size = product(shape[axis] for axis in axes)
@@ -170,18 +181,40 @@ def _flat_index(
     if len(axes) == 1:
         return scope.contiguous(indices[0]), indices[0].dtype
     a, builder, shape = scope.assembler, scope.builder, v.inputs[0].type.shape
+    common, places = _common_shape(indices), [scope.contiguous(index) for index in indices]
+    dtypes, faults = [i.dtype for i in indices], [_out_of_range(scope, v, axis) for axis in axes]
+    for i, index in enumerate(indices):
+        if index.type.shape != common:
+            size = a.size(shape[axes[i]])
+            places[i] = _broadcast(scope, index, places[i], size, faults[i], common)
+            dtypes[i] = _PLACES
     operands = [
         operand
-        for index, axis in zip(indices, axes, strict=True)
-        for operand in (
-            scope.contiguous(index), a.size(shape[axis]), *_out_of_range(scope, v, axis)
-        )
-    ]  # fmt: skip
-    count, dtype = product(indices[0].type.shape), np.dtype("int64")
-    slot = builder.buffers.take(count, dtype)
-    kernel = flat_index_kernel(builder.cpu, tuple(i.dtype for i in indices))
-    a.main.emit(kernel, a.size(count), slot, *operands)
-    return slot, dtype
+        for place, axis, fault in zip(places, axes, faults, strict=True)
+        for operand in (place, a.size(shape[axis]), *fault)
+    ]
+    slot = builder.buffers.take(product(common), _PLACES)
+    kernel = flat_index_kernel(builder.cpu, tuple(dtypes))
+    a.main.emit(kernel, a.size(product(common)), slot, *operands)
+    return slot, _PLACES
+
+
+def _broadcast(
+    scope: Scope, index: Variable, place: int, size: int, fault: tuple[int, int],
+    common: tuple[Size, ...],
+) -> int:  # fmt: skip
+    """The slot with the address of indices in a larger shape, looked at before: that shape may have
+    no elements."""
+    builder, shape = scope.builder, index.type.shape
+    count = product(shape)
+    checked = builder.buffers.take(count, _PLACES)
+    kernel = flat_index_kernel(builder.cpu, (index.dtype,))
+    scope.assembler.main.emit(kernel, scope.assembler.size(count), checked, place, size, *fault)
+    slot = builder.buffers.take(product(common), _PLACES)
+    source = Place(checked, stretched(shape, contiguous_strides(shape), common))
+    builder.copy(source, Place(slot, contiguous_strides(common)), common, _PLACES)
+    builder.buffers.give_back(checked)
+    return slot
 
 
 def _out_of_range(scope: Scope, v: Variable, axis: int) -> tuple[int, int]:
