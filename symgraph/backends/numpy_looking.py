@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from ..core.graph import Graph
@@ -39,9 +40,8 @@ class _LookingPlanner(Planner):
 
     def plan(self, graph: Graph, depth: int = 0) -> Plan:
         """The plan of a graph; that of a body shows what each step reads."""
-        if not depth:
-            return super().plan(graph, depth)
-        return _LookingPlan(graph, lambda v: self.call(v, depth), self._begin_step)
+        make_call = partial(self.call, depth=depth)
+        return _LookingPlan(graph, make_call, self._begin_step) if depth else Plan(graph, make_call)
 
     def _begin_step(self, graph: Graph, values: Sequence[Any]) -> None:
         scan, step = self._loops[-1]

@@ -1,9 +1,14 @@
-"""Loops on NumPy: the body's plan run once for each step, its results written where they belong."""
+"""Loops on NumPy: the body's plan run once for each step, its results written where they belong.
+
+Of a state of which the last rows alone are read no others are kept: its buffer is a window, which
+moves on after some steps.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,22 +16,85 @@ import numpy as np
 from ..core import provenance
 from ..core.binding import bind_sizes, shape_numbers
 from ..core.errors import CallError, SymgraphError, explain
+from ..core.graph import Graph
 from ..core.variable import Variable
-from ..scan.op import Loop
+from ..ops.slices import SLICE, SYMBOL, At
+from ..scan.op import Loop, is_scan
 from .plan import Plan
 
-__all__ = ["NumpyLoop"]
+__all__ = ["NumpyLoop", "brief_states"]
 
-# How many rows a loop of unknown length is given at first.
+# How many rows a loop of unknown length is given at first; and the steps after which windows move.
 _FIRST_ROWS = 64
 
 
-class NumpyLoop:
-    """A scan node, ready to run: from the values of its inputs to its buffers and traces."""
+def brief_states(graph: Graph) -> Mapping[Variable, frozenset[int]]:
+    """For each loop of the graph the states of which none but the last rows are read.
 
-    def __init__(self, scan: Variable, body: Plan) -> None:
+    By their numbers from the end, that is, and no more of them than there are initial rows.
+    """
+    return {v: frozenset(_brief(v, graph)) for v in graph.nodes if is_scan(v)}
+
+
+def _brief(scan: Variable, graph: Graph) -> Iterator[int]:
+    loop, outputs = Loop(scan), set(graph.outputs)
+    if loop.layout.checkpoint_every is not None:
+        return
+    items = {x.params[0]: x for x, _ in graph.users[scan]}
+    for k, state in enumerate(loop.states):
+        x = items.get(k)
+        if x is None or (
+            x not in outputs and all(_is_last(user, x, state.depth) for user, _ in graph.users[x])
+        ):
+            yield k
+
+
+def _is_last(user: Variable, x: Variable, depth: int) -> bool:
+    """Whether it is one of so many last rows, by its number from the end."""
+    if user.op is not SLICE or user.inputs[0] is not x:
+        return False
+    entry = user.params[0][0]
+    return isinstance(entry, At) and entry.index != SYMBOL and -depth <= int(entry.index) < 0
+
+
+@dataclass
+class _Rows:
+    """The rows of a result that are there, in an array with room for more."""
+
+    array: np.ndarray
+    depth: int
+    """How many rows come before that of step 0."""
+    first: int = 0
+    """The step of which the row lies after ``depth`` others."""
+
+    def at(self, step: int) -> int:
+        """Where the row of a step lies."""
+        return self.depth + step - self.first
+
+    def make_room(self, n: int, *, capacity: int) -> None:
+        """Let there be room for all rows up to step ``n``; if there is none, for so many steps."""
+        if len(self.array) < self.at(n):
+            larger = np.empty((self.at(capacity), *self.array.shape[1:]), self.array.dtype)
+            larger[: len(self.array)] = self.array
+            self.array = larger
+
+    def move(self, start: int, stop: int) -> None:
+        """Keep no rows but the last ones before a step, and have room for those up to another."""
+        moved = np.empty((self.depth + stop - start, *self.array.shape[1:]), self.array.dtype)
+        moved[: self.depth] = self.array[self.at(start) - self.depth : self.at(start)]
+        self.array, self.first = moved, start
+
+
+class NumpyLoop:
+    """A scan node, ready to run: from the values of its inputs to its buffers and traces.
+
+    ``brief``: the states of which the buffers need have no rows but the last ones.
+    """
+
+    def __init__(self, scan: Variable, body: Plan, brief: frozenset[int] = frozenset()) -> None:
         self._scan = scan
         self._body = body
+        self._brief = brief
         self._loop = loop = Loop(scan)
         self._states = loop.states
         self._depths = [result.depth for result in loop.results]
@@ -40,27 +108,25 @@ class NumpyLoop:
         self._check(n, parts.sequences, parts.initials)
         values = self._body.slots()
         values[self._n_changing : self._n_changing + len(parts.fixed)] = parts.fixed
-        buffers = [
-            np.empty((state.depth, *initial.shape[1:]), initial.dtype)
+        rows = [
+            _Rows(np.array(initial), state.depth)
             for state, initial in zip(self._states, parts.initials, strict=True)
         ]
-        for buffer, initial in zip(buffers, parts.initials, strict=True):
-            buffer[...] = initial
-        taken, results = self._run(n, values, parts.sequences, buffers)
-        if len(results) < len(self._depths):
-            results += self._empty_traces((n_steps, *arrays))
-        results = [
-            result[: depth + taken] for depth, result in zip(self._depths, results, strict=True)
-        ]
+        taken = self._run(n, values, parts.sequences, rows)
+        if len(rows) < len(self._depths):
+            rows += [_Rows(trace, 0) for trace in self._empty_traces((n_steps, *arrays))]
+        results = [each.array[: each.at(taken)] for each in rows]
+        for k in self._brief:
+            results[k] = results[k][len(results[k]) - rows[k].depth :]
         return (*results, *self._checkpoints(taken, results))
 
     def _run(
-        self, n: int, values: list[Any], sequences: Sequence[np.ndarray], results: list[np.ndarray]
-    ) -> tuple[int, list[np.ndarray]]:
-        """How many steps were taken, and the results with as many rows or more."""
+        self, n: int, values: list[Any], sequences: Sequence[np.ndarray], results: list[_Rows]
+    ) -> int:
+        """How many steps were taken; the results have their rows then."""
         body, n_changing = self._body, self._n_changing
-        for start, stop in _spans(n, in_parts=self._until):
-            results = self._with_rows(results, stop)
+        for start, stop in _spans(n, in_parts=self._until, in_windows=bool(self._brief)):
+            self._make_room(results, n, start, stop)
             rows = self._rows(start, stop, sequences, results)
             targets = self._targets(results)
             for t, row in enumerate(rows, start):
@@ -70,19 +136,20 @@ class NumpyLoop:
                 except SymgraphError as error:
                     raise self._in_step(t, error) from error.__cause__
                 if len(targets) < len(self._depths):
-                    results += self._new_traces(values, stop)
+                    room = stop if self._until else n
+                    results += [_Rows(trace, 0) for trace in self._new_traces(values, room)]
                     targets = self._targets(results)
-                for target, depth, shape, slot in targets:
+                for target, offset, shape, slot in targets:
                     value = values[slot]
                     if value.shape != shape:
                         raise self._changed_shape(t, slot, shape, value.shape)
-                    target[depth + t] = value
+                    target[offset + t] = value
                 if self._until and values[body.outputs[-1]]:
-                    return t + 1, results
-        return n, results
+                    return t + 1
+        return n
 
     def _rows(
-        self, start: int, stop: int, sequences: Sequence[np.ndarray], results: list[np.ndarray]
+        self, start: int, stop: int, sequences: Sequence[np.ndarray], results: list[_Rows]
     ) -> Iterator[tuple[Any, ...]]:
         """For each step the slices and the taps that it reads; taps are read when it begins."""
         read = [
@@ -91,28 +158,25 @@ class NumpyLoop:
             for _, offset, _ in reads
         ]
         read += [
-            buffer[start + state.depth + tap : stop + state.depth + tap]
-            for buffer, state in zip(results, self._states, strict=False)
+            rows.array[rows.at(start + tap) : rows.at(stop + tap)]
+            for rows, state in zip(results, self._states, strict=False)
             for tap in state.taps
         ]
         return zip(*read, strict=True) if read else itertools.repeat((), stop - start)
 
-    def _with_rows(self, results: list[np.ndarray], n: int) -> list[np.ndarray]:
-        """Copies of the results so far with room for ``n`` steps."""
-        grown = []
-        for depth, result in zip(self._depths, results, strict=False):
-            larger = np.empty((depth + n, *result.shape[1:]), result.dtype)
-            larger[: len(result)] = result
-            grown.append(larger)
-        return grown
+    def _make_room(self, results: list[_Rows], n: int, start: int, stop: int) -> None:
+        """Let the results have room for the rows of these steps."""
+        for k, rows in enumerate(results):
+            if k in self._brief:
+                rows.move(start, stop)
+            else:
+                rows.make_room(stop, capacity=min(n, max(2 * start, stop)) if self._until else n)
 
-    def _targets(
-        self, results: list[np.ndarray]
-    ) -> list[tuple[np.ndarray, int, tuple[Any, ...], int]]:
-        """For each result its array, its first row, the shape of a row, and the slot to store."""
+    def _targets(self, results: list[_Rows]) -> list[tuple[np.ndarray, int, tuple[Any, ...], int]]:
+        """For each result its array, where step 0 lies, the shape of a row, the slot to store."""
         return [
-            (result, depth, result.shape[1:], slot)
-            for result, depth, slot in zip(results, self._depths, self._body.outputs, strict=False)
+            (rows.array, rows.at(0), rows.array.shape[1:], slot)
+            for rows, slot in zip(results, self._body.outputs, strict=False)
         ]
 
     def _new_traces(self, values: list[Any], n: int) -> list[np.ndarray]:
@@ -183,9 +247,10 @@ class NumpyLoop:
         return self._error(f"{kind} has shape {found} in step {t}; {expected} is expected")
 
 
-def _spans(n: int, *, in_parts: bool) -> Iterator[tuple[int, int]]:
-    """The steps from 0 to ``n`` at once; or in parts that double, where few may be taken."""
-    start, stop = 0, min(n, _FIRST_ROWS) if in_parts else n
+def _spans(n: int, *, in_parts: bool, in_windows: bool) -> Iterator[tuple[int, int]]:
+    """The steps from 0 to ``n`` at once; or in parts that double, where few may be taken; or some
+    at a time."""
+    start, stop = 0, min(n, _FIRST_ROWS) if in_parts or in_windows else n
     while start < n:
         yield start, stop
-        start, stop = stop, min(n, 2 * stop)
+        start, stop = stop, min(n, stop + _FIRST_ROWS if in_windows else 2 * stop)
