@@ -103,7 +103,9 @@ def _add_pictures(application: typer.Typer) -> None:
 
     @application.command()
     def draw(
-        target: str = typer.Argument(help="FILE.py:NAME of a variable, graph or function"),
+        target: str = typer.Argument(
+            help="FILE.py:NAME of a variable, graph or function; or a model.onnx"
+        ),
         output: Path = typer.Option(None, help="a .dot, .svg, .png or .pdf file; default NAME.dot"),
     ) -> None:
         """Draw a graph."""
@@ -140,6 +142,20 @@ def _add_exchange(application: typer.Typer) -> None:
         given = None if inputs is None else _find(f"{file}:{inputs}", "export", is_usable=_is_list)
         options = Options(called or name, given, opset, machine, cpu, framework)
         for path in export_to(what, target, options):
+            print(f"written: {path}")
+
+    @application.command("import")
+    def import_(
+        source: Path = typer.Argument(help="a model.onnx"),
+        python: Path = typer.Option(None, help="write it as a program in Python: model.py"),
+    ) -> None:
+        """Show what a model of ONNX takes, gives and consists of; write it as Python."""
+        from symgraph.exchange.command import describe, import_from
+
+        imported, written = import_from(source, python)
+        for line in describe(imported):
+            print(line)
+        for path in written:
             print(f"written: {path}")
 
 
@@ -195,8 +211,14 @@ def _draw(target: str, output: Path | None) -> None:
 
     from symgraph.viz.dot import to_dot
 
-    picture = to_dot(_find(target, "draw", is_usable=_is_drawable))
-    output = output or Path(f"{target.rpartition(':')[2]}.dot")
+    if target.endswith(".onnx"):
+        from symgraph.exchange.command import import_from
+
+        imported, _ = import_from(Path(target))
+        what, name = list(imported.outputs.values()), Path(target).stem
+    else:
+        what, name = _find(target, "draw", is_usable=_is_drawable), target.rpartition(":")[2]
+    picture, output = to_dot(what), output or Path(f"{name}.dot")
     try:
         if output.suffix in (".dot", ".gv", ""):
             picture.save(output)

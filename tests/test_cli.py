@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import symgraph as sg
@@ -327,3 +329,63 @@ def test_without_typer_the_command_says_what_to_install(folder: Path) -> None:
     assert done.stderr == (
         "The symgraph command needs the extra 'cli': pip install 'symgraph[cli]'\n"
     )
+
+
+LSTM = Path(__file__).parent / "exchange" / "files" / "lstm.onnx"
+
+
+def test_import_shows_a_model(folder: Path) -> None:
+    pytest.importorskip("typer")
+    pytest.importorskip("onnx")
+    done = run("import", str(LSTM), folder=folder)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:4] == [
+        "inputs",
+        "    x                 float32[T, B, 5]",
+        "outputs",
+        "    y                 float32[T, B, 3]",
+    ]
+    assert "    onnx::LSTM_107    float32[1, 16, 5]" in lines
+    assert any("= scan(" in line for line in lines)
+
+
+def test_import_writes_a_model_as_python(folder: Path) -> None:
+    pytest.importorskip("typer")
+    pytest.importorskip("onnx")
+    done = run("import", str(LSTM), "--python", "net_program.py", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("written: net_program.py\nwritten: net_program.npz\n")
+    arrays = np.load(LSTM.with_suffix(".npz"))
+    sys.path.insert(0, str(folder))
+    try:
+        program = importlib.import_module("net_program")
+    finally:
+        sys.path.remove(str(folder))
+    y = program.net_program(arrays["x1"])["y"]
+    np.testing.assert_allclose(y, arrays["y1"], rtol=1e-6, atol=1e-6)
+
+
+def test_draw_writes_a_picture_of_a_model(folder: Path) -> None:
+    pytest.importorskip("typer")
+    pytest.importorskip("onnx")
+    done = run("draw", str(LSTM), folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "written: lstm.dot\n"
+    assert "onnx::LSTM_107" in (folder / "lstm.dot").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["import", "none.onnx"], "there is no file none.onnx"),
+        (["import", "net.py"], "import reads files ending in .onnx; found 'net.py'"),
+        (["draw", "broken.onnx"], "broken.onnx is no ONNX model"),
+        (["import", str(LSTM), "--python", "program"], "a name ending in .py; found 'program'"),
+    ],
+)
+def test_import_says_what_it_takes(folder: Path, arguments: list[str], message: str) -> None:
+    pytest.importorskip("typer")
+    pytest.importorskip("onnx")
+    (folder / "broken.onnx").write_bytes(LSTM.read_bytes()[:500])
+    assert message in failure(*arguments, folder=folder)

@@ -1,18 +1,22 @@
-"""What the command `symgraph export` does: the kind of target says what is written."""
+"""What the commands do: `symgraph export`, where the kind of target says what is written, and
+`symgraph import`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import ExchangeError
+from ..core.variable import Variable
+from ..viz.text import listing
 from .native.export import export_native
+from .onnx.read import Imported, import_onnx
 from .onnx.write import export_onnx
 from .python.export import export_python
 
-__all__ = ["Options", "export_to"]
+__all__ = ["Options", "describe", "export_to", "import_from"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,35 @@ def export_to(what: Any, target: Path, options: Options) -> Sequence[Path]:
             f"{str(target)!r}"
         )
     return exporter(what, target, options)
+
+
+def import_from(source: Path, python: Path | None = None) -> tuple[Imported, Sequence[Path]]:
+    """The model of ONNX in a file, and the paths of what was written of it as Python, if anything.
+
+    Raises `ExchangeError` for a file of another kind, and for what cannot come in or go out.
+    """
+    if source.suffix != ".onnx":
+        raise ExchangeError.here(f"import reads files ending in .onnx; found {str(source)!r}")
+    imported = import_onnx(source)
+    if python is None:
+        return imported, []
+    if python.suffix != ".py":
+        raise ExchangeError.here(f"--python takes a name ending in .py; found {str(python)!r}")
+    options = Options(source.stem, list(imported.inputs.values()))
+    return imported, _export_python(imported.outputs, python, options)
+
+
+def describe(imported: Imported) -> Iterator[str]:
+    """The lines that tell of a model: its inputs, outputs and parameters, and its listing."""
+    ends: dict[str, Mapping[str, Variable]] = {
+        "inputs": imported.inputs,
+        "outputs": imported.outputs,
+        "parameters": imported.params,
+    }
+    width = max((len(name) for part in ends.values() for name in part), default=0)
+    for title, part in ends.items():
+        if part:
+            yield title
+        yield from (f"    {name:{width}}  {v.type}" for name, v in part.items())
+    yield ""
+    yield listing(list(imported.outputs.values()))
