@@ -17,6 +17,7 @@ from .identifiers import as_identifier
 from .layouts import laid_out_otherwise
 from .live import counts_steps, row_of
 from .surroundings import InnerFunction
+from .words import word_for
 
 __all__ = ["LoopWriter"]
 
@@ -106,16 +107,18 @@ class LoopWriter:
         if n_states > 1:
             called_so = {i: f"state_{i}" for i in range(n_states)} | called_so
         for i, kept in enumerate(self._kept):
-            usual = called_so.get(i, "state") if i < n_states else "output"
+            word = (
+                "output" if kept.value in self._loop.body.inputs else word_for(kept.value.op.name)
+            )
+            usual = called_so.get(i, "state") if i < n_states else word
             called = names.get(kept.value) or usual
             if i < n_states and set(self._loop.states[i].taps) == {-1}:
                 kept.name = w.unique(called)
             if kept.wants_rows:
                 item = self._items.get(i)
                 over_time = self._name_over_time(item)
-                kept.over_time = w.unique(
-                    f"{called}s" if over_time in (None, called) else over_time
-                )
+                plural = called if called.endswith("s") else f"{called}s"
+                kept.over_time = w.unique(plural if over_time in (None, called) else over_time)
 
     def _name_over_time(self, item: Variable | None) -> str | None:
         """What the user calls the values over time, where that is one thing."""

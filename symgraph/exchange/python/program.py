@@ -15,6 +15,7 @@ from ...core.shared import SharedVariable
 from ...core.types import TensorType
 from ...core.variable import Variable
 from ...ops.composite import body_of, is_composite, name_of_composite
+from ...ops.elementwise import SCALE, UNSCALE
 from ...scan.op import Loop, is_scan
 from .expression import Expression
 from .function import FunctionWriter
@@ -78,7 +79,8 @@ class Program:
         """The functions that are brought along."""
 
     def _names(self) -> dict[Variable, str]:
-        told = source_names(self._graphs)
+        outermost, *bodies = self._graphs
+        told = source_names([outermost, *(body for body in bodies if not _is_derivative(body))])
         self._sources = {v: source for v, (_, source) in told.items()}
         names = {v: name for v, (name, _) in told.items()}
         for graph in self._graphs:
@@ -93,8 +95,8 @@ class Program:
             for v in graph.nodes:
                 if is_scan(v) and v.params[0] is body and v.name:
                     return as_identifier(snake(v.name.partition("(")[0]))
-        name = next(filter(None, map(written_function, _lines_of(body))), None)
-        return as_identifier(name or "step")
+        name = next(filter(None, map(written_function, _lines_of(body))), None) or "step"
+        return as_identifier(f"gradient_of_{name}" if _is_derivative(body) else name)
 
     def state_names(self, loop: Loop) -> tuple[str, ...]:
         """What the states of a loop are called in the function of its step, if that tells."""
@@ -203,6 +205,11 @@ class Program:
     def handed_over(self, x: Expression, v: Variable) -> Expression:
         """A result as a value of its dtype."""
         return self.target.strong(x, v.dtype) if x.is_number else x
+
+
+def _is_derivative(body: Graph) -> bool:
+    """Whether a body computes derivatives, which have lines of what they are derivatives of."""
+    return any(v.op in (SCALE, UNSCALE) for v in body.nodes)
 
 
 def _lines_of(body: Graph) -> list[provenance.Line]:

@@ -22,27 +22,31 @@ Source = tuple[str, int, tuple[str, ...]]
 def source_names(graphs: Sequence[Graph]) -> dict[Variable, tuple[str, Source]]:
     """What values were called where they were made, and the statements that said so.
 
-    ``graphs`` come from the outermost inwards.
-
-    Of what a statement made, that has the name which nothing else of the statement reads. Where
-    work of a step was taken out of its loop, what stayed there has it.
+    The outermost of the ``graphs`` comes first. Of what a statement made in one of them, that has
+    the name which nothing else of the statement reads. Where work of a step was taken out of its
+    loop, what stayed there has it.
     """
-    made: dict[Source, list[tuple[int, Variable]]] = defaultdict(list)
-    for level, graph in enumerate(graphs):
-        for v in graph.nodes:
-            statement = _statement_of(v) if v.inputs else None
-            if statement is not None:
-                made[statement].append((level, v))
+    outermost, *bodies = (_made_by_statements(graph) for graph in graphs)
+    inside = {source for made in bodies for source in made}
+    found = [*bodies, {s: made for s, made in outermost.items() if s not in inside}]
     names: dict[Variable, tuple[str, Source]] = {}
-    for source, found in made.items():
-        targets = source[2]
-        innermost = max(level for level, _ in found)
-        values = _results(v for level, v in found if level == innermost)
+    for source, variables in (entry for made in found for entry in made.items()):
+        targets, values = source[2], _results(variables)
         if len(targets) == 1:
             names[values[-1]] = (targets[0], source)
         elif len(targets) == len(values):
             names.update((v, (name, source)) for v, name in zip(values, targets, strict=True))
     return names
+
+
+def _made_by_statements(graph: Graph) -> dict[Source, list[Variable]]:
+    """What each assignment made of a graph."""
+    made: dict[Source, list[Variable]] = defaultdict(list)
+    for v in graph.nodes:
+        statement = _statement_of(v) if v.inputs else None
+        if statement is not None:
+            made[statement].append(v)
+    return made
 
 
 def _results(variables: Iterable[Variable]) -> list[Variable]:
