@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +101,38 @@ def test_what_was_found_trains_on_and_takes_modules() -> None:
     for _ in range(60):
         last = step(arrays["x0"])
     assert last < first / 20
+
+
+def test_the_python_that_comes_out_shows_them_by_name(tmp_path: Path) -> None:
+    model = sg.import_onnx(FOLDER / "parts.onnx")
+    y = sg.rewrite_graph(model, TEMPLATES)["y"]
+    path = sg.export_python(y, tmp_path, inputs=list(model.inputs.values()), name="net")
+    source = path.read_text("utf-8")
+    for name in ("focus", "layer_norm", "gelu"):
+        assert f"\ndef {name}(" in source
+        assert source.count(f"{name}(") >= 2
+    body = source[source.index("def net(") :]
+    assert not any(word in body for word in ("erf", "sqrt", "tanh(", "concatenate", "::2"))
+    script = (
+        "import numpy as np, net\n"
+        f"arrays = np.load({str(FOLDER / 'parts.npz')!r})\n"
+        "for k in range(2):\n"
+        "    np.testing.assert_allclose(net.net(arrays[f'x{k}']), arrays[f'y{k}'], 1e-5, 2e-6)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_a_model_of_onnx_has_them_as_functions() -> None:
+    model = sg.import_onnx(FOLDER / "parts.onnx")
+    y = sg.rewrite_graph(model, TEMPLATES)["y"]
+    written = sg.export_onnx(y, inputs=list(model.inputs.values()))
+    ops = [node.op_type for node in written.graph.node]
+    assert {"focus", "layer_norm", "gelu"} <= set(ops)
+    assert not {"Erf", "Sqrt", "Tanh", "Concat"} & set(ops)
+    back = sg.import_onnx(written.SerializeToString())
+    arrays = np.load(FOLDER / "parts.npz")
+    f = sg.compile(list(back.inputs.values()), next(iter(back.outputs.values())))
+    for k in range(2):
+        np.testing.assert_allclose(f(arrays[f"x{k}"]), arrays[f"y{k}"], rtol=1e-5, atol=2e-6)
+    again = sg.rewrite_graph(back, TEMPLATES)
+    assert composites(list(again.values())) == ["focus", "layer_norm", "gelu", "gelu"]
