@@ -69,14 +69,17 @@ def _array(value: Any) -> Any:
 
 
 def _load_set(folder: Path, model: onnx.ModelProto) -> tuple[list[Any], list[Any]]:
-    return _load(folder, "input", len(model.graph.input)), _load(
-        folder, "output", len(model.graph.output)
-    )
+    return _load(folder, "input", model.graph.input), _load(folder, "output", model.graph.output)
 
 
-def _load(folder: Path, what: str, n: int) -> list[Any]:
-    paths = [folder / f"{what}_{i}.pb" for i in range(n)]
-    return [_array(onnx.TensorProto.FromString(p.read_bytes())) for p in paths if p.exists()]
+def _load(folder: Path, what: str, declared: Any) -> list[Any]:
+    """What is stored for the ends of a graph: arrays, and None for what is no tensor."""
+    arrays: list[Any] = []
+    for i, info in enumerate(declared):
+        path = folder / f"{what}_{i}.pb"
+        is_tensor = info.type.HasField("tensor_type") and path.exists()
+        arrays.append(_array(onnx.TensorProto.FromString(path.read_bytes())) if is_tensor else None)
+    return arrays
 
 
 def run(case: Case, backend: str = "numpy") -> Outcome:
@@ -100,7 +103,7 @@ def run(case: Case, backend: str = "numpy") -> Outcome:
 
 def _difference(case: Case, inputs: list[Any], outputs: list[Any], backend: str) -> str:
     names = [info.name for info in case.model.graph.input]
-    values = dict(zip(names, inputs, strict=False))
+    values = {k: v for k, v in zip(names, inputs, strict=False) if v is not None}
     imported = _read(case.model, values)
     wanted = {
         info.name: value for info, value in zip(case.model.graph.output, outputs, strict=False)

@@ -14,16 +14,17 @@ from ...core.dims import fresh_size
 from ...core.errors import ExchangeError, ShapeError, SymgraphError
 from ...core.graph import substitute
 from ...core.shared import SharedVariable
-from ...core.types import DTYPES, size_from, tensor_type
+from ...core.types import size_from, tensor_type
 from ...core.values import array_for
 from ...core.variable import Variable, make_input
 from ...ops.promotion import as_variable as variable_of
-from . import library, read_tables
+from . import read_tables
 from .limits import Budget
 from .load import LoadedModel, ModelSource, load_model
+from .read_dtypes import DTYPES_BY_NUMBER, name_of_dtype
 from .read_node import Model, Place
 from .read_scope import Scope
-from .read_values import Parameter, Value, as_variable, supported
+from .read_values import Parameter, Value, as_variable, unsupported
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ValueInfoProto
@@ -191,10 +192,10 @@ def _read(
 def _known(info: ValueInfoProto, value: Any) -> Value:
     """The value that the user gives an input, in the dtype that the model declares."""
     tensor = info.type.tensor_type
-    dtype = _dtype_of(tensor.elem_type) if tensor.elem_type else None
+    dtype = DTYPES_BY_NUMBER.get(tensor.elem_type)
     if not isinstance(value, Variable):
         value = np.asarray(value)
-        if dtype is not None and dtype in DTYPES:
+        if dtype is not None:
             try:
                 value = array_for(value, dtype, f"known[{info.name!r}]")
             except SymgraphError as error:
@@ -218,8 +219,10 @@ def _input(info: ValueInfoProto, size_for: Callable[[str], Any]) -> Variable:
             "inputs are tensors"
         )
     tensor = info.type.tensor_type
-    dtype = _dtype_of(tensor.elem_type)
-    supported(np.zeros(0, dtype), f"input {info.name!r} of the ONNX model")
+    dtype = DTYPES_BY_NUMBER.get(tensor.elem_type)
+    if dtype is None:
+        what = f"input {info.name!r} of the ONNX model"
+        raise unsupported(name_of_dtype(tensor.elem_type), what)
     if not tensor.HasField("shape"):
         raise ExchangeError.here(
             f"input {info.name!r} of the ONNX model has no number of axes",
@@ -227,14 +230,6 @@ def _input(info: ValueInfoProto, size_for: Callable[[str], Any]) -> Variable:
         )
     shape = [_size(dim, size_for) for dim in tensor.shape.dim]
     return make_input(tensor_type(dtype, shape), info.name)
-
-
-def _dtype_of(number: int) -> np.dtype:
-    """The NumPy dtype for ONNX's number of an element type."""
-    try:
-        return np.dtype(library.onnx.helper.tensor_dtype_to_np_dtype(number))
-    except KeyError:
-        raise ExchangeError.here(f"the ONNX model has no element type {number}") from None
 
 
 def _size(dim: Any, size_for: Callable[[str], Any]) -> Any:

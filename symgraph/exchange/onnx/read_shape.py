@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ...core.types import DTYPES
 from ...core.variable import Variable
 from ...ops import create, elementwise, ranges, repeat, rounding
 from ...ops.broadcast import broadcast_to, rearrange, unify_shapes
@@ -20,7 +19,7 @@ from ...ops.reshape import product_of, reshape
 from ...ops.shape import expand_dims, transpose
 from ...ops.sizes import as_scalar, shape_of
 from ...ops.slices import slice_axis
-from . import library
+from .read_dtypes import DTYPES_BY_NUMBER, name_of_dtype
 from .read_node import Node
 from .read_registry import reads
 from .read_values import Sizes, Value, objects
@@ -293,13 +292,9 @@ def divided(size: Any, by: int) -> Any:
 
 def dtype_named(node: Node, number: int) -> np.dtype:
     """The dtype for ONNX's number of an element type; others than symgraph's are refused."""
-    try:
-        dtype = np.dtype(library.onnx.helper.tensor_dtype_to_np_dtype(number))
-    except KeyError:
-        raise node.refusal(f"there is no element type {number}") from None
-    if dtype not in DTYPES:
-        name = library.onnx.TensorProto.DataType.Name(number).lower()
-        raise node.refusal(f"symgraph does not compute with {name}")
+    dtype = DTYPES_BY_NUMBER.get(number)
+    if dtype is None:
+        raise node.refusal(f"symgraph does not compute with {name_of_dtype(number)}")
     return dtype
 
 

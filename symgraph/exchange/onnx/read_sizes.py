@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 
 from ...core.dims import Size, maximum_zero
-from ...core.types import DTYPES
 from ...core.variable import Variable
 from ...ops import elementwise
 from ...ops.sizes import as_scalar, is_size, size_of
-from . import library
 from .limits import MAX_AXES
 from .read_arithmetic import truncated_quotient
+from .read_dtypes import DTYPES_BY_NUMBER
 from .read_node import Node
 from .read_registry import calculates
 from .read_values import Sizes, as_entries, objects
 
 _Calculated = Sizes | np.ndarray | tuple[Any, ...] | None
+# What sizes may be converted to and still be sizes.
+_DTYPES = (np.dtype("int64"), np.dtype("int32"))
 
 
 def _entries(node: Node, i: int) -> np.ndarray | None:
@@ -48,33 +49,30 @@ def _identity(node: Node) -> _Calculated:
 @calculates("Cast")
 def _cast(node: Node) -> _Calculated:
     entries = _entries(node, 0)
-    dtype = library.onnx.helper.tensor_dtype_to_np_dtype(node.attribute("to", 0))
-    if entries is None or dtype not in DTYPES or dtype not in (np.int64, np.int32):
-        return None
-    return Sizes(entries, dtype)
+    dtype = DTYPES_BY_NUMBER.get(node.attribute("to", 0))
+    return None if entries is None or dtype not in _DTYPES else Sizes(entries, dtype)
 
 
-@calculates("Unsqueeze", "Reshape", "Squeeze", "Flatten")
-def _reshape(node: Node) -> _Calculated:
+@calculates("Unsqueeze", "Squeeze")
+def _squeeze(node: Node) -> _Calculated:
     entries = _entries(node, 0)
     if entries is None:
         return None
-    axes = _axes(node)
-    if node.op_type == "Flatten":
-        return None
+    axes = node.ints(1) if node.has(1) else node.attribute("axes", None, kind=list)
     if node.op_type == "Unsqueeze":
         return _sizes(node, np.expand_dims(entries, tuple(axes or ())))
-    if node.op_type == "Squeeze":
-        return _sizes(node, np.squeeze(entries, None if axes is None else tuple(axes)))
-    shape = node.known(1)
-    return None if shape is None else _sizes(node, entries.reshape(shape.astype(int).tolist()))
+    return _sizes(node, np.squeeze(entries, None if axes is None else tuple(axes)))
 
 
-def _axes(node: Node) -> list[int] | None:
-    """The axes as an input, or as the attribute of older versions."""
-    if node.op_type != "Reshape" and node.has(1):
-        return node.ints(1)
-    return node.attribute("axes", None, kind=list)
+@calculates("Reshape")
+def _reshape(node: Node) -> _Calculated:
+    entries, shape = _entries(node, 0), node.known(1) if node.has(1) else None
+    if entries is None or shape is None:
+        return None
+    wanted = [int(size) for size in shape.reshape(-1)]
+    if not node.attribute("allowzero", 0):
+        wanted = [entries.shape[i] if size == 0 else size for i, size in enumerate(wanted)]
+    return _sizes(node, entries.reshape(wanted))
 
 
 @calculates("Concat")
@@ -136,7 +134,7 @@ def _where(node: Node) -> _Calculated:
 
 def _quotient(a: Any, b: Any) -> int | Variable:
     """The quotient, rounded towards zero."""
-    if _is_positive(a) and _is_positive(b):
+    if _is_natural(a) and _is_natural(b):
         return elementwise.floor_divide(a, b) if _symbolic(a, b) else int(a) // max(int(b), 1)
     if _symbolic(a, b):
         return truncated_quotient(as_scalar(a), as_scalar(b))
@@ -148,7 +146,7 @@ def _symbolic(*entries: Any) -> bool:
     return any(isinstance(entry, Variable) for entry in entries)
 
 
-def _is_positive(a: Any) -> bool:
+def _is_natural(a: Any) -> bool:
     """Whether a size is known not to be negative."""
     size = _meaning(a)
     return size is not None and maximum_zero(size) == size
@@ -185,7 +183,7 @@ def _calculate(node: Node) -> _Calculated:
     parts = [part for i in range(len(node.inputs)) if (part := _entries(node, i)) is not None]
     if len(parts) < len(node.inputs) or node.version < 7:
         return None
-    if all(isinstance(v, Variable) or not isinstance(v, Sizes) for v in node.inputs):
+    if not any(isinstance(v, Sizes) for v in node.inputs):
         return None  # numbers from data keep the arithmetic of their dtype
     calculate = np.frompyfunc(_CALCULATIONS[node.op_type], 2, 1)
     total: Any = parts[0]

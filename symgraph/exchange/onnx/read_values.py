@@ -34,6 +34,7 @@ __all__ = [
     "is_number",
     "objects",
     "supported",
+    "unsupported",
 ]
 
 
@@ -76,15 +77,16 @@ Value: TypeAlias = np.ndarray | Sizes | Parameter | Variable
 def supported(array: np.ndarray, what: str) -> np.ndarray:
     """The array, which has a dtype that symgraph computes with; an `ExchangeError` for others."""
     if array.dtype not in DTYPES:
-        raise ExchangeError.here(
-            f"{what} has dtype {_label(array.dtype)}, which symgraph does not compute with",
-            remedy=f"Supported are {', '.join(map(str, DTYPES))}; convert the model.",
-        )
+        raise unsupported("string" if array.dtype.kind in "OSU" else str(array.dtype), what)
     return array
 
 
-def _label(dtype: np.dtype) -> str:
-    return "string" if dtype.kind in "OSU" else str(dtype)
+def unsupported(dtype: str, what: str) -> ExchangeError:
+    """The error for what has another dtype than symgraph computes with."""
+    return ExchangeError.here(
+        f"{what} has dtype {dtype}, which symgraph does not compute with",
+        remedy=f"Supported are {', '.join(map(str, DTYPES))}; convert the model.",
+    )
 
 
 def as_variable(value: Value, what: str) -> Variable:
