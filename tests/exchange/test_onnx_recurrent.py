@@ -160,6 +160,8 @@ def test_nodes_of_a_layer_with_a_readout() -> None:
     y = readout(layer(x))
     model = check_model([x], [y], [[X], [X[:0]], [X[:1]]], 1e-6)
     assert [node.op_type for node in model.graph.node] == ["LSTM", "Squeeze", "MatMul", "Add"]
+    loop = check_model([x], [y], [[X], [X[:0]], [X[:1]]], 1e-6, fused=False)
+    assert len(loop.graph.node) <= 8
 
 
 def test_one_model_for_all_sizes() -> None:

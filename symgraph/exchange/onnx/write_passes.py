@@ -25,6 +25,7 @@ from .rebuild import rebuild_into
 from .shortcuts import TEMPLATES, join_products
 from .weights import Fold, FoldingInBody, KeepAll
 from .whole import find_whole_ops
+from .whole_products import WHOLE_PRODUCTS
 from .writer import rule_for
 
 __all__ = ["ONNX", "rewritten"]
@@ -94,6 +95,12 @@ def _rewrite_loops(graph: Graph) -> Graph:
     )
 
 
+def _multiply_whole(graph: Graph) -> Graph:
+    """Products that were taken out of loops on the axes of what they multiply."""
+    run = _apply(SIMPLIFY + WHOLE_PRODUCTS)
+    return rewrite_bodies(run(graph), run)
+
+
 def _expand(graph: Graph) -> Graph:
     return expand(graph, ONNX, Counter())
 
@@ -103,6 +110,7 @@ _PASSES: tuple[Pass, ...] = (
     _apply(SIMPLIFY + TEMPLATES),
     _apply(SIMPLIFY + STABILISE + TEMPLATES),
     _rewrite_loops,
+    _multiply_whole,
     _expand,
     join_products,
 )
