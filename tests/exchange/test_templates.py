@@ -292,6 +292,17 @@ def test_replacements_are_text_functions_composites_modules_or_nothing() -> None
     np.testing.assert_array_equal(sg.rewrite_graph(x * 0.0, constant).eval({x: X}), 0 * X)
 
 
+def test_composites_in_patterns() -> None:
+    swish = sg.composite(lambda x, *, beta: x * sg.sigmoid(beta * x), name="swish")
+    y = sg.tanh(swish(x, beta=2.0) * g)
+    scaled = sg.template(lambda x, *, beta: swish(x, beta=beta), lambda x, beta: x * beta)
+    assert sg.rewrite_graph(y, scaled) is sg.tanh(x * 2.0 * g)
+    one = sg.template(lambda x: swish(x, beta=1.0), "x")
+    assert sg.rewrite_graph(y, one) is y
+    pair = sg.template(lambda x, y: swish(x, beta=2.0) * y, lambda x, y: y - x)
+    assert sg.rewrite_graph(y, pair) is sg.tanh(g - x)
+
+
 def test_holes_of_given_types() -> None:
     given = sg.tensor("v", (None, 3))
     rule = sg.template(lambda v=given: sg.exp(v), lambda v: sg.sin(v))
@@ -398,6 +409,7 @@ def test_errors_say_what_is_wrong_and_where() -> None:
         ("1 + 2", "3", "has no hole"),
         ("lambda x: x", "x", "there may be no 'lambda x: x'"),
         ("x.__class__", "x", "private"),
+        ("x.foo + 1", "x", "the template 'x.foo \\+ 1': 'Variable' object has no attribute"),
         ("tanh(x)", "tanh(y)", "'y', which the pattern 'tanh\\(x\\)' has not; it has x"),
         ("tanh(x)", 3, "a replacement is text"),
         (3, "x", "a pattern is text"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.variable import Variable, ancestors
+from ...ops.composite import arguments_of, is_composite
 from .chains import number_of
 
 __all__ = ["as_written", "values_between"]
@@ -20,9 +21,13 @@ def values_between(target: Variable, holes: set[Variable]) -> list[Any]:
         if v in holes:
             continue
         number = number_of(v)
-        values = [as_written(number, v.dtype)] if number is not None else _flat(v.params)
+        values = [as_written(number, v.dtype)] if number is not None else _values_of(v)
         found |= {(type(value), repr(value)): value for value in values}
     return list(found.values())
+
+
+def _values_of(v: Variable) -> Iterator[Any]:
+    return _flat(tuple(arguments_of(v).values()) if is_composite(v) else v.params)
 
 
 def as_written(number: float, dtype: np.dtype) -> Any:
@@ -33,7 +38,7 @@ def as_written(number: float, dtype: np.dtype) -> Any:
 def _flat(params: tuple[Any, ...]) -> Iterator[Any]:
     """The numbers and words among parameters, alone and in tuples."""
     for value in params:
-        if isinstance(value, (bool, int, str)) or value is None:
+        if isinstance(value, (bool, int, float, str)) or value is None:
             yield value
         elif isinstance(value, tuple):
             if len(value) == 1:

@@ -174,9 +174,7 @@ class Pattern:
         except SymgraphError as error:
             return error
         except (TypeError, ValueError, IndexError) as error:
-            if is_sketch:
-                return SymgraphValueError(str(error))
-            raise
+            return SymgraphValueError(str(error))  # it is for other holes, or other arguments
         if isinstance(root, (tuple, list)) and len(root) == 1:
             root = root[0]
         if isinstance(root, (tuple, list, dict)) or root is None:

@@ -54,13 +54,17 @@ def nodes_of(outputs: Sequence[Variable]) -> Iterator[Variable]:
 
 
 class _Changed:
+    """A graph in the making, part by part: what is outside of loops, and their bodies."""
+
     def __init__(self, find: Find) -> None:
         self.find = find
         self.bodies: dict[Graph, tuple[list[Variable], list[Variable], bool]] = {}
+        """For each body its symbols, what it computes of them, and whether that is new."""
 
     def outputs(
         self, outputs: Sequence[Variable], stops: Iterable[Variable] = ()
     ) -> list[Variable]:
+        """The outputs of one part."""
         new: dict[Variable, Variable] = {v: v for v in stops}
         places: dict[Variable, Place | None] = {}
         results: dict[Variable, Sequence[Variable]] = {}
@@ -103,6 +107,7 @@ class _Changed:
         return self._loop(Loop(v)) if is_scan(v) else v
 
     def _loop(self, loop: Loop) -> Variable:
+        """The loop with a changed body; itself where nothing in there changes."""
         if loop.body not in self.bodies:
             symbols = [make_input(x.type) for x in loop.body.inputs]
             before = loop.body(*symbols)

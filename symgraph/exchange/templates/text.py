@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import ExchangeError
+from ...core.errors import ExchangeError, SymgraphError
 from ...core.variable import Variable, constant_value
 from ...ops import (
     activation,
@@ -112,7 +112,12 @@ class Formula:
 
     def __call__(self, **values: Any) -> Any:
         """The value for variables and arguments by name."""
-        return eval(self.code, {"__builtins__": {}}, _functions() | values)
+        try:
+            return eval(self.code, {"__builtins__": {}}, _functions() | values)
+        except SymgraphError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ExchangeError.here(f"the template {self.text!r}: {error}") from None
 
 
 def parse_formula(text: str) -> Formula:
