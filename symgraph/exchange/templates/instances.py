@@ -35,6 +35,8 @@ _FLOAT32 = np.dtype("float32")
 _MOST_AXES = 5
 # How many ways of a sketch are looked at more closely, and how many arguments are tried.
 _SKETCHED, _TRIED = 16, 400
+# How many graphs of one pattern are kept.
+_KEPT = 2000
 # What arguments are, where any will do.
 _ANY: tuple[Any, ...] = (0, -1, 1, True, 2, 1.0, (0,), (0, 1), None)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -160,6 +162,8 @@ class Pattern:
         """The pattern for holes of these types; None where it cannot be built."""
         key = (*types, *((type(value), repr(value)) for value in parameters.values()))
         if key not in self._forms:
+            if len(self._forms) > _KEPT:  # types with unknown sizes never come again
+                self._forms.clear()
             self._forms[key] = self._build(types, parameters, is_sketch=False)
         form = self._forms[key]
         return form if isinstance(form, Form) else None
