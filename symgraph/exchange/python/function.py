@@ -147,7 +147,8 @@ class FunctionWriter:
             operands = [_NOTHING if x in unread else self.use(x) for x in inputs]
             if name not in _STATEMENTS:
                 made = entry(self, v, *operands).computing(v)
-                longest = self.room - 14 if idiom is not None else room
+                is_named = self._live.n_uses[v] > 1 or v in self.program.names
+                longest = self.room - 14 if is_named or idiom is not None else room
                 if len(made.text) <= longest or made.is_name:
                     return made
             elif sum(len(x.text) for x in operands) <= room:

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from ...core import provenance
 from ...core.graph import Graph
@@ -56,20 +57,31 @@ def _results(variables: Iterable[Variable]) -> list[Variable]:
     return sorted((v for v in known if v not in read), key=lambda v: v.serial)
 
 
+class _Statement(NamedTuple):
+    """An assignment to names, or (without targets) one that returns."""
+
+    begins: int
+    targets: tuple[str, ...]
+    calls: frozenset[str]
+    """The names of what it calls."""
+
+
 def _statement_of(v: Variable) -> Source | None:
     """The assignment that made the variable; where a function returned it, the one of its call."""
+    function = ""
     for line in provenance.written_at(v):
-        targets = _statements(line.file, len(linecache.getlines(line.file))).get(line.line)
-        if targets is None:
-            return None
-        if targets[1]:
-            return (line.file, *targets)
+        statement = _statements(line.file, len(linecache.getlines(line.file))).get(line.line)
+        if statement is None or (function and function not in statement.calls):
+            return None  # such as a step, which the compiler calls
+        if statement.targets:
+            return (line.file, statement.begins, statement.targets)
+        function = "" if line.function.startswith(("<", "__")) else line.function
     return None
 
 
 @lru_cache(maxsize=64)
-def _statements(file: str, n_lines: int) -> dict[int, tuple[int, tuple[str, ...]]]:
-    """For each line of an assignment where that begins, and the names; none for one that returns.
+def _statements(file: str, n_lines: int) -> dict[int, _Statement]:
+    """For each line of an assignment, or of what returns, that statement.
 
     ``n_lines`` tells a file that has changed, such as a notebook's cell, from what it was.
     """
@@ -77,15 +89,20 @@ def _statements(file: str, n_lines: int) -> dict[int, tuple[int, tuple[str, ...]
         tree = ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError):
         return {}
-    found: dict[int, tuple[int, tuple[str, ...]]] = {}
+    found: dict[int, _Statement] = {}
     for statement in ast.walk(tree):
         if isinstance(statement, ast.stmt):
             targets = _targets(statement)
             if targets or isinstance(statement, ast.Return):
-                end = statement.end_lineno or statement.lineno
-                for line in range(statement.lineno, end + 1):
-                    found[line] = (statement.lineno, targets)
+                made = _Statement(statement.lineno, targets, _calls_in(statement))
+                for line in range(statement.lineno, (statement.end_lineno or made.begins) + 1):
+                    found[line] = made
     return found
+
+
+def _calls_in(statement: ast.stmt) -> frozenset[str]:
+    calls = (part.func for part in ast.walk(statement) if isinstance(part, ast.Call))
+    return frozenset(getattr(f, "attr", getattr(f, "id", "")) for f in calls)
 
 
 def _targets(statement: ast.AST) -> tuple[str, ...]:
