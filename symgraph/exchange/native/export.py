@@ -83,7 +83,9 @@ def export_native(
     }
     if machine.is_wasm:
         module = link(code, [name, f"{name}_workspace", f"{name}_status"])
-        contents[f"{name}.html"] = page_text(interface, module, sample, __version__).encode()
+        is_one = isinstance(subject.structure, str) and not subject.updates
+        page = page_text(interface, module, sample, __version__, is_one=is_one)
+        contents[f"{name}.html"] = page.encode()
         contents[f"{name}.wasm"] = module
     paths = _write(Path(folder), contents)
     return tuple(path for path in paths if path.suffix != ".wasm")

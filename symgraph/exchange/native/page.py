@@ -35,12 +35,15 @@ _LEAST_SIDE, _MOST_SIDE = 6, 64
 _MOST_BARS = 64
 
 
-def page_text(interface: Interface, module: bytes, sample: Sample, version: str) -> str:
-    """The page: one file that needs nothing else."""
+def page_text(
+    interface: Interface, module: bytes, sample: Sample, version: str, *, is_one: bool
+) -> str:
+    """The page: one file that needs nothing else. ``is_one``: the one result is handed over as it
+    is, and not in an array."""
     marks = {
         "@NAME@": html.escape(interface.name),
         "@VERSION@": version,
-        "@PROGRAM@": _program(interface, sample),
+        "@PROGRAM@": _program(interface, sample, is_one=is_one),
         "@WASM@": base64.b64encode(module).decode(),
     }
     text = _TEMPLATE.read_text(encoding="utf-8")
@@ -49,7 +52,7 @@ def page_text(interface: Interface, module: bytes, sample: Sample, version: str)
     return text
 
 
-def _program(interface: Interface, sample: Sample) -> str:
+def _program(interface: Interface, sample: Sample, *, is_one: bool) -> str:
     """What JavaScript has to know of the program, as an object's source."""
     numbers = {atom: i for i, atom in enumerate(interface.sizes)}
     fields = {
@@ -57,6 +60,7 @@ def _program(interface: Interface, sample: Sample) -> str:
         "sizes": json.dumps(list(interface.sizes.values())),
         "inputs": _list(_described(interface, x, numbers) for x in interface.inputs),
         "outputs": _list(_described(interface, y, numbers) for y in interface.outputs),
+        "isOne": json.dumps(is_one),
         "picture": json.dumps(_picture(interface)),
         "sample": json.dumps(
             {"sizes": sample.sizes, "inputs": [_numbers(array) for array in sample.inputs]}

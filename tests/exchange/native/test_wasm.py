@@ -7,12 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from wasm_instance import call_by_name
 
 import symgraph as sg
 import symgraph_nn as nn
@@ -31,82 +34,92 @@ def reader(n_units: int = 16) -> sg.Function:
     return sg.compile([x], sg.softmax(net(x)[-1]))
 
 
-def instance(f: sg.Function, folder: Path) -> Any:
-    """The function's module, run by wasmtime."""
+@pytest.fixture(scope="module")
+def apart() -> Iterator[Callable[..., Any]]:
+    """A function of `wasm_instance` called in another process, on a module and arguments."""
     pytest.importorskip("wasmtime")
-    from wasm_instance import WasmInstance
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        yield lambda name, *arguments: process.submit(call_by_name, name, *arguments).result()
 
+
+def module_of(f: sg.Function, folder: Path) -> bytes:
     sg.export_native(f, folder, target="wasm32")
-    return WasmInstance((folder / "model.wasm").read_bytes())
+    return (folder / "model.wasm").read_bytes()
 
 
-def agree(
-    f: sg.Function, folder: Path, arguments: Sequence[Any], sizes: Sequence[int], *, atol: float
-) -> None:
-    """The module gives what the function gives, to rounding."""
-    module = instance(f, folder)
-    arrays = [np.asarray(a, v.dtype) for a, v in zip(arguments, f.inputs, strict=True)]
-    states = [v for v in f.program.shared if v in f.program.updates]
-    before = [v.get_value() for v in states]
-    results = f(*arrays)
-    results = results if isinstance(results, list) else [results]
-    wanted = [*results, *(v.get_value() for v in f.program.updates)]
-    found = module([*arrays, *before], sizes, wanted)
-    for a, b in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=atol)
+Agree = Callable[..., None]
+
+
+@pytest.fixture
+def agree(apart: Callable[..., Any], tmp_path: Path) -> Agree:
+    """A check that the module gives what the function gives, to rounding."""
+
+    def check(
+        f: sg.Function, arguments: Sequence[Any], sizes: Sequence[int], *, atol: float
+    ) -> None:
+        module = module_of(f, tmp_path)
+        arrays = [np.asarray(a, v.dtype) for a, v in zip(arguments, f.inputs, strict=True)]
+        states = [v for v in f.program.shared if v in f.program.updates]
+        before = [v.get_value() for v in states]
+        results = f(*arrays)
+        results = results if isinstance(results, list) else [results]
+        wanted = [*results, *(v.get_value() for v in f.program.updates)]
+        found = apart("results", module, [*arrays, *before], sizes, wanted)
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=atol)
+
+    return check
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_the_digits_reader(tmp_path: Path, batch: int) -> None:
-    agree(reader(), tmp_path, [normal(8, batch, 8)], [batch], atol=1e-6)
+def test_the_digits_reader(agree: Agree, batch: int) -> None:
+    agree(reader(), [normal(8, batch, 8)], [batch], atol=1e-6)
 
 
-def test_a_training_step(tmp_path: Path) -> None:
+def test_a_training_step(agree: Agree) -> None:
     x, label = sg.tensor("x", ("T", "B", 5)), sg.tensor("label", ("B",), "int64")
     net = nn.Sequential(nn.GRU(5, 8, rng=0), nn.Dense(8, 3, rng=1))
     loss = nn.cross_entropy(net(x)[-1], label)
     f = sg.compile([x, label], loss, updates=nn.nesterov(loss, net.params, 0.1))
-    agree(f, tmp_path, [normal(6, 4, 5), [0, 2, 1, 1]], [6, 4], atol=1e-6)
+    agree(f, [normal(6, 4, 5), [0, 2, 1, 1]], [6, 4], atol=1e-6)
 
 
-def test_memory_that_is_allocated_on_the_way(tmp_path: Path) -> None:
+def test_memory_that_is_allocated_on_the_way(agree: Agree) -> None:
     x = sg.tensor("x", ("n",))
     doubled = sg.scan(lambda v: (v * 2, sg.until(v.sum() > 50)), outputs_info=x, n_steps=1000)
     f = sg.compile([x], [doubled.sum(axis=0), (x**2.5).sum(), sg.arctan2(x, x[::-1])])
-    agree(f, tmp_path, [np.abs(normal(7))], [7], atol=1e-4)
+    agree(f, [np.abs(normal(7))], [7], atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64", "float64"])
-def test_types_and_large_products_of_sizes(tmp_path: Path, dtype: str) -> None:
+def test_types_and_large_products_of_sizes(agree: Agree, dtype: str) -> None:
     x = sg.tensor("x", ("n", "m"), dtype)
     f = sg.compile([x], [x.T, x.astype("int64").sum(axis=0), x[::2] + x[::2]])
-    agree(f, tmp_path, [DRAWS.integers(0, 2, (9, 70))], [9, 70], atol=1e-12)
+    agree(f, [DRAWS.integers(0, 2, (9, 70))], [9, 70], atol=1e-12)
 
 
-def test_statuses(tmp_path: Path) -> None:
+def test_statuses(apart: Callable[..., Any], tmp_path: Path) -> None:
     x, i = sg.tensor("x", ("n",)), sg.tensor("i", ("k",), "int32")
-    module = instance(sg.compile([x, i], x[i]), tmp_path)
-    place = module.malloc(64)
-    module.memory.write(module.store, np.array([9], "int32").tobytes(), place)
-    assert module.text(0) == "success"
-    assert "index" in module.text(module.call("model", place, place, 3, 1, place, 0))
-    assert module.call("model_workspace", -1, 0) % 2**32 == 2**32 - 1
-    assert module.text(module.call("model", 0, 0, -1, 1, 0, 0)) == "a size is negative"
+    module = module_of(sg.compile([x, i], x[i]), tmp_path)
+    calls = [("here", "here", 3, 1, "here", 0), (0, 0, -1, 1, 0, 0)]
+    outside, negative = apart("texts", module, calls, np.array([9], "int32").tobytes())
+    assert "index" in outside
+    assert negative == "a size is negative"
+    (size,) = apart("numbers", module, [("model_workspace", -1, 0)])
+    assert size % 2**32 == 2**32 - 1
 
 
-def test_sizes_that_do_not_fit_the_memory_of_a_page(tmp_path: Path) -> None:
+def test_sizes_that_do_not_fit_the_memory_of_a_page(
+    apart: Callable[..., Any], tmp_path: Path
+) -> None:
     x = sg.tensor("x", ("n", "m"))
-    module = instance(sg.compile([x], (x @ x.T).sum()), tmp_path)
-    for n in (1 << 16, 1 << 31, 1 << 33, 3037000500, 1 << 62):
-        status = module.call("model", 64, n, 1, 64, 0)
-        assert "memory" in module.text(status), n
+    module = module_of(sg.compile([x], (x @ x.T).sum()), tmp_path)
+    calls = [(64, n, 1, 64, 0) for n in (1 << 16, 1 << 31, 1 << 33, 3037000500, 1 << 62)]
+    assert all("memory" in text for text in apart("texts", module, calls))
 
 
-def test_lld_makes_the_same_of_it(tmp_path: Path) -> None:
+def test_lld_makes_the_same_of_it(apart: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("ziglang")
-    pytest.importorskip("wasmtime")
-    from wasm_instance import WasmInstance
-
     f, pictures = reader(), normal(8, 3, 8)
     object_file, *_ = sg.export_native(f, tmp_path, target="wasm32")
     exports = ["model", "model_workspace", "model_status", "__heap_base"]
@@ -115,7 +128,7 @@ def test_lld_makes_the_same_of_it(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     wanted = f(pictures)
     by_lld, by_us = (
-        WasmInstance((tmp_path / file).read_bytes())([pictures], [3], [wanted])
+        apart("results", (tmp_path / file).read_bytes(), [pictures], [3], [wanted])
         for file in ("lld.wasm", "model.wasm")
     )
     np.testing.assert_array_equal(by_us, by_lld)
@@ -194,3 +207,9 @@ def test_the_page_of_numbers(tmp_path: Path) -> None:
     assert shown == "3 3"
     assert results == "4,8,12 -2 5 true"
     assert message.startswith("run takes x,k,w")
+
+
+def test_a_list_of_one_result_is_a_list_on_the_page(tmp_path: Path) -> None:
+    x = sg.tensor("x", ("n",))
+    *_, page = sg.export_native(sg.compile([x], [x * 2]), tmp_path, target="wasm32")
+    assert in_browser(page, "say(run([3, 4])[0].join() + ' ' + run([5]).output[0]);") == "6,8 10"

@@ -1,4 +1,8 @@
-"""A module of WebAssembly run in this process, with the C library's functions by Python."""
+"""A module of WebAssembly run by wasmtime, with the C library's functions by Python.
+
+In a process of its own: wasmtime and LLVM's linker both tell the system's unwinder about their
+code, and where one process has both, either may find its entries gone, and ends the process.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import wasmtime
 
 
 def quietly(function: Callable[..., float]) -> Callable[..., float]:
@@ -34,6 +37,8 @@ class WasmInstance:
     """A module that was linked, in a store of its own."""
 
     def __init__(self, module: bytes) -> None:
+        import wasmtime  # by the other process alone
+
         engine = wasmtime.Engine()
         self.store = wasmtime.Store(engine)
         compiled = wasmtime.Module(engine, module)
@@ -88,3 +93,34 @@ class WasmInstance:
             )
             for place, a in zip(results, wanted, strict=True)
         ]
+
+
+def call_by_name(name: str, *arguments: Any) -> Any:
+    """A function of this file, called."""
+    return globals()[name](*arguments)
+
+
+def results(
+    module: bytes, inputs: Sequence[Any], sizes: Sequence[int], like: Sequence[Any]
+) -> list[np.ndarray]:
+    """What one call of the module gives."""
+    return [array.copy() for array in WasmInstance(module)(inputs, sizes, like)]
+
+
+def numbers(module: bytes, calls: Sequence[tuple[Any, ...]], content: bytes = b"") -> list[int]:
+    """What its functions return, one after another, for these names and arguments; "here" is the
+    address of the content."""
+    instance = WasmInstance(module)
+    here = instance.malloc(len(content) + 64)
+    instance.memory.write(instance.store, content, here)
+    return [
+        instance.call(name, *(here if a == "here" else a for a in arguments))
+        for name, *arguments in calls
+    ]
+
+
+def texts(module: bytes, calls: Sequence[tuple[Any, ...]], content: bytes = b"") -> list[str]:
+    """The texts of the statuses that these calls of the function return."""
+    statuses = numbers(module, [("model", *call) for call in calls], content)
+    instance = WasmInstance(module)
+    return [instance.text(status) for status in statuses]
