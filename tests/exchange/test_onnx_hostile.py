@@ -17,6 +17,9 @@ import pytest
 from hostile import Outcome, outcomes
 from mutants import mutants
 
+import symgraph as sg
+import symgraph_nn as nn
+
 _FILES = Path(__file__).parent / "files"
 
 
@@ -174,6 +177,14 @@ def _large(nodes: str) -> bytes:
     return _parsed(text).SerializeToString()
 
 
+def _exported() -> bytes:
+    """A training step of ours, with loops in it."""
+    x, layer = sg.tensor("x", ("T", "B", 3)), nn.RNN(3, 2, rng=0)
+    loss = sg.square(layer(x)).mean()
+    step = sg.compile([x], loss, updates=nn.sgd(loss, layer.params, 0.1))
+    return sg.export_onnx(step).SerializeToString()
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """What becomes of all these models, which one program reads."""
@@ -182,6 +193,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     models = {name: make() for name, (make, _) in _HOSTILE.items()}
     models |= {name: _large(text) for name, text in _LARGE.items()}
     sources = [path.read_bytes() for path in sorted(_FILES.glob("*.onnx"))]
+    sources += [_exported(), _nested_loops(2)]
     models |= {f"mutant {i}": model for i, model in enumerate(mutants(sources, 60, seed=1))}
     paths = [folder / f"{i}.onnx" for i in range(len(models))]
     for path, model in zip(paths, models.values(), strict=True):

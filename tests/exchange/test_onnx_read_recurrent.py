@@ -116,6 +116,7 @@ def test_layers_compute_what_onnxruntime_does(
         ("RNN", {"activations": ["LeakyRelu"], "activation_alpha": [0.3]}),
         ("RNN", {"activations": ["Elu"], "activation_alpha": [0.7]}),
         ("RNN", {"activations": ["Softplus"]}),
+        ("RNN", {"activations": ["Softsign"]}),
         ("GRU", {"activations": ["Tanh", "Relu"], "linear_before_reset": 1}),
         ("GRU", {"activations": ["Sigmoid", "Sigmoid"]}),
         ("LSTM", {"activations": ["Sigmoid", "Relu", "LeakyRelu"], "activation_alpha": [0.1]}),

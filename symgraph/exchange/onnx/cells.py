@@ -20,7 +20,7 @@ from ...ops.slices import slice_axis
 from ...ops.transcendental import tanh
 from ...scan.close import close_body
 
-__all__ = ["CELLS", "Activation", "Cell", "Weights", "reference_of"]
+__all__ = ["ACTIVATIONS", "CELLS", "Activation", "Cell", "Weights", "reference_of"]
 
 Weights = Mapping[str, Variable]
 """The weights of a cell by their roles: ``W`` of the input, ``U`` of the state, biases ``b`` and
@@ -139,13 +139,14 @@ def _softsign(x: Variable) -> Variable:
     return divide(x, add(1, abs(x)))
 
 
-_ACTIVATIONS: dict[str | None, Activation] = {
+ACTIVATIONS: dict[str | None, Activation] = {
     None: tanh,
     "Relu": relu,
     "Sigmoid": sigmoid,
     "Softplus": softplus,
     "Softsign": _softsign,
 }
+"""Those of an RNN by their names in ONNX; None for its own, tanh."""
 
 _PLAIN = ("W", "U", "b")
 _PEEPHOLES = (*_PLAIN, "p_i", "p_f", "p_o")
@@ -161,6 +162,6 @@ CELLS: tuple[Cell, ...] = (
     Cell("GRU", _gru(), _GRU_GATES, _PLAIN, linear_before_reset=True),
     Cell("GRU", _gru(), _GRU_GATES, (*_PLAIN, "c"), linear_before_reset=True),
     Cell("GRU", _gru(), _GRU_GATES, _IN_TWO),
-    *(Cell("RNN", _rnn(f), (0,), _PLAIN, activation=name) for name, f in _ACTIVATIONS.items()),
+    *(Cell("RNN", _rnn(f), (0,), _PLAIN, activation=name) for name, f in ACTIVATIONS.items()),
 )
 """The cells, by which loops are recognised."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.graph import replace
 from ...core.variable import Variable, make_input
-from ...ops.activation import elu, leaky_relu, relu, sigmoid, softplus
+from ...ops.activation import elu, leaky_relu
 from ...ops.comparison import less
 from ...ops.create import zeros
 from ...ops.elementwise import add, where
@@ -23,19 +23,15 @@ from ...ops.ranges import arange
 from ...ops.shape import expand_dims, swapaxes, transpose
 from ...ops.sizes import shape_of
 from ...ops.slices import slice_axis
-from ...ops.transcendental import tanh
 from ...scan.build import last_value, scan
-from .cells import CELLS, Activation, Cell
+from .cells import ACTIVATIONS, CELLS, Activation, Cell
 from .read_node import Node
 from .read_registry import reads
 from .read_values import Value
 
 _DEFAULTS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
 _ACTIVATIONS: dict[str, Activation] = {
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "softplus": softplus,
-    "tanh": tanh,
+    (name or "Tanh").lower(): function for name, function in ACTIVATIONS.items()
 }
 # Those with a parameter, alpha, and what it is where none is given.
 _WITH_ALPHA = {"elu": (elu, 1.0), "leakyrelu": (leaky_relu, 0.01)}
