@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -104,3 +106,104 @@ def test_a_file_that_cannot_be_written(tmp_path: Any) -> None:
     assert onnx.load(tmp_path / "model.onnx") == model
     with pytest.raises(sg.ExchangeError, match="cannot be written"):
         sg.export_onnx(x + 1, tmp_path / "nowhere" / "model.onnx")
+
+
+# --- random numbers -----------------------------------------------------------------------------
+
+
+def test_random_bits_are_the_same() -> None:
+    key = sg.tensor("key", (2,), "uint32")
+    n = sg.scalar("n", dtype="int64")
+    draws = [
+        sg.random.uniform(key, (3, 4)),
+        sg.random.bernoulli(sg.random.fold_in(key, n), (50,), 0.3),
+        sg.random.split(key, 3),
+    ]
+    model = sg.export_onnx(draws, inputs=[key, n])
+    value, number = np.array([5, 77], "uint32"), np.array(2**40 + 3)
+    expected = sg.compile([key, n], draws)(value, number)
+    for ours, theirs in zip(run(model, key=value, n=number), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_normal_numbers_are_the_same_to_rounding() -> None:
+    key = sg.tensor("key", (2,), "uint32")
+    draw = sg.random.normal(key, (1000,))
+    value = np.array([1, 2], "uint32")
+    (found,) = run(sg.export_onnx(draw), key=value)
+    np.testing.assert_allclose(found, draw.eval({key: value}), 4e-6)
+
+
+def test_a_stream_goes_on_from_its_counter() -> None:
+    stream = sg.random.Stream(3)
+    f = sg.compile([], stream.uniform((4,)))
+    model = sg.export_onnx(f)
+    (state,) = [end.name for end in model.graph.input]
+    assert [end.name for end in model.graph.output] == ["output", f"{state}_next"]
+    given: dict[str, np.ndarray] = {}
+    for _ in range(3):
+        draw, new = run(model, **given)
+        np.testing.assert_array_equal(draw, f())
+        given = {state: new}
+
+
+# --- what cannot go out -------------------------------------------------------------------------
+
+
+def test_an_op_without_a_rule_is_refused_by_name_and_line() -> None:
+    op = sg.core.op.Op("own", lambda inputs: inputs[0].type, evaluate=lambda arrays: arrays[0])
+    x = sg.tensor("x", (3,))
+    y = sg.core.variable.node(op, (sg.exp(x),))
+    with pytest.raises(sg.ExchangeError, match="own cannot go out to ONNX") as caught:
+        sg.export_onnx(y)
+    assert __file__ in str(caught.value)
+    assert "lower={'own': rule}" in str(caught.value)
+    model = sg.export_onnx(y, lower={"own": lambda x: x * 2})
+    np.testing.assert_allclose(run(model, x=np.zeros(3, "float32"))[0], 2)
+
+
+def test_rules_lower_ops_and_functions() -> None:
+    x = sg.tensor("x", ("N", 3))
+    y = sg.softplus(sg.pad(x, ((0, 0), (1, 1))))
+
+    def pad(x: Any, widths: Any) -> sg.Variable:
+        gap = sg.zeros((x.shape[0], 1))
+        return sg.concatenate([gap, x, gap], axis=1)
+
+    model = sg.export_onnx(y, lower={"softplus": lambda x: sg.log(sg.exp(x) + 1), "pad": pad})
+    types = op_types(model)
+    assert not {"Softplus", "Pad"} & set(types)
+    value = random(2, 3)
+    np.testing.assert_allclose(run(model, x=value)[0], y.eval({x: value}), 1e-5, 1e-6)
+
+
+def test_a_convolution_without_padding_for_targets_that_lack_it() -> None:
+    x = sg.tensor("x", ("B", 6, 3))
+    y = sg.conv1d(x, random(3, 3, 2), padding="same")
+
+    def apart(x: Any, filters: Any, *, padding: Any, **options: Any) -> sg.Variable:
+        return sg.conv1d(sg.pad(x, ((0, 0), *padding, (0, 0))), filters, **options)
+
+    model = sg.export_onnx(y, lower={"conv1d": apart})
+    assert "Pad" in op_types(model)
+    (conv,) = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert "pads" not in {attribute.name for attribute in conv.attribute}
+    value = random(2, 6, 3)
+    np.testing.assert_allclose(run(model, x=value)[0], y.eval({x: value}), 1e-5, 1e-5)
+
+
+def test_tensors_of_large_models_lie_beside_them(tmp_path: Any, monkeypatch: Any) -> None:
+    f, _ = net()
+    whole = sg.export_onnx(f)
+    monkeypatch.setattr("symgraph.exchange.onnx.write_file.LARGEST_FILE", 100)
+    for _ in range(2):  # over an older one
+        model = sg.export_onnx(f, tmp_path / "model.onnx")
+    assert model == whole
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    x = random(2, 2, 4)
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], f(x)[0], 1e-5, 1e-6)
+
+
+def test_onnx_is_not_imported_before_it_is_used() -> None:
+    code = "import sys, symgraph; assert 'onnx' not in sys.modules; symgraph.export_onnx"
+    subprocess.run([sys.executable, "-c", code], check=True)

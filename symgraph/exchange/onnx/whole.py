@@ -18,12 +18,13 @@ from ...core.types import TensorType
 from ...core.variable import Variable, make_constant
 from ...ops.broadcast import REARRANGE, SUM, rearrange
 from ...ops.conv import average_pool, max_pool
+from ...ops.padding import pad
 from ...ops.reduce import mean
 from ...ops.windows import WINDOWS
 from ..templates.chains import plain
 from ..templates.functions import Call, finder_of
 from ..templates.parts import Place, change_everywhere
-from .whole_activations import find_activation, find_layer_norm
+from .whole_activations import Lowered, find_activation, find_layer_norm
 from .whole_op import builds, placed, whole
 
 __all__ = ["find_whole_ops"]
@@ -32,15 +33,18 @@ _FLOAT32 = np.dtype("float32")
 _POOLED = tuple(map(np.dtype, ("float32", "float64", "int8", "uint8")))
 
 
-def find_whole_ops(graph: Graph, opset: int) -> Graph:
-    """The graph with a node in place of each expression that is one op of ONNX, loops included."""
+def find_whole_ops(graph: Graph, opset: int, lowered: Lowered = frozenset()) -> Graph:
+    """The graph with a node in place of each expression that is one op of ONNX, loops included.
+
+    What the user has lowered (the names of functions) stays as the user has it.
+    """
 
     def find(v: Variable) -> Place | None:
         for finder in _FINDERS.get(v.op.name, ()):
-            place = finder(v)
+            place = finder(v, lowered)
             if place is not None:
                 return place
-        return find_activation(v, opset)
+        return find_activation(v, opset, lowered)
 
     return Graph(graph.inputs, change_everywhere(graph.outputs, find))
 
@@ -56,17 +60,17 @@ def _channels_last(x: Variable) -> Variable:
     return rearrange(x, [0, *range(2, x.ndim), 1])
 
 
-def _find_convolution(v: Variable) -> Place | None:
-    call = _convolution(v)
+def _find_convolution(v: Variable, lowered: Lowered) -> Place | None:
+    call = _convolution(v, lowered)
     if call is None:
         return None
     return placed(v, call.inputs, lambda x, filters: _convolve(v, call, x, filters))
 
 
-def _find_biased_convolution(v: Variable) -> Place | None:
+def _find_biased_convolution(v: Variable, lowered: Lowered) -> Place | None:
     """``conv2d(x, filters) + bias``, of one number for each filter."""
     for convolved, bias in (v.inputs, v.inputs[::-1]):
-        call = _convolution(convolved)
+        call = _convolution(convolved, lowered)
         filters = call.inputs[1] if call is not None else None
         if call is None or filters is None or bias.ndim != 1:
             continue
@@ -77,15 +81,24 @@ def _find_biased_convolution(v: Variable) -> Place | None:
     return None
 
 
-def _convolution(v: Variable) -> Call | None:
+def _convolution(v: Variable, lowered: Lowered) -> Call | None:
     if v.op.name != "reshape" or v.dtype != _FLOAT32:
         return None
     for name in ("conv1d", "conv2d"):
         find = finder_of(name)
         call = find(v) if find is not None else None
         if call is not None:
-            return call
+            is_padded = call.arguments["padding"] != "valid"
+            is_apart = not lowered.isdisjoint((name, "pad"))
+            return _with_padding_apart(call) if is_padded and is_apart else call
     return None
+
+
+def _with_padding_apart(call: Call) -> Call:
+    """The same convolution of what was padded before."""
+    x, filters = call.inputs
+    padded = pad(x, [(0, 0), *call.arguments["padding"], (0, 0)])
+    return Call([padded, filters], {**call.arguments, "padding": "valid"})
 
 
 def _convolve(v: Variable, call: Call, x: Variable, filters: Variable, *bias: Variable) -> Variable:
@@ -124,15 +137,17 @@ def _pads(margins: Sequence[tuple[int, int]]) -> dict[str, tuple[int, ...]]:
 # --- pooling ------------------------------------------------------------------------------------
 
 
-def _find_max_pool(v: Variable) -> Place | None:
-    if v.dtype not in _POOLED:
+def _find_max_pool(v: Variable, lowered: Lowered) -> Place | None:
+    if v.dtype not in _POOLED or not lowered.isdisjoint(("max_pool", "pad")):
         return None
     return _find_pool(v, max_pool, "MaxPool", v.inputs[0])
 
 
-def _find_average_pool(v: Variable) -> Place | None:
+def _find_average_pool(v: Variable, lowered: Lowered) -> Place | None:
     total = plain(v.inputs[0])
     if total.op is not SUM or v.dtype != _FLOAT32:
+        return None
+    if not lowered.isdisjoint(("average_pool", "pad")):
         return None
     return _find_pool(v, average_pool, "AveragePool", total.inputs[0])
 
@@ -151,11 +166,13 @@ def _find_pool(
         return None
     sizes, strides = [w.params[1] for w in chain], [w.params[2] for w in chain]
     margins = [(0, 0)] * len(chain)
-    pad = finder_of("pad")
-    padded = pad(below) if pad is not None else None
+    find = finder_of("pad")
+    padded = find(below) if find is not None else None
     if padded is not None:
         _, *margins, _ = padded.arguments["widths"]
         below = padded.inputs[0]
+    if any(max(pair) >= size for pair, size in zip(margins, sizes, strict=True)):
+        return None  # which onnxruntime refuses
     padding = "valid" if padded is None else margins
     if not builds(v, function, below, sizes, stride=strides, padding=padding):
         return None
@@ -172,9 +189,9 @@ def _find_pool(
 # --- means, padding -------------------------------------------------------------
 
 
-def _find_mean(v: Variable) -> Place | None:
+def _find_mean(v: Variable, lowered: Lowered) -> Place | None:
     total = plain(v.inputs[0])
-    if total.op is not SUM or v.dtype.kind != "f":
+    if total.op is not SUM or v.dtype.kind != "f" or "mean" in lowered:
         return None
     (x,), (axes, keepdims) = total.inputs, total.params
     # Of nothing NumPy's mean is NaN, which ONNX leaves open.
@@ -190,9 +207,9 @@ def _find_mean(v: Variable) -> Place | None:
     )
 
 
-def _find_pad(v: Variable) -> Place | None:
-    pad = finder_of("pad")
-    call = pad(v) if pad is not None else None
+def _find_pad(v: Variable, lowered: Lowered) -> Place | None:
+    find = finder_of("pad")
+    call = find(v) if find is not None and "pad" not in lowered else None
     if call is None:
         return None
     widths = call.arguments["widths"]
@@ -203,7 +220,7 @@ def _find_pad(v: Variable) -> Place | None:
     return placed(v, call.inputs, lambda x: whole("Pad", [x, sizes, filler], v.type))
 
 
-_FINDERS: dict[str, tuple[Callable[[Variable], Place | None], ...]] = {
+_FINDERS: dict[str, tuple[Callable[[Variable, Lowered], Place | None], ...]] = {
     "add": (_find_biased_convolution, find_layer_norm),
     "concatenate": (_find_pad,),
     "divide": (_find_average_pool, _find_mean),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,22 +17,24 @@ from ...rewrite.pattern import uniform
 from ..templates.parts import Place
 from .whole_op import builds, placed, whole
 
-__all__ = ["find_activation", "find_layer_norm"]
+__all__ = ["Lowered", "find_activation", "find_layer_norm"]
 
 _FLOAT32 = np.dtype("float32")
+Lowered: TypeAlias = frozenset[str]
+"""The names of ops and functions that the user says in terms of others."""
 GELU_OPSET = 20
 
 
-def find_activation(v: Variable, opset: int) -> Place | None:
+def find_activation(v: Variable, opset: int, lowered: Lowered) -> Place | None:
     """The activations that ONNX has, in float32: onnxruntime has no others."""
     if v.op.name not in ("where", "multiply") or v.dtype != _FLOAT32:
         return None
     if v.op.name == "where":
-        return _find_by_slope(v)
-    return _find_gelu(v) if opset >= GELU_OPSET else None
+        return _find_by_slope(v, lowered)
+    return _find_gelu(v) if opset >= GELU_OPSET and "gelu" not in lowered else None
 
 
-def _find_by_slope(v: Variable) -> Place | None:
+def _find_by_slope(v: Variable, lowered: Lowered) -> Place | None:
     """``elu`` and ``leaky_relu``: another value, times a number, where ``x`` is not above 0."""
     _, x, below = v.inputs
     if below.op.name != "multiply":
@@ -44,7 +46,7 @@ def _find_by_slope(v: Variable) -> Place | None:
     )
     for function, op_type in candidates:
         for number in map(float, numbers):
-            if builds(v, function, x, number):
+            if function.__name__ not in lowered and builds(v, function, x, number):
                 return _of_one(v, op_type, x, alpha=number)
     return None
 
@@ -63,7 +65,7 @@ def _find_gelu(v: Variable) -> Place | None:
     return None
 
 
-def find_layer_norm(v: Variable) -> Place | None:
+def find_layer_norm(v: Variable, lowered: Lowered) -> Place | None:
     """``(x - μ) / √(σ² + ε) · gain + bias`` over the last axis."""
     for scaled, bias in (v.inputs, v.inputs[::-1]):
         if scaled.op.name != "multiply":

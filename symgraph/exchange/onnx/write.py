@@ -18,7 +18,8 @@ from ..templates.lower import Lowerings, lower_ops
 from . import library
 from .modules import Modules, with_modules
 from .weights import Folding
-from .write_passes import rewritten
+from .write_file import check_model, is_large, save_model
+from .write_passes import Options, rewritten
 from .writer import Model, Value, Writer, declared
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def export_onnx(
     check: bool = True,
 ) -> ModelProto:
     """The model, which is written to a file where a path is given.
+
+    One of more than 2 GiB has its tensors in a file beside it, ``NAME.data``.
 
     ``what``
         A compiled function, a variable, a list or dict of variables, or a module (or another
@@ -86,7 +89,7 @@ def export_onnx(
     if lower is not None:
         graph = Graph(graph.inputs, lower_ops(graph.outputs, lower))
     fold = Folding([subject.shared[name] for name in subject.updates])
-    graph = rewritten(graph, fold, fused=fused, opset=opset)
+    graph = rewritten(graph, fold, options=Options(opset, fused, frozenset(lower or ())))
     w = Writer(model, graph)
     ends.define_inputs(w)
     ends.define_folded(w, fold.names)
@@ -103,10 +106,13 @@ def export_onnx(
         ],
     )
     proto.ir_version = onnx.helper.find_min_ir_version_for([*proto.opset_import], True)
-    if check:
-        _check(proto)
+    large = is_large(proto)
+    if check and not large:
+        check_model(proto)
     if path is not None:
-        _save(proto, Path(path))
+        save_model(proto, Path(path))
+        if check and large:
+            check_model(Path(path))
     return proto
 
 
@@ -167,21 +173,3 @@ class _Ends:
             if value.name != name:
                 w.emit_several("Identity", [value], [v.dtype], exactly=[name])
             self.outputs.append(declared(name, built.type))
-
-
-def _check(proto: ModelProto) -> None:
-    checker, shapes = library.onnx.checker, library.onnx.shape_inference
-    try:
-        checker.check_model(proto, full_check=True)
-    except (checker.ValidationError, shapes.InferenceError) as error:
-        raise ExchangeError.here(
-            f"the model is not what ONNX allows: {error}",
-            remedy="check=False leaves this out; please report it.",
-        ) from None
-
-
-def _save(proto: ModelProto, path: Path) -> None:
-    try:
-        library.onnx.save(proto, path)
-    except OSError as error:
-        raise ExchangeError.here(f"{path} cannot be written: {error}") from None

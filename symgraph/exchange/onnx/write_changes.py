@@ -39,7 +39,8 @@ def _is_plain(entry: Entry) -> bool:
     """Whether a part runs forwards without gaps, from a place counted from the start."""
     if isinstance(entry, Span):
         return entry.step == 1 and (isinstance(entry.start, str) or entry.start >= 0)
-    return entry is None or isinstance(entry.index, str) or entry.index >= 0
+    # An index that is a symbol may count from the end.
+    return entry is None or (not isinstance(entry.index, str) and entry.index >= 0)
 
 
 def _pads(
