@@ -51,7 +51,20 @@ def link(content: bytes, exported: Sequence[str]) -> bytes:
     for name, section in (("CODE", CODE), ("DATA", DATA)):
         for relocation in wasm.relocations.get(name, ()):
             _relocate(wasm, wasm.sections[section], relocation, addresses, functions)
+    return _assembled(wasm, exported, addresses, stack, functions)
+
+
+def _assembled(
+    wasm: WasmObject,
+    exported: Sequence[str],
+    addresses: Sequence[int],
+    stack: int,
+    functions: Sequence[int],
+) -> bytes:
+    """The sections of the module, one after another; ``stack``: where it begins, to grow down."""
     imports = [i for i in wasm.imports if i.kind == 0]
+    others = {i.name for i in wasm.imports if i.kind == 3}
+    assert others <= {"__stack_pointer"}, f"globals from outside: {others}"
     numbers = {s.name: s.number for s in wasm.symbols if s.kind == SYMBOL_FUNCTION and s.is_defined}
     n_functions = _FIRST_FUNCTION + len(functions)
     exports = [
@@ -59,7 +72,7 @@ def link(content: bytes, exported: Sequence[str]) -> bytes:
         _text("__heap_base") + b"\x03" + _leb(1),
         *(_text(name) + b"\x00" + _leb(numbers[name]) for name in exported),
     ]
-    globals = [_I32 + _MUTABLE + _constant(stack), _I32 + b"\x00" + _constant(stack)]
+    variables = [_I32 + _MUTABLE + _constant(stack), _I32 + b"\x00" + _constant(stack)]
     elements = [_leb(0) + _constant(_FIRST_FUNCTION) + _vector(map(_leb, functions))]
     sections = {
         TYPE: bytes(wasm.sections[TYPE]),
@@ -69,7 +82,7 @@ def link(content: bytes, exported: Sequence[str]) -> bytes:
         FUNCTION: bytes(wasm.sections[FUNCTION]),
         TABLE: _vector([b"\x70\x01" + _leb(n_functions) + _leb(n_functions)]),
         MEMORY: _vector([b"\x00" + _leb(-(-stack // _PAGE))]),
-        GLOBAL: _vector(globals),
+        GLOBAL: _vector(variables),
         EXPORT: _vector(exports),
         ELEMENT: _vector(elements),
         DATA_COUNT: bytes(wasm.sections.get(DATA_COUNT, b"")),

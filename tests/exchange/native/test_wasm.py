@@ -153,7 +153,7 @@ def in_browser(page: Path, script: str) -> str:
     command += [f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=4000"]
     done = subprocess.run(
         [*command, "--dump-dom", copy.as_uri()], capture_output=True, text=True, check=False,
-        timeout=60,
+        timeout=100,
     )  # fmt: skip
     found = re.search(r'<pre id="said">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
