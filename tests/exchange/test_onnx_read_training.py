@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import numpy as np
 import onnx.helper as oh
 import onnx.parser
 import pytest
-from onnx.backend.test.loader import load_model_tests
+from onnx_standard import Case, cases
 
 import symgraph as sg
 
 _KINDS = ("adam", "adagrad", "momentum", "nesterov", "sce_", "nllloss")
 
 
-def _standard() -> dict[str, Any]:
-    with warnings.catch_warnings():  # some make infinities on the way
-        warnings.simplefilter("ignore")
-        tests = load_model_tests(kind="node")
-    return {
-        t.name: t
-        for t in tests
-        if any(kind in t.name for kind in _KINDS) and "_expanded" not in t.name
-    }
-
-
-_STANDARD = _standard()
+_STANDARD = {c.name: c for c in cases() if any(kind in c.name for kind in _KINDS)}
 
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 @pytest.mark.parametrize("name", [n for n in _STANDARD if "sce" not in n and "nll" not in n])
 def test_optimisers_of_the_standard(name: str, backend: str) -> None:
-    _run(_STANDARD[name], backend)
+    case = _STANDARD[name]
+    if name == "test_adam_multiple" and "epsilon" not in str(case.model):
+        pytest.skip("this version's data were made with an attribute that its model lacks")
+    _run(case, backend)
 
 
 def test_losses_of_the_standard() -> None:
@@ -43,10 +32,10 @@ def test_losses_of_the_standard() -> None:
         _run(test, "numpy")
 
 
-def _run(test: Any, backend: str) -> None:
+def _run(test: Case, backend: str) -> None:
     imported = sg.import_onnx(test.model.SerializeToString())
     f = sg.compile(list(imported.inputs.values()), list(imported.outputs.values()), backend=backend)
-    for inputs, outputs in test.data_sets:
+    for inputs, outputs in test.data:
         for computed, expected in zip(f(*inputs), outputs, strict=True):
             assert computed.dtype == expected.dtype
             np.testing.assert_allclose(computed, expected, rtol=1e-5, atol=1e-7, err_msg=test.name)
