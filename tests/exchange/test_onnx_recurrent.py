@@ -164,6 +164,23 @@ def test_nodes_of_a_layer_with_a_readout() -> None:
     assert len(loop.graph.node) <= 8
 
 
+def test_a_layer_of_a_model_goes_out_again_as_it_came() -> None:
+    layer = nn.Bidirectional(nn.GRU(3, 4, rng=0), nn.GRU(3, 4, rng=1))
+    model = sg.export_onnx(layer(x), inputs=[x])
+    again = sg.export_onnx(sg.import_onnx(model.SerializeToString())(x), inputs=[x])
+    assert node_counts(again) == node_counts(model)
+    np.testing.assert_array_equal(run_model(again, [X]), run_model(model, [X]))
+
+
+def test_outputs_have_their_names_without_nodes_for_that() -> None:
+    layer = nn.Bidirectional(nn.LSTM(3, 4, rng=0), nn.LSTM(3, 4, rng=1))
+    model = check_model([x], [layer(x)], [[X]], 1e-6)
+    assert [node.op_type for node in model.graph.node] == ["LSTM", "Transpose", "Reshape"]
+    h = sg.scan(lambda a, h: sg.tanh(a + h), x, sg.zeros((x.shape[1], 3)))
+    model = check_model([x], [h, h * 2, h, x], [[X], [X[:0]]], 1e-6)
+    assert node_counts(model)["Identity"] == 3  # the other output, the input, and in the loop
+
+
 def test_one_model_for_all_sizes() -> None:
     net = nn.Sequential(nn.Bidirectional(nn.GRU(3, 4, rng=0), nn.GRU(3, 4, rng=1)), nn.Dense(8, 2))
     session = session_of(sg.export_onnx(net, inputs=[x]))

@@ -99,7 +99,9 @@ def fuse_layers(graph: Graph, fold: Fold) -> Graph:
             new.update(_results(fused, direction, layer, graph))
     rebuild_into(graph.outputs, new)
     fused_graph = Graph((*graph.inputs, *fold.more), [new[v] for v in graph.outputs])
-    return sweep(fused_graph, SIMPLIFY + RuleSet(join_directions), rebuild=rebuild_alike)
+    return sweep(
+        fused_graph, SIMPLIFY + RuleSet(join_directions, join_stacked), rebuild=rebuild_alike
+    )
 
 
 @rule("concatenate", of="f", reads=("slice",))
@@ -119,6 +121,22 @@ def join_directions(v: Variable) -> Variable | None:
             return None
         size = span.stop
     return whole if size is None or size == whole.type.shape[axis] else None
+
+
+@rule("reshape", of="f", reads=("rearrange",))
+def join_stacked(v: Variable) -> Variable | None:
+    """Directions stacked on an axis of their own, which then joins the last → concatenate(…).
+
+    This is how models have it whose nodes have both directions.
+    """
+    moved = v.inputs[0]
+    stacked = moved.inputs[0]
+    if moved.params != ((0, 2, 1, 3),) or stacked.op is not CONCATENATE or stacked.params != (1,):
+        return None
+    if any(x.op is not REARRANGE or x.params != ((0, None, 1, 2),) for x in stacked.inputs):
+        return None
+    joined = concatenate([x.inputs[0] for x in stacked.inputs], axis=2)
+    return joined if joined.type is v.type else None
 
 
 # --- which loops are one node -------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...core.types import TensorType
+from .needed import made_by
 from .writer import Value, Writer, declared
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ class GraphEnds:
 
     def add(self, value: Value, type: TensorType) -> Value:
         """Let the value be the next result; the value that it is now."""
-        made = {name for node in self._w.nodes for name in node.output}
-        if value.name not in made or any(end.name == value.name for end in self.declared):
+        if value.name not in made_by(self._w.nodes) or any(
+            end.name == value.name for end in self.declared
+        ):
             value = self._w.emit("Identity", value)
         self.declared.append(declared(value.name, type))
         return value

@@ -17,6 +17,7 @@ from ..subject import Exportable, Subject, subject_of
 from ..templates.lower import Lowerings, lower_ops
 from . import library
 from .modules import Modules, with_modules
+from .needed import made_by, rename
 from .weights import Folding
 from .write_file import check_model, is_large, save_model
 from .write_passes import Options, rewritten
@@ -167,9 +168,15 @@ class _Ends:
         """Write all that is needed, and let the outputs have their names."""
         w.wanted = dict(zip(reversed(outputs), reversed(self.names), strict=True))
         w.write(outputs)
+        own: dict[str, str] = {}
         for name, v, built in zip(self.names, outputs, self._subject.results, strict=True):
             assert isinstance(built.type, TensorType)
             value = w.value(v)
-            if value.name != name:
+            if value.name == name:
+                pass
+            elif value.name in made_by(w.nodes) - own.keys() - set(self.names):
+                own[value.name] = name
+            else:
                 w.emit_several("Identity", [value], [v.dtype], exactly=[name])
             self.outputs.append(declared(name, built.type))
+        rename(w.nodes, own)
