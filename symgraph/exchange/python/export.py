@@ -78,7 +78,7 @@ def export_python(
 
 
 def _checked(name: str, framework: str, width: int) -> Any:
-    if framework not in _FRAMEWORKS:
+    if not isinstance(framework, str) or framework not in _FRAMEWORKS:
         raise ExchangeError.here(
             f"there is no framework {framework!r}",
             remedy=f"There are {' and '.join(map(repr, _FRAMEWORKS))}.",

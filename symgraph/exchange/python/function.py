@@ -17,10 +17,10 @@ from ...core.dims import PRIMITIVE, Dim, Size, atom_size
 from ...core.errors import ExchangeError, explain
 from ...core.graph import Graph
 from ...core.variable import CONSTANT, ITEM, Variable
-from ...ops.composite import input_names_of, is_composite
+from ...ops.composite import is_composite
 from ...ops.slices import SLICE, Span
 from ...scan.op import is_scan
-from .expression import Expression, binary, call
+from .expression import Expression, binary
 from .identifiers import as_identifier, numbered
 from .layout import INDENT, Statement
 from .live import Live
@@ -93,7 +93,7 @@ class FunctionWriter:
         if is_scan(v):
             self.program.write_loop(self, v)
         elif is_composite(v):
-            self._write_composite(v)
+            self.program.write_composite(self, v)
         elif v.op is ITEM:
             if v.inputs[0] not in self.loops:
                 raise self._refused(v.inputs[0])
@@ -104,33 +104,6 @@ class FunctionWriter:
                 self._bind(v, self._computed(v))
             except Unwritable as error:
                 raise self._refused(v, f" {error}") from None
-
-    def _write_composite(self, v: Variable) -> None:
-        """A call of the composite's function, and names for its results where it has several."""
-        operands = [self.use(x) for x in v.inputs]
-        names = [
-            own or (x.text if x.is_name else "value")
-            for own, x in zip(input_names_of(v), operands, strict=True)
-        ]
-        is_number = tuple(x.is_number for x in operands)
-        body = self.program.composite_body(v)
-        made = call(self.program.inner_function(body, names, is_number).name, *operands)
-        made = made.computing(v)
-        if len(body.outputs) == 1:
-            self._bind(v, made)
-            return
-        items = {x.params[0]: x for x in self.readers(v)}
-        targets = []
-        for i in range(len(body.outputs)):
-            item = items.get(i)
-            if item is None:
-                targets.append("_")
-                continue
-            wanted = self.program.names.get(item) or f"result_{i}"
-            targets.append(self.unique(wanted, item, made.nodes))
-            self.expressions[item] = Expression(targets[-1])
-        self.say_value(f"{', '.join(targets)} = ", made)
-        self._written.update(made.nodes)
 
     def _computed(self, v: Variable) -> Expression:
         known = self._known_size(v)
@@ -191,7 +164,7 @@ class FunctionWriter:
             explain(
                 f"{v.op.name}{how} cannot be written for {self.program.target.title}",
                 line=provenance.nearest_line(v),
-                remedy="sg.export_onnx and sg.export_native have other ops.",
+                remedy="An op of one's own is written by its rule `expand`, in terms of others.",
             )
         )
 
@@ -371,9 +344,13 @@ class FunctionWriter:
             self._counter = self.unique("t")
         return self._counter
 
-    def finish(self, v: Variable) -> None:
-        """Let a variable be written."""
-        self._written.add(v)
+    def finish(self, *variables: Variable) -> None:
+        """Let variables be written."""
+        self._written.update(variables)
+
+    def bind(self, v: Variable, made: Expression) -> None:
+        """Let the expression be the variable's, under a name where it needs one."""
+        self._bind(v, made)
 
     # --- what entries ask for -------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from ...core.variable import Variable
 from ...ops.composite import body_of, is_composite, name_of_composite
 from ...ops.elementwise import SCALE, UNSCALE
 from ...scan.op import Loop, is_scan
+from .composites import write_composite
 from .expression import Expression
 from .function import FunctionWriter
 from .identifiers import as_identifier, numbered
@@ -150,6 +151,10 @@ class Program:
     def write_loop(self, writer: Any, scan: Variable) -> None:
         """Write a loop into a function."""
         LoopWriter(writer, scan).write()
+
+    def write_composite(self, writer: Any, v: Variable) -> None:
+        """Write a call of a composite's function."""
+        write_composite(writer, v)
 
     def composite_body(self, v: Variable) -> Graph:
         """The body of a composite as it is written."""

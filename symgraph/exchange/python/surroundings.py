@@ -122,6 +122,10 @@ class Surroundings(Protocol):
         """Write a loop into a function."""
         ...
 
+    def write_composite(self, writer: Any, v: Variable) -> None:
+        """Write a call of a composite's function."""
+        ...
+
     def state_names(self, loop: Loop) -> tuple[str, ...]:
         """What the states of a loop are called in the function of its step, if that tells."""
         ...
