@@ -29,7 +29,16 @@ def main() -> None:
     try:
         _application()()
     except SymgraphError as error:
-        sys.exit(f"symgraph: {error}")
+        sys.exit(f"symgraph: {_without_lines_of_typer(str(error))}")
+
+
+def _without_lines_of_typer(message: str) -> str:
+    """The message but for lines that are the user's in a program, and typer's where it runs."""
+    import typer
+
+    folder = Path(typer.__file__).parent
+    lines = message.splitlines()
+    return "\n".join(line for line in lines if not line.startswith(f"  at {folder}"))
 
 
 def _application() -> typer.Typer:

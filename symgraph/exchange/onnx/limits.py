@@ -16,7 +16,7 @@ MAX_FIELDS = 1_000_000
 """How many fields a file has, its messages' included."""
 MAX_NODES = 50_000
 """How many nodes a model has, each call of a local function counted with its body."""
-MAX_VARIABLES = 50_000
+MAX_VARIABLES = 100_000
 """How many variables are made while a model is read."""
 MAX_TEXT_BYTES = 1 << 26
 """How many bytes a file has beside the raw data of tensors."""

@@ -73,6 +73,8 @@ def _scan_of_batch(node: Node) -> tuple[Value, ...]:
     n_outputs = len(body.output) - n_states
     reads_back = _directions(node, "directions", len(values) - n_states)
     lengths = [node.variable(0)] if node.has(0) else []
+    if lengths and any(reads_back):
+        raise node.refusal("sequences of lengths of their own are not read backwards")
 
     def run_row(*row: Variable) -> list[Variable]:
         initial, sequences = list(row[:n_states]), list(row[n_states : len(values)])
