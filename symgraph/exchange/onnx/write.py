@@ -74,6 +74,9 @@ def export_onnx(
     present value, and their new values are outputs under the name ``…_next``. So one training step
     is a model, which is called with the state that the call before returned.
 
+    Loops go out as Scan, or as Loop where `until` may end them, and are never unrolled; where there
+    may be no step, If stands around them, since onnxruntime's Scan takes no empty sequences.
+
     Raises `ExchangeError` for what ONNX cannot say, with the op and the user's line.
 
     >>> x = sg.tensor("x", ("T", 3))
