@@ -331,6 +331,27 @@ def test_without_typer_the_command_says_what_to_install(folder: Path) -> None:
     )
 
 
+def test_export_writes_a_model_of_onnx(folder: Path) -> None:
+    pytest.importorskip("typer")
+    onnx = pytest.importorskip("onnx")
+    done = run("export", "net.py:f", "f.onnx", "--opset", "18", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "written: f.onnx\n"
+    model = onnx.load(folder / "f.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version == 18
+    (folder / "layer.py").write_text(LAYER)
+    done = run("export", "layer.py:layer", "g.onnx", "--inputs", "inputs", folder=folder)
+    assert done.returncode == 0, done.stderr
+    message = failure("export", "net.py:f", "f.onnx", "--opset", "3", folder=folder)
+    assert "opset is an int from 18" in message
+
+
+LAYER = """
+import symgraph as sg, symgraph_nn as nn
+inputs = [sg.tensor("x", ("B", 4))]
+layer = nn.Dense(4, 3)
+"""
 LSTM = Path(__file__).parent / "exchange" / "files" / "lstm.onnx"
 
 

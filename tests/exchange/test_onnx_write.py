@@ -207,3 +207,15 @@ def test_tensors_of_large_models_lie_beside_them(tmp_path: Any, monkeypatch: Any
 def test_onnx_is_not_imported_before_it_is_used() -> None:
     code = "import sys, symgraph; assert 'onnx' not in sys.modules; symgraph.export_onnx"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "int32", "uint32", "int8"])
+def test_sums_of_integers_are_exact_and_wrap(dtype: str) -> None:
+    x = sg.tensor("x", ("N", 2), dtype)
+    sums = [sg.sum(x, axis=0), sg.sum(x, dtype=dtype), sg.sum(x, axis=1, keepdims=True)]
+    model, f = sg.export_onnx(sums), sg.compile([x], sums, backend="numpy")
+    limits = np.iinfo(dtype)
+    value = np.array([[limits.max, limits.min], [limits.max // 2 + 1, 5], [7, limits.max]], dtype)
+    for array in (value, value[:1], value[:0]):
+        for ours, theirs in zip(run(model, x=array), f(array), strict=True):
+            np.testing.assert_array_equal(ours, theirs)

@@ -19,6 +19,7 @@ _SHORT = _gaps(int16="int32", uint16="int32")
 # Sums and products, which wrap: no less wide, and their lowest bits are kept.
 _SUMS = _gaps(bool="int32", int8="int32", int16="int32", uint8="int32", uint16="int32")
 _SUMS |= _gaps(uint32="int64", uint64="int64")
+_SMALL = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32")
 _EXTREMES = _gaps(bool="uint8", int16="int32", uint16="int32", uint32="int64")
 
 _GAPS: dict[str, dict[np.dtype, np.dtype]] = {
@@ -37,7 +38,8 @@ _GAPS: dict[str, dict[np.dtype, np.dtype]] = {
     "ReduceMax": _EXTREMES,
     "ReduceMin": _EXTREMES,
     "ReduceProd": _SUMS,
-    "ReduceSum": _SUMS,
+    # onnxruntime adds integers up in float64, and takes the largest for what is too large.
+    "ReduceSum": _gaps(**dict.fromkeys(_SMALL, "int64"), uint64="int64"),
     "TopK": _gaps(bool="uint8", uint16="int32", uint32="int64"),
     "Where": _gaps(bool="uint8", int16="int32", uint16="int32", uint64="int64"),
 }

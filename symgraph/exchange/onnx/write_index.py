@@ -134,7 +134,7 @@ def _write_sort(w: Writer, v: Variable) -> Value:
     is_nan = m.isnan(value)
     ordered = _sorted(w, x, m.select(is_nan, np.inf, value), axis)[0]
     # Those that are no numbers come last.
-    numbers = w.cast(m.bit_not(is_nan), np.dtype("int32"))
+    numbers = w.cast(m.bit_not(is_nan), _INT64)
     count = w.emit("ReduceSum", numbers, w.ints(axis), keepdims=1)
     ones = m.add(m.multiply(numbers, 0), 1)
     place = w.emit("CumSum", ones, w.number(axis, _INT64))

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...core.variable import Variable
+from ...ops.promotion import CAST
 from .write_maths import OnnxMaths
 from .writer import Value, Writer, writes
 
-_BOOL, _INT32, _INT64 = np.dtype("bool"), np.dtype("int32"), np.dtype("int64")
+_BOOL, _INT64 = np.dtype("bool"), np.dtype("int64")
 _UINT64 = np.dtype("uint64")
 _EXTREMES = {"max": "ReduceMax", "min": "ReduceMin"}
 _POSITIONS = {"argmax": "ArgMax", "argmin": "ArgMin"}
-CUMPROD_OPSET = 26
 
 
 def reduced(w: Writer, op_type: str, x: Value, axes: Sequence[int], *, keepdims: bool) -> Value:
@@ -24,8 +24,26 @@ def reduced(w: Writer, op_type: str, x: Value, axes: Sequence[int], *, keepdims:
 
 @writes("sum")
 def _write_sum(w: Writer, v: Variable) -> Value:
-    axes, keepdims = v.params
-    return reduced(w, "ReduceSum", w.value(v.inputs[0]), axes, keepdims=keepdims)
+    (x,), (axes, keepdims) = v.inputs, v.params
+    if x.dtype in (_INT64, _UINT64) and not _is_small(x):
+        return _sum_by_halves(OnnxMaths(w), w.value(x), axes, keepdims=keepdims)
+    return reduced(w, "ReduceSum", w.value(x), axes, keepdims=keepdims)
+
+
+def _is_small(x: Variable) -> bool:
+    """Whether integers were so small before that their sums are exact in float64."""
+    return x.op is CAST and x.inputs[0].dtype.itemsize <= 4
+
+
+def _sum_by_halves(m: OnnxMaths, x: Value, axes: Sequence[int], *, keepdims: bool) -> Value:
+    """The sum of 64-bit integers, which wraps; onnxruntime adds up in float64."""
+    bits = m.w.cast(x, _UINT64)
+    halves = (m.shift_right(bits, 32), m.bit_and(bits, 0xFFFFFFFF))
+    high, low = (
+        reduced(m.w, "ReduceSum", m.w.cast(half, _INT64), axes, keepdims=keepdims)
+        for half in halves
+    )
+    return m.w.cast(m.add(m.multiply(high, 1 << 32), low), x.dtype)
 
 
 @writes("prod")
@@ -62,7 +80,7 @@ def _write_any_or_all(w: Writer, v: Variable) -> Value:
     axes, keepdims = v.params
     x, m = w.value(v.inputs[0]), OnnxMaths(w)
     wrong = x if v.op.name == "any" else m.bit_not(x)
-    count = reduced(w, "ReduceSum", w.cast(wrong, _INT32), axes, keepdims=keepdims)
+    count = reduced(w, "ReduceSum", w.cast(wrong, _INT64), axes, keepdims=keepdims)
     found = w.cast(count, _BOOL)
     return found if v.op.name == "any" else m.bit_not(found)
 
