@@ -33,6 +33,7 @@ _UNBOUNDED = np.iinfo(np.int64).max
 _MOST_UNROLLED = 64
 _COST_OF_A_STEP = 10
 """How many nodes a step counts for that is written out."""
+_COST_OF_A_LOOP = 15
 
 
 # --- Scan ---------------------------------------------------------------------------------------
@@ -197,6 +198,7 @@ def _scanned(
     n_steps: int | Variable | None = None,
 ) -> list[Variable]:
     """What the steps give over time; for None no later step reads it."""
+    node.scope.model.budget.read_nodes(_COST_OF_A_LOOP)
     results = scan(step, sequences, initial, n_steps=n_steps, name=node.name or None)
     return results if isinstance(results, list) else [results]
 

@@ -33,6 +33,8 @@ _DEFAULTS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "R
 _ACTIVATIONS: dict[str, Activation] = {
     (name or "Tanh").lower(): function for name, function in ACTIVATIONS.items()
 }
+# How many nodes a direction of a layer counts for.
+_COST_OF_A_LOOP = 40
 # Those with a parameter, alpha, and what it is where none is given.
 _WITH_ALPHA = {"elu": (elu, 1.0), "leakyrelu": (leaky_relu, 0.01)}
 
@@ -105,6 +107,7 @@ class _Layer:
 
     def run(self, d: int) -> list[Variable]:
         """The outputs [time, batch, units] of a direction, and its last states [batch, units]."""
+        self.node.scope.model.budget.read_nodes(_COST_OF_A_LOOP)
         cell = _cell_of(self.node).with_activations(self.functions[d])
         weights = _weights_of(self.node, cell, d, self.n_units)
         # The step sees symbols: what is constant would be a part of the body.
