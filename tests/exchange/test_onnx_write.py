@@ -219,3 +219,13 @@ def test_sums_of_integers_are_exact_and_wrap(dtype: str) -> None:
     for array in (value, value[:1], value[:0]):
         for ours, theirs in zip(run(model, x=array), f(array), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_products_of_integers_are_exact_and_wrap() -> None:
+    x = sg.tensor("x", ("N",), "int64")
+    products = [sg.prod(x), sg.prod(x.astype("int32"), dtype="int32")]
+    model, f = sg.export_onnx(products), sg.compile([x], products, backend="numpy")
+    for value in ([2**30 + 1, 2**25 + 1], [2**40, 2**30, 3], [7], []):
+        array = np.array(value, "int64")
+        for ours, theirs in zip(run(model, x=array), f(array), strict=True):
+            np.testing.assert_array_equal(ours, theirs)

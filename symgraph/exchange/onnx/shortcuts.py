@@ -18,7 +18,7 @@ from .whole_op import whole
 __all__ = ["TEMPLATES", "join_products"]
 
 
-# --- turns of images -----
+# --- turns of images ----------------------------------------------------------------------------
 
 
 def _sink(v: Variable) -> Variable | None:
@@ -50,7 +50,7 @@ def _turned(x: Variable, order: Sequence[int]) -> Variable:
 SINK = Rule("sink turns", (), EVERY, _sink, "op(rearrange(x)) → rearrange(op(x))", ("rearrange",))
 
 
-# --- products -----
+# --- products -----------------------------------------------------------------------------------
 
 
 @rule("reshape", of=FLOATS, reads=("matmul",))
@@ -66,8 +66,14 @@ def multiply_all_rows(v: Variable) -> Variable | None:
     return product if product.type is v.type else None
 
 
-TEMPLATES = RuleSet(SINK, multiply_all_rows)
-"""Rules for what ONNX says in fewer nodes than other backends."""
+@rule("prod", of="iu")
+def multiply_integers_one_by_one(v: Variable) -> Variable | None:
+    """prod(integers) → the last of their running products: onnxruntime multiplies floats."""
+    return None if v.op.expand is None else v.op.expand(v)
+
+
+TEMPLATES = RuleSet(SINK, multiply_all_rows, multiply_integers_one_by_one)
+"""Rules for what ONNX says in fewer nodes than other backends, or cannot say as they do."""
 
 
 def join_products(graph: Graph) -> Graph:
