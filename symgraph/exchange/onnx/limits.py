@@ -47,8 +47,8 @@ class Budget:
             )
         if self.nodes < 0:
             raise ExchangeError.here(
-                f"the model has more than {MAX_NODES} nodes, with those of its local functions at "
-                "each call"
+                f"the model has more than {MAX_NODES} nodes, those of functions and bodies counted "
+                "each time that they are read, and loops for several"
             )
 
     def compute(self, sizes: Sequence[int], itemsize: int = 8) -> None:
