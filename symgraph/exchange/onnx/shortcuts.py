@@ -1,4 +1,4 @@
-"""Rules of rewriting that make graphs of ONNX shorter: turns that meet, products of all rows."""
+"""Rules of rewriting that make graphs of ONNX shorter: turns that meet, products with a bias."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from ...core.variable import Variable, node
 from ...ops.broadcast import REARRANGE, rearrange
 from ...ops.elementwise import ADD
 from ...ops.linalg import MATMUL
-from ...ops.reshape import RESHAPE
-from ...rewrite.engine import EVERY, FLOATS, Rule, RuleSet, rule
+from ...rewrite.engine import EVERY, Rule, RuleSet, rule
 from ...scan.rewrites import rewrite_bodies
 from .rebuild import rebuild_into
 from .whole_op import whole
@@ -53,26 +52,13 @@ SINK = Rule("sink turns", (), EVERY, _sink, "op(rearrange(x)) → rearrange(op(x
 # --- products -----------------------------------------------------------------------------------
 
 
-@rule("reshape", of=FLOATS, reads=("matmul",))
-def multiply_all_rows(v: Variable) -> Variable | None:
-    """reshape(reshape(x, rows) @ y) → x @ y, over all axes of x."""
-    rows, y = v.inputs[0].inputs
-    if rows.op is not RESHAPE or rows.ndim != 2 or y.ndim != 2:
-        return None
-    x = rows.inputs[0]
-    if x.ndim < 2 or x.type.shape[-1] is not rows.type.shape[-1] or x.ndim != v.ndim:
-        return None
-    product = node(MATMUL, (x, y))
-    return product if product.type is v.type else None
-
-
 @rule("prod", of="iu")
 def multiply_integers_one_by_one(v: Variable) -> Variable | None:
     """prod(integers) → the last of their running products: onnxruntime multiplies floats."""
     return None if v.op.expand is None else v.op.expand(v)
 
 
-TEMPLATES = RuleSet(SINK, multiply_all_rows, multiply_integers_one_by_one)
+TEMPLATES = RuleSet(SINK, multiply_integers_one_by_one)
 """Rules for what ONNX says in fewer nodes than other backends, or cannot say as they do."""
 
 
