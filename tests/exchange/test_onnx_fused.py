@@ -175,4 +175,29 @@ def test_weights_that_change_between_calls_are_not_folded() -> None:
     layer = nn.LSTM(3, 5, rng=0)
     graph = fuse_layers(graph_of([layer(x)]), Folding([layer.params[0]]))
     (node,) = [v for v in graph.nodes if v.op is RECURRENT]
-    assert [v.op.name == "constant" for v in node.inputs[1:]] == [False, True, True]
+    assert [v.op.name for v in node.inputs[1:]] == ["concatenate", "shared", "shared"]
+
+
+def test_layers_of_equal_weights_stay_two() -> None:
+    x = sg.tensor("x", ("T", "B", 4))
+    net = nn.Sequential(nn.LSTM(4, 4, rng=0), nn.LSTM(4, 4, rng=0), nn.GRU(4, 4, rng=0))
+    model = sg.export_onnx(net, inputs=[x])
+    names = [f"layers.{i}.cell.{p}" for i in range(3) for p in ("W", "U", "b")]
+    initialisers = [t.name for t in model.graph.initializer if t.name in names]
+    assert initialisers == names
+    assert list(sg.import_onnx(model.SerializeToString()).params) == names
+
+
+def test_a_layer_that_is_called_twice_has_one_set_of_weights() -> None:
+    x = sg.tensor("x", ("T", "B", 4))
+    layer = nn.LSTM(4, 4, rng=0)
+    model = sg.export_onnx(lambda x: layer(layer(x)), inputs=[x])
+    assert [n.op_type for n in model.graph.node].count("LSTM") == 2
+    names = [t.name for t in model.graph.initializer if t.name.startswith("cell.")]
+    assert names == ["cell.W", "cell.U", "cell.b"]
+
+
+def test_constants_are_no_weights() -> None:
+    x = sg.tensor("x", ("T", 3))
+    model = sg.export_onnx(x * sg.constant([1.0, 2.0, 3.0]) + 0.5)
+    assert not sg.import_onnx(model.SerializeToString()).params

@@ -179,6 +179,7 @@ SLOPES = [*POWERS, *EXPONENTIALS, *ANGLES, *SPECIAL, *ACTIVATIONS, *PAIRS]
 PLAIN = {
     *("negative", "where", "clip", "cast", "clip_gradient", "item", "scan", "check_size"),
     "in_step",
+    *("composite", "debug_print", "debug_assert"),  # the body's; the operand's
     *("broadcast_to", "rearrange", "reshape", "concatenate", "slice", "set_slice", "add_slice"),
     *("gather", "scatter_add", "scatter_set", "sort", "cumsum", "overlap_add", "windows"),
     *("sum", "max", "min", "matmul", "linear_recurrence", "cumprod", "prod"),

@@ -25,7 +25,7 @@ STRUCTURAL = {
     *("debug_print", "debug_assert"),
 }
 # What no backend sees: opened before, and made for ONNX alone.
-NEVER_LOWERED = {"composite", "recurrent"}
+NEVER_LOWERED = {"composite", "recurrent", "whole"}
 
 
 class MinimalBackend(Backend):

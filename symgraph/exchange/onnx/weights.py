@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from ...core.graph import has_effect, replace
-from ...core.shared import SharedVariable
+from ...core.shared import SharedVariable, make_shared
 from ...core.variable import CONSTANT, Variable, ancestors, make_constant, make_input
 from ...ops.create import zeros
 from ...ops.join import concatenate
@@ -73,17 +73,22 @@ def _in_order(layer: Layer, weights: Variable, axis: int) -> Variable:
 
 
 class Folding:
-    """Values, as constants, of what does not change between calls."""
+    """Values of what does not change between calls."""
 
     def __init__(self, updated: Collection[Variable] = ()) -> None:
         self._updated = frozenset(updated)
         self.more: dict[Variable, Variable] = {}
-        self.names: dict[Variable, str] = {}
-        """What the constants are called: as the shared variables that they are made of."""
+        self._values: dict[Variable, Variable] = {}
 
     def __call__(self, v: Variable) -> Variable:
-        """The variable's value as a constant; itself where it is made of anything but constants and
-        shared variables that are not updated."""
+        """A shared variable of its own in place of one that is made of shared variables which are
+        not updated, with their name: where two layers have equal values they stay two. A constant
+        in place of what is made of constants; all else as it is."""
+        if v not in self._values:
+            self._values[v] = self._value_of(v)
+        return self._values[v]
+
+    def _value_of(self, v: Variable) -> Variable:
         below = ancestors([v])
         leaves = [x for x in below if "leaf" in x.op.traits and x.op is not CONSTANT]
         for x in leaves:
@@ -91,9 +96,11 @@ class Folding:
                 return v
         if any(map(has_effect, below)):
             return v
-        value = make_constant(v.eval(backend="numpy"))
-        if name := "_".join(x.name for x in leaves if x.name):
-            self.names.setdefault(value, name)
+        array = v.eval(backend="numpy")
+        if not leaves:
+            return make_constant(array)
+        value = make_shared(array, "_".join(x.name for x in leaves if x.name) or "weights")
+        self.more[value] = value
         return value
 
 
@@ -119,7 +126,7 @@ class FoldingInBody:
         """An input of the body for the value, where it is known outside."""
         (outside,) = replace([v], self._given)
         value = self._outer(outside)
-        if value is outside and value.op is not CONSTANT:
+        if value is outside:
             return v
         symbol = next((x for x, known in self.more.items() if known is value), None)
         if symbol is None:

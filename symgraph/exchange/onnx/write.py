@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from ..._version import __version__
 from ...compile.program import In
 from ...core.errors import ExchangeError
 from ...core.graph import Graph
+from ...core.shared import SharedVariable
 from ...core.types import TensorType
 from ...core.variable import Variable
 from ..subject import Exportable, Subject, subject_of
@@ -96,8 +97,9 @@ def export_onnx(
     graph = rewritten(graph, fold, options=Options(opset, fused, frozenset(lower or ())))
     w = Writer(model, graph)
     ends.define_inputs(w)
-    ends.define_folded(w, fold.names)
+    ends.define_folded(w, fold.more)
     ends.write_outputs(w, graph.outputs)
+    w.nodes[:0] = model.constant_nodes
     onnx = library.onnx
     proto = onnx.helper.make_model(
         w.graph(subject.name, ends.inputs, ends.outputs, [*ends.shared, *model.initialisers]),
@@ -156,16 +158,16 @@ class _Ends:
             if name in self._subject.inputs or name in self._subject.updates:
                 self.inputs.append(declared(name, v.type))
 
-    def define_folded(self, w: Writer, names: Mapping[Variable, str]) -> None:
-        """Let constants in the places of shared variables have the names of these."""
+    def define_folded(self, w: Writer, folded: Iterable[Variable]) -> None:
+        """Let what has come in the place of shared variables have the names of these."""
         needed, subject = set(w.program.nodes), self._subject
         unread = {name for name, v in subject.shared.items() if v not in needed}
         unread -= subject.updates.keys()
         w.model.names -= unread
         self.shared = [tensor for tensor in self.shared if tensor.name not in unread]
-        for v, name in names.items():
-            if v in needed:
-                w.define(v, w.initialiser(v.params[0].array, name))
+        for v in folded:
+            if v in needed and isinstance(v, SharedVariable):
+                w.define(v, w.initialiser(v.get_value(), v.name or "weights"))
 
     def write_outputs(self, w: Writer, outputs: Sequence[Variable]) -> None:
         """Write all that is needed, and let the outputs have their names."""

@@ -93,7 +93,8 @@ def _with_bodies(graph: Graph, fold: Fold, *, options: Options) -> Graph:
         body = Graph(list(given), body.outputs).canonical()
         new[v] = node(COMPOSITE, [outside for outside, _ in given.values()], (title, body))
     rebuild_into(graph.outputs, new)
-    return Graph(graph.inputs, [new[v] for v in graph.outputs])
+    inputs = dict.fromkeys((*graph.inputs, *fold.more))
+    return Graph(list(inputs), [new[v] for v in graph.outputs])
 
 
 def _apply(rules: RuleSet) -> Pass:

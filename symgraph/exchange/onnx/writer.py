@@ -102,7 +102,9 @@ class Model:
     """The names of all values, those within graphs included."""
     initialisers: list[TensorProto] = field(default_factory=list)
     constants: dict[tuple[Any, ...], Value] = field(default_factory=dict)
-    """The constants among the initialisers, by what they hold."""
+    """The constants, by what they hold."""
+    constant_nodes: list[NodeProto] = field(default_factory=list)
+    """Those that are nodes: readers take arrays of floats among the initialisers for weights."""
     known: dict[str, np.ndarray] = field(default_factory=dict)
     """The constants by their names."""
     functions: dict[tuple[str, str], FunctionProto] = field(default_factory=dict)
@@ -284,10 +286,12 @@ class Writer:
         tensor = library.onnx.numpy_helper.from_array(
             np.ascontiguousarray(array).reshape(array.shape), name
         )
-        if self.is_apart:
-            self.nodes.append(library.onnx.helper.make_node("Constant", [], [name], value=tensor))
-        else:
+        is_like_weights = array.ndim > 0 and array.dtype.kind == "f"
+        if not (self.is_apart or is_like_weights):
             self.model.initialisers.append(tensor)
+            return Value(name, array.dtype)
+        nodes = self.nodes if self.is_apart else self.model.constant_nodes
+        nodes.append(library.onnx.helper.make_node("Constant", [], [name], value=tensor))
         return Value(name, array.dtype)
 
     def initialiser(self, array: np.ndarray, name: str) -> Value:
