@@ -175,7 +175,7 @@ def test_weights_that_change_between_calls_are_not_folded() -> None:
     layer = nn.LSTM(3, 5, rng=0)
     graph = fuse_layers(graph_of([layer(x)]), Folding([layer.params[0]]))
     (node,) = [v for v in graph.nodes if v.op is RECURRENT]
-    assert [v.op.name for v in node.inputs[1:]] == ["concatenate", "shared", "shared"]
+    assert [v.op.name for v in node.inputs[1:]] == ["rearrange", "shared", "shared"]
 
 
 def test_layers_of_equal_weights_stay_two() -> None:
