@@ -52,6 +52,16 @@ def test_all_modules_within() -> None:
     same_values(graph, [y], inputs)
 
 
+def test_a_layer_by_itself() -> None:
+    inputs = x()
+    for layer in (nn.Dense(3, 3, rng=0), nn.Bidirectional(nn.GRU(3, 2), nn.GRU(3, 2))):
+        for net in (layer, nn.Sequential(nn.Sequential(layer))):
+            y = net(inputs)
+            graph = with_modules(graph_of([y]), "all")
+            assert names(graph) == [type(layer).__name__]
+            same_values(graph, [y], inputs)
+
+
 def test_some_modules() -> None:
     net, inputs = Net(), x()
     y = net(inputs)

@@ -164,12 +164,44 @@ def test_nodes_of_a_layer_with_a_readout() -> None:
     assert len(loop.graph.node) <= 8
 
 
-def test_a_layer_of_a_model_goes_out_again_as_it_came() -> None:
-    layer = nn.Bidirectional(nn.GRU(3, 4, rng=0), nn.GRU(3, 4, rng=1))
-    model = sg.export_onnx(layer(x), inputs=[x])
-    again = sg.export_onnx(sg.import_onnx(model.SerializeToString())(x), inputs=[x])
-    assert node_counts(again) == node_counts(model)
-    np.testing.assert_array_equal(run_model(again, [X]), run_model(model, [X]))
+@pytest.mark.parametrize("make", [lstm, gru])
+def test_a_layer_of_a_model_goes_out_again_as_it_came(make: Any) -> None:
+    x = sg.tensor("x", ("T", 2, 3))
+    model = sg.export_onnx(both(make)(x), inputs=[x])
+    counts = []
+    again = model
+    for _ in range(4):
+        again = sg.export_onnx(sg.import_onnx(again.SerializeToString())(x), inputs=[x])
+        counts.append(node_counts(again))
+    assert recurrent_nodes(again) == recurrent_nodes(model)
+    assert counts[-1] == counts[-2]  # a row where there is none is not made for what has one
+    for n in (0, 1, 5):
+        value = np.ones((n, 2, 3), "f") * np.arange(n, dtype="f")[:, None, None]
+        np.testing.assert_array_equal(run_model(again, [value]), run_model(model, [value]))
+
+
+@pytest.mark.parametrize("make", [lstm, gru, lambda n_in: nn.RNN(n_in, 4)])
+@pytest.mark.parametrize("sizes", [("T", "B"), ("T", 2), (5, "B"), (5, 2)])
+def test_layers_stand_at_the_top_for_all_sizes(make: Any, sizes: tuple[int | str, ...]) -> None:
+    x = sg.tensor("x", (*sizes, 3))
+    net = nn.Bidirectional(make(3), make(3))
+    ends = list(flat(net(x, return_state=True)[1]))
+    symbols = [sg.tensor(f"s{k}", (sizes[1], 4)) for k in range(len(ends))]
+    pair: Any = tuple(symbols) if len(ends) == 2 else (tuple(symbols[:2]), tuple(symbols[2:]))
+    y, states = net(x, state=pair, return_state=True)
+    rng = np.random.default_rng(0)
+    n_steps = (0, 1, 5) if sizes[0] == "T" else (5,)
+    batches = (1, 2) if make is lstm else (0, 1, 2)  # onnxruntime dies of an LSTM of no batch
+    cases = [
+        [rng.normal(size=(n, b, 3)).astype("f"), *rng.normal(size=(len(ends), b, 4)).astype("f")]
+        for n in n_steps
+        for b in (batches if sizes[1] == "B" else (2,))
+    ]
+    for outputs in ([y], list(flat(states)), [y, *flat(states)]):
+        model = check_model([x, *symbols], outputs, cases, 1e-6)
+        at_top = [node.op_type for node in model.graph.node if node.op_type in OPS]
+        assert len(at_top) == 1
+        assert node_counts(model)["If"] == 0
 
 
 def test_outputs_have_their_names_without_nodes_for_that() -> None:

@@ -31,14 +31,15 @@ def with_modules(graph: Graph, modules: Modules) -> Graph:
     """The graph with a composite for each call of these modules.
 
     With ``"all"`` calls stay as they are of which more than the results is read, as a gradient
-    reads it, and so does the one that is the whole graph. Raises `ExchangeError` for a given module
+    reads it, and so does the one that is the whole graph, if there are others within. Raises `ExchangeError` for a given module
     that is not called in the graph, or of which more is read.
     """
     if (isinstance(modules, str) and modules != "all") or not isinstance(modules, Iterable):
         raise SymgraphTypeError.here(f'modules is "all" or a list of modules, not {modules!r}')
     parts = [part for call in _calls_in(graph) if (part := _Part(call, graph)).is_whole]
     if modules == "all":
-        parts = [part for part in parts if part.is_apart and not part.is_all]
+        apart = sorted((part for part in parts if part.is_apart), key=lambda part: part.order)
+        parts = [part for part in apart if not part.is_all] or apart[:1]
     else:
         parts = _of_modules(parts, list(modules))
     if not parts:

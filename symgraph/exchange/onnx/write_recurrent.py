@@ -1,8 +1,8 @@
 """Recurrent layers as ONNX has them: one node for each, in one or both directions.
 
-Where the sequence may be empty, If stands around the node if its results would not be right, or
-onnxruntime ends the process (1.32 does for a GRU of no steps): after no step states are the initial
-ones, and not zeros.
+The node stands where the layer does, and is right for sequences of no step and batches of none as
+far as onnxruntime runs it for these. It ends the process for a GRU (1.32), which is therefore given
+one row of zeros where there is none; and after no step it has other states than the initial ones.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ...core.dims import Size, maximum_zero
 from ...core.variable import Variable, item
 from .fused import Recurrent
-from .graph_ends import GraphEnds
 from .write_sizes import shape_of
 from .writer import Value, Writer, writes
 
@@ -23,85 +23,57 @@ _BOOL, _INT64, _FLOAT = np.dtype("bool"), np.dtype("int64"), np.dtype("float32")
 
 @writes("recurrent")
 def _write_recurrent(w: Writer, v: Variable) -> list[Value]:
-    layer = _Layer(v, w)
-    if not layer.needs_choice:
-        return layer.padded(layer.steps(w))
-    x = w.value(v.inputs[0])
-    for given in v.inputs:
-        w.value(given)  # before the branches, so that both see it
-    there_are = w.cast(w.emit("Size", x, dtype=_INT64), _BOOL)
-    branches = []
-    for name, write in (("steps", layer.steps), ("no_step", layer.no_step)):
-        inner = w.inner()
-        ends = GraphEnds(inner)
-        for value, result in zip(write(inner), layer.read, strict=True):
-            ends.add(value, result.type)
-        branches.append(ends.graph(name, []))
-    then, other = branches
-    dtypes = [_FLOAT] * len(layer.read)
-    return layer.padded(
-        w.emit_several("If", [there_are], dtypes, then_branch=then, else_branch=other)
-    )
+    return _Layer(v, w).results()
+
+
+def _may_be_none(size: Size) -> bool:
+    """Whether a size may be 0."""
+    less = size - 1
+    return less < 0 if isinstance(less, int) else maximum_zero(less) is not less
 
 
 class _Layer:
     """A node of a recurrent layer, and which of its results are read."""
 
     def __init__(self, v: Variable, w: Writer) -> None:
+        self.w = w
         self.record: Recurrent = v.params[0]
-        self.inputs = v.inputs
-        self.results = [item(v, k) for k in range(len(v.type.items))]
-        self.read = [result for result in self.results if result in w.program.users]
+        self.operands = w.values(v.inputs)
+        self._items = [item(v, k) for k in range(len(v.type.items))]
+        self._read = [result in w.program.users for result in self._items]
+        n_steps, batch, _ = v.inputs[0].type.shape
+        self._may_have_no_step = self.record.reads_states and _may_be_none(n_steps)
+        sizes = (n_steps, batch) if self.record.op == "GRU" else ()
+        self._padded = [axis for axis, size in enumerate(sizes) if _may_be_none(size)]
+        self._padded_batch = [axis for axis in self._padded if axis == 1]
 
-    @property
-    def needs_choice(self) -> bool:
-        """Whether the node is not to run for an empty sequence."""
-        n_steps, batch, _ = self.inputs[0].type.shape
-        has_steps = isinstance(n_steps, int) and n_steps > 0
-        if self.record.op == "GRU":
-            return not has_steps or not (isinstance(batch, int) and batch > 0)
-        return self.record.reads_states and not has_steps
+    def results(self) -> list[Value]:
+        """The results, with nothing in the places of those that are not read."""
+        n = self.record.n_states
+        is_read = [self._read[0], *(any(self._read[1 + k :: n]) for k in range(n))]
+        while not is_read[-1]:
+            is_read.pop()
+        dtypes = [_FLOAT if each else None for each in is_read]
+        made = self.w.emit_several(
+            self.record.op, self._node_inputs(), dtypes, **self._attributes()
+        )
+        results = [self._outputs(made[0]) if self._read[0] else Value("", _FLOAT)]
+        for place, each in enumerate(self._read[1:]):
+            direction, k = divmod(place, n)
+            results.append(self._state(made[1 + k], k, direction) if each else Value("", _FLOAT))
+        return results
 
-    def padded(self, values: Sequence[Value]) -> list[Value]:
-        """The values of the results that are read, with others in the places of those that are
-        not."""
-        found = iter(values)
-        nothing = Value("", _FLOAT)
-        return [next(found) if result in self.read else nothing for result in self.results]
+    # --- the node ---------------------------------------------------------------------------
 
-    # --- with steps -------------------------------------------------------------------------
-
-    def steps(self, w: Writer) -> list[Value]:
-        """The results that are read, from a node of the layer's op."""
-        record = self.record
-        has_outputs = self.results[0] in self.read
-        n = record.n_states
-        dtypes: list[np.dtype | None] = [_FLOAT if has_outputs else None]
-        dtypes += [_FLOAT if self._is_read(k, range(n)) else None for k in range(n)]
-        while dtypes[-1] is None:
-            dtypes.pop()
-        made = w.emit_several(record.op, self._operands(w), dtypes, **self._attributes())
-        values = [self._outputs(w, made[0])] if has_outputs else []
-        for direction in range(record.n_directions):
-            for k in range(n):
-                if self.results[1 + direction * n + k] in self.read:
-                    values.append(self._of_direction(w, made[1 + k], direction))
-        return values
-
-    def _is_read(self, state: int, states: range) -> bool:
-        """Whether a state is read of some direction."""
-        places = range(1 + state, len(self.results), len(states))
-        return any(self.results[place] in self.read for place in places)
-
-    def _operands(self, w: Writer) -> list[Value | None]:
-        record = self.record
-        x, weights, recurrent, bias, *rest = w.values(self.inputs)
-        peepholes = [rest.pop(0)] if record.has_peepholes else []
-        operands: list[Value | None] = [x, weights, recurrent, bias]
+    def _node_inputs(self) -> list[Value | None]:
+        x, weights, recurrent, bias, *rest = self.operands
+        peepholes = [rest.pop(0)] if self.record.has_peepholes else []
+        inputs: list[Value | None] = [self._with_rows(x, self._padded), weights, recurrent, bias]
         if rest or peepholes:
-            operands.append(None)  # the lengths of sequences
-            operands += rest or [None] * record.n_states
-        return operands + list[Value | None](peepholes)
+            inputs.append(None)  # the lengths of sequences
+            inputs += [self._with_rows(state, self._padded_batch) for state in rest]
+            inputs += [] if rest else [None] * self.record.n_states
+        return inputs + list[Value | None](peepholes)
 
     def _attributes(self) -> dict[str, Any]:
         record = self.record
@@ -114,37 +86,59 @@ class _Layer:
             found["linear_before_reset"] = 1
         return found
 
-    def _outputs(self, w: Writer, outputs: Value) -> Value:
-        """The outputs [T, D, B, n] as [T, B, D · n]."""
-        if self.record.n_directions == 1:
-            return w.emit("Squeeze", outputs, w.ints(1))
-        side_by_side = w.emit("Transpose", outputs, perm=[0, 2, 1, 3])
-        return w.emit("Reshape", side_by_side, w.ints(0, 0, 2 * self.record.n_units))
+    # --- its results ------------------------------------------------------------------------
 
-    def _of_direction(self, w: Writer, states: Value, direction: int) -> Value:
+    def _outputs(self, outputs: Value) -> Value:
+        """The outputs [T, D, B, n] as [T, B, D · n]."""
+        w = self.w
+        if self.record.n_directions == 1:
+            outputs = w.emit("Squeeze", outputs, w.ints(1))
+        else:
+            side_by_side = w.emit("Transpose", outputs, perm=[0, 2, 1, 3])
+            outputs = w.emit("Reshape", side_by_side, w.ints(0, 0, 2 * self.record.n_units))
+        return self._without_rows(outputs, self._padded)
+
+    def _state(self, states: Value, k: int, direction: int) -> Value:
+        """A last state of one direction, which is the initial one where there is no step."""
+        last = self._of_direction(self._without_rows(states, self._padded_batch), direction)
+        if not self._may_have_no_step:
+            return last
+        w = self.w
+        initial = w.number(0.0, _FLOAT)
+        if self.record.has_initials:
+            initials = self.operands[-self.record.n_states :]
+            initial = self._of_direction(initials[k], direction)
+        return w.emit("Where", self._there_are_steps(), last, initial, dtype=_FLOAT)
+
+    def _of_direction(self, states: Value, direction: int) -> Value:
         """The states [D, B, n] of one direction."""
+        w = self.w
         if self.record.n_directions == 1:
             return w.emit("Squeeze", states, w.ints(0))
         return w.emit("Gather", states, w.number(direction, _INT64), axis=0)
 
-    # --- without ----------------------------------------------------------------------------
+    def _there_are_steps(self) -> Value:
+        w, x = self.w, self.operands[0]
+        return w.once(("steps", x.name), lambda: w.cast(shape_of(w, x, 0, 1), _BOOL))
 
-    def no_step(self, w: Writer) -> list[Value]:
-        """The results that are read, where there is no step."""
-        record, values = self.record, list[Value]()
-        zero, x = w.number(0.0, _FLOAT), w.value(self.inputs[0])
-        if self.results[0] in self.read:
-            n = record.n_directions * record.n_units
-            shape = w.emit("Concat", shape_of(w, x, 0, 2), w.ints(n), axis=0)
-            values.append(w.emit("Expand", zero, shape))
-        initials = w.values(self.inputs[-record.n_states :]) if record.has_initials else []
-        for direction in range(record.n_directions):
-            for k in range(record.n_states):
-                if self.results[1 + direction * record.n_states + k] not in self.read:
-                    continue
-                if initials:
-                    values.append(self._of_direction(w, initials[k], direction))
-                else:
-                    shape = w.emit("Concat", shape_of(w, x, 1, 2), w.ints(record.n_units), axis=0)
-                    values.append(w.emit("Expand", zero, shape))
-        return values
+    # --- rows where there are none ----------------------------------------------------------
+
+    def _sizes(self, axes: Sequence[int]) -> Value:
+        return shape_of(self.w, self.operands[0], axes[0], axes[-1] + 1)
+
+    def _with_rows(self, value: Value, axes: Sequence[int]) -> Value:
+        """An array of three axes that has a row of zeros on those of these that have none."""
+        if not axes:
+            return value
+        w, sizes = self.w, self._sizes(axes)
+        missing = w.emit("Sub", w.emit("Max", sizes, w.ints(*[1] * len(axes))), sizes)
+        before, after = w.ints(*[0] * (3 + axes[0])), [0] * (2 - axes[-1])
+        pads = w.emit("Concat", before, missing, w.ints(*after), axis=0)
+        return w.emit("Pad", value, pads)
+
+    def _without_rows(self, value: Value, axes: Sequence[int]) -> Value:
+        """An array without these rows."""
+        if not axes:
+            return value
+        w = self.w
+        return w.emit("Slice", value, w.ints(*[0] * len(axes)), self._sizes(axes), w.ints(*axes))
