@@ -21,7 +21,7 @@ from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
 from ..scan.composites import with_open_composites
 from ..scan.observers import in_order
-from ..scan.op import rebuild_alike
+from ..scan.op import is_scan, rebuild_alike
 from ..scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
 from .report import PassRow, count_nodes
 
@@ -128,10 +128,9 @@ def _unknown(graph: Graph, target: Target) -> dict[Op, Variable]:
     while pending:
         for v in pending.pop().nodes:
             nodes.setdefault(v.op, v)
-            for part in v.params:
-                if isinstance(part, Graph) and part not in seen:
-                    seen.add(part)
-                    pending.append(part)
+            if is_scan(v) and v.params[0] not in seen:
+                seen.add(v.params[0])
+                pending.append(v.params[0])
     return {
         op: v
         for op, v in nodes.items()

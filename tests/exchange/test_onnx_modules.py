@@ -9,6 +9,7 @@ import weakref
 
 import numpy as np
 import pytest
+from onnx_checks import check_model
 
 import symgraph as sg
 import symgraph_nn as nn
@@ -166,3 +167,9 @@ def test_many_modules_for_one_expression() -> None:
     assert len({id(r) for r in results}) == 1
     gc.collect()
     assert len(calls_of(results[0])) <= 1
+
+
+def test_ops_that_are_expanded_in_a_module() -> None:
+    layer, inputs = nn.ConvTranspose1D(3, 4, 3, stride=2, rng=0), x()
+    model = check_model([inputs], [layer(inputs)], [[np.ones((2, 5, 3), "f")]], modules=[layer])
+    assert [node.op_type for node in model.graph.node] == ["ConvTranspose1D"]
