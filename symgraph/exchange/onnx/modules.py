@@ -31,8 +31,8 @@ def with_modules(graph: Graph, modules: Modules) -> Graph:
     """The graph with a composite for each call of these modules.
 
     With ``"all"`` calls stay as they are of which more than the results is read, as a gradient
-    reads it, and so does the one that is the whole graph, if there are others within. Raises `ExchangeError` for a given module
-    that is not called in the graph, or of which more is read.
+    reads it, and so does the one that is the whole graph, if there are others within. Raises
+    `ExchangeError` for a given module that is not called in the graph, or of which more is read.
     """
     if (isinstance(modules, str) and modules != "all") or not isinstance(modules, Iterable):
         raise SymgraphTypeError.here(f'modules is "all" or a list of modules, not {modules!r}')

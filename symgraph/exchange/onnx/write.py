@@ -63,7 +63,7 @@ def export_onnx(
         LSTM and a batch of none.
     ``modules``
         Modules of which each call goes out as one node, of a local function; ``"all"`` for all that
-        are called within what is exported. Composites always do.
+        are called within what is exported, or a layer that is all of it. Composites always do.
     ``lower``
         For ops, composites and functions by name rules ``rule(*inputs, **params)`` that give the
         same in terms of others, as `rewrite_graph` takes them: what a target does not run.
@@ -76,7 +76,8 @@ def export_onnx(
     is a model, which is called with the state that the call before returned.
 
     Loops go out as Scan, or as Loop where `until` may end them, and are never unrolled; where there
-    may be no step, If stands around them, since onnxruntime's Scan takes no empty sequences.
+    may be no step, If stands around them, since onnxruntime's Scan takes no empty sequences. Nodes
+    of recurrent layers stand at the top level for all sizes.
 
     Raises `ExchangeError` for what ONNX cannot say, with the op and the user's line.
 
