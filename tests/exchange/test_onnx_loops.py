@@ -159,6 +159,24 @@ def test_sizes_that_only_the_sequence_tells() -> None:
     check_model([rows, others], [h, outer], cases)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda row: sg.concatenate([row, sg.zeros(1)]),
+        lambda row: row[::2],
+        lambda row: row[1:-1].reshape((-1, 1)),
+        lambda row: sg.outer(row, row[:2]),
+    ],
+)
+def test_sizes_that_follow_from_a_sum_that_the_sequence_tells(step: Any) -> None:
+    a = sg.tensor("a", ("T", "L"))
+    rows = sg.concatenate([a, a, sg.zeros((a.shape[0], 1))], axis=1)
+    model = check_model([a], [sg.scan(step, rows)], [[values(n, 4)] for n in LENGTHS])
+    again = sg.import_onnx(model.SerializeToString())
+    (found,) = again.outputs.values()
+    assert found.type.shape[0] == a.type.shape[0]
+
+
 def test_fixed_numbers_of_steps() -> None:
     known = sg.tensor("known", (3, 2, 3))
     h = sg.scan(rnn, known, sg.zeros((2, 4)))
