@@ -99,12 +99,40 @@ _origin: contextvars.ContextVar[tuple[Line, ...]] = contextvars.ContextVar("orig
 
 def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
     """The lines outside symgraph that led here, innermost first, at most ``depth`` of them."""
-    return _lines_here(depth, 0)
+    return _lines_from(sys._getframe(1), depth, 0)
 
 
-def _lines_here(depth: int, n_written: int) -> Lines:
-    """So many of the user's lines that led here, and of those outside the compiler."""
+def _lines_of_builder() -> Lines:
+    """The lines that led here, those outside the compiler too; in a step, one line makes several
+    nodes in turn."""
     frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _maker_of(frame.f_code.co_filename) == "compiler":
+        frame = frame.f_back
+    latest = _latest.get()
+    if frame is None or latest is None:
+        return _lines_from(frame, _DEPTH, _WRITTEN)
+    back = frame.f_back
+    place = (id(frame), frame.f_lineno, id(back), -1 if back is None else back.f_lasti)
+    if latest.place != place:
+        latest.place, latest.lines = place, _lines_from(frame, _DEPTH, _WRITTEN)
+    return latest.lines
+
+
+class _Latest:
+    """The place at which the latest node of a step was built, and its lines."""
+
+    __slots__ = ("lines", "place")
+
+    def __init__(self) -> None:
+        self.place: tuple[int, ...] = ()
+        self.lines = Lines()
+
+
+_latest: contextvars.ContextVar[_Latest | None] = contextvars.ContextVar("latest", default=None)
+
+
+def _lines_from(frame: FrameType | None, depth: int, n_written: int) -> Lines:
+    """So many of the user's lines from this frame on, and of those outside the compiler."""
     users: list[Line] = []
     written: list[Line] = []
     while frame is not None and len(users) < depth:
@@ -117,9 +145,7 @@ def _lines_here(depth: int, n_written: int) -> Lines:
             if len(written) < n_written:
                 written.append(line)
         frame = frame.f_back
-    lines = Lines(users)
-    lines.written = tuple(written)
-    return lines
+    return _lines_with(tuple(users), tuple(written))
 
 
 @functools.cache
@@ -154,13 +180,19 @@ def without_lines() -> contextlib.AbstractContextManager[None]:
     return _recording("none")
 
 
-def record_lines_of_step() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def record_lines_of_step() -> Iterator[None]:
     """A context in which lines are recorded for every node, unless for none.
 
     For a loop's step, and a composite's function: what they compute is looked at node by node, when
     it is replayed or written as source.
     """
-    return _recording("none" if _recorded.get() == "none" else "all")
+    token = _latest.set(_Latest())
+    try:
+        with _recording("none" if _recorded.get() == "none" else "all"):
+            yield
+    finally:
+        _latest.reset(token)
 
 
 def hand_on_lines() -> contextlib.AbstractContextManager[None]:
@@ -200,7 +232,7 @@ def record(variable: Node) -> None:
     if _recorded.get() == "same":
         set_lines(variable, _origin.get())
     else:
-        _lines[variable] = _lines_here(_DEPTH, _WRITTEN)
+        _lines[variable] = _lines_of_builder()
 
 
 def written_at(variable: Node) -> tuple[Line, ...]:
