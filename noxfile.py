@@ -64,7 +64,7 @@ def run_suite(session: nox.Session, version: str, python: str, resolution: str) 
     inside = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     session.run(
         uv, "pip", "install", "-q", "-p", str(inside), "--resolution", resolution,
-        "--editable", ".[cli,plot,sklearn,image,test]", env=env,
+        "--editable", ".[cli,plot,sklearn,image,onnx,test]", env=env,
     )  # fmt: skip
     options = session.posargs or ["-n", "2"]
     session.run(str(inside), "-m", "pytest", "-p", "no:cacheprovider", *options, env=env)
