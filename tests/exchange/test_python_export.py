@@ -91,6 +91,18 @@ def test_loops_end_early_and_look_further_back(tmp_path: Path) -> None:
     same(g(np.ones(4, "float32"), 1)["count"], f(np.ones(4, "float32"), 1)["count"])
 
 
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_the_last_state_alone_is_that_of_all_steps(tmp_path: Path, steps: int) -> None:
+    x = sg.tensor("x", ("T", 3))
+    f = sg.compile(
+        [x], sg.reduce(lambda row, total: 0.5 * total + row, x, sg.zeros(3)), backend="numpy"
+    )
+    g = load(sg.export_python(f, tmp_path))
+    check(tmp_path / "model.py")
+    a = np.random.default_rng(0).normal(size=(steps, 3)).astype("float32")
+    same(g(a), f(a))
+
+
 def test_updates_come_back_as_new_values(tmp_path: Path) -> None:
     x = sg.matrix("x")
     w = sg.shared(np.ones(3, "float32"), "weights")

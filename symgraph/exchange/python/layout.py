@@ -55,4 +55,6 @@ def with_value_returned(statements: list[Statement]) -> list[Statement]:
     if last.items is not None or not before or not before[-1].opening.startswith(opening):
         return statements
     value = before[-1]
+    if value.depth != last.depth:  # a state that every step of a loop gives anew
+        return statements
     return [*before[:-1], replace(value, opening=f"return {value.opening.removeprefix(opening)}")]
