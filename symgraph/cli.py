@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +150,9 @@ def _add_exchange(application: typer.Typer) -> None:
 
         what = _find(source, "export", is_usable=_is_exportable)
         file, _, name = source.rpartition(":")
-        given = None if inputs is None else _find(f"{file}:{inputs}", "export", is_usable=_is_list)
+        if target.resolve() == Path(file).resolve():
+            sys.exit(f"{target} is the file that is read: give the program another name")
+        given = None if inputs is None else _list_in(f"{file}:{inputs}")
         options = Options(called or name, given, opset, machine, cpu, framework)
         for path in export_to(what, target, options):
             print(f"written: {path}")
@@ -253,6 +257,15 @@ def _find(target: str, command: str, *, is_usable: Callable[[Any], bool]) -> Any
     return names[name]
 
 
+def _list_in(source: str) -> Any:
+    """The list of inputs that FILE.py:NAME means."""
+    found = _find(source, "export", is_usable=_is_list)
+    if not _is_list(found):
+        sys.exit(f"{source} is no list of inputs, but {found!r}")
+    return found
+
+
+@functools.cache
 def _names_in(path: Path) -> dict[str, Any]:
     """What a Python file defines, once it has run."""
     if not path.is_file():
@@ -262,8 +275,22 @@ def _names_in(path: Path) -> dict[str, Any]:
         sys.exit(f"{path} is no Python file: its name does not end in .py")
     module = importlib.util.module_from_spec(module_spec)
     sys.path.insert(0, str(path.resolve().parent))
-    module_spec.loader.exec_module(module)
+    sys.modules.setdefault(path.stem, module)  # where dataclasses look for what names mean
+    try:
+        module_spec.loader.exec_module(module)
+    except SymgraphError:
+        raise
+    except Exception as error:  # whatever a user's program may raise
+        sys.exit(_seen_from(str(module_spec.origin), error))
     return vars(module)
+
+
+def _seen_from(file: str, error: Exception) -> str:
+    """The traceback of an error in a user's file, from that file on."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename != file:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame)).rstrip()
 
 
 def _is_drawable(value: Any) -> bool:
@@ -271,7 +298,11 @@ def _is_drawable(value: Any) -> bool:
 
 
 def _is_exportable(value: Any) -> bool:
-    return isinstance(value, (Variable, Function))
+    if isinstance(value, (list, tuple, dict)):
+        values = value.values() if isinstance(value, dict) else value
+        return len(value) > 0 and all(isinstance(v, Variable) for v in values)
+    is_module = not isinstance(value, type) and callable(value) and hasattr(value, "params")
+    return is_module or isinstance(value, (Variable, Function))
 
 
 def _is_list(value: Any) -> bool:

@@ -208,7 +208,10 @@ def test_export_for_the_browser(folder: Path) -> None:
     [
         (["net.py", "build"], "export takes FILE.py:NAME, such as net.py:loss; found 'net.py'"),
         (["net.py:g", "build"], "net.py has no 'g'; it can export"),
-        (["net.py:x", "build"], "takes a compiled function"),
+        (["net.py:sg", "build"], "what goes out is a function"),
+        (["net.py:loss", "net.py"], "net.py is the file that is read"),
+        (["net.py:loss", "p.py", "--inputs", "x"], "net.py:x is no list of inputs, but <x:"),
+        (["broken.py:f", "build"], "there is no file broken.py"),
         (["net.py:f", "build", "--target", "toaster"], "no target 'toaster'"),
         (["net.py:f", "net.py/build"], "cannot be written"),
     ],
@@ -216,6 +219,45 @@ def test_export_for_the_browser(folder: Path) -> None:
 def test_export_says_what_it_takes(folder: Path, arguments: list[str], message: str) -> None:
     pytest.importorskip("typer")
     assert message in failure("export", *arguments, folder=folder)
+
+
+def test_export_takes_variables_and_modules_with_a_list_of_inputs(folder: Path) -> None:
+    pytest.importorskip("typer")
+    (folder / "parts.py").write_text(PARTS)
+    for name in ("loss", "both", "named", "layer"):
+        for target in (f"{name}_program.py", f"c_{name}"):
+            done = run("export", f"parts.py:{name}", target, "--inputs", "inputs", folder=folder)
+            assert done.returncode == 0, done.stderr
+    assert "int32_t both(const float *x, " in (folder / "c_both" / "both.h").read_text()
+    missing = failure("export", "parts.py:f", "build", folder=folder)
+    assert "it can export x, layer, y, loss, both, named, inputs" in missing
+
+
+PARTS = """
+from __future__ import annotations
+from dataclasses import dataclass
+import symgraph as sg, symgraph_nn as nn
+
+@dataclass
+class Sizes:
+    n_in: int = 4
+
+x = sg.tensor("x", ("B", Sizes().n_in))
+layer = nn.Dense(4, 3)
+y = layer(x)
+loss = y.sum()
+both, named, inputs = [y, loss], {"y": y}, [x]
+"""
+
+
+def test_errors_of_a_users_file_are_seen_from_that_file_on(folder: Path) -> None:
+    pytest.importorskip("typer")
+    (folder / "wrong.py").write_text("def f():\n    return {}['a']\nf()\n")
+    said = run("export", "wrong.py:f", "build", folder=folder).stderr
+    assert said.endswith("KeyError: 'a'\n")
+    assert said.count('File "') == said.count("wrong.py") == 2
+    (folder / "wrong.py").write_text("x = (\n")
+    assert "SyntaxError" in failure("draw", "wrong.py:f", folder=folder)
 
 
 def test_doctor_looks_at_the_machine(folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..compile.function import Function, compile
 from ..core.errors import ExchangeError
 from ..core.variable import Variable
 from ..viz.text import listing
@@ -15,6 +16,7 @@ from .native.export import export_native
 from .onnx.read import Imported, import_onnx
 from .onnx.write import export_onnx
 from .python.export import export_python
+from .subject import subject_of
 
 __all__ = ["Options", "describe", "export_to", "import_from"]
 
@@ -47,7 +49,18 @@ def _export_python(what: Any, path: Path, options: Options) -> Sequence[Path]:
 
 
 def _export_native(what: Any, folder: Path, options: Options) -> Sequence[Path]:
-    return export_native(what, folder, name=options.name, target=options.machine, cpu=options.cpu)
+    f = _compiled(what, options.inputs)
+    return export_native(f, folder, name=options.name, target=options.machine, cpu=options.cpu)
+
+
+def _compiled(what: Any, inputs: Sequence[Any] | None) -> Function:
+    """A function as it is; variables, or a module called on inputs, as a function."""
+    if isinstance(what, Function) and inputs is None:
+        return what
+    subject = subject_of(what, inputs)
+    is_one = isinstance(subject.structure, str)
+    outputs = subject.outputs[subject.structure] if is_one else dict(subject.outputs)
+    return compile(list(subject.inputs.values()), outputs, unused="ignore")
 
 
 # By the ending of the target's name; each returns the paths of what it wrote.

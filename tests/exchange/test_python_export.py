@@ -236,10 +236,48 @@ def test_names_that_python_has_already(tmp_path: Path, first: str, second: str) 
     same(load(path)(*arrays), f(*arrays))
 
 
-@pytest.mark.parametrize("name", ["1a", "lambda", "np", "a b", "sigmoid", "", None])
+@pytest.mark.parametrize(
+    "name", ["1a", "lambda", "np", "a b", "sigmoid", "", None, "numpy", "re", "pathlib"]
+)
 def test_a_function_has_a_name_that_python_takes(tmp_path: Path, name: Any) -> None:
     with pytest.raises(sg.ExchangeError, match="function"):
         sg.export_python(sg.vector("x"), tmp_path, name=name)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(sg.ExchangeError, match="cannot be written"):
+        sg.export_python(sg.vector("x"), tmp_path / "file" / "folder")
+
+
+class Sum:
+    def __call__(self, x: sg.Variable, start: sg.Variable) -> sg.Variable:
+        return sg.scan(lambda x_t, memory: sg.tanh(x_t + memory), x, start)
+
+
+def test_steps_that_are_lambdas_name_their_states(tmp_path: Path) -> None:
+    x = sg.tensor("x", ("T", 3))
+    f = sg.compile([x], Sum()(x, sg.zeros(3)), backend="numpy")
+    path = sg.export_python(f, tmp_path)
+    text = check(path)
+    assert "def sum_(x_t, memory):\n    return np.tanh(x_t + memory)\n" in text
+    a = np.ones((4, 3), "float32")
+    same(load(path)(a), f(a))
+
+
+def test_imported_layers_are_called_as_their_ops(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    x = sg.tensor("x", ("T", "B", 3))
+    model = sg.export_onnx(nn.GRU(3, 4, rng=0), inputs=[x])
+    for node in model.graph.node:
+        node.name = ""
+
+    def read(data: bytes, key: str) -> sg.Variable:
+        return sg.import_onnx(data).outputs[key]
+
+    y = read(model.SerializeToString(), model.graph.output[0].name)
+    text = check(sg.export_python(y, tmp_path))
+    assert "def gru(projected_t, state, " in text  # not `key`, of the function around the import
 
 
 def test_constants_small_and_large(tmp_path: Path) -> None:

@@ -125,7 +125,8 @@ class _Layer:
             return new
 
         sequences = [self.x] if self.mask is None else [self.x, self.mask]
-        traces = scan(step, sequences, initial, go_backwards=reverse, name=self.node.name or None)
+        name = self.node.name or self.node.op_type  # else what calls the import would name it
+        traces = scan(step, sequences, initial, go_backwards=reverse, name=name)
         traces = traces if isinstance(traces, list) else [traces]
         y = traces[0][::-1] if reverse else traces[0]
         if self.mask is not None:

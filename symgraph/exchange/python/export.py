@@ -21,7 +21,7 @@ from .arguments import arguments_of, defaults_of
 from .expression import Expression
 from .function import FunctionWriter
 from .handover import Handover, fresh_ones
-from .identifiers import RESERVED
+from .identifiers import MODULES, RESERVED
 from .layout import Statement, lines_of, with_value_returned
 from .numpy_framework import NumpyFramework
 from .parameters import write_npz
@@ -70,10 +70,14 @@ def export_python(
         subject = subject_of(what, inputs, name=name)
     writer = _File(subject, defaults_of(what, inputs), chosen, name, width)
     path = Path(folder) / f"{name}.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(writer.text(), encoding="utf-8")
-    if writer.values:
-        write_npz(path.with_suffix(".npz"), writer.values)
+    text = writer.text()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        if writer.values:
+            write_npz(path.with_suffix(".npz"), writer.values)
+    except OSError as error:
+        raise ExchangeError.here(f"{path} cannot be written: {error}") from None
     return path
 
 
@@ -91,6 +95,11 @@ def _checked(name: str, framework: str, width: int) -> Any:
     if name in RESERVED or name in chosen.functions:
         raise ExchangeError.here(
             f"the function cannot be called {name!r}, which the program uses itself",
+            remedy="Give it another name.",
+        )
+    if name in MODULES:
+        raise ExchangeError.here(
+            f"the function cannot be called {name!r}: the file would hide a module of Python's",
             remedy="Give it another name.",
         )
     return chosen

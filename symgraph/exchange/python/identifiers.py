@@ -5,9 +5,10 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+import sys
 from collections.abc import Collection
 
-__all__ = ["LONGEST", "RESERVED", "as_identifier", "numbered"]
+__all__ = ["LONGEST", "MODULES", "RESERVED", "as_identifier", "numbered"]
 
 LONGEST = 32
 """How long a name is at most, so that statements fit into lines."""
@@ -18,6 +19,9 @@ RESERVED: frozenset[str] = frozenset(
     | {"l", "O", "I", "np", "torch", "math", "Path", "params", "constants"}
 )
 """What no variable is called."""
+
+MODULES: frozenset[str] = (sys.stdlib_module_names | {"numpy", "torch"}) - {"test"}
+"""What no file is called: who runs it would import it where NumPy imports a module of the name."""
 
 
 def as_identifier(name: str, *, otherwise: str = "value") -> str:

@@ -13,8 +13,12 @@ from typing import NamedTuple
 from ...core import provenance
 from ...core.graph import Graph
 from ...core.variable import Variable
+from ...scan.op import is_scan
 
-__all__ = ["Source", "snake", "source_names", "state_names", "written_function"]
+__all__ = ["LAMBDA", "Source", "snake", "source_names", "state_names", "written_function"]
+
+# What Python calls every lambda.
+LAMBDA = "<lambda>"
 
 # A statement of a file: where it begins, and the names it assigns to, in order.
 Source = tuple[str, int, tuple[str, ...]]
@@ -25,9 +29,11 @@ def source_names(graphs: Sequence[Graph]) -> dict[Variable, tuple[str, Source]]:
 
     The outermost of the ``graphs`` comes first. Of what a statement made in one of them, that has
     the name which nothing else of the statement reads. Where work of a step was taken out of its
-    loop, what stayed there has it.
+    loop, what stayed there has it; but of a statement that made the loop, too, what is around it.
     """
+    around = {_statement_of(v) for graph in graphs for v in graph.nodes if is_scan(v)}
     outermost, *bodies = (_made_by_statements(graph) for graph in graphs)
+    bodies = [{s: made for s, made in body.items() if s not in around} for body in bodies]
     inside = {source for made in bodies for source in made}
     found = [*bodies, {s: made for s, made in outermost.items() if s not in inside}]
     names: dict[Variable, tuple[str, Source]] = {}
@@ -70,6 +76,8 @@ def _statement_of(v: Variable) -> Source | None:
     """The assignment that made the variable; where a function returned it, the one of its call."""
     function = ""
     for line in provenance.written_at(v):
+        if line.function == LAMBDA:
+            return None  # the statement around it has a name for what it is handed to
         statement = _statements(line.file, len(linecache.getlines(line.file))).get(line.line)
         if statement is None or (function and function not in statement.calls):
             return None  # such as a step, which the compiler calls
@@ -85,12 +93,8 @@ def _statements(file: str, n_lines: int) -> dict[int, _Statement]:
 
     ``n_lines`` tells a file that has changed, such as a notebook's cell, from what it was.
     """
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):
-        return {}
     found: dict[int, _Statement] = {}
-    for statement in ast.walk(tree):
+    for statement in ast.walk(_tree(file)):
         if isinstance(statement, ast.stmt):
             targets = _targets(statement)
             if targets or isinstance(statement, ast.Return):
@@ -98,6 +102,14 @@ def _statements(file: str, n_lines: int) -> dict[int, _Statement]:
                 for line in range(statement.lineno, (statement.end_lineno or made.begins) + 1):
                     found[line] = made
     return found
+
+
+def _tree(file: str) -> ast.Module:
+    """The syntax of a file; without statements where it is no Python."""
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
 
 
 def _calls_in(statement: ast.stmt) -> frozenset[str]:
@@ -128,6 +140,8 @@ def _compiles(value: ast.expr | None) -> bool:
 def written_function(line: provenance.Line) -> str | None:
     """What the function around a line is called, after its class if it has one."""
     path = _functions(line.file, len(linecache.getlines(line.file))).get(line.line)
+    if path is not None and len(path) > 1 and path[-1].startswith("__"):
+        path = path[:-1]  # `__call__` says no more than its class
     return None if path is None else "_".join(map(snake, path))
 
 
@@ -136,7 +150,11 @@ def state_names(line: provenance.Line, n_reads: int, n_states: int) -> tuple[str
 
     States are arguments after the rows, or one of them that is taken apart, ``h, c = state``.
     """
-    function = _definitions(line.file, len(linecache.getlines(line.file))).get(line.line)
+    n_lines = len(linecache.getlines(line.file))
+    lambdas = _lambdas(line.file, n_lines).get(line.line, ()) if line.function == LAMBDA else ()
+    function: ast.FunctionDef | ast.Lambda | None = lambdas[0] if len(lambdas) == 1 else None
+    if line.function != LAMBDA:
+        function = _definitions(line.file, n_lines).get(line.line)
     if function is None:
         return None
     names = [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
@@ -153,12 +171,8 @@ def state_names(line: provenance.Line, n_reads: int, n_states: int) -> tuple[str
 @lru_cache(maxsize=64)
 def _definitions(file: str, n_lines: int) -> dict[int, ast.FunctionDef]:
     """For each line of a function the innermost one."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):
-        return {}
     found: dict[int, ast.FunctionDef] = {}
-    functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)]
+    functions = [f for f in ast.walk(_tree(file)) if isinstance(f, ast.FunctionDef)]
     for function in sorted(functions, key=lambda f: f.lineno):  # inner ones come later
         lines = range(function.lineno, (function.end_lineno or function.lineno) + 1)
         found.update(dict.fromkeys(lines, function))
@@ -166,14 +180,21 @@ def _definitions(file: str, n_lines: int) -> dict[int, ast.FunctionDef]:
 
 
 @lru_cache(maxsize=64)
+def _lambdas(file: str, n_lines: int) -> dict[int, list[ast.Lambda]]:
+    """For each line the lambdas that are, at least in part, on it."""
+    found: dict[int, list[ast.Lambda]] = defaultdict(list)
+    for part in ast.walk(_tree(file)):
+        if isinstance(part, ast.Lambda):
+            for line in range(part.lineno, (part.end_lineno or part.lineno) + 1):
+                found[line].append(part)
+    return found
+
+
+@lru_cache(maxsize=64)
 def _functions(file: str, n_lines: int) -> dict[int, tuple[str, ...]]:
     """For each line of a function its class, if it has one, and its name."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError):
-        return {}
     found: dict[int, tuple[str, ...]] = {}
-    pending: list[tuple[ast.AST, tuple[str, ...]]] = [(tree, ())]
+    pending: list[tuple[ast.AST, tuple[str, ...]]] = [(_tree(file), ())]
     while pending:
         outer, path = pending.pop()
         for inner in ast.iter_child_nodes(outer):
