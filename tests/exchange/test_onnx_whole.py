@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import symgraph as sg
 import symgraph_nn as nn
 
 pytest.importorskip("onnxruntime")
+from onnx_checks import check_model, node_counts
 from onnx_runs import run
 
 RANDOM = np.random.default_rng(3)
@@ -165,3 +167,26 @@ def test_names_of_all_values_are_their_own() -> None:
     names += [end.name for end in model.graph.input]
     assert len(names) == len(set(names))
     onnx.checker.check_model(model, full_check=True)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_of_a_model_go_out_again_as_they_came(groups: int) -> None:
+    images = sg.tensor("x", ("B", 7, 6, 4))
+    layer = nn.Conv2D(4, 6, 3, padding="same", groups=groups, rng=0)
+    model = sg.export_onnx(sg.relu(layer(images)), inputs=[images])
+    again = sg.import_onnx(model.SerializeToString())
+    value = np.random.default_rng(0).normal(size=(2, 7, 6, 4)).astype("f")
+    ends = list(again.inputs.values()), list(again.outputs.values())
+    exported = check_model(*ends, [[value], [value[:0]]])
+    assert node_counts(exported)["Conv"] == 1
+    apart = sg.export_onnx(ends[1], inputs=ends[0], lower={"pad": _padded_by_joining})
+    counts = node_counts(apart)
+    assert (counts["Conv"], counts["Pad"]) == (1, 0)
+    assert not any(each.name == "pads" for node in apart.graph.node for each in node.attribute)
+
+
+def _padded_by_joining(x: sg.Variable, widths: Any, **_: Any) -> sg.Variable:
+    for axis, pair in enumerate(widths):
+        sizes = [[n if i == axis else x.shape[i] for i in range(x.ndim)] for n in pair]
+        x = sg.concatenate([sg.zeros(sizes[0]), x, sg.zeros(sizes[1])], axis=axis)
+    return x

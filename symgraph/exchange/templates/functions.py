@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...core.errors import SymgraphError
@@ -137,20 +137,22 @@ def _find_convolution(v: Variable, n: int) -> Call | None:
     if len(windows) != n or x is None:
         return None
     windows.reverse()
-    filters = _start(product.inputs[1])
-    if filters.ndim != n + 2:
-        return None
     arguments: dict[str, Any] = {
         "stride": _shortened([w.params[2] for w in windows]),
         "padding": "valid",
         "dilation": _shortened([w.params[3] for w in windows]),
-        "groups": _groups(x, filters),
     }
-    call = _padded(Call([x, filters], arguments), n)
-    return call if _builds(v, call, n) else None
+    for filters in _below_reshapes(product.inputs[1]):
+        if filters.ndim == n + 2:
+            valid = Call([x, filters], {**arguments, "groups": _groups(x, filters)})
+            # What is padded in another way than by `pad` is an input like any other.
+            for call in (_padded(valid), valid):
+                if _builds(v, call, n):
+                    return call
+    return None
 
 
-def _padded(call: Call, n: int) -> Call:
+def _padded(call: Call) -> Call:
     """The call with its padding, where its first input is padded with zeros."""
     padded = _find_pad(call.inputs[0])
     if padded is None or padded.arguments["constant_values"] != 0:
@@ -189,12 +191,11 @@ def _below(v: Variable, op: Any) -> Variable | None:
     return v if v.op is op else None
 
 
-def _start(v: Variable) -> Variable:
-    """What is under whatever only reshapes it."""
-    v = plain(v)
+def _below_reshapes(v: Variable) -> Iterator[Variable]:
+    """The variable, and whatever it is a reshaped form of: filters may be transposed ones."""
+    yield (v := plain(v))
     while v.op.name in ("reshape", "rearrange"):
-        v = plain(v.inputs[0])
-    return v
+        yield (v := plain(v.inputs[0]))
 
 
 _FINDERS: dict[str, FindCall] = {
