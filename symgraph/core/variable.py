@@ -44,6 +44,7 @@ __all__ = [
     "make_parameter",
     "next_serial",
     "node",
+    "walk",
 ]
 
 
@@ -327,6 +328,25 @@ def ancestors(outputs: Iterable[Variable], stops: Iterable[Variable] = ()) -> li
                 if source not in stops:
                     stack.append(source)
     return sorted(seen, key=_serial)
+
+
+def walk(outputs: Sequence[Variable], known: Iterable[Variable] = ()) -> list[Variable]:
+    """What is known, then what the outputs are made of: operands first, in the order of a walk.
+
+    That order is one for equal graphs, whenever their parts were made.
+    """
+    done = dict.fromkeys(known)
+    stack = [(v, False) for v in reversed(outputs)]
+    while stack:
+        v, has_operands = stack.pop()
+        if v in done:
+            continue
+        if has_operands:
+            done[v] = None
+        else:
+            stack.append((v, True))
+            stack.extend((x, False) for x in reversed(v.inputs) if x not in done)
+    return list(done)
 
 
 _serial = attrgetter("serial")

@@ -9,7 +9,7 @@ and of which derivatives are made.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..core.errors import GraphError
 from ..core.graph import Graph, replace
 from ..core.op import Op
 from ..core.types import TensorType, TupleType, Type
-from ..core.variable import Variable, item, make_input, node
+from ..core.variable import Variable, item, make_input, node, walk
 
 __all__ = [
     "COMPOSITE",
@@ -118,7 +118,7 @@ def make_composite(
     body = Graph([*inputs], outputs).canonical()
     made = node(COMPOSITE, tuple(inputs.values()), (title, body))
     if provenance.has_notes():
-        _take_notes(outputs, inputs, made)
+        _take_notes(outputs, [*inputs], made)
     return [item(made, i) for i in range(len(outputs))] if len(outputs) > 1 else [made]
 
 
@@ -127,9 +127,9 @@ def make_composite(
 _INSIDE = "notes inside"
 
 
-def _take_notes(outputs: Sequence[Variable], inputs: Iterable[Variable], made: Variable) -> None:
+def _take_notes(outputs: Sequence[Variable], inputs: Sequence[Variable], made: Variable) -> None:
     """Write down with the composite what is noted of the expressions in it."""
-    order = _walk(outputs, inputs)
+    order = walk(outputs, inputs)[len(inputs) :]
     notes = {i: dict(v.notes) for i, v in enumerate(order) if v.notes}
     if not notes:
         return
@@ -141,27 +141,11 @@ def _take_notes(outputs: Sequence[Variable], inputs: Iterable[Variable], made: V
 def _hand_out_notes(composite: Variable, copies: Mapping[Variable, Variable]) -> None:
     """Write down of what a composite is opened to what was noted inside it."""
     count, notes = composite.notes[_INSIDE]
-    order = _walk(body_of(composite).outputs, body_of(composite).inputs)
+    body = body_of(composite)
+    order = walk(body.outputs, body.inputs)[len(body.inputs) :]
     if len(order) == count:  # else it was built anew in another way
         for i, of_variable in notes.items():
             provenance.carry_notes(of_variable, copies[order[i]])
-
-
-def _walk(outputs: Sequence[Variable], stops: Iterable[Variable]) -> list[Variable]:
-    """What the outputs are made of above the stops, in an order that equal graphs share."""
-    done = dict.fromkeys(stops)
-    n_stops = len(done)
-    stack = [(v, False) for v in reversed(outputs)]
-    while stack:
-        v, has_operands = stack.pop()
-        if v in done:
-            continue
-        if has_operands:
-            done[v] = None
-        else:
-            stack.append((v, True))
-            stack += [(x, False) for x in reversed(v.inputs) if x not in done]
-    return list(done)[n_stops:]
 
 
 def is_composite(variable: Variable) -> bool:

@@ -15,11 +15,11 @@ from itertools import count
 import graphviz
 
 from ..core.shared import SHARED
-from ..core.variable import CONSTANT, ITEM, Variable, constant_value
+from ..core.variable import CONSTANT, ITEM, Variable, constant_value, walk
 from ..scan.op import Loop, is_scan
 from .compact import Compact
 from .labels import Bodies, constant_text, input_ports, output_ports, params_of
-from .subject import Shown, order_of, subject_of
+from .subject import Shown, subject_of
 
 __all__ = ["to_dot"]
 
@@ -121,7 +121,7 @@ class _Drawing:
 
     def draw(self, frame: _Frame) -> None:
         """Draw the nodes and edges of one frame; loops in it become frames to be drawn."""
-        compact = Compact(order_of(frame.inputs, frame.outputs), frame.outputs)
+        compact = Compact(walk(frame.outputs, frame.inputs), frame.outputs)
         for v in compact.shown:
             self._draw_node(frame, v, compact)
         for v in compact.shown:

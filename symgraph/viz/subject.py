@@ -14,7 +14,7 @@ from ..core.errors import SymgraphTypeError
 from ..core.graph import Graph
 from ..core.variable import Variable
 
-__all__ = ["Drawable", "Shown", "Subject", "order_of", "subject_of"]
+__all__ = ["Drawable", "Shown", "Subject", "subject_of"]
 
 
 @runtime_checkable
@@ -75,19 +75,3 @@ def subject_of(shown: Shown, function: str) -> Subject:
         f"{function} shows a variable, a list of variables, a graph or a compiled function; "
         f"found {shown!r}"
     )
-
-
-def order_of(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
-    """The inputs, then what the outputs are made of: operands first, in the order of a walk."""
-    done = dict.fromkeys(inputs)
-    stack = [(v, False) for v in reversed(outputs)]
-    while stack:
-        v, has_operands = stack.pop()
-        if v in done:
-            continue
-        if has_operands:
-            done[v] = None
-        else:
-            stack.append((v, True))
-            stack.extend((x, False) for x in reversed(v.inputs) if x not in done)
-    return list(done)

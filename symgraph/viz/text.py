@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..core.graph import Graph
-from ..core.variable import Variable, constant_value
+from ..core.variable import Variable, constant_value, walk
 from .labels import (
     Bodies,
     constant_text,
@@ -15,7 +15,7 @@ from .labels import (
     output_ports,
     params_of,
 )
-from .subject import Shown, order_of, subject_of
+from .subject import Shown, subject_of
 
 __all__ = ["dprint", "listing"]
 
@@ -40,7 +40,7 @@ def listing(x: Shown) -> str:
     lines = [f"function '{subject.name}'"] if subject.name else []
     # A list of pending parts instead of recursion: bodies may hold loops, and so on.
     bodies = Bodies()
-    order = order_of(subject.inputs, subject.results)
+    order = walk(subject.results, subject.inputs)
     numbers = _numbers(order)
     parts = [_lines(order, numbers, bodies, {})]
     while parts:
@@ -112,7 +112,7 @@ def _expression(
 
 def _body_lines(v: Variable, body: Graph, bodies: Bodies) -> Iterator[str | tuple[Variable, Graph]]:
     yield f"body {bodies.number(body)}:"
-    order = order_of(body.inputs, body.outputs)
+    order = walk(body.outputs, body.inputs)
     numbers = _numbers(order)
     ports = dict(zip(body.inputs, input_ports(v, body), strict=True))
     yield from _lines(order, numbers, bodies, ports)
