@@ -259,6 +259,7 @@ def test_a_variable_may_stand_for_an_input():
         ({"z": 1}, "no input 'z'"),
         ({"W": np.ones((2, 3))}, "no input 'W'"),
         ({"x": np.ones(2)}, "has 2 axes, not 1"),
+        ({"x": np.ones((4, 3))}, "axis 1 of input 'x' has size 2, not 3"),
         ({"x": np.ones((1, 2), complex)}, "float32"),
         ({"x": sg.matrix(dtype="float64")}, "is float32, not float64"),
     ],
@@ -266,6 +267,12 @@ def test_a_variable_may_stand_for_an_input():
 def test_values_that_do_not_fit_are_refused(known: dict[str, Any], text: str):
     with pytest.raises(sg.ExchangeError, match=text):
         read(DENSE, known=known)
+
+
+def test_known_is_a_dict():
+    values: Any = [np.ones((2, 2))]
+    with pytest.raises(sg.SymgraphTypeError, match="known is a dict of values by the names"):
+        read(DENSE, known=values)
 
 
 def test_what_is_known_is_evaluated():

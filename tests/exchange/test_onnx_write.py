@@ -108,6 +108,12 @@ def test_a_file_that_cannot_be_written(tmp_path: Any) -> None:
         sg.export_onnx(x + 1, tmp_path / "nowhere" / "model.onnx")
 
 
+def test_a_path_is_no_number() -> None:
+    path: Any = 5
+    with pytest.raises(sg.SymgraphTypeError, match="path is that of a file"):
+        sg.export_onnx(sg.vector("x") * 2, path)
+
+
 # --- random numbers -----------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.annotations import ArrayLike
 from ...core.dims import fresh_size
-from ...core.errors import ExchangeError, ShapeError, SymgraphError
+from ...core.errors import ExchangeError, ShapeError, SymgraphError, SymgraphTypeError
 from ...core.graph import substitute
 from ...core.shared import SharedVariable
 from ...core.types import size_from, tensor_type
@@ -114,7 +114,7 @@ def import_onnx(
     scope, parameters = _outermost(loaded, trainable)
     stored = {tensor.name for tensor in graph.initializer}
     declared = [info for info in graph.input if info.name not in stored]
-    given = dict(known or {})
+    given = _checked(known)
     _refuse_unknown_names(given, [info.name for info in declared])
     try:
         inputs = _read(scope, graph, declared, given, _named_sizes())
@@ -157,6 +157,15 @@ def _outermost(
 
     model = Model(loaded.functions, initialiser, loaded.array, loaded.budget)
     return Scope(model, loaded.opsets), parameters
+
+
+def _checked(known: Any) -> dict[str, Any]:
+    if known is not None and not isinstance(known, Mapping):
+        raise SymgraphTypeError.here(
+            f"known is a dict of values by the names of inputs, not {known!r}",
+            remedy='Write known={"axes": np.array([0, 1])}.',
+        )
+    return dict(known or {})
 
 
 def _refuse_unknown_names(given: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -207,6 +216,13 @@ def _known(info: ValueInfoProto, value: Any) -> Value:
         return value.reshape([1] * ndim)
     if ndim != value.ndim:
         raise ExchangeError.here(f"known: input {info.name!r} has {ndim} axes, not {value.ndim}")
+    for axis, dim in enumerate(tensor.shape.dim):
+        if isinstance(value, np.ndarray) and dim.HasField("dim_value"):
+            if value.shape[axis] != dim.dim_value:
+                raise ExchangeError.here(
+                    f"known: axis {axis} of input {info.name!r} has size {dim.dim_value}, "
+                    f"not {value.shape[axis]}"
+                )
     return value
 
 

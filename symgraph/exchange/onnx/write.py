@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..._version import __version__
 from ...compile.program import In
-from ...core.errors import ExchangeError
+from ...core.errors import ExchangeError, SymgraphTypeError
 from ...core.graph import Graph
 from ...core.shared import SharedVariable
 from ...core.types import TensorType
@@ -86,6 +86,8 @@ def export_onnx(
     >>> [node.op_type for node in model.graph.node]
     ['Tanh', 'ReduceSum']
     """
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise SymgraphTypeError.here(f"path is that of a file, a str or a Path, not {path!r}")
     subject = subject_of(what, inputs)
     model = Model(_check_opset(opset))
     ends = _Ends(model, subject)
