@@ -216,14 +216,18 @@ def _known(info: ValueInfoProto, value: Any) -> Value:
         return value.reshape([1] * ndim)
     if ndim != value.ndim:
         raise ExchangeError.here(f"known: input {info.name!r} has {ndim} axes, not {value.ndim}")
-    for axis, dim in enumerate(tensor.shape.dim):
-        if isinstance(value, np.ndarray) and dim.HasField("dim_value"):
-            if value.shape[axis] != dim.dim_value:
-                raise ExchangeError.here(
-                    f"known: axis {axis} of input {info.name!r} has size {dim.dim_value}, "
-                    f"not {value.shape[axis]}"
-                )
+    if isinstance(value, np.ndarray):
+        _refuse_other_sizes(info, value)
     return value
+
+
+def _refuse_other_sizes(info: ValueInfoProto, array: np.ndarray) -> None:
+    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+        if dim.HasField("dim_value") and array.shape[axis] != dim.dim_value:
+            raise ExchangeError.here(
+                f"known: axis {axis} of input {info.name!r} has size {dim.dim_value}, "
+                f"not {array.shape[axis]}"
+            )
 
 
 def _input(info: ValueInfoProto, size_for: Callable[[str], Any]) -> Variable:
