@@ -69,7 +69,8 @@ def _of_modules(parts: Sequence[_Part], modules: Sequence[Any]) -> list[_Part]:
             raise ExchangeError.here(
                 f"{module!r} is not called in what is exported",
                 remedy="A module notes its calls itself, if it derives from nn.Module; for another "
-                "callable use sg.note_call, or sg.composite.",
+                "callable use sg.note_call, or sg.composite. In steps of loops only composites are "
+                "functions.",
             )
         if not all(part.is_apart for part in own):
             raise ExchangeError.here(
