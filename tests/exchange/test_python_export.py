@@ -265,6 +265,18 @@ def test_steps_that_are_lambdas_name_their_states(tmp_path: Path) -> None:
     same(load(path)(a), f(a))
 
 
+@sg.composite
+def gated(x: sg.Variable, y: sg.Variable) -> sg.Variable:
+    return sg.tanh(x) * y + sg.exp(y)
+
+
+def test_calls_of_composites_name_nothing_inside(tmp_path: Path) -> None:
+    x = sg.vector("x")
+    outside = gated(x, x)
+    text = check(sg.export_python(outside, tmp_path))
+    assert "def gated(x, y):\n    return np.tanh(x) * y + np.exp(y)\n" in text
+
+
 def test_imported_layers_are_called_as_their_ops(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     x = sg.tensor("x", ("T", "B", 3))

@@ -400,6 +400,12 @@ def test_integers_and_conditions() -> None:
     assert sg.rewrite_graph(y, sg.template("x / 2", "x * 0.5")) is y
 
 
+def test_replacements_that_cannot_be_called_are_errors_at_once() -> None:
+    for replacement in (lambda p, q: p, lambda: 1, lambda x, *, y: x):
+        with pytest.raises(sg.ExchangeError, match="cannot be called with x: "):
+            sg.template("tanh(x)", replacement)
+
+
 def test_errors_say_what_is_wrong_and_where() -> None:
     error = sg.ExchangeError
     wrong: list[tuple[Any, Any, str]] = [

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ...core import provenance
 from ...core.graph import Graph
 from ...core.variable import Variable
+from ...ops.composite import is_composite
 from ...scan.op import is_scan
 
 __all__ = ["LAMBDA", "Source", "snake", "source_names", "state_names", "written_function"]
@@ -29,9 +30,10 @@ def source_names(graphs: Sequence[Graph]) -> dict[Variable, tuple[str, Source]]:
 
     The outermost of the ``graphs`` comes first. Of what a statement made in one of them, that has
     the name which nothing else of the statement reads. Where work of a step was taken out of its
-    loop, what stayed there has it; but of a statement that made the loop, too, what is around it.
+    loop, what stayed there has it; but of a statement that made the loop or called the composite,
+    what is around that.
     """
-    around = {_statement_of(v) for graph in graphs for v in graph.nodes if is_scan(v)}
+    around = {_statement_of(v) for graph in graphs for v in graph.nodes if _has_body(v)}
     outermost, *bodies = (_made_by_statements(graph) for graph in graphs)
     bodies = [{s: made for s, made in body.items() if s not in around} for body in bodies]
     inside = {source for made in bodies for source in made}
@@ -44,6 +46,10 @@ def source_names(graphs: Sequence[Graph]) -> dict[Variable, tuple[str, Source]]:
         elif len(targets) == len(values):
             names.update((v, (name, source)) for v, name in zip(values, targets, strict=True))
     return names
+
+
+def _has_body(v: Variable) -> bool:
+    return is_scan(v) or is_composite(v)
 
 
 def _made_by_statements(graph: Graph) -> dict[Source, list[Variable]]:

@@ -208,6 +208,15 @@ def _by_name(function: Callable[..., Any], names: set[str]) -> Callable[[Found],
 
 def _in_order(function: Callable[..., Any], pattern: Pattern) -> Callable[[Found], Any]:
     """The function called with all holes in order."""
+    try:
+        inspect.signature(function).bind(*pattern.holes, **dict.fromkeys(pattern.parameters))
+    except TypeError as error:
+        raise ExchangeError.here(
+            f"the replacement {function!r} cannot be called with {_listed(pattern)}: {error}",
+            remedy="Its parameters are called as holes and arguments, or are as many as these.",
+        ) from None
+    except ValueError:
+        pass  # a builtin that does not tell
 
     def replace(found: Found) -> Any:
         values = [found.variables[name] for name in pattern.holes]
