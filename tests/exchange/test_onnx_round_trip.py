@@ -174,3 +174,16 @@ def test_a_training_step_comes_in_again() -> None:
     for parameter in updates:
         found = imported.params[parameter.name].get_value()
         np.testing.assert_allclose(found, parameter.get_value(), rtol=1e-3, atol=1e-5)
+
+
+def test_the_gradient_of_a_loop_with_checkpoints_comes_in_again() -> None:
+    x, h = sg.tensor("x", ("T", 3)), sg.tensor("h", (3,))
+    y = sg.scan(lambda a, h: sg.tanh(a - h), x, h, checkpoint_every=3)
+    model = sg.export_onnx(sg.grad((y**2).sum(), [x, h]), inputs=[x, h])
+    again = sg.import_onnx(model.SerializeToString())
+    ours = sg.compile([x, h], sg.grad((y**2).sum(), [x, h]), backend="numpy")
+    theirs = sg.compile([*again.inputs.values()], [*again.outputs.values()], backend="numpy")
+    for n in (0, 1, 7):
+        arrays = np.ones((n, 3), "f") * np.arange(3, dtype="f"), np.full(3, 0.5, "f")
+        for a, b in zip(ours(*arrays), theirs(*arrays), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)

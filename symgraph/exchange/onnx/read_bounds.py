@@ -16,7 +16,7 @@ from .read_values import Sizes
 __all__ = ["check_growth"]
 
 _LARGEST = 2**63
-_MOST_PARTS = 256
+_MOST_PARTS = 4096
 """How many names and numbers the formula of one size has."""
 _MOST_TERMS = 10_000
 """How many terms the product of all sizes of a value may have."""
