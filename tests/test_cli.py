@@ -221,6 +221,23 @@ def test_export_says_what_it_takes(folder: Path, arguments: list[str], message: 
     assert message in failure("export", *arguments, folder=folder)
 
 
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        ("net.onnx", ["--target", "wasm32"]),
+        ("net.onnx", ["--framework", "torch"]),
+        ("program.py", ["--cpu", "znver3"]),
+        ("build", ["--opset", "20"]),
+    ],
+)
+def test_export_refuses_options_of_other_targets(
+    folder: Path, target: str, options: list[str]
+) -> None:
+    message = failure("export", "net.py:f", target, *options, folder=folder)
+    assert f"{options[0]} says nothing of '{target}'" in message
+    assert not (folder / target).exists()
+
+
 def test_export_takes_variables_and_modules_with_a_list_of_inputs(folder: Path) -> None:
     pytest.importorskip("typer")
     (folder / "parts.py").write_text(PARTS)

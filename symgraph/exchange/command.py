@@ -70,6 +70,15 @@ _EXPORTERS: dict[str, Callable[[Any, Path, Options], Sequence[Path]]] = {
 }
 
 
+# The options that one kind of target alone knows, as the command has them.
+_FLAGS: dict[str, tuple[str, object]] = {
+    "opset": ("--opset", _export_onnx),
+    "framework": ("--framework", _export_python),
+    "machine": ("--target", _export_native),
+    "cpu": ("--cpu", _export_native),
+}
+
+
 def export_to(what: Any, target: Path, options: Options) -> Sequence[Path]:
     """The paths of what was written for a target: a model of ONNX for a name ending in .onnx, a
     program in Python for one ending in .py, an object file and what belongs to it for a folder.
@@ -78,12 +87,25 @@ def export_to(what: Any, target: Path, options: Options) -> Sequence[Path]:
     """
     is_folder = target.is_dir() or not target.suffix
     exporter = _export_native if is_folder else _EXPORTERS.get(target.suffix)
+    if exporter is not None:
+        _refuse_unused(options, target, exporter)
     if exporter is None:
         raise ExchangeError.here(
             f"export writes files ending in {', '.join(_EXPORTERS)}, or into a folder; found "
             f"{str(target)!r}"
         )
     return exporter(what, target, options)
+
+
+def _refuse_unused(options: Options, target: Path, exporter: object) -> None:
+    """An error for an option that this kind of target does not know."""
+    for name, (flag, user) in _FLAGS.items():
+        if getattr(options, name) != getattr(Options, name) and user is not exporter:
+            raise ExchangeError.here(
+                f"{flag} says nothing of {str(target)!r}",
+                remedy="--opset is for models of ONNX, --framework for programs in Python, "
+                "--target and --cpu for a folder with a program for C.",
+            )
 
 
 def import_from(source: Path, python: Path | None = None) -> tuple[Imported, Sequence[Path]]:
