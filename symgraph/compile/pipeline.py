@@ -19,6 +19,7 @@ from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
+from ..rewrite.unify import unify_inputs
 from ..scan.composites import with_open_composites
 from ..scan.observers import in_order
 from ..scan.op import is_scan, rebuild_alike
@@ -41,7 +42,7 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
 
     def run(graph: Graph, target: Target, hits: Hits) -> Graph:
         def rewrite_body(body: Graph) -> Graph:
-            return sweep(body, rules, hits, rebuild=rebuild_alike)
+            return sweep(unify_inputs(body), rules, hits, rebuild=rebuild_alike)
 
         return rewrite_loops(graph, rewrite_body, steps_are_cheap=target.steps_are_cheap)
 
@@ -49,7 +50,7 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
 
 
 def _settle_and_simplify(graph: Graph, target: Target, hits: Hits) -> Graph:
-    return _apply(SIMPLIFY)(settle_checkpoints(graph), target, hits)
+    return _apply(SIMPLIFY)(settle_checkpoints(unify_inputs(graph)), target, hits)
 
 
 PASSES: tuple[tuple[str, Pass], ...] = (

@@ -159,7 +159,7 @@ SCALE = elementwise(
 )
 UNSCALE = elementwise(
     "unscale",
-    lambda m, x, y: m.select(m.bit_or(m.eq(x, 0), m.isinf(y)), 0, m.divide(x, y)),
+    lambda m, x, y: m.select(m.eq(x, 0), 0, m.divide(x, y)),
     [
         lambda ct, z, x, y: unscale(ct, y),
         lambda ct, z, x, y: scale(ct, negative(unscale(z, y))),
@@ -174,7 +174,7 @@ def scale(x: Any, y: Any) -> Variable:
 
 
 def unscale(x: Any, y: Any) -> Variable:
-    """``x / y``, but zero wherever ``x`` or ``1 / y`` is, whatever the other."""
+    """``x / y``, but zero wherever ``x`` is, whatever ``y``."""
     return DIVIDE(x, y) if _is_plain(x) or _is_plain(y) else UNSCALE(x, y)
 
 

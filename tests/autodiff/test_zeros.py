@@ -220,3 +220,11 @@ def test_nothing_comes_out_of_the_branch_not_taken(name: str) -> None:
 @pytest.mark.parametrize("between", BETWEEN)
 def test_a_mask_holds_behind(between: str) -> None:
     check(CASES["sqrt"], between, None)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_infinity_over_infinity_is_no_zero(backend: str) -> None:
+    m = sg.matrix("m", dtype="float64")
+    weights = sg.exp(m)
+    tangent = sg.jvp(sg.log(weights / sg.expand_dims(weights.sum(1), 1)), m, sg.ones_like(m))
+    assert np.isnan(sg.compile([m], tangent, backend=backend)([[800.0, 3.0]])[0, 0])

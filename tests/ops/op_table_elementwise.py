@@ -92,7 +92,7 @@ ARITHMETIC = [
     Row(
         "unscale",
         OPS["unscale"],
-        lambda x, y: np.where((x == 0) | np.isinf(y), x.dtype.type(0), x / y),
+        lambda x, y: np.where(x == 0, x.dtype.type(0), x / y),
         [PAIRS, ROW_AND_COLUMN],
         smooth=SMOOTH_PAIRS,
     ),

@@ -57,8 +57,8 @@ def scale(x, y):
 
 
 def unscale(x, y):
-    """x / y, but 0 wherever x or 1 / y is, whatever the other."""
-    return np.where((x == 0) | np.isinf(y), 0, x / y)
+    """x / y, but 0 wherever x is, whatever y."""
+    return np.where(x == 0, 0, x / y)
 
 
 def power(x, y):

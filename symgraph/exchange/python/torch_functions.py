@@ -35,8 +35,8 @@ def scale(x, y):
 
 
 def unscale(x, y):
-    """x / y, but 0 wherever x or 1 / y is, whatever the other."""
-    return torch.where((x == 0) | torch.isinf(y), 0, x / y)
+    """x / y, but 0 wherever x is, whatever y."""
+    return torch.where(x == 0, 0, x / y)
 
 
 def divided(x, y):

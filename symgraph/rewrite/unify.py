@@ -1,0 +1,83 @@
+"""Sizes of inputs that must agree, made one at the inputs.
+
+Where ``log(exp(u) + exp(v))`` adds two vectors of sizes that nobody named, the sum checks that they
+agree, and only from there on they are one size: the exponentials below have different types, and no
+rule sees what they have in common. A check at the inputs unites all that is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..core import provenance
+from ..core.dims import Dim, Size
+from ..core.graph import Graph, replace
+from ..core.variable import Variable
+from ..ops.sizes import CHECK_SIZE, check_size, preferred_size
+
+__all__ = ["unify_inputs"]
+
+# For each size the axes of inputs that have it: the input and the axis.
+_Places = Mapping[Size, Sequence[tuple[Variable, int]]]
+
+
+def unify_inputs(graph: Graph) -> Graph:
+    """The graph in which sizes of inputs that a check compares are compared at the inputs.
+
+    A graph whose checks stand there already is returned as it is.
+    """
+    checks = [v for v in graph.nodes if v.op is CHECK_SIZE]
+    if all("leaf" in check.inputs[0].op.traits for check in checks):
+        return graph
+    places = _places(graph)
+    united = _united(checks, places)
+    checked: dict[Variable, Variable] = {}
+    for size, (model, check) in united.items():
+        other, other_axis = places[model][0]
+        for x, axis in places[size]:
+            made = check_size(checked.get(x, x), axis, other, other_axis, check.params[2])
+            provenance.set_lines(made, provenance.lines_of(check))
+            checked[x] = made
+    if not checked:
+        return graph
+    outputs = zip(graph.outputs, replace(graph.outputs, checked), strict=True)
+    return Graph(graph.inputs, [_as_before(old, new, places) for old, new in outputs])
+
+
+def _as_before(old: Variable, new: Variable, places: _Places) -> Variable:
+    """An output with the sizes that it had; what reads it from outside relies on them."""
+    for axis, size in enumerate(old.type.shape):
+        if new.type.shape[axis] != size and size in places:
+            new = check_size(new, axis, *places[size][0], "output")
+    return new
+
+
+def _places(graph: Graph) -> _Places:
+    places: dict[Size, list[tuple[Variable, int]]] = {}
+    for x in graph.nodes:
+        if "leaf" in x.op.traits:
+            for axis, size in enumerate(x.type.shape):
+                places.setdefault(size, []).append((x, axis))
+    return places
+
+
+def _united(checks: Sequence[Variable], places: _Places) -> dict[Size, tuple[Size, Variable]]:
+    """For sizes of inputs the one that takes their place, and a check that says so."""
+    united: dict[Size, tuple[Size, Variable]] = {}
+
+    def settled(size: Size) -> Size:
+        while size in united:
+            size = united[size][0]
+        return size
+
+    for check in checks:
+        axis, other_axis, _ = check.params
+        x, other = check.inputs
+        a, b = settled(x.type.shape[axis]), settled(other.type.shape[other_axis])
+        if a == b or a not in places or b not in places:
+            continue
+        model = preferred_size(b, a)
+        size = a if model is b else b
+        if isinstance(size, Dim):  # two numbers that differ are an error at the call
+            united[size] = (model, check)
+    return {size: (settled(size), check) for size, (_, check) in united.items()}

@@ -1,0 +1,98 @@
+"""Sizes that nobody named and a check compares: rules see through, and the check is still made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+
+BACKENDS = ["native", "numpy"]
+BEYOND = np.array([800.0, -800.0, 0.0]), np.array([801.0, -802.0, 1.0])
+LARGER = np.logaddexp(*BEYOND)
+SHARE = np.exp(BEYOND[0] - LARGER)
+
+
+def vectors() -> tuple[sg.Variable, sg.Variable]:
+    return sg.vector("u", dtype="float64"), sg.vector("v", dtype="float64")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sum_of_exponentials_of_vectors_does_not_overflow(backend: str) -> None:
+    u, v = vectors()
+    total = sg.log(sg.exp(u) + sg.exp(v))
+    share = sg.exp(u) / (sg.exp(u) + sg.exp(v))
+    outputs = [total, share, *sg.grad(total.sum(), [u, v]), sg.grad(share.sum(), u)]
+    found = sg.compile([u, v], outputs, backend=backend)(*BEYOND)
+    expected = [LARGER, SHARE, SHARE, 1 - SHARE, SHARE * (1 - SHARE)]
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nor_does_one_in_a_loop(backend: str) -> None:
+    x, y = sg.matrix("x", dtype="float64"), sg.matrix("y", dtype="float64")
+    total = sg.scan(lambda a, b: sg.log(sg.exp(a) + sg.exp(b)), [x, y])
+    start = sg.vector("start", dtype="float64")
+    carried = sg.scan(lambda a, h: sg.log(sg.exp(a) + sg.exp(h)), [x], [start])
+    outputs = [total, sg.grad(total.sum(), x), carried, sg.grad(carried.sum(), x)]
+    f = sg.compile([x, y, start], outputs, backend=backend)
+    for found, expected in zip(
+        f(BEYOND[0][None], BEYOND[1][None], BEYOND[1]),
+        [LARGER, SHARE, LARGER, SHARE],
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected[None], rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_sizes_that_differ_are_an_error_that_names_both(backend: str, n: int) -> None:
+    u, v = vectors()
+    f = sg.compile([u, v], (sg.exp(u) + sg.exp(v)).sum(), backend=backend)
+    with pytest.raises(sg.CallError, match=rf"add.*\n.*'v' float64\[{n}\], 'u' float64\[3\]"):
+        f(np.zeros(3), np.zeros(n))
+
+
+def test_one_check_is_left_of_many() -> None:
+    u, v = vectors()
+    result = sg.exp(u) * sg.exp(v) + sg.sin(v) * u
+    f = sg.compile([u, v], result)
+    assert sum(x.op.name == "check_size" for x in f.graph.nodes) == 1
+    np.testing.assert_allclose(f([1.0], [2.0]), np.exp(3.0) + np.sin(2.0))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda u, v, w: (u + v) * w,
+        lambda u, v, w: sg.exp(u) + sg.exp(v) * sg.exp(w),
+        lambda u, v, w: sg.concatenate([u, v + w]) + sg.concatenate([w, v]),
+        lambda u, v, w: (u[1:] + v[1:]).sum() + w * u,
+        lambda u, v, w: sg.outer(u, v) + w,
+        lambda u, v, w: sg.where(u > v, sg.flip(w, 0), u) + sg.cumsum(v),
+    ],
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_three_vectors_of_one_size(make: Callable[..., sg.Variable], backend: str, n: int) -> None:
+    given = sg.vector("u"), sg.vector("v"), sg.vector("w")
+    arrays = [np.arange(n, dtype="float32") + k for k in range(3)]
+    known = [sg.tensor("x", (n,)) for _ in range(3)]
+    found = sg.compile([*given], make(*given), backend=backend)(*arrays)
+    expected = sg.compile(known, make(*known), backend=backend)(*arrays)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_named_size_an_unknown_one_and_a_number(backend: str) -> None:
+    x, y, z = sg.tensor("x", ("n",)), sg.vector("y"), sg.shared(np.ones(3, "float32"), name="z")
+    f = sg.compile([x, y], [sg.exp(x) + sg.exp(y) + sg.exp(z), x * 2, y + 1], backend=backend)
+    ones = np.ones(3, "float32")
+    for found, expected in zip(f(ones, ones), [3 * np.exp(ones), 2 * ones, 2 * ones], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for shapes in ((3, 2), (2, 3), (2, 2)):
+        with pytest.raises(sg.CallError, match="size"):
+            f(*(np.ones(n, "float32") for n in shapes))
