@@ -24,7 +24,8 @@ _Places = Mapping[Size, Sequence[tuple[Variable, int]]]
 def unify_inputs(graph: Graph) -> Graph:
     """The graph in which sizes of inputs that a check compares are compared at the inputs.
 
-    A graph whose checks stand there already is returned as it is.
+    A graph whose checks stand there already is returned as it is, and so is one of which an output
+    has a size that is made of them.
     """
     checks = [v for v in graph.nodes if v.op is CHECK_SIZE]
     if all("leaf" in check.inputs[0].op.traits for check in checks):
@@ -40,12 +41,15 @@ def unify_inputs(graph: Graph) -> Graph:
             checked[x] = made
     if not checked:
         return graph
-    outputs = zip(graph.outputs, replace(graph.outputs, checked), strict=True)
-    return Graph(graph.inputs, [_as_before(old, new, places) for old, new in outputs])
+    pairs = zip(graph.outputs, replace(graph.outputs, checked), strict=True)
+    outputs = [_with_sizes_of(old, new, places) for old, new in pairs]
+    # What reads them from outside relies on their types.
+    same = all(old.type is new.type for old, new in zip(graph.outputs, outputs, strict=True))
+    return Graph(graph.inputs, outputs) if same else graph
 
 
-def _as_before(old: Variable, new: Variable, places: _Places) -> Variable:
-    """An output with the sizes that it had; what reads it from outside relies on them."""
+def _with_sizes_of(old: Variable, new: Variable, places: _Places) -> Variable:
+    """An output with the sizes that it had, where these are sizes of inputs."""
     for axis, size in enumerate(old.type.shape):
         if new.type.shape[axis] != size and size in places:
             new = check_size(new, axis, *places[size][0], "output")

@@ -110,10 +110,7 @@ def _derive_from_one(x: Variable, y: Variable) -> bool:
         x, y = pairs.pop()
         if x is y:
             continue
-        same_view = (
-            x.op is y.op and x.params == y.params and x.inputs and x.op.kind != "elementwise"
-        )
-        if same_view:
+        if _are_made_alike(x, y) and x.op.kind != "elementwise":
             pairs += zip(x.inputs, y.inputs, strict=True)
         elif not (_stand_ins(x) & _stand_ins(y)):
             return False
@@ -126,7 +123,7 @@ def _is_one_computation(a: Variable, b: Variable) -> bool:
     different = False
     while pairs and len(seen) < _MAX_PAIRS:
         x, y = pairs.pop()
-        if x.op is y.op and x.params == y.params and x.inputs:
+        if _are_made_alike(x, y):
             for pair in zip(x.inputs, y.inputs, strict=True):
                 if pair[0] is not pair[1] and pair not in seen:
                     seen.add(pair)
@@ -136,6 +133,11 @@ def _is_one_computation(a: Variable, b: Variable) -> bool:
         else:
             return False
     return different and not pairs
+
+
+def _are_made_alike(x: Variable, y: Variable) -> bool:
+    """Whether both are one op of as many inputs, some at least."""
+    return x.op is y.op and x.params == y.params and 0 < len(x.inputs) == len(y.inputs)
 
 
 # Beyond so many pairs two computations are taken to be different.

@@ -96,3 +96,19 @@ def test_a_named_size_an_unknown_one_and_a_number(backend: str) -> None:
     for shapes in ((3, 2), (2, 3), (2, 2)):
         with pytest.raises(sg.CallError, match="size"):
             f(*(np.ones(n, "float32") for n in shapes))
+
+
+def test_outputs_of_bodies_keep_their_sizes() -> None:
+    """The size of a state in the gradient loop is made of the two that the check compares."""
+    x, y = sg.vector("x", dtype="float64"), sg.tensor("y", (1, None), "float64")
+    states, rows = sg.scan(lambda a, b: [b, a], [x, y])
+    _, last = sg.scan(
+        lambda _, h, k: [h, sg.tanh(sg.transpose(states))], sg.arange(rows.shape[0]), [rows, states]
+    )
+    first = sg.grad(last.sum(), y)
+    second = sg.grad(first.sum(), y)
+    for backend in BACKENDS:
+        found = sg.compile([x, y], [first, second], backend=backend)(np.ones(1), [[0.5]])
+        slope = 1 - np.tanh(0.5) ** 2
+        np.testing.assert_allclose(found[0], [[slope]], rtol=1e-12)
+        np.testing.assert_allclose(found[1], [[-2 * np.tanh(0.5) * slope]], rtol=1e-12)

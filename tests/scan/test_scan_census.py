@@ -257,3 +257,13 @@ def test_one_body_may_be_looped_over_in_several_ways():
     fixed = sg.scan(lambda i: sg.max(rows, axis=0), sg.arange(rows.shape[0]))
     report = sg.compile([x], fixed).report
     assert not report.repeated_bodies
+
+
+def test_joins_of_different_numbers_are_told_apart() -> None:
+    """The backward pass joins five parts where the forward pass joins two."""
+    x = sg.tensor("x", (1, 1), "float64")
+    padded = sg.pad(x, 1)
+    rows = sg.scan(lambda row: row, sg.concatenate([padded, padded], axis=1))
+    first = sg.grad(sg.sum(sg.cos(rows)), x)
+    report = sg.compile([x], sg.grad(sg.sum(first), x)).report
+    assert not report.repeated_bodies
