@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ..core.graph import rebuild
 from ..core.variable import Variable, node
 from ..ops.activation import SIGMOID
-from ..ops.broadcast import REARRANGE, SUM
+from ..ops.broadcast import REARRANGE, SUM, restore_axes
 from ..ops.elementwise import (
     ADD,
     DIVIDE,
@@ -54,7 +54,18 @@ _Shares = Mapping[Variable, Variable | None]
     "divide",
     "unscale",
     of=FLOATS,
-    reads=("sigmoid", "softmax", "exp", "add", "subtract", "sum", "slice", "gather", "divide"),
+    reads=(
+        "sigmoid",
+        "softmax",
+        "exp",
+        "add",
+        "subtract",
+        "sum",
+        "rearrange",
+        "slice",
+        "gather",
+        "divide",
+    ),
 )
 def cancel_divisor(v: Variable) -> Variable | None:
     """(c * z) / z → c, where z is a sigmoid, 1 - sigmoid, a softmax or a sum of exponentials."""
@@ -83,11 +94,23 @@ def _divided(y: Variable, z: Variable) -> Variable | None:
     if z.op is ADD:
         shares = {w: share for w in z.inputs if (share := share_of_two(z, w)) is not None}
         return _replaced(y, shares, _DEPTH) if shares else None
-    if z.op is SUM and z.inputs[0].op is EXP:
-        return _over_sum(y, z)
+    total = _as_kept(z)
+    if total.op is SUM and total.inputs[0].op is EXP:
+        return _over_sum(y, total)
     if z.op in _PARTS and z.inputs[0].op in POSITIVE:
         return _of_part(y, z)
     return None
+
+
+def _as_kept(total: Variable) -> Variable:
+    """A sum whose axes were put back, as the sum that keeps them; anything else as it is."""
+    if total.op is not REARRANGE or total.inputs[0].op is not SUM:
+        return total
+    summed = total.inputs[0]
+    (x,), (axes, keepdims) = summed.inputs, summed.params
+    if keepdims or total is not restore_axes(summed, axes, x.ndim):
+        return total
+    return node(SUM, (x,), (axes, True))
 
 
 def _over_sum(y: Variable, total: Variable) -> Variable | None:

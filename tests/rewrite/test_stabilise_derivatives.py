@@ -121,3 +121,44 @@ def test_a_transposed_sum_is_not_the_total(backend):
     found = sg.compile([x, direction], y, backend=backend)(point, along)
     expected = (along * np.exp(point)).sum(axis=0).T / np.exp(point).sum(axis=0)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def normalised_by_hand(kind, weights):
+    totals = {
+        "kept": lambda: weights.sum(1, keepdims=True),
+        "put back": lambda: sg.expand_dims(weights.sum(1), 1),
+        "indexed": lambda: weights.sum(1)[:, None],
+    }
+    return weights / totals[kind]()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["kept", "put back", "indexed"])
+def test_rows_normalised_by_hand(backend, kind):
+    x, direction = (sg.matrix(name, dtype="float64") for name in ("x", "t"))
+    shares = normalised_by_hand(kind, sg.exp(x))
+    logs = sg.log(shares)
+    outputs = [
+        f(y)
+        for y in (shares, logs)
+        for f in (
+            lambda y: y,
+            lambda y: sg.jvp(y, x, direction),
+            lambda y: sg.grad((y * direction).sum(), x),
+        )
+    ]
+    point, t = np.array([[800.0, 3.0], [1.0, 2.0]]), np.array([[1.0, 0.5], [2.0, 3.0]])
+    p = special.softmax(point, axis=1)
+    centred = t - (p * t).sum(1, keepdims=True)
+    expected = [
+        p,
+        p * centred,
+        p * centred,
+        special.log_softmax(point, axis=1),
+        centred,
+        t - p * t.sum(1, keepdims=True),
+    ]
+    for found, value in zip(
+        sg.compile([x, direction], outputs, backend=backend)(point, t), expected, strict=True
+    ):
+        np.testing.assert_allclose(found, value, rtol=1e-12, atol=1e-15)
