@@ -9,6 +9,7 @@ the same nodes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -163,7 +164,7 @@ def pull_back(
     hands_on_lines = provenance.hands_on_lines()
     for v in reversed(order):
         cotangent = cotangents.get(v)
-        if cotangent is None or v in stopped or not any(x in relevant for x in v.inputs):
+        if cotangent is None or v in stopped or relevant.isdisjoint(v.inputs):
             continue
         if v.op is ITEM:
             _collect(cotangents, v, cotangent)
@@ -231,16 +232,12 @@ def _between(
     ends = set(ends)
     below: set[Variable] = set()
     order = []
-    for v in sorted(seen, key=_serial):
-        carries = v not in stopped and carries_gradient(v)
-        if v in ends or (carries and any(x in below for x in v.inputs)):
+    for v in sorted(seen, key=attrgetter("serial")):
+        reaches = v not in stopped and not below.isdisjoint(v.inputs) and carries_gradient(v)
+        if reaches or v in ends:
             below.add(v)
             order.append(v)
     return order
-
-
-def _serial(variable: Variable) -> int:
-    return variable.serial
 
 
 def _collect(cotangents: dict[Variable, Any], result: Variable, cotangent: Variable) -> None:

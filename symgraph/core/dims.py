@@ -9,12 +9,11 @@ split axis add up to the whole again.
 from __future__ import annotations
 
 import itertools
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from .interned import Interned
+from .interned import Interned, InternTable
 from .processes import origin
 from .size_text import atom_text, sum_text
 
@@ -125,7 +124,7 @@ class Dim(Interned):
 
 Size: TypeAlias = int | Dim
 
-_interned: weakref.WeakValueDictionary[tuple[Any, ...], Dim] = weakref.WeakValueDictionary()
+_interned: InternTable[Dim] = InternTable()
 _counter = itertools.count()
 
 
@@ -318,7 +317,7 @@ def _intern(terms: tuple[tuple[Monomial, int], ...]) -> Dim:
         dim = object.__new__(Dim)
         dim.terms = terms
         dim._text = None
-        dim = _interned.setdefault(terms, dim)
+        dim = _interned.keep_first(terms, dim)
     return dim
 
 

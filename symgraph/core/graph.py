@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
+from operator import is_
 from typing import Any, TypeAlias, overload
 
 from . import provenance
@@ -17,7 +17,7 @@ from .errors import (
     SymgraphTypeError,
     explain,
 )
-from .interned import Interned
+from .interned import Interned, InternTable
 from .shared import SharedVariable
 from .values import array_for
 from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
@@ -98,7 +98,7 @@ class Graph(Interned):
         key = (*parameters, None, *outputs)
         found = _canonical.get(key)
         if found is None:
-            found = _canonical.setdefault(key, Graph(parameters, outputs))
+            found = _canonical.keep_first(key, Graph(parameters, outputs))
         return found
 
     def __call__(self, *arguments: Variable) -> list[Variable]:
@@ -120,7 +120,7 @@ class Graph(Interned):
         return _load_graph, (len(self.inputs), kind, dump((*self.inputs, *self.outputs)))
 
 
-_canonical: weakref.WeakValueDictionary[tuple[Any, ...], Graph] = weakref.WeakValueDictionary()
+_canonical: InternTable[Graph] = InternTable()
 
 
 def _load_graph(n_inputs: int, kind: str, dumped: tuple[Any, ...]) -> Graph:
@@ -222,16 +222,14 @@ def replace(
         if v in new:
             continue
         inputs = tuple([new[source] for source in v.inputs])
-        if inputs == v.inputs:
+        if all(map(is_, inputs, v.inputs)):
             new[v] = v
             continue
         made = new[v] = rebuild(v, inputs)
-        lines = provenance.lines_of(v)
-        if lines and (keep_lines or not provenance.lines_of(made)):
-            provenance.set_lines(made, lines)
-        name = provenance.name_of(v)
-        if name is not None and made.name is None:
-            provenance.set_name(made, name)
+        if v.lines and (keep_lines or not made.lines):
+            provenance.set_lines(made, v.lines)
+        if v.given_name is not None and made.given_name is None:
+            made.given_name = v.given_name
         if has_notes:
             provenance.carry_notes(provenance.notes_of(v), made)
     return [new[v] for v in outputs]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .interned import Interned
+from .interned import Interned, InternTable
 from .processes import origin
 
 __all__ = ["Constant", "Leaf"]
@@ -33,7 +32,7 @@ class Leaf(Interned):
         if found is None:
             found = object.__new__(cls)
             found.key = key
-            found = _leaves.setdefault(key, found)
+            found = _leaves.keep_first(key, found)
         return found
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -75,4 +74,4 @@ def _digest(array: np.ndarray) -> bytes:
     return hashlib.blake2b(array.data).digest()
 
 
-_leaves: weakref.WeakValueDictionary[tuple[Any, ...], Leaf] = weakref.WeakValueDictionary()
+_leaves: InternTable[Leaf] = InternTable()

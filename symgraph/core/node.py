@@ -10,7 +10,17 @@ __all__ = ["Node"]
 class Node:
     """An op applied to nodes."""
 
-    __slots__ = ("__weakref__", "inputs", "op", "params", "serial", "type")
+    __slots__ = (
+        "__weakref__",
+        "given_name",
+        "inputs",
+        "lines",
+        "op",
+        "other_lines",
+        "params",
+        "serial",
+        "type",
+    )
 
     # Told exactly by Variable; an op's record speaks of nodes itself.
     op: Any
@@ -18,3 +28,7 @@ class Node:
     params: tuple[Any, ...]
     type: Any  # TensorType, or TupleType for ops with several results
     serial: int
+    # No part of what a node is: `symgraph.core.provenance` reads and writes them.
+    given_name: str | None
+    lines: tuple[Any, ...]
+    other_lines: tuple[tuple[Any, ...], ...]

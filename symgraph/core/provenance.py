@@ -1,4 +1,4 @@
-"""Names, the user's source lines, and notes, of variables: side tables beside the graph.
+"""Names, the user's source lines, and notes, of variables: beside the graph, no part of it.
 
 Lines are recorded for leaves, loops, the ops with the trait ``traced``, and what the step of a loop
 builds; within `record_lines` for every node.
@@ -83,12 +83,6 @@ class Lines(tuple[Line, ...]):
     written: tuple[Line, ...] = ()
 
 
-_names: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()
-_lines: weakref.WeakKeyDictionary[Node, tuple[Line, ...]] = weakref.WeakKeyDictionary()
-# Equal nodes are one, wherever they were written: the lines of the other places.
-_other_lines: weakref.WeakKeyDictionary[Node, tuple[tuple[Line, ...], ...]] = (
-    weakref.WeakKeyDictionary()
-)
 _notes: weakref.WeakKeyDictionary[Node, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 _NO_NOTES: Mapping[Hashable, Any] = MappingProxyType({})
 # For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none"; with "same"
@@ -139,13 +133,17 @@ def _lines_from(frame: FrameType | None, depth: int, n_written: int) -> Lines:
         code = frame.f_code
         maker = _maker_of(code.co_filename)
         if maker != "compiler" and not _is_of_dataclass(code):
-            line = Line(code.co_filename, frame.f_lineno, code.co_name)
+            line = _one_line(code.co_filename, frame.f_lineno, code.co_name)
             if maker == "user":
                 users.append(line)
             if len(written) < n_written:
                 written.append(line)
         frame = frame.f_back
     return _lines_with(tuple(users), tuple(written))
+
+
+# The nodes of a program have few lines, and equal ones are compared faster where they are one.
+_one_line = functools.lru_cache(maxsize=4096)(Line)
 
 
 @functools.cache
@@ -222,39 +220,38 @@ def _recording(which: str) -> Iterator[None]:
 def is_recorded(*, traced: bool) -> bool:
     """Whether the line of a new node is recorded just now."""
     which = _recorded.get()
-    return which in ("all", "same") or (traced and which == "traced")
+    return traced if which == "traced" else which != "none"
 
 
 def record(variable: Node) -> None:
     """Note the user's lines of a variable that has none yet."""
-    if variable in _lines:
+    if variable.lines:
         return
     if _recorded.get() == "same":
-        set_lines(variable, _origin.get())
+        variable.lines = _origin.get()
     else:
-        _lines[variable] = _lines_of_builder()
+        variable.lines = _lines_of_builder()
 
 
 def written_at(variable: Node) -> tuple[Line, ...]:
     """The lines that made the variable, innermost first, those of layers of symgraph_nn too."""
-    lines = _lines.get(variable, ())
-    return getattr(lines, "written", ()) or lines
+    return getattr(variable.lines, "written", ()) or variable.lines
 
 
 def set_lines(variable: Node, lines: tuple[Line, ...]) -> None:
     """Note these lines for a variable, before others; nothing where they are empty."""
     if not lines:
         return
-    before = _lines.get(variable)
-    _lines[variable] = lines
-    if before is not None and before != lines:
-        others = [x for x in _other_lines.get(variable, ()) if x != lines]
-        _other_lines[variable] = (before, *others)[:_PLACES]
+    before = variable.lines
+    variable.lines = lines
+    if before and before is not lines and before != lines:
+        others = [x for x in variable.other_lines if x != lines]
+        variable.other_lines = (before, *others)[:_PLACES]
 
 
 def add_lines(variable: Node, lines: tuple[Line, ...]) -> None:
     """Note these lines for a variable, after those that it has."""
-    before = lines_of(variable)
+    before = variable.lines
     set_lines(variable, lines)
     set_lines(variable, before)
 
@@ -262,7 +259,7 @@ def add_lines(variable: Node, lines: tuple[Line, ...]) -> None:
 def line_in(variable: Node, loop: Node) -> str | None:
     """The line of a variable as it was written in the step of that loop; else any of its lines."""
     around = lines_of(loop)[:1]
-    places = (lines_of(variable), *_other_lines.get(variable, ()))
+    places = (variable.lines, *variable.other_lines)
     place = next((x for x in places if around and around[0] in x), places[0])
     return str(place[0]) if place else None
 
@@ -272,16 +269,16 @@ def leave_out_callers(variable: Node, callers: tuple[Line, ...]) -> None:
     lines = lines_of(variable)
     for k in range(len(lines)):
         if lines[k:] == callers[: len(lines) - k]:
-            _lines[variable] = _lines_with(lines[:k], written_at(variable))
-            _other_lines.pop(variable, None)
+            variable.lines = _lines_with(lines[:k], written_at(variable))
+            variable.other_lines = ()
             return
 
 
 def add_callers(copy: Node, original: Node, callers: tuple[Line, ...]) -> None:
     """Let the copy have the lines of the original, and then those that call what made it."""
     lines = (*lines_of(original), *callers)[:_DEPTH]
-    _lines[copy] = _lines_with(lines, written_at(original))
-    _other_lines.pop(copy, None)
+    copy.lines = _lines_with(lines, written_at(original))
+    copy.other_lines = ()
 
 
 def _lines_with(lines: tuple[Line, ...], written: tuple[Line, ...]) -> Lines:
@@ -292,7 +289,7 @@ def _lines_with(lines: tuple[Line, ...], written: tuple[Line, ...]) -> Lines:
 
 def lines_of(variable: Node) -> tuple[Line, ...]:
     """The user's lines at which the variable was made, innermost first; empty if not recorded."""
-    return _lines.get(variable, ())
+    return variable.lines
 
 
 def line_of(variable: Node) -> str | None:
@@ -329,15 +326,12 @@ def line_at(variable: Node, loops: Sequence[Node]) -> tuple[str | None, bool]:
 
 def set_name(variable: Node, name: str | None) -> None:
     """Give the variable a name, or take its name away with None."""
-    if name is None:
-        _names.pop(variable, None)
-    else:
-        _names[variable] = name
+    variable.given_name = name
 
 
 def name_of(variable: Node) -> str | None:
     """The variable's name, None where it has none."""
-    return _names.get(variable)
+    return variable.given_name
 
 
 def add_note(variable: Node, key: Hashable, note: Any) -> None:

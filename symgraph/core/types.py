@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from .dims import Dim, Size, fresh_size, named_size
 from .errors import DtypeError, ShapeError, SymgraphTypeError
-from .interned import Interned
+from .interned import Interned, InternTable
 
 __all__ = [
     "DTYPES",
@@ -85,7 +84,7 @@ class TupleType(Interned):
         if found is None:
             found = object.__new__(cls)
             found.items = key
-            found = _tuple_types.setdefault(key, found)
+            found = _tuple_types.keep_first(key, found)
         return found
 
     def __str__(self) -> str:
@@ -100,12 +99,8 @@ class TupleType(Interned):
 
 Type: TypeAlias = TensorType | TupleType
 
-_tensor_types: weakref.WeakValueDictionary[tuple[Any, ...], TensorType] = (
-    weakref.WeakValueDictionary()
-)
-_tuple_types: weakref.WeakValueDictionary[tuple[Any, ...], TupleType] = (
-    weakref.WeakValueDictionary()
-)
+_tensor_types: InternTable[TensorType] = InternTable()
+_tuple_types: InternTable[TupleType] = InternTable()
 
 
 def tensor_type(dtype: np.dtype, shape: Sequence[Size]) -> TensorType:
@@ -115,7 +110,7 @@ def tensor_type(dtype: np.dtype, shape: Sequence[Size]) -> TensorType:
     if found is None:
         found = object.__new__(TensorType)
         found.dtype, found.shape = key
-        found = _tensor_types.setdefault(key, found)
+        found = _tensor_types.keep_first(key, found)
     return found
 
 

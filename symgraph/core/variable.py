@@ -9,7 +9,6 @@ their users, so sorting by serial is a topological order.
 from __future__ import annotations
 
 import itertools
-import weakref
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,9 +17,9 @@ import numpy as np
 
 from . import provenance
 from .errors import SymbolicValueError, SymgraphTypeError
+from .interned import InternTable
 from .leaf import Constant, Leaf
 from .op import Op
-from .processes import give_lock
 from .signatures import Signatures
 from .types import TensorType, Type, tensor_type
 from .values import as_array, brief, weak_kind
@@ -176,26 +175,14 @@ def next_serial() -> int:
     return next(_serials)
 
 
-class _Interning:
-    """The living nodes by what they are made of, and the lock under which they are added."""
-
-    _lock: Any
-
-    def __init__(self) -> None:
-        self.nodes: weakref.WeakValueDictionary[tuple[Any, ...], Variable] = (
-            weakref.WeakValueDictionary()
-        )
-        give_lock(self)
-
-
-_interning = _Interning()
+_nodes: InternTable[Variable] = InternTable()
 
 
 def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Variable:
     """The variable ``op(inputs; params)``; the same object for the same arguments."""
     key = (op, tuple(inputs), params)
     try:
-        found = _interning.nodes.get(key)
+        found = _nodes.get(key)
     except TypeError:
         raise SymgraphTypeError.here(
             f"{op.name} cannot be told apart by its parameters: {brief(params)} are not hashable"
@@ -223,8 +210,9 @@ def insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variab
     made.op, made.inputs, made.params = key
     made.type = inferred
     made.serial = next(_serials)
-    with _interning._lock:  # the first one stays, if two threads make the same node
-        return _interning.nodes.setdefault(key, made)
+    made.given_name = None
+    made.lines = made.other_lines = ()
+    return _nodes.keep_first(key, made)
 
 
 # --- leaves -----------------------------------------------------------------------------------
@@ -293,7 +281,7 @@ def make_parameter(index: int, depth: int, type: TensorType) -> Variable:
 
 def existing_node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...]) -> Variable | None:
     """The variable ``op(inputs; params)`` if there is one already."""
-    return _interning.nodes.get((op, tuple(inputs), params))
+    return _nodes.get((op, tuple(inputs), params))
 
 
 def make_constant(value: Any, dtype: Any = None, *, what: str = "a constant") -> Variable:

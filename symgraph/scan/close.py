@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from ..core.graph import Graph, has_effect, replace
 from ..core.variable import CONSTANT, Variable, make_input, node
@@ -82,7 +83,7 @@ def find_outer(
 def _find_lengths(variables: Iterable[Variable]) -> set[Variable]:
     """The integer scalars that these variables have for the sizes of axes, or compute them from."""
     lengths: set[Variable] = set()
-    for v in sorted(variables, key=lambda v: v.serial, reverse=True):
+    for v in sorted(variables, key=attrgetter("serial"), reverse=True):
         if "template" in v.op.params:
             template = v.params[v.op.params.index("template")]
             lengths.update(v.inputs[len(v.inputs) - template.count(None) :])
@@ -107,8 +108,8 @@ def find_varying(outputs: Sequence[Variable], symbols: Sequence[Variable]) -> se
                 seen.add(x)
                 stack.append(x)
     varying = set(symbols)
-    for v in sorted(seen, key=lambda v: v.serial):
-        if any(x in varying for x in v.inputs):
+    for v in sorted(seen, key=attrgetter("serial")):
+        if not varying.isdisjoint(v.inputs):
             varying.add(v)
     return varying
 
