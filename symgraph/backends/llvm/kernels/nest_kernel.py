@@ -34,7 +34,7 @@ from .nest import Nest, Reference
 from .nest_shape import WIDEST_TOTAL, Shape, Stored, is_a_piece, shape_of
 from .totals import combine, neutral_text, reduce_lanes
 
-__all__ = ["nest_kernel"]
+__all__ = ["NestWriter", "nest_kernel"]
 
 
 def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size], Pieces | None]:
@@ -51,11 +51,11 @@ def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size], Pieces | None
 def _kernel_of(shape: Shape) -> tuple[Kernel, int]:
     """The kernel, and how many elements it takes at a time: two vectors of them where much is
     computed of few numbers."""
-    kernel = _Writer(shape).write()
+    kernel = NestWriter(shape).write()
     n_lines = kernel.text.count("\n")
     if shape.can_double and n_lines > max(_WINDOW, _CHAIN * len(shape.moves)):
         double = replace(shape, lanes=2 * shape.lanes)
-        return _Writer(double).write(), double.lanes
+        return NestWriter(double).write(), double.lanes
     return kernel, shape.lanes
 
 
@@ -75,7 +75,7 @@ class _Open(NamedTuple):
     mask: str | None
 
 
-class _Writer:
+class NestWriter:
     """Writes one nest."""
 
     def __init__(self, shape: Shape) -> None:
@@ -113,14 +113,18 @@ class _Writer:
     def _loops(self, depth: int, stop: int) -> None:
         """Kept loops from this depth on, and what is inside them."""
         if depth == stop:
-            if any(output.kind for output in self.shape.outputs):
-                self._reduce(stop)
-            else:
-                self._stores(self._compute())
+            self._innermost(stop)
             return
         outer = self._enter(depth, [])
         self._loops(depth + 1, stop)
         self._leave(outer, [])
+
+    def _innermost(self, depth: int) -> None:
+        """What is inside the kept loops, which are so many."""
+        if any(output.kind for output in self.shape.outputs):
+            self._reduce(depth)
+        else:
+            self._stores(self._compute())
 
     def _enter(self, depth: int, carried: list[Value]) -> _Open:
         """Begin the loop at this depth: addresses move on, and what is settled is loaded."""

@@ -19,7 +19,7 @@ from ..code.emit import F64
 from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
 from .nest import Nest, Operation, Reference
 
-__all__ = ["WIDEST_TOTAL", "Shape", "Stored", "is_a_piece", "shape_of"]
+__all__ = ["WIDEST_TOTAL", "Shape", "Stored", "is_a_piece", "lanes_of", "shape_of"]
 
 # A piece takes some microseconds where little is computed of an element, and at the very most a
 # good part of a second.
@@ -114,7 +114,7 @@ def shape_of(nest: Nest, cpu: Cpu) -> tuple[Shape, list[Size]]:
     size = nest.space[-1] if n else 1
     is_wide = _is_wide(nest, size)
     # Columns of a matrix: several lines of memory at a time.
-    lanes = (_lanes(nest, cpu) if n else 1) * (4 if is_wide else 1)
+    lanes = (lanes_of(nest, cpu) if n else 1) * (4 if is_wide else 1)
     numbers: dict[Size, int] = {}
     strides = tuple(
         tuple(
@@ -177,7 +177,8 @@ def _loses_digits(nest: Nest) -> bool:
     return count > _SHORT_SUM
 
 
-def _lanes(nest: Nest, cpu: Cpu) -> int:
+def lanes_of(nest: Nest, cpu: Cpu) -> int:
+    """How many elements of the widest dtype a vector holds."""
     dtypes = [access.dtype for access in nest.accesses]
     params = (p for operation in nest.operations for p in operation.params)
     dtypes += [p for p in params if isinstance(p, np.dtype)]

@@ -19,7 +19,7 @@ from ..machine.assembler import Assembler
 from .program import Place
 from .scope import Scope
 
-__all__ = ["GrowingRows", "Ring", "Rows", "Turns", "reads_last_only"]
+__all__ = ["GrowingRows", "LastRows", "Ring", "Rows", "Turns", "reads_last_only"]
 
 # How many rows a loop of unknown length is given at first.
 _FIRST_ROWS = 64
@@ -30,6 +30,10 @@ class Turns:
     """What happens to addresses when a loop turns: they advance, rotate, or move with what grew."""
 
     assembler: Assembler
+    steps: Size = 1
+    """How many steps a turn takes."""
+    strides: dict[int, Size] = field(default_factory=dict)
+    """For slots of addresses that advance, how many elements they move from step to step."""
     advances: list[tuple[int, int]] = field(default_factory=list)
     """Slots of addresses, and of the bytes by which they advance."""
     rings: list[list[int]] = field(default_factory=list)
@@ -44,15 +48,21 @@ class Turns:
         a = self.assembler
         slot = a.slot()
         a.run("address", slot, base, a.size(offset), dtype.itemsize)
-        self.advances.append((slot, a.size(stride * dtype.itemsize)))
+        self.strides[slot] = stride
+        self.advances.append((slot, a.size(stride * self.steps * dtype.itemsize)))
         return slot
 
     def room(self) -> int:
         """The slot that tells how many rows there is room for in what grows."""
         a, capacity = self.assembler, self.assembler.slot()
         if self.growing:
-            a.run("address", capacity, a.literal(_FIRST_ROWS), a.literal(0), 1)
+            a.run("address", capacity, a.literal(self.first_rows), a.literal(0), 1)
         return capacity
+
+    @property
+    def first_rows(self) -> int:
+        """How many rows there is room for at first: a whole number of turns, as twice as many."""
+        return max(_FIRST_ROWS, self.steps) if isinstance(self.steps, int) else _FIRST_ROWS
 
     def grow(self, turn: int, capacity: int, no_room: int) -> None:
         """Make room for the row of this turn; ``no_room`` is the status where there is none."""
@@ -72,12 +82,17 @@ class Rows:
     def __init__(self, scope: Scope, turns: Turns, result: Variable, depth: int) -> None:
         self._scope, self._turns, self._depth = scope, turns, depth
         self._row, self._dtype = product(result.type.shape[1:]), result.dtype
+        self._strides = contiguous_strides(result.type.shape[1:])
         self._addresses: dict[int, int] = {}
         self.base = self._open(result)
         """The slot with the address of the first row."""
 
     def _open(self, result: Variable) -> int:
         return self._scope.base(result)
+
+    def place(self, tap: int) -> Place:
+        """Where a row lies: so many steps from the new one."""
+        return Place(self.at(tap), self._strides)
 
     def at(self, tap: int) -> int:
         """The slot with the address of a row, which advances: so many steps from the new one."""
@@ -100,7 +115,7 @@ class GrowingRows(Rows):
         a = self._scope.assembler
         self._moved = a.slot()
         base = self._scope.bases[result] = a.slot()
-        a.allocate(base, (self._depth + _FIRST_ROWS) * self._row, self._dtype)
+        a.allocate(base, (self._depth + self._turns.first_rows) * self._row, self._dtype)
         row_bytes = a.size(self._row * self._dtype.itemsize)
         self._turns.growing.append((base, a.literal(self._depth), row_bytes, self._moved))
         return base
@@ -118,6 +133,7 @@ class Ring(Rows):
         a, depth = scope.assembler, state.depth
         self._scope, self._result = scope, result
         self._row, self._dtype = product(state.new.type.shape), state.new.dtype
+        self._strides = contiguous_strides(state.new.type.shape)
         self.base = scope.builder.buffers.take((depth + 1) * self._row, self._dtype)
         slots = [a.slot() for _ in range(depth + 1)]
         for i, slot in enumerate(slots):
@@ -148,6 +164,23 @@ class Ring(Rows):
             source = Place(self._addresses[i - depth], strides)
             builder.copy(source, Place(row, strides), shape, self._dtype)
         return rows[-1]
+
+
+class LastRows(Ring):
+    """The last rows of a state that is in registers while steps follow each other, in order."""
+
+    def __init__(self, scope: Scope, turns: Turns, state: State, result: Variable | None) -> None:
+        a, depth = scope.assembler, state.depth
+        self._scope, self._result = scope, result
+        self._row, self._dtype = product(state.new.type.shape), state.new.dtype
+        self._strides = contiguous_strides(state.new.type.shape)
+        self.base = scope.builder.buffers.take(depth * self._row, self._dtype)
+        self._addresses = {
+            i - depth: a.address(self.base, self._row * i, self._dtype) for i in range(depth)
+        }
+
+    def _last_row(self, result: Variable) -> int:
+        return self._addresses[-1]
 
 
 def reads_last_only(scope: Scope, result: Variable, count: int) -> bool:

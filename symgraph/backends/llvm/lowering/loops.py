@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ....core import provenance
-from ....core.dims import Atom, Dim, Size, maximum_zero
+from ....core.dims import Atom, Dim, Size, floor_div, maximum_zero
 from ....core.errors import TooLargeError
 from ....core.graph import Graph
 from ....core.variable import Variable
@@ -19,13 +19,15 @@ from ....ops.sizes import size_of
 from ....scan.op import SCAN, Loop, Read, State
 from ..analysis.analyses import SINK
 from ..analysis.layout import contiguous_strides
+from ..kernels.small_loop import small_loop_kernel
 from .groups import write_scope
-from .loop_rows import GrowingRows, Ring, Rows, Turns, reads_last_only
+from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, reads_last_only
 from .products import pack_ahead
 from .program import Place
 from .records import Lowering
 from .rows_ahead import RowsAhead, find_rows_ahead
 from .scope import Scope
+from .small_loops import SmallLoopBuilder, small_space, steps_at_once
 
 __all__ = ["LOOPS"]
 
@@ -55,7 +57,13 @@ class _LoopWriter:
         by_result = {x.params[0]: x for x in items}
         self.items = [by_result.get(k) for k in range(len(loop.results))]
         """The items that have the loop's results; None where nobody reads one."""
-        self.turns = Turns(scope.assembler)
+        self.space = small_space(loop, self._kept())
+        """The shape of a row, where the loop is one kernel."""
+        self.at_once: Size = 1
+        """How many steps a turn of the program takes."""
+        if self.space is not None:
+            self.at_once = steps_at_once(self.space, until=loop.condition is not None)
+        self.turns = Turns(scope.assembler, self.at_once)
         self.places: dict[Variable, Place] = {}
         """Where the body finds what it is given."""
         self.destinations: dict[Variable, list[Place]] = {}
@@ -71,6 +79,7 @@ class _LoopWriter:
             self._sequence(reads)
         n_states = len(loop.states)
         results = list(map(self._state, loop.states, self.items[:n_states]))
+        rows_of_states = list(results)
         results += filter(None, map(self._output, loop.outputs, self.items[n_states:]))
         for symbol, fixed in loop.fixed.items():
             is_needed = fixed in self.scope.values.needed
@@ -78,8 +87,12 @@ class _LoopWriter:
         until = -1
         if loop.condition is not None:
             until = a.memory(1, np.dtype("bool"))
-            self.destinations.setdefault(loop.condition, []).append(Place(until, ()))
-        self._loop(until)
+        if self.space is not None:
+            self._steps_in_kernel(self.space, rows_of_states, until)
+        else:
+            if loop.condition is not None:
+                self.destinations.setdefault(loop.condition, []).append(Place(until, ()))
+            self._loop(until)
         for rows in results:
             rows.close()
 
@@ -110,10 +123,50 @@ class _LoopWriter:
             scope.builder.buffers.give_back(scope.builder.packed.pop(key))
         for each in ahead:
             scope.builder.buffers.give_back(each.buffer)
-        if loop.condition is not None:
+        self._bind_steps(turn)
+
+    def _bind_steps(self, slot: int) -> None:
+        """Let the number of steps that were taken be known, where a condition ends the loop."""
+        if self.loop.condition is not None:
             taken = self._steps_taken()
             if taken is not None:
-                a.bind(taken, turn, at_entry=False)
+                self.scope.assembler.bind(taken, slot, at_entry=False)
+
+    def _steps_in_kernel(self, space: tuple[Size, ...], states: Sequence[Rows], until: int) -> None:
+        """The loop as one kernel, which takes so many steps at a time."""
+        builder, a, loop, turns = self.scope.builder, self.scope.assembler, self.loop, self.turns
+        writer = SmallLoopBuilder(builder, space, self.places, turns.strides)
+        small = writer.loop(loop, states, self.destinations)
+        kernel, sizes, pieces = small_loop_kernel(small, self.at_once, builder.cpu)
+        turn, step, taken, capacity = a.slot(), a.slot(), a.slot(), turns.room()
+        operands = [*map(a.size, sizes), *(access.base for access in small.row.accesses)]
+        operands += [a.size(self.n), turn]
+        if loop.condition is not None:
+            operands += [a.literal(taken), until]
+            a.run("address", taken, a.literal(0), a.literal(0), 1)
+
+        def write_turn() -> None:
+            if turns.growing:
+                a.run("polynomial", step, 0, 1, self.at_once, 1, turn)
+                turns.grow(step, capacity, self._no_room(step))
+            builder.timed(loop.body.nodes, lambda: a.run_kernel(kernel, pieces, *operands))
+
+        with builder.inside(turn, loop.node, self.n):
+            spare = self.at_once - self.n
+            if until < 0 and isinstance(spare, int) and spare >= 0:
+                write_turn()
+            else:
+                n_turns = floor_div(self.n + (self.at_once - 1), self.at_once)
+                a.loop(a.size(n_turns), turn, turns.advances, write_turn, until=until)
+        self._bind_steps(taken)
+
+    def _kept(self) -> list[Variable]:
+        """The values of the body that are kept, or decide when the loop ends."""
+        loop = self.loop
+        n_states = len(loop.states)
+        kept = [state.new for state in loop.states]
+        kept += [v for v, x in zip(loop.outputs, self.items[n_states:], strict=False) if x is not None]
+        return kept if loop.condition is None else [*kept, loop.condition]
 
     def _steps_taken(self) -> Atom | None:
         """The atom that stands for the steps that were taken."""
@@ -199,7 +252,8 @@ class _LoopWriter:
         )
         for tap, symbol in state.taps.items():
             self.places[symbol] = Place(rows.at(tap), strides)
-        self.destinations.setdefault(state.new, []).append(Place(rows.at(0), strides))
+        if not isinstance(rows, LastRows):
+            self.destinations.setdefault(state.new, []).append(Place(rows.at(0), strides))
         return rows
 
     def _rows_of_state(self, state: State, result: Variable | None) -> Rows:
@@ -207,7 +261,8 @@ class _LoopWriter:
             result not in self.scope.values.outputs
             and reads_last_only(self.scope, result, state.depth)
         ):
-            return Ring(self.scope, self.turns, state, result)
+            kind = Ring if self.space is None else LastRows
+            return kind(self.scope, self.turns, state, result)
         return self._rows(result, state.depth)
 
     def _rows(self, result: Variable, depth: int) -> Rows:
