@@ -18,8 +18,9 @@ __all__ = ["Works", "is_large", "is_lopsided", "stages"]
 
 # An elementwise operation on one element takes as long as so many multiply-adds of a product.
 _ELEMENT = 16
-# And calling a kernel as long as so many elements.
-_CALL = 32
+# And calling a kernel as long as so many elements; where a loop is in its kernel, as long as these
+# wait for the step before.
+_CALL, _WAIT = 32, 4
 # What a size that only calls know is taken for, where works are compared.
 _USUAL_SIZE = 64
 
@@ -48,8 +49,10 @@ class Works:
             return known
         total = self.of(body.nodes)
         shapes = Counter(v.type.shape for v in body.nodes if v.op.formula is not None)
+        is_elementwise = shapes.total() == sum(bool(v.inputs) for v in body.nodes)
         for shape, count in shapes.items():
-            total = total + (product(shape) + _CALL) * (_ELEMENT * count)
+            each = product(shape) + (_WAIT if is_elementwise else _CALL)
+            total = total + each * (_ELEMENT * count)
         self._of_bodies[body] = total
         return total
 

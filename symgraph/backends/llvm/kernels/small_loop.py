@@ -19,16 +19,14 @@ from ..code.emit import I64, Value
 from ..code.engine import Kernel
 from ..machine.frame import operand, operand_address, return_success, slot_at
 from ..machine.pieces import Pieces
-from .nest import Access, Nest, Operation, Output, Reference
+from .nest import Access, Nest, Output, Reference
 from .nest_kernel import NestWriter
 from .nest_shape import Shape, is_a_piece, lanes_of, shape_of
 
-__all__ = ["LAST", "SmallLoop", "StateTaps", "small_loop_kernel"]
+__all__ = ["LAST", "SmallLoop", "StateTaps", "most_lanes", "small_loop_kernel"]
 
 # The axis of time in a nest and in its shape.
 _TIME = 0
-import os
-_WIDE=int(os.environ.get("SGW","4"))
 # What is stored once, after the last step.
 LAST = "last"
 
@@ -85,19 +83,23 @@ def small_loop_kernel(
     space = (at_once, *row.space)
     nest = Nest(space, frozenset([_TIME]), inputs, row.operations, outputs)
     shape, strides = shape_of(nest, cpu)
-    shape = _in_registers(shape, row.space[-1:], lanes_of(nest, cpu))
+    shape = _in_registers(shape, row.space[-1:], most_lanes(lanes_of(nest, cpu), cpu))
     kernel = _kernel_of(_StepsShape(shape, tuple(loop.states), loop.until))
     pieces = None if is_a_piece(space) or not row.space else shape.pieces(shape.lanes)
     return kernel, [*space, *strides], pieces
 
 
-def _in_registers(shape: Shape, columns: Sequence[Size], vector: int) -> Shape:
-    """The shape with as many lanes as few columns need: two vectors of many, whose steps wait for
-    each other less."""
+def most_lanes(vector: int, cpu: Cpu) -> int:
+    """How many elements of a row a kernel takes at a time, for so many in a vector: as each step
+    waits for the one before, several vectors stand beside each other where registers are many."""
+    return max(1, cpu.registers // 8) * vector
+
+
+def _in_registers(shape: Shape, columns: Sequence[Size], most: int) -> Shape:
+    """The shape with as many lanes as the columns need, up to the most."""
     lanes = 1
     for size in columns:
-        least = size if isinstance(size, int) else _WIDE * vector
-        lanes = min(_WIDE * vector, 1 << (least - 1).bit_length())
+        lanes = min(most, 1 << (size - 1).bit_length()) if isinstance(size, int) else most
     exact = all(isinstance(size, int) and size % lanes == 0 for size in columns)
     return replace(
         shape, lanes=lanes, exact=exact, can_double=False, sums_in_double=False, goes_on=False
@@ -168,7 +170,7 @@ class _Writer(NestWriter):
         f.do(f"store i8 {ended}, ptr {operand_address(f, at + 1)}")
 
     def _shifted(self, values: list[Value]) -> list[Value]:
-        """The carried values of the next step: new ones, and those of this step one further back."""
+        """The carried values of the next step: new ones, and this step's, one further back."""
         new, first = [], 0
         for state in self.states:
             depth = len(state.initial)
@@ -197,4 +199,3 @@ class _Writer(NestWriter):
         if value.lanes == 1:
             return value
         return self.f.value(f"extractelement {value.type} {value}, i64 0", value.dtype)
-

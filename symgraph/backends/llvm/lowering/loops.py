@@ -57,11 +57,11 @@ class _LoopWriter:
         by_result = {x.params[0]: x for x in items}
         self.items = [by_result.get(k) for k in range(len(loop.results))]
         """The items that have the loop's results; None where nobody reads one."""
-        self.space = small_space(loop, self._kept())
+        self.space = small_space(loop, self._kept(), scope.builder.cpu)
         """The shape of a row, where the loop is one kernel."""
         self.at_once: Size = 1
-        """How many steps a turn of the program takes."""
-        if self.space is not None:
+        """How many steps a turn of the program takes; one where times are counted."""
+        if self.space is not None and scope.builder.timing is None:
             self.at_once = steps_at_once(self.space, until=loop.condition is not None)
         self.turns = Turns(scope.assembler, self.at_once)
         self.places: dict[Variable, Place] = {}
@@ -138,6 +138,7 @@ class _LoopWriter:
         writer = SmallLoopBuilder(builder, space, self.places, turns.strides)
         small = writer.loop(loop, states, self.destinations)
         kernel, sizes, pieces = small_loop_kernel(small, self.at_once, builder.cpu)
+        nodes = [v for v in loop.body.nodes if v.inputs] or [loop.node]
         turn, step, taken, capacity = a.slot(), a.slot(), a.slot(), turns.room()
         operands = [*map(a.size, sizes), *(access.base for access in small.row.accesses)]
         operands += [a.size(self.n), turn]
@@ -147,17 +148,21 @@ class _LoopWriter:
 
         def write_turn() -> None:
             if turns.growing:
+                assert isinstance(self.at_once, int)
                 a.run("polynomial", step, 0, 1, self.at_once, 1, turn)
                 turns.grow(step, capacity, self._no_room(step))
-            builder.timed(loop.body.nodes, lambda: a.run_kernel(kernel, pieces, *operands))
+            builder.timed(nodes, lambda: a.run_kernel(kernel, pieces, *operands))
+
+        def write_step() -> None:
+            builder.step(write_turn)
 
         with builder.inside(turn, loop.node, self.n):
             spare = self.at_once - self.n
             if until < 0 and isinstance(spare, int) and spare >= 0:
-                write_turn()
+                write_step()
             else:
                 n_turns = floor_div(self.n + (self.at_once - 1), self.at_once)
-                a.loop(a.size(n_turns), turn, turns.advances, write_turn, until=until)
+                a.loop(a.size(n_turns), turn, turns.advances, write_step, until=until)
         self._bind_steps(taken)
 
     def _kept(self) -> list[Variable]:
@@ -165,7 +170,9 @@ class _LoopWriter:
         loop = self.loop
         n_states = len(loop.states)
         kept = [state.new for state in loop.states]
-        kept += [v for v, x in zip(loop.outputs, self.items[n_states:], strict=False) if x is not None]
+        kept += [
+            v for v, x in zip(loop.outputs, self.items[n_states:], strict=False) if x is not None
+        ]
         return kept if loop.condition is None else [*kept, loop.condition]
 
     def _steps_taken(self) -> Atom | None:

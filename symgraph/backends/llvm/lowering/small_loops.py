@@ -10,19 +10,18 @@ from ....core.types import TensorType
 from ....core.variable import CONSTANT, Variable
 from ....scan.op import Loop, State
 from ..analysis.layout import contiguous_strides, stretched
+from ..code.cpu import Cpu
 from ..kernels.nest import Access, Nest, Operation, Output, Reference
-from ..kernels.small_loop import LAST, SmallLoop, StateTaps
+from ..kernels.small_loop import LAST, SmallLoop, StateTaps, most_lanes
 from .loop_rows import LastRows, Rows
 from .program import Place, ProgramBuilder
 
 __all__ = ["SmallLoopBuilder", "small_space", "steps_at_once"]
 
-# How many operations a step may have: their values have to fit registers.
-_MOST_NODES = 96
+# How many values a step may have, operations and what they read: most have to fit registers.
+_MOST_VALUES = 128
 # How far back a state's oldest tap may go.
 _DEEPEST = 8
-# Rows that are known to be longer give a kernel enough to do for one step.
-_LONGEST_ROW = 1024
 # How many elements of all steps are computed between two looks for Ctrl-C. Rows so long are
 # computed step by step, as neighbours do not wait for each other.
 _AT_ONCE = 4096
@@ -30,16 +29,19 @@ _AT_ONCE = 4096
 _AT_ONCE_UNTIL = 512
 
 
-def small_space(loop: Loop, needed: Sequence[Variable]) -> tuple[Size, ...] | None:
-    """The shape of a row, where a step is small and elementwise; None where it is not.
+def small_space(loop: Loop, needed: Sequence[Variable], cpu: Cpu) -> tuple[Size, ...] | None:
+    """The shape of a row, where a step is small and elementwise; None where it is not, or where
+    rows are known to be so long that a kernel has enough to do for one step.
 
     ``needed`` are the values of the body that are kept or decide.
     """
     graph = Graph(loop.body.inputs, needed)
     computed = [v for v in graph.nodes if v.inputs]
-    if len(computed) > _MOST_NODES or any(v.op.formula is None for v in computed):
+    if any(v.op.formula is None for v in computed):
         return None
-    if any(state.depth > _DEEPEST for state in loop.states):
+    depths = [state.depth for state in loop.states]
+    n_values = len(graph.nodes) + len(needed) + sum(depths)
+    if n_values > _MOST_VALUES or max(depths, default=0) > _DEEPEST:
         return None
     spaces = {v.type.shape for v in (*computed, *needed) if isinstance(v.type, TensorType)}
     rows = [space for space in spaces if space]
@@ -48,7 +50,8 @@ def small_space(loop: Loop, needed: Sequence[Variable]) -> tuple[Size, ...] | No
     space = rows[0] if rows else ()
     size = product(space)
     if isinstance(size, int):
-        return space if 0 < size <= _LONGEST_ROW else None
+        widest = max((v.dtype for v in graph.nodes), key=lambda dtype: dtype.itemsize)
+        return space if 0 < size <= max(1, most_lanes(cpu.lanes(widest), cpu)) else None
     # Beside rows without elements a number still has to be computed.
     are_rows = all(v.type.shape for v in needed)
     return space if are_rows and loop.condition is None else None
@@ -96,9 +99,7 @@ class SmallLoopBuilder:
                 self._references[v] = ("operation", len(operations))
                 operations.append(Operation(v.op.formula, v.params, arguments))
         stored = [(v, place) for v, places in destinations.items() for place in places]
-        outputs = [
-            (*self._access(v, place), self._reference(v), None) for v, place in stored
-        ]
+        outputs = [(*self._access(v, place), self._reference(v), None) for v, place in stored]
         states = []
         for state, own, first in zip(loop.states, rows, first_carried, strict=True):
             accesses = [self._access(state.new, own.place(-1 - i))[0] for i in range(state.depth)]
