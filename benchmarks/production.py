@@ -23,7 +23,7 @@ import numpy as np
 
 import symgraph as sg
 import symgraph_nn as nn
-from symgraph.compile.report import format_table
+from symgraph.compile.tables import format_table
 
 # Calls in a round, and utterances at once.
 N_CALLS = 50

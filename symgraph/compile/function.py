@@ -6,6 +6,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..scan.composites import with_open_composites
 from .calls import CallsOfThreads
 from .compiled import Compiled, compile_graph
 from .finite import Checked
+from .graphs import Graphs
 from .pipeline import rewrite
 from .program import In, OutputsLike, Program, make_program
 from .report import Report, count_nodes
@@ -194,7 +196,7 @@ class Function:
                 name=options.name,
                 labels=_labels(program),
             )
-        self._graph = compiled.graph
+        self._graphs = Graphs(program, partial(_rewritten, program, backend), compiled.graph)
         self._signature = Signature(program.parameters, options.name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
@@ -205,9 +207,7 @@ class Function:
     @property
     def graph(self) -> Graph:
         """The rewritten `Graph`: inputs and shared variables to outputs and updates."""
-        if self._graph is None:  # the program was recalled
-            self._graph = rewrite(self.program.graph, load_backend(self._options.backend))[0]
-        return self._graph
+        return self._graphs.rewritten
 
     @property
     def updates(self) -> dict[SharedVariable, Variable]:
@@ -302,7 +302,7 @@ class Function:
 
 def _make_report(function: Function, compiled: Compiled, start: float) -> Report:
     """The report on a function that is compiled but for this."""
-    built, updates = with_open_composites(function.program.graph), function.program.updates
+    built, updates = function._graphs.built, function.program.updates
     executable, summary = compiled.executable, compiled.summary
     before = count_loops(built.outputs)
     return Report(
@@ -329,7 +329,12 @@ def _make_report(function: Function, compiled: Compiled, start: float) -> Report
         is_verified=function._options.verify,
         start=start,
         seconds=time.perf_counter() - start,
+        graphs=function._graphs,
     )
+
+
+def _rewritten(program: Program, backend: Backend) -> Graph:
+    return rewrite(program.graph, backend)[0]
 
 
 def _compile_again(program: Program, options: _Options, start: float | None = None) -> Function:

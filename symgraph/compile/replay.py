@@ -19,8 +19,8 @@ from ..scan.observers import without_observers
 from ..scan.op import Loop
 from ..scan.paths import loop_paths, symbol_labels
 from .function import Function
-from .report import format_table
 from .rounding import expanded
+from .tables import format_table
 
 __all__ = ["Replay", "replay"]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
 
 from ..core import provenance
 from ..core.graph import Graph
@@ -11,6 +13,10 @@ from ..core.provenance import Line
 from ..scan.census import RepeatedBody
 from ..scan.op import Loop, is_scan
 from ..scan.paths import loop_paths
+from .data import as_data
+from .graphs import Graphs
+from .stored import Storage, StoredLoop, format_stored
+from .tables import format_table
 
 __all__ = [
     "LoopRow",
@@ -18,7 +24,6 @@ __all__ = [
     "Report",
     "count_nodes",
     "describe_repeats",
-    "format_table",
     "list_loops",
 ]
 
@@ -108,6 +113,41 @@ class Report:
     """The shared variables, such as random streams, that each call advances unasked."""
     first_call: float | None = None
     """The seconds of the first call; None before it."""
+    graphs: Graphs | None = field(default=None, repr=False, compare=False)
+    """What `stored` is told from, when it is asked for."""
+
+    @property
+    def stored(self) -> list[StoredLoop]:
+        """For each loop of the compiled graph the bytes that it stores over time, by value, as a
+        formula of sizes, with the reason and the user's lines.
+
+        Results alone are counted: what is computed for all steps before or after a loop is not.
+
+        >>> x = sg.tensor("x", ("T", 8))
+        >>> h = sg.scan(lambda x, h: sg.tanh(x + h), [x], [sg.zeros(8)], name="cell")
+        >>> (loop,) = sg.compile([x], h).report.stored
+        >>> print(loop.loop, loop.bytes, loop.values[0])
+        cell 32*T + 32 state 0 (tanh): 32*T + 32 bytes, an output that is read
+        """
+        return [] if self._storage is None else self._storage.loops
+
+    def stored_bytes(self, **sizes: int) -> int:
+        """What all loops store over time, in bytes, for sizes by name.
+
+        A size without a name goes by its input's name and axis, as ``x_0``, and an input that is a
+        whole number by its own name. A name that is missing or unknown is a `SymgraphTypeError`
+        that lists those there are.
+
+        >>> x, n = sg.tensor("x", (8,)), sg.scalar("n", dtype="int64")
+        >>> h = sg.scan(lambda h: sg.tanh(h), outputs_info=[x], n_steps=n)
+        >>> sg.compile([x, n], h).report.stored_bytes(n=99)
+        3200
+        """
+        return 0 if self._storage is None else self._storage.bytes_for(sizes)
+
+    @cached_property
+    def _storage(self) -> Storage | None:
+        return None if self.graphs is None else Storage(self.graphs)
 
     @property
     def rules(self) -> dict[str, int]:
@@ -117,6 +157,18 @@ class Report:
             for name, hits in row.rules.items():
                 total[name] = total.get(name, 0) + hits
         return total
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in dicts, lists, strings and numbers, as JSON can hold it: its fields by name,
+        with ``rules``, ``stored``; sizes that are no numbers are formulas.
+
+        >>> x = sg.vector("x")
+        >>> sg.compile([x], sg.exp(x), name="f").report.to_dict()["name"]
+        'f'
+        """
+        names = [x.name for x in fields(self) if x.name not in ("graphs", "start")]
+        found = {name: getattr(self, name) for name in (*names, "rules", "stored")}
+        return {name: as_data(value) for name, value in found.items()}
 
     def __str__(self) -> str:
         parts = [
@@ -130,6 +182,8 @@ class Report:
             parts.append("rules fired: " + ", ".join(f"{name} {hits}" for name, hits in ranked))
         if self.advances:
             parts.append(f"advanced by each call: {', '.join(self.advances)}")
+        if self.stored:
+            parts.append(format_stored(self.stored))
         parts.append(describe_repeats(self.repeated_bodies))
         return "\n\n".join(parts)
 
@@ -240,22 +294,3 @@ def _too_many(repeated: Sequence[RepeatedBody]) -> str:
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:.2f}"
-
-
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of text: the first and a wordy last column to the left, numbers to the right."""
-    table = [tuple(header), *map(tuple, rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    numbers = [False, *([True] * (len(widths) - 1))]
-    if header[-1] == "":
-        numbers[-1] = False
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.rjust(width) if is_number else cell.ljust(width)
-            for cell, width, is_number in zip(cells, widths, numbers, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    rule = "  ".join("─" * width for width in widths if width)
-    return "\n".join([line(table[0]), rule, *map(line, table[1:])])

@@ -35,6 +35,7 @@ __all__ = [
     "line_at",
     "line_in",
     "line_of",
+    "lines_in",
     "lines_of",
     "name_of",
     "named_sources",
@@ -258,10 +259,15 @@ def add_lines(variable: Node, lines: tuple[Line, ...]) -> None:
 
 def line_in(variable: Node, loop: Node) -> str | None:
     """The line of a variable as it was written in the step of that loop; else any of its lines."""
+    place = lines_in(variable, loop)
+    return str(place[0]) if place else None
+
+
+def lines_in(variable: Node, loop: Node) -> tuple[Line, ...]:
+    """The lines of a variable as it was written in the step of that loop; else any of its lines."""
     around = lines_of(loop)[:1]
     places = (variable.lines, *variable.other_lines)
-    place = next((x for x in places if around and around[0] in x), places[0])
-    return str(place[0]) if place else None
+    return next((x for x in places if around and around[0] in x), places[0])
 
 
 def leave_out_callers(variable: Node, callers: tuple[Line, ...]) -> None:

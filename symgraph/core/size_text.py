@@ -12,8 +12,9 @@ def sum_text(terms: Iterable[tuple[tuple[Any, ...], int]]) -> str:
     """A sum of terms, each the atoms of a product and their factor."""
     text = ""
     for monomial, factor in terms:
-        atoms = "*".join(atom_text(atom) for atom in monomial)
         magnitude = abs(factor)
+        is_product = len(monomial) > 1 or magnitude != 1
+        atoms = "*".join(_factor_text(atom) if is_product else atom_text(atom) for atom in monomial)
         if not atoms:
             body = str(magnitude)
         else:
@@ -34,6 +35,10 @@ def atom_text(atom: tuple[Any, ...]) -> str:
     if atom[0] == "max_zero":
         return f"max({atom[1]}, 0)"
     return f"{_parenthesised(atom[1])}//{_parenthesised(atom[2])}"
+
+
+def _factor_text(atom: tuple[Any, ...]) -> str:
+    return f"({atom_text(atom)})" if atom[0] == "floor_div" else atom_text(atom)
 
 
 def _parenthesised(size: Any) -> str:

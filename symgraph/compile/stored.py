@@ -1,0 +1,197 @@
+"""What a function's loops store over time, in bytes: as formulas of sizes, and for given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..core.dims import PRIMITIVE, Atom, Dim, Size, named_size, size_atoms, substitute_size
+from ..core.errors import SymgraphTypeError, SymgraphValueError
+from ..core.provenance import Line, lines_of
+from ..core.types import is_integer
+from ..ops.sizes import size_of
+from ..scan.storage import StoredResult, stored_results
+from .graphs import Graphs
+from .program import Program
+from .tables import format_table
+
+__all__ = ["Sizes", "Storage", "StoredLoop", "StoredValue", "format_stored"]
+
+
+@dataclass(frozen=True)
+class StoredValue:
+    """One value that a loop stores over time."""
+
+    label: str
+    """Its name, or which of the loop's states or outputs it is."""
+    rows: Size
+    """Of how many steps it is stored, initial rows counted."""
+    bytes: Size
+    """A number, or a formula of sizes by name; ``str`` of it is the text."""
+    reason: str
+    lines: tuple[Line, ...]
+    """The user's lines that made it, innermost first."""
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.bytes} bytes, {self.reason}"
+
+
+@dataclass(frozen=True)
+class StoredLoop:
+    """What one loop of the compiled graph stores over time."""
+
+    loop: str | None
+    """Its name."""
+    lines: tuple[Line, ...]
+    """The user's lines that made it; a gradient loop has those of the loop it is of."""
+    depth: int
+    """0 outside other loops; a loop in a loop stores for one step of the outer one at a time."""
+    values: tuple[StoredValue, ...]
+    bytes: Size
+    """The sum of the values'."""
+
+    def __str__(self) -> str:
+        place = f" at {self.lines[0]}" if self.lines else ""
+        return f"{self.loop or 'loop'}{place}: {self.bytes} bytes"
+
+
+def format_stored(loops: Sequence[StoredLoop]) -> str:
+    """A table: each loop with what it stores, its values in groups of one reason."""
+    rows = []
+    for loop in loops:
+        margin = "  " * loop.depth
+        place = f" at {loop.lines[0]}" if loop.lines else ""
+        rows.append((f"{margin}{loop.loop or 'loop'}{place}", str(loop.bytes), ""))
+        by_reason: dict[str, list[StoredValue]] = {}
+        for value in loop.values:
+            by_reason.setdefault(value.reason, []).append(value)
+        for reason, values in by_reason.items():
+            total = _total(values)
+            rows.append((f"{margin}  {_names(values)}", str(total), reason))
+    if len(loops) > 1:
+        rows.append(("total", str(_total(loops)), ""))
+    return format_table(("stored over time", "bytes", ""), rows)
+
+
+# How many names of values a row of the table has.
+_NAMES = 3
+
+
+def _names(values: Sequence[StoredValue]) -> str:
+    names = [value.label for value in values]
+    more = len(names) - _NAMES
+    return ", ".join(names if more <= 0 else [*names[:_NAMES], f"{more} more"])
+
+
+def _total(parts: Sequence[StoredValue | StoredLoop]) -> Size:
+    total: Size = 0
+    for part in parts:
+        total = total + part.bytes
+    return total
+
+
+class Sizes:
+    """The sizes of a function by name: those that the user named, and those of its inputs.
+
+    A size without a name goes by its input's name and axis, as ``x_0``; an integer input by its
+    name; and one that only the steps tell by a number.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._names: dict[Atom, str] = {}
+        labels = [parameter.name for parameter in program.parameters]
+        pairs = [*zip(program.inputs, labels, strict=True), *((v, v.name) for v in program.shared)]
+        self.known: list[str] = []
+        for k, (v, name) in enumerate(pairs):
+            label = name or f"input{k}"
+            for axis, size in enumerate(v.type.shape):
+                for atom in size_atoms(size) if isinstance(size, Dim) else ():
+                    self._learn(atom, f"{label}_{axis}")
+            if not v.ndim and is_integer(v.dtype):
+                number = size_of(v)
+                if isinstance(number, Dim) and number.atom is not None:
+                    self._names.setdefault(number.atom, label)
+
+    def _learn(self, atom: Atom, name: str) -> None:
+        if atom[0] == "name":
+            self._names.setdefault(atom, atom[1])
+        elif atom[0] in PRIMITIVE:
+            self._names.setdefault(atom, name)
+
+    def in_words(self, size: Size) -> Size:
+        """The size as a formula of named ones."""
+        if isinstance(size, int):
+            return size
+        for atom in size_atoms(size):
+            self._learn(atom, f"size_{len(self._names)}")
+        return substitute_size(size, {a: named_size(name) for a, name in self._names.items()})
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in order."""
+        return sorted(set(self._names.values()))
+
+
+class Storage:
+    """What the loops of a function store; `Report.stored` and `Report.stored_bytes` tell it."""
+
+    def __init__(self, graphs: Graphs) -> None:
+        self._graphs = graphs
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """The function's sizes by name."""
+        return Sizes(self._graphs.program)
+
+    @cached_property
+    def loops(self) -> list[StoredLoop]:
+        """A row for each loop that stores something, in the order of the report's loops."""
+        by_path: dict[tuple[object, ...], list[StoredResult]] = {}
+        for each in stored_results(self._graphs.rewritten):
+            by_path.setdefault(each.path, []).append(each)
+        return [self._loop(group) for group in by_path.values()]
+
+    def _loop(self, group: Sequence[StoredResult]) -> StoredLoop:
+        path = group[0].path
+        values = tuple(
+            StoredValue(
+                each.label,
+                self.sizes.in_words(each.rows),
+                self.sizes.in_words(each.bytes),
+                each.reason,
+                each.lines,
+            )
+            for each in group
+        )
+        scan = path[-1]
+        return StoredLoop(scan.name, lines_of(scan), len(path) - 1, values, _total(values))
+
+    def bytes_for(self, sizes: Mapping[str, int]) -> int:
+        """The total for sizes by name."""
+        loops = self.loops
+        _check(sizes, self.sizes.names, loops)
+        values: dict[Atom, int] = {("name", name): int(value) for name, value in sizes.items()}
+        return sum(
+            each.bytes if isinstance(each.bytes, int) else each.bytes.evaluate(values) or 0
+            for each in loops
+        )
+
+
+def _check(sizes: Mapping[str, int], known: Sequence[str], loops: Sequence[StoredLoop]) -> None:
+    remedy = f"The sizes of this function are: {', '.join(known) or 'none'}."
+    for name, value in sizes.items():
+        if name not in known:
+            raise SymgraphTypeError.here(f"stored_bytes: {name!r} is no size", remedy=remedy)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise SymgraphTypeError.here(f"stored_bytes: {name} is a number, not {value!r}")
+        if value < 0:
+            raise SymgraphValueError.here(f"stored_bytes: {name} is at least 0, not {value}")
+    needed = {a[1] for x in loops if isinstance(x.bytes, Dim) for a in size_atoms(x.bytes)}
+    if missing := sorted(needed - set(sizes)):
+        raise SymgraphTypeError.here(
+            f"stored_bytes takes the size{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+            remedy=f"Write stored_bytes({', '.join(f'{name}=…' for name in missing)}). {remedy}",
+        )

@@ -1,0 +1,200 @@
+"""What loops store over time, and why: the rows of each result that somebody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..core import provenance
+from ..core.dims import PRIMITIVE, Atom, Dim, Size, product, substitute_size
+from ..core.graph import Graph
+from ..core.provenance import Line
+from ..core.variable import ITEM, Variable, ancestors
+from ..ops.sizes import SIZE, size_of
+from ..ops.slices import SLICE, SYMBOL, At, Span
+from .op import Loop, is_scan
+from .paths import loop_paths
+from .residuals import row_read
+
+__all__ = [
+    "GRADIENT",
+    "LAST_ROWS",
+    "OUTPUT",
+    "RESIDUAL",
+    "StoredResult",
+    "are_last_rows_read",
+    "gradient_loops",
+    "stored_results",
+]
+
+OUTPUT = "an output that is read"
+RESIDUAL = "a residual of the gradient"
+GRADIENT = "a gradient of each step"
+LAST_ROWS = "the last rows alone"
+
+
+class StoredResult(NamedTuple):
+    """A result of a loop that is kept, with the loops around it, outermost first."""
+
+    path: tuple[Variable, ...]
+    value: Variable
+    """The value in the body of the last of them."""
+    label: str
+    rows: Size
+    bytes: Size
+    """At most so many, where the steps tell how many there are."""
+    reason: str
+    lines: tuple[Line, ...]
+
+
+def stored_results(graph: Graph) -> list[StoredResult]:
+    """What each loop of the graph keeps, those inside loops included, in the order of their paths.
+
+    A loop inside another keeps it for one step of the outer one at a time.
+    """
+    gradients: dict[Graph, dict[Variable, Variable]] = {}
+    found: list[StoredResult] = []
+    for path in loop_paths(graph):
+        around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
+        if around not in gradients:
+            gradients[around] = gradient_loops(around)
+        found += _results_of(path, around, gradients[around])
+    return found
+
+
+def _results_of(
+    path: tuple[Variable, ...], graph: Graph, gradients: dict[Variable, Variable]
+) -> Iterator[StoredResult]:
+    scan = path[-1]
+    loop = Loop(scan)
+    items = {x.params[0]: x for x, _ in graph.users[scan]}
+    for k, (value, depth) in enumerate(loop.results):
+        x = items.get(k)
+        if x is None and not depth:
+            continue  # nobody reads it, and no later step
+        is_brief = depth > 0 and (x is None or are_last_rows_read(graph, x, depth))
+        kept = scan.type.items[k]
+        rows: Size = depth + 1 if is_brief else _at_most(kept.shape[0], loop)
+        reason = LAST_ROWS if is_brief or x is None else _reason(x, graph, gradients)
+        size = rows * product(kept.shape[1:]) * kept.dtype.itemsize
+        lines = provenance.lines_in(value, scan) or provenance.lines_of(scan)
+        yield StoredResult(path, value, _label(loop, k), rows, size, reason, lines)
+
+
+def _at_most(rows: Size, loop: Loop) -> Size:
+    """The number of rows, were all steps taken."""
+    if loop.condition is None or not isinstance(rows, Dim):
+        return rows
+    taken = next((m[0] for m, _ in rows.terms if len(m) == 1 and m[0][0] in PRIMITIVE), None)
+    most: dict[Atom, Size] = {} if taken is None else {taken: size_of(loop.n_steps)}
+    return substitute_size(rows, most)
+
+
+def _label(loop: Loop, k: int) -> str:
+    """The value's name, or what it is of the loop, and the operation that it comes from."""
+    value, n_states = loop.results[k].value, len(loop.states)
+    name = provenance.name_of(value)
+    if name:
+        return name
+    place = f"state {k}" if k < n_states else f"output {k - n_states}"
+    return f"{place} ({value.op.title_of(value.params)})" if value.inputs else place
+
+
+# --- who reads it --------------------------------------------------------------------------------
+
+
+def are_last_rows_read(graph: Graph, result: Variable, count: int) -> bool:
+    """Whether an array is no output, and nobody reads it but for its last ``count`` rows."""
+    outputs, pending = set(graph.outputs), [result]
+    while pending:
+        x = pending.pop()
+        if x in outputs:
+            return False
+        for user, _ in graph.users[x]:
+            if user.op is not SLICE or user.inputs[0] is not x:
+                return False
+            entry = user.params[0][0]
+            if isinstance(entry, Span):
+                # A slice up to the end has the same last rows.
+                if entry.stop is not None or entry.step != 1:
+                    return False
+                pending.append(user)
+            elif not isinstance(entry, At) or not _is_among_last(entry, count):
+                return False
+    return True
+
+
+def _is_among_last(entry: At, count: int) -> bool:
+    return entry.index != SYMBOL and -count <= int(entry.index) < 0
+
+
+def _reason(result: Variable, graph: Graph, gradients: dict[Variable, Variable]) -> str:
+    scan = result.inputs[0]
+    if scan in gradients:
+        return GRADIENT
+    own = [gradient for gradient, loop in gradients.items() if loop is scan]
+    return RESIDUAL if own and _are_all_behind(_readers(result, graph), own, graph) else OUTPUT
+
+
+def _readers(result: Variable, graph: Graph) -> list[Variable | None]:
+    """What needs the array, views of it seen through; None where it is an output.
+
+    Who reads single rows needs no array, unless nobody else needs it.
+    """
+    outputs, pending = set(graph.outputs), [result]
+    readers, readers_of_rows = list[Variable | None](), list[Variable | None]()
+    while pending:
+        x = pending.pop()
+        if x in outputs:
+            readers.append(None)
+        for user, _ in graph.users[x]:
+            if user.op is SLICE and user.inputs[0] is x and _is_one_row(user.params[0][0]):
+                readers_of_rows.append(user)
+            elif "view" in user.op.traits:
+                pending.append(user)
+            elif user.op is not SIZE:
+                readers.append(user)
+    return readers or readers_of_rows
+
+
+def _is_one_row(entry: object) -> bool:
+    return isinstance(entry, At) and entry.index != SYMBOL
+
+
+def _are_all_behind(
+    readers: list[Variable | None], gradients: list[Variable], graph: Graph
+) -> bool:
+    """Whether the readers are gradient loops, or compute with what these leave behind."""
+    behind = set(gradients)
+    for v in graph.nodes:
+        if not behind.isdisjoint(v.inputs):
+            behind.add(v)
+    return all(reader is not None and reader in behind for reader in readers)
+
+
+def gradient_loops(graph: Graph) -> dict[Variable, Variable]:
+    """The graph's loops that are gradients of others, with these.
+
+    Such a loop has the lines of the other, parameters of it, and reads in reverse what it left.
+    """
+    found: dict[Variable, Variable] = {}
+    for v in filter(is_scan, graph.nodes):
+        lines = provenance.lines_of(v)
+        for read in Loop(v).reads:
+            base, _, direction = row_read(read.sequence, read.offset)
+            if base.op is not ITEM or not is_scan(base.inputs[0]) or direction != -1:
+                continue
+            loop = base.inputs[0]
+            if loop not in found and provenance.lines_of(loop) == lines and _share(loop, v):
+                found[v] = loop
+                break
+    return found
+
+
+def _share(loop: Variable, gradient: Variable) -> bool:
+    ours, theirs = (set(_leaves(list(Loop(x).fixed.values()))) for x in (loop, gradient))
+    return not ours or not theirs or bool(ours & theirs)
+
+
+def _leaves(variables: list[Variable]) -> Iterator[Variable]:
+    return (v for v in ancestors(variables) if not v.inputs)
