@@ -12,16 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.graph import Graph
 from ..core.provenance import Line, lines_of
 from ..core.shared import SharedVariable
-from ..core.types import is_float
+from ..core.types import TensorType, TupleType, is_float
 from ..core.variable import Variable, ancestors
 from .layout import Layout
-from .op import Loop, is_scan
+from .op import is_scan
 
 __all__ = ["Census", "RepeatedBody", "count_loops"]
+
+# What is fixed in a loop, in order; None for what derives from no parameter.
+_Fixed = tuple[Variable | None, ...]
 
 
 @dataclass(frozen=True)
@@ -71,34 +75,125 @@ def _all_bodies(scans: Iterable[Variable]) -> Iterable[Graph]:
 
 def _find_repeated(scans: Sequence[Variable]) -> Iterable[RepeatedBody]:
     # One body may be looped over in several ways: what is a row here may be fixed there.
-    alike: dict[tuple[Graph, Layout], list[list[Variable]]] = {}
+    alike: dict[tuple[Graph, Layout], list[Variable]] = {}
     for scan in scans:
-        groups = alike.setdefault(scan.params, [])
-        for group in groups:
-            if _repeats(group[0], scan):
-                group.append(scan)
-                break
-        else:
-            groups.append([scan])
-    for groups in alike.values():
-        for group in groups:
-            if len(group) > 1:
-                yield RepeatedBody(tuple(group), _telling_lines(group))
+        alike.setdefault(scan.params, []).append(scan)
+    for loops in alike.values():
+        if len(loops) > 1:
+            for group in _Repeats().groups(loops):
+                if len(group) > 1:
+                    yield RepeatedBody(tuple(group), _telling_lines(group))
 
 
-def _repeats(a: Variable, b: Variable) -> bool:
-    """Whether two loops that are alike run their body at different values of one's parameters."""
-    different = False
-    for x, y in zip(Loop(a).fixed.values(), Loop(b).fixed.values(), strict=True):
-        if x is y:
-            continue
-        ours, theirs = _parameters_of(x), _parameters_of(y)
-        if not ours and not theirs:
-            continue  # no parameters: a size, or data
-        if not _derive_from_one(x, y):
-            return False
-        different = True
-    return different or _is_one_computation(a, b)
+class _Repeats:
+    """Loops that are alike, in groups of those that run their body at different values of one's
+    parameters.
+
+    As there may be hundreds of loops of one body, few are compared two by two: those alone which
+    derive from one parameter at least, and of all that have the same parameters fixed, those alone
+    which are computed in ways of one shape.
+    """
+
+    def __init__(self) -> None:
+        self._groups: list[list[Variable]] = []
+        self._by_fixed: dict[_Fixed, dict[int, list[int]]] = {}
+        """The numbers of groups, by what is fixed in their first loop, and by its shape."""
+        self._fixed_of: dict[Variable, dict[_Fixed, None]] = {}
+        """By a parameter: what derives from it and is fixed in a first loop."""
+        self._parameters: dict[Variable, frozenset[Variable]] = {}
+        self._shapes = _Shapes()
+
+    def groups(self, loops: Sequence[Variable]) -> list[list[Variable]]:
+        """The groups of these loops."""
+        for loop in loops:
+            fixed = self._fixed(loop)
+            number = min(self._numbers(loop, fixed), default=None)
+            if number is None:
+                self._begin(loop, fixed)
+            else:
+                self._groups[number].append(loop)
+        return self._groups
+
+    def _begin(self, loop: Variable, fixed: _Fixed) -> None:
+        by_shape = self._by_fixed.setdefault(fixed, {})
+        by_shape.setdefault(self._shapes.of(loop), []).append(len(self._groups))
+        for x in fixed:
+            for parameter in self._parameters[x] if x is not None else ():
+                self._fixed_of.setdefault(parameter, {})[fixed] = None
+        self._groups.append([loop])
+
+    def _fixed(self, loop: Variable) -> _Fixed:
+        """What is fixed in the loop; None for what has no parameters: a size, or data."""
+        return tuple(
+            [x if self._parameters_of(x) else None for x in loop.params[1].parts(loop.inputs).fixed]
+        )
+
+    def _parameters_of(self, x: Variable) -> frozenset[Variable]:
+        known = self._parameters.get(x)
+        if known is None:
+            known = self._parameters[x] = frozenset(_parameters_of(x))
+        return known
+
+    def _numbers(self, loop: Variable, fixed: _Fixed) -> Iterable[int]:
+        """The groups whose first loop is repeated by this one."""
+        same = self._by_fixed.get(fixed)
+        for number in same.get(self._shapes.of(loop), ()) if same else ():
+            if _is_one_computation(self._groups[number][0], loop):
+                yield number
+        parameters = {p for x in fixed if x is not None for p in self._parameters[x]}
+        others = {other: None for p in parameters for other in self._fixed_of.get(p, ())}
+        for other in others:
+            if other != fixed and self._derive_alike(fixed, other):
+                yield min(numbers[0] for numbers in self._by_fixed[other].values())
+
+    def _derive_alike(self, fixed: _Fixed, other: _Fixed) -> bool:
+        for x, y in zip(fixed, other, strict=True):
+            if x is y:
+                continue
+            if x is None or y is None:
+                return False
+            # Of what both derive from there is a parameter at least.
+            if self._parameters[x].isdisjoint(self._parameters[y]) or not _derive_from_one(x, y):
+                return False
+        return True
+
+
+class _Shapes:
+    """Numbers for the ways in which nodes are computed from leaves: one number for all that may be
+    one computation at several values of parameters."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Variable, int] = {}
+        self._of_keys: dict[Any, int] = {}
+        self._sources: dict[Variable, frozenset[TensorType | TupleType]] = {}
+        """The types of the parameters from which a node is computed element by element."""
+
+    def of(self, x: Variable) -> int:
+        """The number of the node's shape."""
+        stack = [x]
+        while stack:
+            v = stack[-1]
+            missing = [y for y in v.inputs if y not in self._numbers]
+            stack += missing
+            if not missing:
+                stack.pop()
+                if v not in self._numbers:
+                    self._numbers[v] = self._number(v)
+        return self._numbers[x]
+
+    def _number(self, v: Variable) -> int:
+        sources: frozenset[TensorType | TupleType] = frozenset()
+        if isinstance(v, SharedVariable) and is_float(v.dtype):
+            sources = frozenset([v.type])
+        elif v.op.kind == "elementwise":
+            sources = sources.union(*(self._sources[x] for x in v.inputs))
+        self._sources[v] = sources
+        key: Any = v
+        if v.type in sources:
+            key = v.type
+        elif v.inputs:
+            key = v.op, v.params, *(self._numbers[x] for x in v.inputs)
+        return self._of_keys.setdefault(key, len(self._of_keys))
 
 
 def _derive_from_one(x: Variable, y: Variable) -> bool:

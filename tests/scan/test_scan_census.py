@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.scan import census
 
 X, TARGET = sg.tensor("x", ("T", "B", 3)), sg.tensor("target", ("B", 2))
 UNITS = 4
@@ -267,3 +269,32 @@ def test_joins_of_different_numbers_are_told_apart() -> None:
     first = sg.grad(sg.sum(sg.cos(rows)), x)
     report = sg.compile([x], sg.grad(sg.sum(first), x)).report
     assert not report.repeated_bodies
+
+
+@pytest.mark.parametrize("kind", ["own weights", "one weight", "chained", "values of one weight"])
+def test_hundreds_of_loops_of_one_body_are_hardly_compared(kind: str) -> None:
+    w, outputs, h = weight(UNITS, UNITS), [], sg.tensor("x", ("T", UNITS))
+    for i in range(120):
+        own = weight(UNITS, UNITS) if kind in ("own weights", "chained") else w
+        own = own * float(i + 2) if kind == "values of one weight" else own
+        x = h if kind == "chained" else sg.tensor("x", ("T", UNITS))
+        h = sg.scan(lambda a, s, u: sg.tanh(a + s @ u), x, sg.zeros((UNITS,)), own)
+        outputs.append(h[-1])
+    compared = 0
+
+    def counting(function: Callable[..., bool]) -> Callable[..., bool]:
+        def count(*args: Any) -> bool:
+            nonlocal compared
+            compared += 1
+            return function(*args)
+
+        return count
+
+    names = ("_is_one_computation", "_derive_from_one")
+    counted = {name: counting(getattr(census, name)) for name in names}
+    with mock.patch.multiple(census, **counted):
+        found = census.count_loops(outputs)
+    assert compared <= 120
+    assert found.bodies == 120
+    sizes = [len(group.loops) for group in found.repeated]
+    assert sizes == ([120] if kind == "values of one weight" else [])
