@@ -43,18 +43,34 @@ class Row(NamedTuple):
         return Row(self.base, self.start + self.direction * (n_steps - 1), -self.direction)
 
 
-def row_read(sequence: Variable, offset: int) -> Row:
-    """Which row of which array a step reads from ``sequence[t + offset]``, slices seen through."""
+def row_read(sequence: Variable, offset: int, needed: Size | None = None) -> Row:
+    """Which row of which array a step reads from ``sequence[t + offset]``, slices seen through.
+
+    ``needed``: how many rows of the sequence the steps read, if that is known.
+    """
     start: Size = offset
     direction = 1
     while sequence.op is SLICE and _slices_rows(sequence):
         span = sequence.params[0][0]
         first = size_of(sequence.inputs[1]) if span.start == SYMBOL else span.start
         if span.step == -1:
-            start, direction = sequence.type.shape[0] - 1 - start, -direction
+            start, direction = _length(sequence, needed) - 1 - start, -direction
         start = start + first
-        sequence = sequence.inputs[0]
+        sequence, needed = sequence.inputs[0], None
     return Row(sequence, start, direction)
+
+
+def _length(sequence: Variable, needed: Size | None) -> Size:
+    """The length of a reversed sequence of which so many rows are read.
+
+    ``x[:stop]`` has ``stop`` rows at most: it has that many where so many are read.
+    """
+    part = sequence.inputs[0]
+    if needed is not None and part.op is SLICE and _slices_rows(part):
+        span = part.params[0][0]
+        if span[0::2] == (0, 1) and span.stop == SYMBOL and size_of(part.inputs[1]) == needed:
+            return needed
+    return sequence.type.shape[0]
 
 
 def _slices_rows(sliced: Variable) -> bool:
@@ -120,8 +136,10 @@ def _is_dear(v: Variable) -> bool:
 def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]:
     """The gradient loop's nodes that the loop's body has too, with the body's."""
     n_steps = size_of(gradient.n_steps)
+    reads = sorted(gradient.reads.values(), key=lambda read: read.offset)
+    needed = {read.sequence: n_steps + read.offset for read in reads}
     symbols: dict[Row | Variable, Variable] = {
-        row_read(read.sequence, read.offset).in_reverse(n_steps): symbol
+        row_read(read.sequence, read.offset, needed[read.sequence]).in_reverse(n_steps): symbol
         for symbol, read in gradient.reads.items()
     }
     symbols |= {outer: symbol for symbol, outer in gradient.fixed.items()}

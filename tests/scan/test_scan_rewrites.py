@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -138,6 +139,45 @@ def test_gradient_loops_do_not_compute_products_again(x: sg.Variable) -> None:
     assert ops(backward.body)["tanh"] == 0
     # Back in time, and nothing else: the weights' gradients are taken out.
     assert ops(backward.body)["matmul"] == 1
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 6])
+def test_gradient_loops_do_not_compute_products_of_several_rows_again(
+    x: sg.Variable, n: int
+) -> None:
+    layer = Elman()
+    w, u, b = layer.params
+
+    def step(row: sg.Variable, before: sg.Variable, h: sg.Variable) -> sg.Variable:
+        return sg.tanh(row @ w + before @ w + h @ u + b)
+
+    states = sg.zeros((x.shape[1], layer.n_units), "float64")
+    h = sg.scan(step, {"input": x, "taps": [0, -1]}, states)
+    cost = (h**2).sum()
+    f = compiled([x], sg.grad(cost, layer.params))
+    _, gradient = loops(f.graph)
+    assert not ops(gradient.body)["tanh"]
+    # The cotangent of the state alone, or of the rows' sum as well.
+    assert ops(gradient.body)["matmul"] == 1
+
+    def value(**given: np.ndarray) -> float:
+        named = {"w": w.get_value(), "u": u.get_value(), "b": b.get_value()} | given
+        state, total = np.zeros((2, layer.n_units)), 0.0
+        for before, row in itertools.pairwise(data):
+            product = (row + before) @ named["w"]
+            state = np.tanh(product + state @ named["u"] + named["b"])
+            total += (state**2).sum()
+        return total
+
+    data = np.random.default_rng(2).normal(size=(n, 2, 3))
+    for p, found in zip(layer.params, f(data), strict=True):
+        at = (0,) * found.ndim
+        change = np.zeros_like(found)
+        change[at] = 1e-6
+        p_value = p.get_value()
+        name = str(p.name)
+        slope = value(**{name: p_value + change}) - value(**{name: p_value - change})
+        np.testing.assert_allclose(found[at], slope / 2e-6, rtol=1e-5, atol=1e-8)
 
 
 def test_gradients_of_weights_are_one_product_outside_the_loop(x: sg.Variable) -> None:
