@@ -26,7 +26,7 @@ __all__ = ["write_scope"]
 
 def write_scope(scope: Scope, destinations: Mapping[Variable, Sequence[Place]]) -> None:
     """Append the program of the scope, its outputs stored at their destinations."""
-    copies = scope.lay_outputs(destinations)
+    scope.lay_outputs(destinations)
     groups = scope.groups()
     scope.bind_sizes(v for v in scope.values.told_by if not scope.is_computed(v))
     checks = scope.values.size_checks()
@@ -37,8 +37,9 @@ def write_scope(scope: Scope, destinations: Mapping[Variable, Sequence[Place]]) 
             scope.bind_sizes(group.nodes)
             scope.release(group)
     _write_checks(scope, checks)
-    for v, target in copies:
-        scope.builder.copy(scope.place(v), target, v.type.shape, v.dtype)
+    for v, targets in scope.copies.items():
+        for target in targets:
+            scope.builder.copy(scope.place(v), target, v.type.shape, v.dtype)
 
 
 def _write_checks(scope: Scope, checks: list[SizeCheck]) -> list[SizeCheck]:

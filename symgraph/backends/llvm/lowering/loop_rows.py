@@ -38,6 +38,9 @@ class Turns:
     """Slots of addresses, and of the bytes by which they advance."""
     rings: list[list[int]] = field(default_factory=list)
     """Slots of addresses that rotate, the oldest row first."""
+    followers: list[tuple[int, int, int, int]] = field(default_factory=list)
+    """Slots of addresses, each of the last row that the turn before wrote: what it follows, the
+    distance in elements, and their bytes."""
     growing: list[tuple[int, ...]] = field(default_factory=list)
     """Buffers that grow: slots of the address, the rows ahead, a row's bytes, the movement."""
     moving: list[tuple[int, int]] = field(default_factory=list)
@@ -70,10 +73,18 @@ class Turns:
         counts = (len(self.growing), len(self.moving))
         self.assembler.run("grow", turn, capacity, no_room, *counts, *words)
 
+    def follow(self, before: int, row: int, stride: Size, dtype: np.dtype) -> None:
+        """Let a slot hold, from the second turn on, the address of the row before that of another,
+        which advances."""
+        distance = self.assembler.size(stride * (self.steps - 1))
+        self.followers.append((before, row, distance, dtype.itemsize))
+
     def rotate(self) -> None:
         """Let the row of this turn be the one before, and the oldest one that of the next turn."""
         for ring in self.rings:
             self.assembler.run("rotate", len(ring), *reversed(ring))
+        for follower in self.followers:
+            self.assembler.run("address", *follower)
 
 
 class Rows:
@@ -83,12 +94,20 @@ class Rows:
         self._scope, self._turns, self._depth = scope, turns, depth
         self._row, self._dtype = product(result.type.shape[1:]), result.dtype
         self._strides = contiguous_strides(result.type.shape[1:])
+        self._stride: Size = self._row
+        """How far one row is from the next one."""
         self._addresses: dict[int, int] = {}
         self.base = self._open(result)
         """The slot with the address of the first row."""
 
     def _open(self, result: Variable) -> int:
         return self._scope.base(result)
+
+    def begin(self, initial: Variable) -> None:
+        """Let the initial rows be those before the first turn."""
+        target = Place(self.base, (self._row, *self._strides))
+        shape = (self._depth, *initial.type.shape[1:])
+        self._scope.builder.copy(self._scope.place(initial), target, shape, self._dtype)
 
     def place(self, tap: int) -> Place:
         """Where a row lies: so many steps from the new one."""
@@ -101,8 +120,8 @@ class Rows:
         return self._addresses[tap]
 
     def _address(self, tap: int) -> int:
-        offset = (self._depth + tap) * self._row
-        return self._turns.address(self.base, offset, self._row, self._dtype)
+        offset = (self._depth + tap) * self._stride
+        return self._turns.address(self.base, offset, self._stride, self._dtype)
 
     def close(self) -> None:
         """Let the result be where it lies, now that the loop has ended."""
@@ -131,7 +150,7 @@ class Ring(Rows):
 
     def __init__(self, scope: Scope, turns: Turns, state: State, result: Variable | None) -> None:
         a, depth = scope.assembler, state.depth
-        self._scope, self._result = scope, result
+        self._scope, self._result, self._depth = scope, result, depth
         self._row, self._dtype = product(state.new.type.shape), state.new.dtype
         self._strides = contiguous_strides(state.new.type.shape)
         self.base = scope.builder.buffers.take((depth + 1) * self._row, self._dtype)
@@ -171,7 +190,7 @@ class LastRows(Ring):
 
     def __init__(self, scope: Scope, turns: Turns, state: State, result: Variable | None) -> None:
         a, depth = scope.assembler, state.depth
-        self._scope, self._result = scope, result
+        self._scope, self._result, self._depth = scope, result, depth
         self._row, self._dtype = product(state.new.type.shape), state.new.dtype
         self._strides = contiguous_strides(state.new.type.shape)
         self.base = scope.builder.buffers.take(depth * self._row, self._dtype)

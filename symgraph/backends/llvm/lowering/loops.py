@@ -26,6 +26,7 @@ from .products import pack_ahead
 from .program import Place
 from .records import Lowering
 from .rows_ahead import RowsAhead, find_rows_ahead
+from .rows_in_place import RowsInPlace, result_of_rows
 from .scope import Scope
 from .small_loops import SmallLoopBuilder, small_space, steps_at_once
 
@@ -152,6 +153,7 @@ class _LoopWriter:
                 a.run("polynomial", step, 0, 1, self.at_once, 1, turn)
                 turns.grow(step, capacity, self._no_room(step))
             builder.timed(nodes, lambda: a.run_kernel(kernel, pieces, *operands))
+            turns.rotate()
 
         def write_step() -> None:
             builder.step(write_turn)
@@ -250,17 +252,11 @@ class _LoopWriter:
         """The rows of a state, of which the initial ones are there, and how the body finds them."""
         self._check_initial(state)
         rows = self._rows_of_state(state, result)
-        initial, strides = state.initial, contiguous_strides(state.new.type.shape)
-        self.scope.builder.copy(
-            self.scope.place(initial),
-            Place(rows.base, contiguous_strides(initial.type.shape)),
-            (state.depth, *initial.type.shape[1:]),
-            initial.dtype,
-        )
+        rows.begin(state.initial)
         for tap, symbol in state.taps.items():
-            self.places[symbol] = Place(rows.at(tap), strides)
+            self.places[symbol] = rows.place(tap)
         if not isinstance(rows, LastRows):
-            self.destinations.setdefault(state.new, []).append(Place(rows.at(0), strides))
+            self.destinations.setdefault(state.new, []).append(rows.place(0))
         return rows
 
     def _rows_of_state(self, state: State, result: Variable | None) -> Rows:
@@ -270,6 +266,10 @@ class _LoopWriter:
         ):
             kind = Ring if self.space is None else LastRows
             return kind(self.scope, self.turns, state, result)
+        if self.loop.condition is None:
+            in_place = result_of_rows(self.scope, result, state, self.n)
+            if in_place is not None:
+                return RowsInPlace(self.scope, self.turns, result, in_place)
         return self._rows(result, state.depth)
 
     def _rows(self, result: Variable, depth: int) -> Rows:

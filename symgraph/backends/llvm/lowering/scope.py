@@ -39,6 +39,8 @@ class Scope:
         """How many nodes have yet to read this operand, which they pack."""
         self.packed: dict[View, int] = {}
         """Operands that several nodes pack: the slots of their packed copies."""
+        self.copies: dict[Variable, list[Place]] = {}
+        """Outputs, and where they have to be copied at the end."""
 
     # --- places ---------------------------------------------------------------------------------
 
@@ -75,18 +77,15 @@ class Scope:
         self.builder.copy(place, target, v.type.shape, v.dtype)
         return slot
 
-    def lay_outputs(
-        self, destinations: Mapping[Variable, Sequence[Place]]
-    ) -> list[tuple[Variable, Place]]:
-        """Let outputs be computed where they belong; those that have to be copied at the end."""
-        copies: list[tuple[Variable, Place]] = []
-        for v, (first, *others) in destinations.items():
+    def lay_outputs(self, destinations: Mapping[Variable, Sequence[Place]]) -> None:
+        """Let outputs be computed where they belong; the others have to be copied at the end."""
+        for v, places in destinations.items():
+            first = places[0]
             if v not in self.bases and self._may_lie(v, first):
                 self.bases[v] = first.base
-            else:
-                copies.append((v, first))
-            copies += [(v, place) for place in others]
-        return copies
+                places = places[1:]
+            if places:
+                self.copies[v] = list(places)
 
     def _may_lie(self, v: Variable, target: Place) -> bool:
         return (
