@@ -14,6 +14,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("deep", max_examples=5000, deadline=None)
 
 _FAST = ("backends", "compile", "core", "docs", "viz", "test_cli.py", "ops/test_random.py")
 _FAST += ("nn/test_nn_serialise.py", "nn/test_nn_training.py")

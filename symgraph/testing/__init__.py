@@ -15,10 +15,12 @@ from .gradients import check_gradient
 from .loops import unrolled
 from .program import Program, numbers
 from .scans import check_scan
+from .twins import check_unrolled
 from .unroll import unroll
 from .values import check_op, evaluate
 
 if TYPE_CHECKING:
+    from . import strategies
     from .graphs import RandomGraph, random_graphs
 
 __all__ = [
@@ -28,18 +30,22 @@ __all__ = [
     "check_gradient",
     "check_op",
     "check_scan",
+    "check_unrolled",
     "evaluate",
     "guarded",
     "numbers",
     "random_graphs",
     "random_programs",
+    "strategies",
     "unroll",
     "unrolled",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """What needs Hypothesis, which only tests of symgraph itself have."""
+    """What needs Hypothesis, which is the extra ``test``."""
+    if name == "strategies":
+        return importlib.import_module(".strategies", __name__)
     if name in ("RandomGraph", "random_graphs"):
         return getattr(importlib.import_module(".graphs", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-__all__ = ["Eager", "as_eager", "nudged", "rounding"]
+__all__ = ["Eager", "as_eager", "nudged", "rounding", "states_of_one_size"]
 
 
 class Eager(np.ndarray):
@@ -160,6 +160,18 @@ def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Eager:
 
 # --- loops --------------------------------------------------------------------------------------
 
+_sizes_stay: ContextVar[bool] = ContextVar("sizes_stay", default=False)
+
+
+@contextmanager
+def states_of_one_size() -> Iterator[None]:
+    """Within it a state whose new value has another shape is a ValueError, not stretched."""
+    token = _sizes_stay.set(True)
+    try:
+        yield
+    finally:
+        _sizes_stay.reset(token)
+
 
 class until:
     """The condition that ends a loop."""
@@ -217,6 +229,8 @@ def scan(
 
 def _as_row(result: Any, initial: Sequence[Any]) -> Any:
     """The new value of a state as large as its initial rows; of any other output as it is."""
+    if initial and _sizes_stay.get() and np.shape(result) != np.shape(initial[0]):
+        raise ValueError("a state changes its size")
     if initial and np.ndim(result) == np.ndim(initial[0]):
         return np.broadcast_to(result, np.broadcast_shapes(np.shape(result), np.shape(initial[0])))
     return result
@@ -241,6 +255,27 @@ def foldr(step: Callable[..., Any], sequences: Sequence[Any], initial: Any) -> A
 
 
 foldl = reduce
+
+
+def associative_scan(op: Callable[..., Any], sequences: Any, *, reverse: bool = False) -> Any:
+    """The running results, one after the other."""
+    several = isinstance(sequences, (list, tuple))
+    columns = [np.asarray(x) for x in (sequences if several else [sequences])]
+    order = range(len(columns[0]))[:: -1 if reverse else 1]
+    found: list[list[Any]] = []
+    for t in order:
+        row = map_eager([x[t] for x in columns])
+        if found and several:
+            row = list(op(tuple(map_eager(found[-1])), tuple(row)))
+        elif found:
+            row = [op(as_eager(found[-1][0]), row[0])]
+        found.append([_rounded.get()(x) for x in row])
+    if not found:
+        results = [as_eager(x) for x in columns]
+    else:
+        stacks = [np.stack([np.asarray(x) for x in rows]) for rows in zip(*found, strict=True)]
+        results = [as_eager(x[::-1] if reverse else x) for x in stacks]
+    return results if several else results[0]
 
 
 def map_eager(values: Sequence[Any]) -> list[Eager]:

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import overload
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, overload
 
 from ..core import provenance
+from ..core.annotations import ArrayLike
 from ..core.errors import ScanError
 from ..core.graph import rebuild, replace
-from ..core.variable import ITEM, Variable, ancestors
+from ..core.variable import ITEM, Variable, ancestors, constant_value
 from ..ops.create import zeros
 from ..ops.gradient import stop_gradient
 from ..ops.join import concatenate, stack
 from ..ops.sizes import shape_of, size_of
 from ..scan.composites import open_composites
 from ..scan.op import Loop, is_scan
+from .values import evaluate
 
 __all__ = ["unroll"]
 
+Values = Mapping[Variable, ArrayLike]
+
 
 @overload
-def unroll(results: Variable) -> Variable: ...
+def unroll(results: Variable, *, given: Values | None = None) -> Variable: ...
 @overload
-def unroll(results: Sequence[Variable]) -> list[Variable]: ...
-def unroll(results: Variable | Sequence[Variable]) -> Variable | list[Variable]:
+def unroll(results: Sequence[Variable], *, given: Values | None = None) -> list[Variable]: ...
+def unroll(
+    results: Variable | Sequence[Variable], *, given: Values | None = None
+) -> Variable | list[Variable]:
     """The same results without loops: each step of each loop written out, those within steps too.
 
-    ``results`` is a variable or a list. Numbers of steps must be known when the graph is built;
-    where a loop ends by ``until``, or its length is an input's, this is a `ScanError`. Gradients of
-    what comes out are a reference for gradients of loops: none passes through a loop's.
+    ``results`` is a variable or a list. Where only data tell a number of steps, as with ``until``
+    or a length that is an input's, the steps are those that are taken for the values ``given`` for
+    the inputs; without them it is a `ScanError`. Gradients of what comes out are a reference for
+    gradients of loops: none passes through a loop's.
 
-    >>> x = sg.tensor("x", (2,))
+    >>> x = sg.vector("x")
     >>> loop = sg.scan(lambda x_t, total: total + x_t, [x], [0.0])
-    >>> sg.testing.unroll(loop).eval({x: [1.0, 2.0]})
-    array([1., 3.], dtype=float32)
+    >>> sg.testing.unroll(loop, given={x: [1.0, 2.0]}).eval({x: [3.0, 4.0]})
+    array([3., 7.], dtype=float32)
     """
     several = not isinstance(results, Variable)
     outputs = open_composites(list(results) if several else [results])
     while any(is_scan(v) for v in ancestors(outputs)):
-        outputs = _without_outer_loops(outputs)
+        outputs = _without_outer_loops(outputs, given)
     return outputs if several else outputs[0]
 
 
-def _without_outer_loops(outputs: Sequence[Variable]) -> list[Variable]:
+def _without_outer_loops(outputs: Sequence[Variable], given: Values | None) -> list[Variable]:
     """The outputs with the loops of the graph written out; steps may have loops of their own."""
     new: dict[Variable, Variable] = {}
     loops: dict[Variable, list[Variable]] = {}
@@ -52,21 +59,54 @@ def _without_outer_loops(outputs: Sequence[Variable]) -> list[Variable]:
             continue
         inputs = [new.get(source, source) for source in v.inputs]
         if is_scan(v):
-            loops[v] = _steps_of(v, inputs)
+            loops[v] = _steps_of(v, inputs, given)
         else:
             new[v] = v if inputs == list(v.inputs) else rebuild(v, inputs)
     return [new[v] for v in outputs]
 
 
-def _steps_of(scan: Variable, inputs: Sequence[Variable]) -> list[Variable]:
+def _steps_of(scan: Variable, inputs: Sequence[Variable], given: Values | None) -> list[Variable]:
     """The results of a loop with these inputs: buffers of states and traces of plain outputs."""
     loop, layout = Loop(scan), scan.params[1]
-    n_steps, sequences, initials, fixed = layout.parts(inputs)
-    n = _number_of_steps(scan, n_steps)
+    initials = layout.parts(inputs).initials
+    n = max(int(_known(scan, layout.parts(inputs).n_steps, given)), 0)
+    if layout.until and n:
+        conditions = _written_out(loop, inputs, n).conditions
+        n = next((t for t, c in enumerate(conditions, 1) if _known(scan, c, given)), n)
+    written = _written_out(loop, inputs, n)
+    depths = [state.depth for state in loop.states]
+    parts = list(zip(initials, written.states, depths, strict=True))
+    buffers = [concatenate([x, stack(s[k:], axis=0)], axis=0) if n else x for x, s, k in parts]
+    traces = [stack(values, axis=0)[:n] for values in written.plain]
+    every = layout.checkpoint_every
+    if every is None:
+        return [*buffers, *traces]
+    checkpoints = [
+        stack([stack(s[t : t + k], axis=0) for t in range(0, n + 1, every)], axis=0)
+        for _, s, k in parts
+    ]
+    return [*buffers, *traces, *checkpoints]
+
+
+class _Written(NamedTuple):
+    """The values of a loop's steps."""
+
+    states: list[list[Variable]]
+    """For each state its initial values, then a new one for each step."""
+    plain: list[list[Variable]]
+    """For each plain output a value for each step; where there are no steps, one for its type."""
+    conditions: list[Variable]
+
+
+def _written_out(loop: Loop, inputs: Sequence[Variable], n: int) -> _Written:
+    """The steps of a loop one after the other; the gradient goes back the last ones alone, where
+    that is truncated."""
+    layout = loop.layout
+    _, sequences, initials, fixed = layout.parts(inputs)
     depths = [state.depth for state in loop.states]
     states = [[x[i] for i in range(k)] for x, k in zip(initials, depths, strict=True)]
-    plain: list[list[Variable]] = [[] for _ in loop.outputs]
-    for t in range(max(n, 1)):  # no steps: the types of one
+    written = _Written(states, [[] for _ in loop.outputs], [])
+    for t in range(max(n, 1)):
         rows = [
             x[t + offset] if n else zeros(shape_of(x)[1:], x.dtype)
             for x, reads in zip(sequences, loop.reads_by_sequence, strict=True)
@@ -75,35 +115,29 @@ def _steps_of(scan: Variable, inputs: Sequence[Variable]) -> list[Variable]:
         past = [s[tap] for s, state in zip(states, loop.states, strict=True) for tap in state.taps]
         operands = dict(zip(loop.body.inputs, [*rows, *past, *fixed], strict=True))
         results = replace(loop.body.outputs, operands)
+        if layout.until:
+            written.conditions.append(results.pop())
         if layout.truncate is not None and t < n - layout.truncate:
             results = [stop_gradient(r) for r in results]
-        for rows_of, result in zip([*states, *plain], results, strict=True):
-            rows_of.append(result)
-    buffers = [_buffer(x, s[k:], n) for x, s, k in zip(initials, states, depths, strict=True)]
-    traces = [stack(values, axis=0)[:n] for values in plain]
-    every = layout.checkpoint_every
-    if every is None:
-        return [*buffers, *traces]
-    starts = range(0, n + 1, every)
-    checkpoints = [
-        stack([stack(s[t : t + k], axis=0) for t in starts], axis=0)
-        for s, k in zip(states, depths, strict=True)
-    ]
-    return [*buffers, *traces, *checkpoints]
+        for values, result in zip([*states, *written.plain], results, strict=True):
+            values.append(result)
+    return written
 
 
-def _buffer(initial: Variable, values: Sequence[Variable], n: int) -> Variable:
-    """The initial rows and the new values of a state."""
-    return concatenate([initial, stack(values, axis=0)], axis=0) if n else initial
-
-
-def _number_of_steps(scan: Variable, n_steps: Variable) -> int:
-    """How many steps a loop takes; a ScanError where only the data tell."""
-    size = size_of(n_steps)
-    if scan.params[1].until or not isinstance(size, int):
-        raise ScanError.here(
-            f"unroll: the number of steps of {provenance.describe(scan)} is not known "
-            "when the graph is built",
-            remedy="Give its sequences fixed lengths or n_steps a number, and leave until out.",
-        )
-    return max(size, 0)
+def _known(scan: Variable, v: Variable, given: Values | None) -> Any:
+    """The value of a number of steps or of a condition; a ScanError where only data tell it."""
+    value = constant_value(v)
+    size = size_of(v) if value is None and v.dtype.kind == "i" else None
+    if value is not None:
+        return value
+    if isinstance(size, int):
+        return size
+    if given is not None:
+        below = set(ancestors([v]))
+        return evaluate(v, {x: value for x, value in given.items() if x in below})
+    raise ScanError.here(
+        f"unroll: the number of steps of {provenance.describe(scan)} is not known "
+        "when the graph is built",
+        remedy="Say for what values of the inputs to write the steps out: given={x: array}. Or "
+        "give its sequences fixed lengths or n_steps a number, and leave until out.",
+    )

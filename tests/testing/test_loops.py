@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, find, settings
 
 import symgraph as sg
-from symgraph.core.variable import ancestors
+from symgraph.core.op import OPS, Op
+from symgraph.core.variable import ancestors, node
 from symgraph.scan.op import is_scan
-from symgraph.testing import check_scan, evaluate, numbers, unroll
+from symgraph.scan.vjp import _GradientLoop
+from symgraph.testing import check_scan, check_unrolled, evaluate, numbers, strategies, unroll
+from symgraph.testing.strategies import ScanCase
 
 ROWS, FIRST = numbers((4, 2), seed=1), numbers((2,), seed=2)
 
@@ -100,6 +104,24 @@ def test_numbers_of_steps_that_only_data_tell_are_refused() -> None:
         unroll(sg.scan(lambda h: (h * 2, sg.until(h > 1)), [], [sg.constant(0.5)], n_steps=3))
 
 
+def test_they_are_those_for_the_values_that_are_given() -> None:
+    """A length, a number of steps, a condition; loops within the step take each their own."""
+    x, n = sg.tensor("x", ("T", 2), "float64"), sg.scalar("n", "int64")
+
+    def step(row: Any, past: Any) -> Any:
+        def inner(h: Any) -> Any:
+            return h + 0.5, sg.until(h.sum() > 1)
+
+        inside = sg.scan(inner, None, row, n_steps=n)
+        return sg.tanh(past + inside.sum(axis=0)), sg.until(past.sum() > 2)
+
+    found = sg.scan(step, [x], [x[0]])
+    for values in ({x: ROWS, n: 3}, {x: ROWS + 2.0, n: 5}, {x: ROWS[:1], n: 0}):
+        twin = unroll(found, given=values)
+        assert not any(is_scan(v) for v in ancestors([twin]))
+        np.testing.assert_allclose(evaluate(twin, values), evaluate(found, values), rtol=1e-14)
+
+
 # --- check_scan ---------------------------------------------------------------------------------
 
 
@@ -150,6 +172,97 @@ def test_no_steps() -> None:
     assert found.shape == (0, 2)
 
 
+def test_an_array_given_twice_is_one_variable() -> None:
+    """Its gradient has all that it gives: as a sequence, as a first value, as it is."""
+
+    def step(row: Any, past: Any, whole: Any) -> Any:
+        return sg.tanh(row * past + whole.sum())
+
+    square = numbers((3, 3), seed=7)
+    check_scan(step, square, square[0], square, orders=2)
+    check_scan(lambda past, same: past * same, None, FIRST, FIRST, n_steps=3)
+    check_scan(lambda row, same: [row * same, row], square, None, square[0])
+
+
+def test_python_numbers_stay_weak() -> None:
+    """States that begin with them take the dtype of their new values; none is differentiated by."""
+    for dtype in ("float32", "float64"):
+        rows = ROWS[:, 0].astype(dtype)
+        (found,) = check_scan(lambda x, h, k: h * x + k, rows, 0.0, 0.5)
+        assert found.dtype == dtype
+        (found,) = check_scan(lambda x, h: h + x, rows, 1)
+        assert found.dtype == dtype
+
+
+def test_what_scan_refuses_is_refused() -> None:
+    with pytest.raises(sg.ScanError, match="changes its type"):
+        check_scan(lambda x, h: h * x, ROWS, FIRST.astype("float32"))
+
+
+def test_loops_within_the_step_are_written_out() -> None:
+    """Those that end by `until`, too; else a fault of the gradient of loops would be in both."""
+
+    def step(row: Any, past: Any) -> Any:
+        def inner(h: Any) -> Any:
+            return sg.tanh(h + row[0]), sg.until(h.sum() > 0.5)
+
+        return sg.reduce(lambda a, b: sg.sin(a + b), [row], past) + sg.scan(
+            inner, None, past, n_steps=4
+        ).sum(axis=0)
+
+    check_scan(step, ROWS, FIRST, orders=2)
+
+
+def test_truncated_loops_that_end_by_a_condition() -> None:
+    def step(row: Any, oldest: Any, past: Any) -> Any:
+        new = sg.tanh(row + past * oldest)
+        return new, sg.until(new.sum() > 1.2)
+
+    for truncate in (1, 2, 5):
+        check_scan(
+            step,
+            ROWS,
+            {"initial": numbers((3, 2)), "taps": [-3, -1]},
+            orders=2,
+            truncate_gradient=truncate,
+        )
+
+
+# --- check_unrolled -----------------------------------------------------------------------------
+
+
+def test_functions_with_loops_of_all_kinds() -> None:
+    def function(x: Any, h: Any) -> list[Any]:
+        states = sg.scan(recurrence, [x], [h])
+        sums = sg.associative_scan(lambda a, b: a + b, states)
+        rest = sg.foldr(recurrence, [sums], h)
+        return [sg.map(lambda row: row * rest, states), sg.foldl(recurrence, states, rest)]
+
+    states, last = check_unrolled(function, ROWS, FIRST)
+    past, trace = FIRST, []
+    for row in ROWS:
+        past = np.tanh(row + past * 0.5)
+        trace.append(past)
+    rest = FIRST
+    for row in np.cumsum(trace, axis=0)[::-1]:
+        rest = np.tanh(row + rest * 0.5)
+    np.testing.assert_allclose(states, trace * rest, rtol=1e-13)
+    for row in trace:
+        rest = np.tanh(row + rest * 0.5)
+    np.testing.assert_allclose(last, rest, rtol=1e-13)
+
+
+def test_float32_is_compared_as_such() -> None:
+    check_unrolled(lambda x: sg.reduce(recurrence, x, x[0]), ROWS.astype("float32"))
+    with pytest.raises(AssertionError, match="outputs"):
+        check_unrolled(
+            lambda x: sg.reduce(recurrence, x, x[0]), ROWS.astype("float32"), tolerance=1e-12
+        )
+
+
+# --- planted faults -----------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("what", ["outputs", "gradients of order 1", "direction"])
 def test_a_wrong_loop_fails(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop whose values, whose gradient, or whose gradient and twin's are wrong."""
@@ -164,6 +277,77 @@ def test_a_wrong_loop_fails(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
             factor = next(factors)
             return [g * factor for g in right(*arguments, **options)]
 
-        monkeypatch.setattr("symgraph.testing.scans.grad", grad)
+        monkeypatch.setattr("symgraph.testing.twins.grad", grad)
     with pytest.raises(AssertionError, match=what):
         check_scan(recurrence, ROWS, FIRST, orders=1)
+
+
+@pytest.fixture
+def wrong_op() -> Iterator[Callable[..., Any]]:
+    """Makes an op by name, for as long as the test runs."""
+    made: list[str] = []
+
+    def make(name: str, *rules: Any) -> Callable[[Any], Any]:
+        made.append(name)
+        op = Op(name, lambda inputs: inputs[0].type, *rules)
+        return lambda x: node(op, (x,))
+
+    yield make
+    for name in made:
+        del OPS[name]
+
+
+def test_a_wrong_gradient_of_an_op_is_found_by_differences(wrong_op: Any) -> None:
+    half = wrong_op("half", lambda arrays: arrays[0] * 0.5, lambda z, ct: [ct])
+    with pytest.raises(AssertionError, match=r"order 1 by argument_0 .* by differences"):
+        check_unrolled(lambda x: sg.scan(lambda row, h: half(row) + h, x, x[0]), ROWS)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_a_wrong_gradient_of_higher_order_is_found(order: int, wrong_op: Any) -> None:
+    """A power whose derivatives up to this order are right."""
+
+    def vjp(z: Any, ct: Any) -> list[Any]:
+        x = z.inputs[0]
+        stopped = sg.stop_gradient(x)
+        slope = 4 * stopped**3
+        if order == 3:
+            slope = slope + 12 * stopped**2 * (x - stopped)
+        return [ct * slope]
+
+    fourth = wrong_op("fourth", lambda arrays: arrays[0] ** 4, vjp)
+
+    def function(x: Any) -> Any:
+        return sg.scan(lambda row, h: fourth(row) + h, x, x[0])
+
+    check_unrolled(function, ROWS, orders=order - 1)
+    with pytest.raises(AssertionError, match=f"gradient of order {order} by"):
+        check_unrolled(function, ROWS, orders=order)
+
+
+_WRONG: dict[str, Callable[..., Any]] = {
+    "_initial_cotangent": lambda self, i, pending: None,
+    "_carry_total": lambda self, fixed, cotangent: None,
+    "_first_rows": lambda self, sequence, reach: sequence[::-1][: sequence.shape[0]],
+}
+
+
+@pytest.mark.parametrize("method", list(_WRONG))
+def test_a_wrong_gradient_of_loops_is_found_and_made_short(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_GradientLoop, method, _WRONG[method])
+
+    def fails(case: ScanCase) -> bool:
+        try:
+            check_scan(**case.arguments, orders=1)
+        except (AssertionError, sg.CallError):
+            return True
+        return False
+
+    quickly = settings(
+        max_examples=200, deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    case = find(strategies.scans(dtype="float64", max_steps=2), fails, settings=quickly)
+    assert case.text.count("\n") <= 6, case

@@ -41,7 +41,7 @@ def turned(d: Drawer) -> str | None:
     n = d.values[x].ndim
     if d.chance(0.7):
         return f"{x}.T"
-    order = [int(i) for i in d.random.permutation(n)]
+    order = d.shuffled(range(n))
     return f"sg.transpose({x}, {tuple(order)})"
 
 
@@ -89,7 +89,7 @@ def joined(d: Drawer) -> str | None:
         parts[-1] = f"{parts[-1]}[:1]"
     if d.chance(0.3) and value.dtype.kind == "f":
         parts[-1] = f"{parts[-1]} * {d.number()}"
-    d.random.shuffle(parts)
+    parts = d.shuffled(parts)
     return f"sg.concatenate([{', '.join(parts)}], axis={axis - value.ndim * d.chance(0.2)})"
 
 

@@ -29,8 +29,7 @@ def _wrt(d: Drawer) -> list[str]:
         other = d.float_name()
         names += [other] if other is not None and other not in names else []
     if len(names) > 2 and d.chance(0.6):
-        d.random.shuffle(names)
-        names = names[:2]
+        names = d.shuffled(names)[:2]
     return names
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from ...core.errors import SymgraphError
 from .. import eager
 from ..program import Input, Program, code_of, names_of, numbers, quietly
 
-__all__ = ["DTYPES", "INTEGERS", "SIZES", "Drawer", "Kind"]
+__all__ = ["DTYPES", "INTEGERS", "SIZES", "Drawer", "Kind", "Source"]
 
 SIZES = (0, 1, 2, 3, 5, 8, 16, 17, 33)
 _SIZE_WEIGHTS = (4, 10, 14, 18, 16, 12, 4, 5, 4)
@@ -26,15 +28,27 @@ _LARGEST = 1e4
 # Numbers that are no variables: what a loop's body adds to the names of the program.
 _OUTER = ("np", "sg")
 
+# Chances are drawn as parts of this many.
+_PARTS = 100
+
+Source = Callable[[int], int]
+"""Draws a whole number from 0 to below the one given: where all chance comes from."""
+
 Kind = Callable[["Drawer"], "str | None"]
 """Draws the expression of an instruction, or adds instructions itself and gives None."""
+
+
+def numbers_of(seed: int | Sequence[int]) -> Source:
+    """The numbers of a generator of this seed."""
+    generator = np.random.default_rng(seed)
+    return lambda n: int(generator.integers(n))
 
 
 class Drawer:
     """A program in the making: its names with the values that NumPy gives them."""
 
-    def __init__(self, seed: int | Sequence[int], *, label: str = "") -> None:
-        self.random: np.random.Generator = np.random.default_rng(seed)
+    def __init__(self, source: int | Sequence[int] | Source, *, label: str = "") -> None:
+        self._below = source if callable(source) else numbers_of(source)
         self.label = label
         self.inputs: list[Input] = []
         self.instructions: list[str] = []
@@ -45,7 +59,7 @@ class Drawer:
         """The variables; None within a loop, whose body symgraph sees as a whole."""
         self.sizes: dict[str, int] = {}
         self.untold: set[str] = set()
-        self.is_wild: bool = bool(self.random.random() < 0.1)
+        self.is_wild: bool = self.chance(0.1)
         """Whether infinities and NaN are welcome."""
         self.depth: int = 0
         self.made_here: set[str] = set()
@@ -54,21 +68,41 @@ class Drawer:
         self.is_broken: bool = False
         """Whether an instruction raised what is no error of symgraph's: the last one then."""
         self.count: int = 0
+        self.largest: float = _LARGEST
+        self.is_smooth: bool = False
+        """Whether everything has derivatives of every order."""
+        self.dtype: str = "float64"
+        """That of new floats."""
+        self.steps: int | None = None
+        """How many steps a single loop takes that is drawn with its arguments; None where loops
+        read what there is."""
+
+    @property
+    def is_at_top_of_a_case(self) -> bool:
+        """Whether a loop is drawn with arguments of its own."""
+        return self.steps is not None and self.symbols is not None
 
     # --- chance ---------------------------------------------------------------------------------
 
     def chance(self, part: float) -> bool:
         """Whether something of this probability happens."""
-        return bool(self.random.random() < part)
+        return self._below(_PARTS) >= round((1.0 - part) * _PARTS)
 
     def integer(self, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``, both included."""
-        return int(self.random.integers(low, high + 1))
+        return low + self._below(high - low + 1)
 
-    def one_of(self, options: Sequence[Any], weights: Any = None) -> Any:
+    def one_of(self, options: Sequence[Any], weights: Sequence[int] | None = None) -> Any:
         """One of the options."""
-        p = None if weights is None else np.asarray(weights) / np.sum(weights)
-        return options[int(self.random.choice(len(options), p=p))]
+        if weights is None:
+            return options[self._below(len(options))]
+        sums = list(accumulate(weights))
+        return options[bisect_right(sums, self._below(sums[-1]))]
+
+    def shuffled(self, options: Iterable[Any]) -> list[Any]:
+        """The options in any order."""
+        left = list(options)
+        return [left.pop(self._below(len(left))) for _ in range(len(left))]
 
     def size(self) -> int:
         """A size."""
@@ -92,7 +126,7 @@ class Drawer:
         names = [n for n, v in self.values.items() if fits(v) and not (told and n in self.untold)]
         if not names:
             return None
-        return self.one_of(names, np.arange(len(names)) + 2.0)
+        return self.one_of(names, range(2, len(names) + 2))
 
     def float_name(self, least: int = 0, most: int = 3) -> str | None:
         """The name of a float array with so many axes."""
@@ -182,7 +216,7 @@ class Drawer:
             return True
         if self.is_wild:
             return True
-        return bool(np.all(np.abs(value) < _LARGEST))  # NaN is not less, either
+        return bool(np.all(np.abs(value) < self.largest))  # NaN is not less, either
 
     @contextmanager
     def body(self, arguments: dict[str, Any]) -> Iterator[list[str]]:

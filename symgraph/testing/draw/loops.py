@@ -2,98 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from . import arrangements, lengths, products, values
+from . import arrangements, lengths, products, smooth, values
 from .drawer import Drawer
+from .loop_arguments import MOST_STEPS, Loop, add_index, add_sequence, add_state
 
-__all__ = ["KINDS"]
+__all__ = ["KINDS", "Loop", "draw", "step_text"]
 
 _INDENT = "    "
-_MOST_STEPS = 17
 _MOST_DEEP = 2
-
-
-@dataclass
-class _Loop:
-    """A loop in the making."""
-
-    sequences: list[str] = field(default_factory=list)
-    infos: list[str] = field(default_factory=list)
-    arguments: dict[str, Any] = field(default_factory=dict)
-    """The step's parameters, with values of one step."""
-    states: list[tuple[str, Any]] = field(default_factory=list)
-    """For each state the newest past value's name, and its value."""
-    index: str | None = None
-    """The parameter that counts the steps."""
-    options: str = ""
-    body: list[str] = field(default_factory=list)
-    results: list[str] = field(default_factory=list)
-    until: str = ""
-
-
-def _rows(x: np.ndarray, tap: int = 0) -> np.ndarray:
-    """The row of a first step, or zeros."""
-    row = np.zeros(x.shape[1:], x.dtype)
-    return x[max(0, tap)] if len(x) > max(0, tap) else row
-
-
-def _add_sequence(d: Drawer, loop: _Loop) -> None:
-    """A sequence, read at one place or several, or the steps' numbers."""
-    x = d.pick(lambda v: 0 < v.ndim < 3 and len(v) <= _MOST_STEPS)
-    if x is None:
-        return
-    value = d.values[x]
-    if loop.index is None and d.chance(0.3):
-        name = loop.index = d.fresh("i")
-        at = d.one_of(("sg.arange({x}.shape[0])",) * 3 + ("sg.arange({x}.shape[0])[::-1]",))
-        loop.sequences.append(at.format(x=x))
-        loop.arguments[name] = np.int64(max(0, len(value) // 2))
-        return
-    if d.chance(0.25):
-        taps = d.one_of(([-1, 0], [0, 1], [-2, 0], [-1, 0, 2], [1], [0, -1], [-1]))
-        loop.sequences.append(f'{{"input": {x}, "taps": {taps}}}')
-    else:
-        taps = [0]
-        loop.sequences.append(x if d.chance(0.9) else f"{x}[::-1]")
-    for tap in taps:
-        loop.arguments[d.fresh("r")] = _rows(value, tap)
-
-
-def _add_state(d: Drawer, loop: _Loop) -> None:
-    """A state with one past value or several, or an output without a past."""
-    if d.chance(0.2) and loop.arguments:
-        loop.infos.append("None")
-        loop.states.append(("", None))
-        return
-    x = d.pick(lambda v: v.ndim < 3)
-    if x is None:
-        return
-    value = d.values[x]
-    name = d.fresh("h")
-    if value.ndim and d.chance(0.2):  # as users begin
-        dtype = value.dtype.name if value.dtype.kind == "f" else "float64"
-        loop.infos.append(d.one_of(("sg.zeros", "sg.ones")) + f"({x}.shape[1:], dtype={dtype!r})")
-        loop.arguments[name] = first = np.zeros(value.shape[1:], dtype)
-        loop.states.append((name, first))
-        return
-    if value.ndim and len(value) in (2, 3) and d.chance(0.5):
-        deepest = -len(value)
-        taps = [deepest, -1] if d.chance(0.7) else [-1, deepest]
-        if d.chance(0.2):
-            taps = [deepest]
-        loop.infos.append(f'{{"initial": {x}, "taps": {taps}}}')
-        for tap in taps:
-            past = name if tap == taps[-1] else d.fresh("h")
-            loop.arguments[past] = value[tap]
-        loop.states.append((name, value[-1]))
-        return
-    loop.infos.append(x)
-    loop.arguments[name] = value
-    loop.states.append((name, value))
 
 
 def _window(d: Drawer, index: str) -> str | None:
@@ -122,7 +43,7 @@ _NOT_IN_LOOPS = (arrangements.older_view, products.several, products.layer)
 
 def _ragged(d: Drawer, index: str) -> str | None:
     """A loop in the step that runs as often as the step's number says."""
-    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= _MOST_STEPS)
+    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= MOST_STEPS)
     if x is None or d.depth > 1:
         return None
     value = d.values[x]
@@ -149,28 +70,28 @@ _BODY = (
 )
 
 
-def _draw_body(d: Drawer, loop: _Loop) -> None:
+def _draw_body(d: Drawer, loop: Loop) -> None:
     """The instructions of the step, and what it returns."""
-    kinds, weights = zip(*_BODY, strict=True)
+    kinds, weights = zip(*(smooth.KINDS if d.is_smooth else _BODY), strict=True)
     if loop.index is not None:
         for _ in range(d.integer(0, 2)):
             d.add(_window(d, loop.index))
         if d.chance(0.25):
             d.add(_ragged(d, loop.index))
-    for _ in range(d.integer(0, 3)):
+    for _ in range(d.one_of((0, 1, 2, 3, 1, 2, 3)) if d.is_smooth else d.integer(0, 3)):
         d.add(d.one_of(kinds, weights)(d))
     if d.depth < _MOST_DEEP and d.chance(0.2):
         scan(d)
-    own = [n for n in d.values if n in d.made_here or n in loop.arguments]
+    own = [*loop.arguments, *(n for n in d.values if n in d.made_here)]
     for name, value in loop.states:
         loop.results.append(_result(d, loop, own, name, value))
     loop.body += d.instructions
 
 
-def _result(d: Drawer, loop: _Loop, own: list[str], name: str, value: Any) -> str:
+def _result(d: Drawer, loop: Loop, own: list[str], name: str, value: Any) -> str:
     """The expression of one result of the step: of a state's type where it is one's new value."""
     if not name:
-        part = d.one_of(own)
+        part = _late(d, own)
         return d.one_of((f"{part} * 1", part)) if d.values[part].dtype.kind != "b" else part
     value = np.asarray(value)
     if value.dtype.kind == "b":
@@ -179,41 +100,52 @@ def _result(d: Drawer, loop: _Loop, own: list[str], name: str, value: Any) -> st
         return d.one_of((f"{name} + 1", f"{name} * 2 % 7", f"sg.maximum({name} - 1, 0)"))
     same = [n for n in own if d.values[n].dtype == value.dtype and d.values[n].shape == value.shape]
     others = [n for n in own if n not in same and d.values[n].dtype.kind in "fiub"]
-    total = d.one_of(same)
+    total = _late(d, same)
+    if len(same) > 1 and d.chance(0.3):
+        total = f"({total} + {d.one_of(same)})"
     forms = [f"sg.tanh({total})", f"{total} * 0.5 + {name} * 0.3", f"sg.sin({total} + {name})"]
     if others:
-        other = f"sg.cast(sg.sum({d.one_of(others)}), {value.dtype.name!r})"
+        other = f"sg.cast(sg.sum({_late(d, others)}), {value.dtype.name!r})"
         forms += [f"sg.tanh({name} + {other})"] * 2 + [f"{total} * 0.5 + 0.1 * sg.tanh({other})"]
     last = [n for n in others if d.values[n].shape == value.shape[-1:] and value.ndim == 2]
     if last:
-        forms.append(f"sg.tanh({name} + sg.cast({d.one_of(last)}, {value.dtype.name!r}))")
+        forms.append(f"sg.tanh({name} + sg.cast({_late(d, last)}, {value.dtype.name!r}))")
     return d.one_of(forms)
 
 
-def _set_options(d: Drawer, loop: _Loop) -> None:
+def _late(d: Drawer, names: list[str]) -> str:
+    """One of the names, more likely one that was made late, so that bodies are read."""
+    return d.one_of(names, [(i + 1) ** 2 for i in range(len(names))])
+
+
+def _set_options(d: Drawer, loop: Loop) -> None:
     """How many steps, which way, and what the gradient keeps."""
+    is_new = d.is_at_top_of_a_case
     if not loop.sequences:
-        n = lengths.length(d) if d.chance(0.6) else None
-        loop.options += f", n_steps={n or d.one_of((0, 1, 2, 3, 5))}"
+        n = d.steps if is_new else lengths.length(d) if d.chance(0.6) else None
+        loop.options += f", n_steps={d.one_of((0, 1, 2, 3, 5)) if n is None else n}"
     elif d.chance(0.15):
-        loop.options += f", n_steps={d.one_of((0, 1, 2))}"
+        n = d.integer(0, d.steps) if is_new and d.steps else d.one_of((0, 1, 2))
+        loop.options += f", n_steps={n}"
     if loop.sequences and d.chance(0.2):
         loop.options += ", go_backwards=True"
-    if loop.until:
-        return
     if d.chance(0.15):
         loop.options += f", truncate_gradient={d.integer(1, 3)}"
-    elif d.chance(0.15):
+    elif d.chance(0.15) and not loop.until:
         loop.options += f", checkpoint_every={d.integer(1, 4)}"
 
 
-def _draw(d: Drawer) -> _Loop | None:
+def draw(d: Drawer) -> Loop | None:
     """A loop with its body; None where there is nothing to loop over."""
-    loop = _Loop()
+    loop = Loop()
+    if d.is_at_top_of_a_case and d.chance(0.2):
+        add_index(d, loop, str(d.steps), d.steps or 0)
     for _ in range(d.one_of((0, 1, 1, 1, 2))):
-        _add_sequence(d, loop)
+        add_sequence(d, loop)
     for _ in range(d.one_of((0, 1, 1, 1, 2, 2)) if loop.sequences else d.integer(1, 2)):
-        _add_state(d, loop)
+        add_state(d, loop)
+    if d.is_at_top_of_a_case and d.chance(0.3):
+        add_state(d, loop)
     if not loop.infos:
         if not loop.arguments:
             return None
@@ -229,8 +161,8 @@ def _draw(d: Drawer) -> _Loop | None:
     return loop
 
 
-def _text(loop: _Loop, step: str, names: list[str]) -> str:
-    """The loop as an instruction."""
+def step_text(loop: Loop, step: str, parameters: Sequence[str]) -> str:
+    """The step as a function of this name."""
     lines = [line for text in loop.body for line in text.split("\n")]
     returned = ", ".join(loop.results)
     if loop.until:
@@ -238,19 +170,19 @@ def _text(loop: _Loop, step: str, names: list[str]) -> str:
         returned = f"{result}, sg.until({loop.until})"
     elif len(loop.results) > 1:
         returned = f"[{returned}]"
-    text = f"def {step}({', '.join(loop.arguments)}):\n"
-    text += "".join(f"{_INDENT}{line}\n" for line in [*lines, f"return {returned}"])
-    given = f"[{', '.join(loop.sequences)}], [{', '.join(loop.infos)}]"
-    return text + f"{', '.join(names)} = sg.scan({step}, {given}{loop.options})"
+    text = f"def {step}({', '.join(parameters)}):\n"
+    return text + "".join(f"{_INDENT}{line}\n" for line in [*lines, f"return {returned}"])
 
 
 def scan(d: Drawer) -> list[str]:
     """The names of a new loop's results."""
-    loop = _draw(d)
+    loop = draw(d)
     if loop is None:
         return []
-    names = [d.fresh() for _ in loop.results]
-    text = _text(loop, d.fresh("step"), names)
+    names, step = [d.fresh() for _ in loop.results], d.fresh("step")
+    given = f"[{', '.join(loop.sequences)}], [{', '.join(loop.infos)}]"
+    text = step_text(loop, step, list(loop.arguments))
+    text += f"{', '.join(names)} = sg.scan({step}, {given}{loop.options})"
     if not d.add_instruction(text, names):
         return []
     if d.chance(0.3):
@@ -267,7 +199,7 @@ def _read_last(d: Drawer, name: str) -> None:
 
 def twins(d: Drawer) -> None:
     """Two loops over the same steps, whose slices have sizes of their own at each step."""
-    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= _MOST_STEPS)
+    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= MOST_STEPS)
     steps = d.add(f"sg.arange({x}.shape[0])") if x else None
     if x is None or steps is None:
         return
@@ -288,14 +220,40 @@ def twins(d: Drawer) -> None:
 
 def folded(d: Drawer) -> str | None:
     """A reduction from either end."""
-    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= _MOST_STEPS)
+    x = d.pick(lambda v: 0 < v.ndim < 3 and v.dtype.kind == "f" and len(v) <= MOST_STEPS)
     if x is None:
         return None
     row = d.values[x].shape[1:]
     h = d.pick(lambda v: v.shape == row and v.dtype == d.values[x].dtype)
-    step = d.one_of(("sg.tanh(r + h * 0.5)", "h * 0.9 + r", "sg.maximum(h, r)", "h * r"))
+    forms = ["sg.tanh(r + h * 0.5)", "h * 0.9 + r", "h * r"]
+    step = d.one_of([*forms, *([] if d.is_smooth else ["sg.maximum(h, r)"])])
     name = d.one_of(("reduce", "foldl", "foldr"))
     return h and f"sg.{name}(lambda r, h: {step}, [{x}], {h})"
+
+
+_COMBINED = (
+    "lambda a, b: a + b",
+    "lambda a, b: a * b",
+    "lambda a, b: a + b + a * b",
+    "lambda a, b: sg.logaddexp(a, b)",
+)
+
+
+def associative(d: Drawer) -> str | None:
+    """Running results of an associative function, from either end."""
+    x = d.pick(lambda v: 0 < v.ndim < 4 and v.dtype.kind == "f" and len(v) <= 3 * MOST_STEPS)
+    if x is None:
+        return None
+    value = d.values[x]
+    end = ", reverse=True" if d.chance(0.3) else ""
+    if value.ndim == 3 and value.shape[1] == value.shape[2] and d.chance(0.5):
+        return f"sg.associative_scan(lambda a, b: a @ b, {x}{end})"
+    if d.chance(0.5):
+        y = d.pick(lambda v: v.shape == value.shape and v.dtype == value.dtype)
+        after = "lambda f, s: (s[0] * f[0], s[0] * f[1] + s[1])"
+        return f"sg.associative_scan({after}, [sg.tanh({x}), {y}]{end})[1]"
+    kinked = [] if d.is_smooth else ["lambda a, b: sg.maximum(a, b)"]
+    return f"sg.associative_scan({d.one_of([*_COMBINED, *kinked])}, {x}{end})"
 
 
 def plain(d: Drawer) -> None:
@@ -303,4 +261,4 @@ def plain(d: Drawer) -> None:
     scan(d)
 
 
-KINDS = ((plain, 8), (twins, 2), (folded, 2))
+KINDS = ((plain, 8), (twins, 2), (folded, 2), (associative, 1))

@@ -55,8 +55,8 @@ def several(d: Drawer) -> None:
         # Rows or columns of the operand, as many as the other side has columns.
         k = d.values[other].shape[1]
         uses += [f"{other} @ {w}[:{k}]", f"{other} @ {w}[{n - k}:]"] * 2
-    for i in d.random.choice(len(uses), size=min(3, d.integer(2, 3)), replace=False):
-        d.add(uses[int(i)])
+    for use in d.shuffled(uses)[: d.integer(2, 3)]:
+        d.add(use)
 
 
 def batched(d: Drawer) -> str | None:

@@ -60,9 +60,9 @@ def outer(d: Drawer) -> str | None:
     if x is None or y is None:
         return None
     pair = f"{x}[:, None] {d.one_of(('*', '+', '-'))} {y}"
-    return d.one_of(
-        (pair, f"{pair}[None, :]", f"sg.exp(-({pair}) ** 2)", f"sg.maximum({x}[:, None], {y})")
-    )
+    forms = [pair, f"{pair}[None, :]", f"sg.exp(-({pair}) ** 2)"]
+    forms += [] if d.is_smooth else [f"sg.maximum({x}[:, None], {y})"]
+    return d.one_of(forms)
 
 
 def mixed(d: Drawer) -> str | None:
