@@ -11,6 +11,7 @@ from ..core.types import is_float
 from ..core.values import weak_kind
 from ..core.variable import Variable
 from ..ops.inputs import constant, tensor
+from ..scan.arguments import as_list
 from .twins import Results
 
 __all__ = ["Symbols"]

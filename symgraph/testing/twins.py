@@ -153,8 +153,8 @@ def _compare(
     given, values = list(found.needed), found.needed.values()
     results = [compile(given, found.outputs, backend=name)(*values) for name in BACKENDS]
     for backend, arrays in zip(BACKENDS, results, strict=True):
-        for (what, i), *pair in zip(labels, arrays, wanted, strict=True):
-            assert_alike(f"{what}, {backend}: number {i}", *pair, tolerance)
+        for (what, i), array, value in zip(labels, arrays, wanted, strict=True):
+            assert_alike(f"{what}, {backend}: number {i}", array, value, tolerance)
     return [
         [x for x, label in zip(results[0], labels, strict=True) if label[0] == what]
         for what in pairs

@@ -25,6 +25,7 @@ MODULES: dict[str, ModuleType] = {
     "symgraph.errors": sg.errors,
     "symgraph.random": sg.random,
     "symgraph.testing": symgraph.testing,
+    "symgraph.testing.strategies": symgraph.testing.strategies,
     "symgraph.typing": symgraph.typing,
     "symgraph_nn": nn,
     "symgraph_nn.typing": symgraph_nn.typing,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, find, settings
+from hypothesis import Phase, find, settings
 
 import symgraph as sg
 from symgraph.core.op import OPS, Op
@@ -333,11 +333,16 @@ _WRONG: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("method", list(_WRONG))
-def test_a_wrong_gradient_of_loops_is_found_and_made_short(
-    method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_gradient_of_loops_is_found(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_GradientLoop, method, _WRONG[method])
+    found = _shortest_that_fails(phases=[Phase.generate])
+    # One of them is made as short as it gets.
+    if method == "_initial_cotangent":
+        found = _shortest_that_fails()
+        assert found.text.count("\n") <= 4, found
 
+
+def _shortest_that_fails(**options: Any) -> ScanCase:
     def fails(case: ScanCase) -> bool:
         try:
             check_scan(**case.arguments, orders=1)
@@ -345,9 +350,5 @@ def test_a_wrong_gradient_of_loops_is_found_and_made_short(
             return True
         return False
 
-    quickly = settings(
-        max_examples=200, deadline=None, database=None, derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    case = find(strategies.scans(dtype="float64", max_steps=2), fails, settings=quickly)
-    assert case.text.count("\n") <= 6, case
+    few = settings(max_examples=100, deadline=None, database=None, derandomize=True, **options)
+    return find(strategies.scans(dtype="float64", max_steps=2), fails, settings=few)
