@@ -87,6 +87,10 @@ class Target(Protocol):
     """Whether a step of a loop costs no more than what it computes. Work on rows that are in cache
     stays in the loop then; otherwise one op before or after it does that of all steps."""
 
+    keeps_checkpoints: bool = False
+    """Whether a loop that it runs leaves checkpoints. Elsewhere these are taken out of all rows of
+    the states, which costs the memory that they are there to save."""
+
     @abstractmethod
     def has_lowering(self, op: Op) -> bool:
         """Whether the op is run as it is; others are expanded before."""

@@ -30,6 +30,7 @@ class NumpyBackend(Backend):
     """Runs every op that has an ``evaluate`` rule, and loops."""
 
     name = "numpy"
+    keeps_checkpoints = True
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op can be evaluated."""

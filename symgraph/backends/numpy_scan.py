@@ -7,7 +7,7 @@ moves on after some steps.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,6 @@ def brief_states(graph: Graph) -> Mapping[Variable, frozenset[int]]:
 
 def _brief(scan: Variable, graph: Graph) -> Iterator[int]:
     loop, outputs = Loop(scan), set(graph.outputs)
-    if loop.layout.checkpoint_every is not None:
-        return
     items = {x.params[0]: x for x, _ in graph.users[scan]}
     for k, state in enumerate(loop.states):
         x = items.get(k)
@@ -85,6 +83,38 @@ class _Rows:
         self.array, self.first = moved, start
 
 
+class _Checkpoints:
+    """The last rows of states before every so-many-th step, where a loop has checkpoints."""
+
+    def __init__(self, interval: np.ndarray | None, depths: Sequence[int]) -> None:
+        self._every = None if interval is None else max(len(interval), 1)
+        self._depths = depths
+        self._kept: list[list[np.ndarray]] = [[] for _ in depths]
+
+    def cut(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """The spans of steps, so that at every step with a checkpoint one begins."""
+        for start, stop in spans:
+            if self._every is not None:
+                for middle in range(start - start % self._every + self._every, stop, self._every):
+                    yield start, middle
+                    start = middle
+            yield start, stop
+
+    def keep(self, step: int, results: Sequence[_Rows]) -> None:
+        """Keep the rows before a step, where it has a checkpoint."""
+        if self._every is not None and step % self._every == 0:
+            for rows, depth, kept in zip(results, self._depths, self._kept, strict=False):
+                kept.append(rows.array[rows.at(step) - depth : rows.at(step)].copy())
+
+    def arrays(self, taken: int, results: Sequence[_Rows], *, ends: bool) -> list[np.ndarray]:
+        """The checkpoints after so many steps; whether there is one where it ``ends``."""
+        if self._every is None:
+            return []
+        if ends or taken == 0:
+            self.keep(taken, results)
+        return [np.array(kept) for kept in self._kept]
+
+
 class NumpyLoop:
     """A scan node, ready to run: from the values of its inputs to its buffers and traces.
 
@@ -112,20 +142,29 @@ class NumpyLoop:
             _Rows(np.array(initial), state.depth)
             for state, initial in zip(self._states, parts.initials, strict=True)
         ]
-        taken = self._run(n, values, parts.sequences, rows)
+        kept = _Checkpoints(parts.interval, self._depths[: len(rows)])
+        taken = self._run(n, values, parts.sequences, rows, kept)
         if len(rows) < len(self._depths):
             rows += [_Rows(trace, 0) for trace in self._empty_traces((n_steps, *arrays))]
+        checkpoints = kept.arrays(taken, rows, ends=self._loop.layout.ends_at_checkpoint)
         results = [each.array[: each.at(taken)] for each in rows]
         for k in self._brief:
             results[k] = results[k][len(results[k]) - rows[k].depth :]
-        return (*results, *self._checkpoints(taken, results))
+        return (*results, *checkpoints)
 
     def _run(
-        self, n: int, values: list[Any], sequences: Sequence[np.ndarray], results: list[_Rows]
+        self,
+        n: int,
+        values: list[Any],
+        sequences: Sequence[np.ndarray],
+        results: list[_Rows],
+        kept: _Checkpoints,
     ) -> int:
         """How many steps were taken; the results have their rows then."""
         body, n_changing = self._body, self._n_changing
-        for start, stop in _spans(n, in_parts=self._until, in_windows=bool(self._brief)):
+        spans = _spans(n, in_parts=self._until, in_windows=bool(self._brief))
+        for start, stop in kept.cut(spans):
+            kept.keep(start, results)
             self._make_room(results, n, start, stop)
             rows = self._rows(start, stop, sequences, results)
             targets = self._targets(results)
@@ -202,14 +241,6 @@ class NumpyLoop:
             shape = [known.get(size, 0) if number is None else number for size, number in pairs]
             traces.append(np.empty((0, *shape), output.dtype))
         return traces
-
-    def _checkpoints(self, n: int, results: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """The states before every so-many-th step, where the loop has checkpoints."""
-        every = self._loop.layout.checkpoint_every
-        if every is not None:
-            starts = np.arange(0, n + 1, every)
-            for buffer, state in zip(results, self._states, strict=False):
-                yield buffer[starts[:, None] + np.arange(state.depth)]
 
     # --- what can go wrong ----------------------------------------------------------------------
 

@@ -197,9 +197,9 @@ class _Inside:
     def by_rows(self, number: int, wrong: _Candidate) -> _Candidate:
         """The first wrong row of a result, where nothing inside the loop is found to be wrong."""
         results, row = self._loop.results, wrong.difference.first_row
-        every = self._loop.layout.checkpoint_every
-        if every is not None and number >= len(results):
-            step = row * every - 1
+        if number >= len(results):
+            every = self._loop.checkpoint_every
+            step = row * every - 1 if isinstance(every, int) else 0
         else:
             step = row - results[number].depth
         return _Candidate(max(step, 0), 0, self._scan, wrong.difference.row(row))

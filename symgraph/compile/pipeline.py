@@ -23,7 +23,8 @@ from ..rewrite.unify import unify_inputs
 from ..scan.composites import with_open_composites
 from ..scan.observers import in_order
 from ..scan.op import is_scan, rebuild_alike
-from ..scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
+from ..scan.rewrites import rewrite_bodies, rewrite_loops
+from ..scan.settle import settle_checkpoints
 from .report import PassRow, count_nodes
 
 __all__ = ["PASSES", "Hits", "Pass", "all_passes", "expand", "rewrite"]
@@ -50,7 +51,11 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
 
 
 def _settle_and_simplify(graph: Graph, target: Target, hits: Hits) -> Graph:
-    return _apply(SIMPLIFY)(settle_checkpoints(unify_inputs(graph)), target, hits)
+    return _apply(SIMPLIFY)(_settle(unify_inputs(graph), target), target, hits)
+
+
+def _settle(graph: Graph, target: Target) -> Graph:
+    return settle_checkpoints(graph, are_kept=target.keeps_checkpoints)
 
 
 PASSES: tuple[tuple[str, Pass], ...] = (

@@ -21,6 +21,7 @@ from .arguments import (
     parse_sequence,
     parse_state,
 )
+from .sizes import of_length
 from .step import Step, Until, until
 from .tracing import LoopBuilder
 
@@ -170,7 +171,7 @@ def scan(
         states=[parse_state(i, s) for i, s in enumerate(as_list(outputs_info))],
         fixed=[parse_fixed(x) for x in as_list(non_sequences)],
         truncate=truncate_gradient,
-        checkpoint_every=checkpoint_every,
+        interval=None if checkpoint_every is None else of_length(int(checkpoint_every)),
     )
     loop.n_steps = number_of_steps(loop.sequences, n_steps)
     return loop.build(strict=strict)

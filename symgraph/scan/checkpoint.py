@@ -1,132 +1,345 @@
-"""A loop in chunks, of which only the states at the edges are kept for the gradient.
+"""The gradient of a loop with checkpoints: some steps at a time, which run again from there.
 
-That is a property of a loop. Its gradient reads the loop's *checkpoints*, the states before every
-so-many-th step, and runs each chunk again from there: memory for ``n / every + every`` steps
-instead of ``n``, for one more forward pass. A loop of which checkpoints are read is computed as a
-loop over chunks of a loop over steps (and one more for the steps that are left over), so that
-no other states need be kept; one of which none are read is computed as any other loop.
+Such a loop keeps its states before every so-many-th step alone. Its steps are cut there into
+chunks, and the gradient goes through these from the last one to the first: it runs a chunk again,
+and then the gradient loop of that chunk. What lives is of one chunk, but for the checkpoints.
+
+The last chunk, the *tail*, stands by itself, since it may be shorter; the others are one loop over
+chunks. With truncation the gradient ends within a chunk: of that one the *head* stands by itself
+too, and the steps before it only run again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from ..autodiff.reverse import pull_back
+from ..autodiff.reverse import zeros_for
 from ..core import provenance
-from ..core.graph import replace
-from ..core.types import is_float
-from ..core.variable import Variable, make_constant, make_input
-from ..ops.elementwise import add, floor_divide, multiply, subtract
+from ..core.variable import Variable, make_input
+from ..ops.broadcast import filled
+from ..ops.comparison import less
+from ..ops.elementwise import add, floor_divide, maximum, minimum, multiply, subtract, where
+from ..ops.gradient import stop_gradient
 from ..ops.join import concatenate
-from ..ops.shape import reshape
-from ..ops.sizes import shape_of, size_of, unified_with
-from ..ops.slices import slice_axis
-from .cotangents import split_cotangent
-from .op import Loop, Read, State, make_loop
+from ..ops.reshape import reshape
+from ..ops.sizes import shape_of, size_of, take_for_size, unified_with
+from ..ops.slices import ADD_SLICE, Entry, Span, change_slice, slice_axis
+from .cotangents import BufferCotangent, split_cotangent
+from .op import SCAN, Loop, Read, State, make_loop
+from .run_again import Replay
+from .vjp import gradient_of_body, reached_results, vjp_of_steps
 
-__all__ = ["Chunks", "in_chunks", "vjp_in_chunks"]
+__all__: list[str] = []
 
-
-class Chunks(NamedTuple):
-    """What a loop in chunks leaves behind."""
-
-    over_time: list[Variable]
-    """The new values of each state over time, then the plain outputs."""
-    checkpoints: list[Variable]
-    """For each state the rows that its taps go back to, before each chunk and after the last."""
-
-    def buffers(self, loop: Loop) -> list[Variable]:
-        """The initial rows and the new values of the states, of the loop that was taken apart."""
-        states = zip(loop.states, self.over_time, strict=False)
-        return [concatenate([state.initial, trace], axis=0) for state, trace in states]
+Maybe = Variable | None
 
 
-def in_chunks(whole: Loop) -> Chunks:
-    """A loop computed chunk by chunk."""
-    every = whole.layout.checkpoint_every
-    assert every is not None
-    rows = [
-        slice_axis(read.sequence, 0, read.offset, add(whole.n_steps, read.offset))
-        for read in whole.reads
-    ]
-    n_chunks = floor_divide(whole.n_steps, every)
-    n_in_chunks = multiply(n_chunks, every)
-    chunks = Loop(_scan_chunks(whole, rows, n_chunks, every))
-    traces = [reshape(x, (n_in_chunks, *shape_of(x)[2:])) for x in chunks.traces]
-    n_left = subtract(whole.n_steps, n_in_chunks)
-    if size_of(n_left) != 0:
-        left = _part(
-            whole,
-            n_left,
-            [slice_axis(x, 0, n_in_chunks, whole.n_steps) for x in rows],
-            [checkpoints[-1] for checkpoints in chunks.buffers],
+def vjp_scan(scan: Variable, cotangents: tuple[Maybe, ...]) -> Sequence[Maybe]:
+    """The cotangents of a loop's inputs, from those of its buffers, traces and checkpoints."""
+    with provenance.without_lines():
+        loop = Loop(scan)
+        if loop.layout.has_checkpoints:
+            return _GradientInChunks(loop, cotangents).input_cotangents()
+        return vjp_of_steps(loop, cotangents)
+
+
+@dataclass
+class _Back:
+    """What the gradient has gathered on its way back through steps."""
+
+    pending: list[Maybe]
+    """For each state the cotangents of the rows that its taps go back to, ``[depth, ...]``."""
+    totals: dict[Variable, Variable] = field(default_factory=dict)
+    """For what does not change over time the sums of its cotangents."""
+    rows: dict[int, list[Variable]] = field(default_factory=dict)
+    """For each read, by its number, the cotangents of its rows, in parts: the last steps' first."""
+
+    def gather(self, back: _Back) -> None:
+        """Add what came back through the steps before."""
+        self.pending = back.pending
+        for x, total in back.totals.items():
+            self.totals[x] = add(self.totals[x], total) if x in self.totals else total
+        for number, parts in back.rows.items():
+            self.rows.setdefault(number, []).extend(parts)
+
+
+class _GradientInChunks:
+    """The gradient of one loop with checkpoints, in the making."""
+
+    def __init__(self, loop: Loop, cotangents: tuple[Maybe, ...]) -> None:
+        self.loop, self.replay = loop, Replay(loop)
+        n_states, n_results = len(loop.states), len(loop.results)
+        self.of_checkpoints = cotangents[n_results:]
+        present = list(cotangents[:n_results])
+        for i, of_state in enumerate(self.of_checkpoints):
+            present[i] = of_state if present[i] is None else present[i]
+        self.present = reached_results(loop, present)
+        self.parts: list[BufferCotangent | None] = []
+        """For each state the cotangents of its buffer that come from outside."""
+        self.arriving: list[Maybe] = []
+        """For each result the cotangents of its rows."""
+        for k, (result, ct) in enumerate(zip(loop.results, cotangents, strict=False)):
+            rows = ct if self.present[k] else None
+            if k < n_states:
+                self.parts.append(None if rows is None else split_cotangent(rows, result.depth))
+                part = self.parts[-1]
+                rows = None if part is None else part.rows
+            self.arriving.append(rows)
+        self.first: Variable | None = None
+        """The first step that the gradient goes back to; None for the first of all."""
+        if loop.layout.truncate is not None:
+            self.first = maximum(subtract(self.replay.taken, loop.layout.truncate), 0)
+
+    def input_cotangents(self) -> Sequence[Maybe]:
+        """For each input of the loop its cotangent; None where it has none."""
+        loop, replay = self.loop, self.replay
+        if all(ct is None for ct in gradient_of_body(loop.body, self.present).results):
+            return [None] * len(loop.node.inputs)
+        back = _Back([self._ending(i) for i in range(len(loop.states))])
+        first_chunk: int | Variable = 0
+        if self.first is None:
+            tail = replay.tail_start, replay.taken
+            back.gather(self._steps(*tail, back, replay.tail_states()))
+        else:
+            # No chunk that begins before the first step.
+            every = replay.every
+            up = floor_divide(add(self.first, subtract(every, 1)), every)
+            first_chunk = _of_data(minimum(up, replay.n_chunks))
+            tail = replay.tail_start, replay.taken
+            back.gather(self._through_cut(*tail, back, replay.tail_states()))
+        count = subtract(replay.n_chunks, first_chunk)
+        if size_of(count) != 0:
+            back.gather(self._through_chunks(first_chunk, count, back))
+        back.pending = self._with_checkpoints(back.pending, first_chunk)
+        if self.first is not None:
+            chunk = maximum(subtract(first_chunk, 1), 0)
+            head = multiply(chunk, replay.every), multiply(first_chunk, replay.every)
+            states = [x[chunk] for x in loop.checkpoints]
+            back.gather(self._through_cut(*head, back, states))
+        return self._by_input(back)
+
+    # --- through steps --------------------------------------------------------------------------
+
+    def _ending(self, i: int) -> Maybe:
+        """The cotangents of the last rows of a state, where any reach it."""
+        state, part = self.loop.states[i], self.parts[i]
+        if not self.present[i]:
+            return None
+        sizes = shape_of(state.initial)[1:]
+        if part is None or part.last is None:
+            return filled(0, state.new.dtype, (state.depth, *sizes))
+        last = part.last[None]
+        if state.depth == 1:
+            return last
+        return concatenate([filled(0, state.new.dtype, (state.depth - 1, *sizes)), last])
+
+    def _with_checkpoints(self, pending: Sequence[Maybe], chunk: int | Variable) -> list[Maybe]:
+        """What is pending at a checkpoint, and the cotangents of that."""
+        return [
+            x if x is None or ct is None else add(x, slice_axis(ct, 0, chunk, add(chunk, 1))[0])
+            for x, ct in zip(pending, self.of_checkpoints, strict=True)
+        ]
+
+    def _through_cut(
+        self, start: Variable, stop: Variable, back: _Back, initials: Sequence[Variable]
+    ) -> _Back:
+        """Back through steps of which those before the first one that counts only run again."""
+        replay, first = self.replay, self.first
+        assert first is not None
+        begin = _of_data(minimum(maximum(first, start), stop))
+        skipped = replay.steps(subtract(begin, start), replay.rows(start, begin), initials)
+        is_cut = less(start, begin)
+        rows = [
+            where(is_cut, self._stopped(state, buffer[-state.depth :], begin), initial)
+            for state, buffer, initial in zip(
+                self.loop.states, skipped.buffers, initials, strict=True
+            )
+        ]
+        return self._steps(begin, stop, back, rows)
+
+    def _stopped(self, state: State, rows: Variable, step: Variable) -> Variable:
+        """The rows before a step, as constants but for those that are initial ones."""
+        depth = state.depth
+        before = minimum(depth, step)
+        later = slice_axis(stop_gradient(rows), 0, subtract(depth, before))
+        joined = concatenate([slice_axis(state.initial, 0, before), later])
+        return unified_with(joined, state.initial, "gradient of scan")
+
+    def _steps(
+        self, start: Variable, stop: Variable, back: _Back, initials: Sequence[Variable]
+    ) -> _Back:
+        """Back through steps, from the states before them."""
+        arriving = [
+            None if x is None else self.replay.of_steps(x, start, stop) for x in self.arriving
+        ]
+        rows = self.replay.rows(start, stop)
+        return self._back(subtract(stop, start), rows, initials, arriving, back.pending)
+
+    def _back(
+        self,
+        count: Variable,
+        rows: Sequence[Variable],
+        initials: Sequence[Variable],
+        arriving: Sequence[Maybe],
+        pending: Sequence[Maybe],
+    ) -> _Back:
+        """What comes back through so many steps, run again from the states before them."""
+
+        def gradient(steps: Loop) -> list[Maybe]:
+            cotangents = [
+                x
+                if x is None or not result.depth
+                else _of_buffer(steps.buffers[k], x, result.depth)
+                for k, (x, result) in enumerate(zip(arriving, steps.results, strict=True))
+            ]
+            return list(vjp_of_steps(steps, cotangents, pending))
+
+        steps, found = self.replay.vjp_of_steps(count, rows, initials, gradient)
+        parts = steps.layout.parts(found)
+        new = [
+            x if x is None else unified_with(x, p, "gradient of scan") if p is not None else x
+            for x, p in zip(parts.initials, pending, strict=True)
+        ]
+        back = _Back([x if p is not None else None for x, p in zip(new, pending, strict=True)])
+        for x, total in zip(steps.layout.parts(steps.node.inputs).fixed, parts.fixed, strict=True):
+            if total is not None:
+                back.totals[x] = add(back.totals[x], total) if x in back.totals else total
+        back.rows = {k: [x] for k, x in enumerate(parts.sequences) if x is not None}
+        return back
+
+    def _through_chunks(self, first: int | Variable, count: Variable, back: _Back) -> _Back:
+        """Back through whole chunks, by a loop over them."""
+        replay = self.replay
+        reads: list[Read] = []
+
+        def read(x: Variable) -> Variable:
+            reads.append(Read(x[::-1], 0, make_input(x.type.row)))
+            return reads[-1].symbol
+
+        def read_chunks(x: Variable) -> Variable:
+            return read(reshape(x, (count, replay.every, *shape_of(x)[1:])))
+
+        start = multiply(first, replay.every)
+        stop = replay.tail_start
+        last = add(first, count)
+        initials = [read(slice_axis(x, 0, first, last)) for x in self.loop.checkpoints]
+        rows = [read_chunks(x) for x in replay.rows(start, stop)]
+        arriving = [
+            None if x is None else read_chunks(replay.of_steps(x, start, stop))
+            for x in self.arriving
+        ]
+        symbols = [None if x is None else make_input(x.type) for x in back.pending]
+        pending: list[Maybe] = list(symbols)
+        for i, ct in enumerate(self.of_checkpoints):
+            symbol = symbols[i]
+            if ct is not None and symbol is not None:
+                # Of the checkpoints after the chunks.
+                of_chunk = read(slice_axis(ct, 0, add(first, 1), add(last, 1)))
+                pending[i] = add(symbol, of_chunk)
+        through = self._back(replay.every, rows, initials, arriving, pending)
+        return self._loop_over_chunks(count, reads, symbols, back, through)
+
+    def _loop_over_chunks(
+        self,
+        count: Variable,
+        reads: Sequence[Read],
+        symbols: Sequence[Maybe],
+        back: _Back,
+        through: _Back,
+    ) -> _Back:
+        """The loop whose step is to come back ``through`` a chunk; what it adds."""
+        states = [
+            State(x[None], {-1: symbol}, new)
+            for x, symbol, new in zip(back.pending, symbols, through.pending, strict=True)
+            if x is not None and symbol is not None and new is not None
+        ]
+        for x, total in through.totals.items():
+            symbol = make_input(x.type)
+            zero = filled(0, x.dtype, (1, *shape_of(x)))
+            states.append(State(zero, {-1: symbol}, add(symbol, total)))
+        name = self.loop.node.name
+        loop = Loop(
+            make_loop(
+                count,
+                reads,
+                states,
+                [parts[0] for parts in through.rows.values()],
+                is_over_chunks=True,
+                name=f"gradient of {name}" if name else None,
+                lines=provenance.lines_of(self.loop.node),
+            )
         )
-        rests = left.over_time()
-        traces = [concatenate(parts, axis=0) for parts in zip(traces, rests, strict=True)]
-    return Chunks(traces, chunks.buffers)
+        last = iter([buffer[-1] for buffer in loop.buffers])
+        new = _Back([None if x is None else next(last) for x in back.pending])
+        new.totals = dict(zip(through.totals, last, strict=True))
+        steps = multiply(count, self.replay.every)
+        for number, trace in zip(through.rows, loop.traces, strict=True):
+            new.rows[number] = [reshape(trace[::-1], (steps, *shape_of(trace)[2:]))]
+        return new
+
+    # --- what has come back ---------------------------------------------------------------------
+
+    def _by_input(self, back: _Back) -> list[Maybe]:
+        """What came back through all steps, for each input of the loop."""
+        loop = self.loop
+        totals = dict(back.totals)
+        numbers = iter(range(len(loop.reads)))
+        return [
+            None,
+            *(
+                self._of_sequence([(read, back.rows.get(next(numbers))) for read in reads])
+                for reads in loop.reads_by_sequence
+            ),
+            *(self._of_initial(i, back.pending[i]) for i in range(len(loop.states))),
+            *(totals.pop(x, None) for x in loop.layout.parts(loop.node.inputs).fixed),
+            None,
+        ]
+
+    def _of_sequence(self, reads: Sequence[tuple[Read, list[Variable] | None]]) -> Maybe:
+        """The cotangent of a sequence from those of the rows that steps read."""
+        total: Maybe = None
+        for (sequence, offset, _), parts in reads:
+            if parts is None:
+                continue
+            rows = concatenate(parts[::-1]) if len(parts) > 1 else parts[0]
+            if self.first is None and sequence.type.shape[0] == rows.type.shape[0]:
+                total = rows if total is None else add(total, rows)
+                continue
+            start = offset if self.first is None else add(self.first, offset)
+            total = zeros_for(sequence) if total is None else total
+            total = total.add_at(slice(start, add(self.replay.taken, offset)), rows)
+        return total
+
+    def _of_initial(self, i: int, pending: Maybe) -> Maybe:
+        """The cotangent of initial rows from what is pending before the first step that counts."""
+        if pending is None:
+            return None
+        depth, part = self.loop.states[i].depth, self.parts[i]
+        if self.first is not None:
+            # Of the rows that are pending only those from before the first step are initial ones.
+            before = minimum(depth, self.first)
+            padded = concatenate([zeros_for(pending), pending])
+            pending = slice_axis(padded, 0, subtract(depth, before), subtract(2 * depth, before))
+        if part is not None and part.initial is not None:
+            pending = add(pending, part.initial)
+        return unified_with(pending, self.loop.states[i].initial, "gradient of scan")
 
 
-def vjp_in_chunks(loop: Loop, cotangents: Sequence[Variable | None]) -> list[Variable | None]:
-    """The cotangents of a loop's inputs, computed chunk by chunk from its checkpoints."""
-    chunks = in_chunks(loop)
-    seeds: dict[Variable, Variable] = {}
-    for target, cotangent in _targets(loop, chunks, cotangents):
-        seeds[target] = unified_with(cotangent, target, "gradient of scan")
-    wanted = list(dict.fromkeys(x for x in loop.node.inputs if is_float(x.dtype)))
-    # Stopped there, since one input may be made of another.
-    pulled = pull_back(seeds, wanted, stop=wanted)
-    read = dict(zip(chunks.checkpoints, loop.checkpoints, strict=True))
-    new = iter(replace([ct for ct in pulled if ct is not None], read, keep_lines=True))
-    by_input = {x: None if ct is None else next(new) for x, ct in zip(wanted, pulled, strict=True)}
-    return [by_input.pop(x, None) for x in loop.node.inputs]
+def _of_data(number: Variable) -> Variable:
+    """A number that is none below zero as one that only data tell.
+
+    As a formula of sizes it would be a long one, and sizes made of it would be found to differ.
+    """
+    number = where(less(number, 0), 0, number)
+    take_for_size(number)
+    return number
 
 
-def _targets(
-    loop: Loop, chunks: Chunks, cotangents: Sequence[Variable | None]
-) -> Iterator[tuple[Variable, Variable]]:
-    """Of what in the loop in chunks the cotangents of the loop's results are cotangents."""
-    n_states = len(loop.states)
-    buffers = chunks.buffers(loop)
-    results = [*buffers, *chunks.over_time[n_states:], *chunks.checkpoints]
-    for k, (result, cotangent) in enumerate(zip(results, cotangents, strict=True)):
-        if cotangent is None or not is_float(result.dtype):
-            continue
-        if k >= n_states:
-            yield result, cotangent
-            continue
-        parts, trace = split_cotangent(cotangent, loop.states[k].depth), chunks.over_time[k]
-        if parts.initial is not None:
-            yield loop.states[k].initial, parts.initial
-        if parts.rows is not None:
-            yield trace, parts.rows
-        if parts.last is not None:
-            yield (result if parts.last_may_be_initial else trace)[-1], parts.last
+def _of_buffer(buffer: Variable, rows: Variable, depth: int) -> Variable:
+    """The cotangent of a buffer of which the new rows have these."""
+    entries: list[Entry] = [Span(depth, None, 1), *[None] * (buffer.ndim - 1)]
+    return change_slice(ADD_SLICE, zeros_for(buffer), rows, entries, [])
 
 
-def _part(
-    whole: Loop, n_steps: Variable, rows: Sequence[Variable], initials: Sequence[Variable]
-) -> Loop:
-    """The loop for some of its steps, from the rows that these read and the states before them."""
-    reads = [Read(x, 0, read.symbol) for x, read in zip(rows, whole.reads, strict=True)]
-    states = [state._replace(initial=x) for x, state in zip(initials, whole.states, strict=True)]
-    lines = provenance.lines_of(whole.node)
-    return Loop(make_loop(n_steps, reads, states, whole.outputs, fixed=whole.fixed, lines=lines))
-
-
-def _scan_chunks(whole: Loop, rows: Sequence[Variable], n_chunks: Variable, every: int) -> Variable:
-    """The loop over chunks; its states are each state's last rows, its plain outputs the traces."""
-    chunked = []
-    for x in rows:
-        used = slice_axis(x, 0, 0, multiply(n_chunks, every))
-        chunked.append(reshape(used, (n_chunks, every, *shape_of(x)[1:])))
-    reads = [Read(x, 0, make_input(x.type.row)) for x in chunked]
-    initials = [make_input(state.initial.type) for state in whole.states]
-    symbols = [read.symbol for read in reads]
-    inner = _part(whole, make_constant(every, "int64"), symbols, initials)
-    states = [
-        State(state.initial[None], {-1: symbol}, slice_axis(buffer, 0, every))
-        for state, symbol, buffer in zip(whole.states, initials, inner.buffers, strict=True)
-    ]
-    lines = provenance.lines_of(whole.node)
-    return make_loop(n_chunks, reads, states, inner.over_time(), name=whole.node.name, lines=lines)
+SCAN.attach(vjp=vjp_scan)

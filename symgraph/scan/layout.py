@@ -18,6 +18,8 @@ class Inputs(NamedTuple, Generic[T]):
     sequences: Sequence[T]
     initials: Sequence[T]
     fixed: Sequence[T]
+    interval: T | None
+    """A vector as long as checkpoints are apart; None without checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,27 @@ class Layout:
     """Whether the body's last output ends the loop."""
     truncate: int | None = None
     """How many of the last steps the gradient goes back; None for all."""
-    checkpoint_every: int | None = None
-    """Of which steps the states are kept for the gradient; None for all, and no checkpoints."""
+    has_checkpoints: bool = False
+    """Whether states are kept for the gradient after every so-many-th step alone."""
+    ends_at_checkpoint: bool = False
+    """Whether there is a checkpoint after the last step, too."""
+    is_over_chunks: bool = False
+    """Whether its steps are chunks of steps: what leaves such a loop would be as long as they all
+    are together."""
+
+    @property
+    def is_lean(self) -> bool:
+        """Whether the loop is to keep no more over time than what is read of it as it stands."""
+        return self.has_checkpoints or self.is_over_chunks
 
     def without_checkpoints(self) -> Layout:
         """The layout of the same loop with no checkpoints."""
-        return replace(self, checkpoint_every=None)
+        return replace(self, has_checkpoints=False, ends_at_checkpoint=False)
 
     def parts(self, inputs: Sequence[T]) -> Inputs[T]:
         """The loop's inputs, or values of them, taken apart."""
         first = 1 + len(self.sequences)
         last = first + len(self.states)
-        return Inputs(inputs[0], inputs[1:first], inputs[first:last], inputs[last:])
+        end = len(inputs) - self.has_checkpoints
+        interval = inputs[end] if self.has_checkpoints else None
+        return Inputs(inputs[0], inputs[1:first], inputs[first:last], inputs[last:end], interval)

@@ -3,7 +3,7 @@
 `Loop` gives its parts as records, and `make_loop` makes a loop of such records; how they lie in the
 node is known here alone. Inputs, in order::
 
-    n_steps, *sequences, *initials, *fixed
+    n_steps, *sequences, *initials, *fixed[, interval]
 
 ``n_steps`` is an int64 scalar. Step ``t`` reads ``sequence[t + offset]`` for each offset of each
 sequence. A state is an output that later steps read: its initial is an array of ``depth`` rows (how
@@ -16,9 +16,10 @@ where ``until`` is set, a bool scalar that ends the loop after this step.
 Results (a tuple type; take them with `item`): for each state a *buffer* ``[depth + n, ...]``, the
 initial rows followed by the n new values, so that a gradient loop reads earlier values where they
 lie; for each plain output a *trace* ``[n, ...]``. ``n`` is ``n_steps``, or the number of steps
-taken where ``until`` ends the loop earlier. With ``checkpoint_every`` there are also, for each
-state, its *checkpoints* ``[1 + n // every, depth, ...]``: the rows that its taps go back to, before
-the first step and after every so-many-th one.
+taken where ``until`` ends the loop earlier. A loop with checkpoints has also, for each state, its
+*checkpoints* ``[count, depth, ...]``: the rows that its taps go back to, before the first step and
+after every so-many-th one but the last step; after the last step too, where the layout says so.
+So many: as long as the last input is, a vector of zeros that takes no memory.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import floor_div
+from ..core.dims import Size, floor_div, maximum_zero
 from ..core.errors import ScanError
 from ..core.graph import Graph, rebuild
 from ..core.op import Op
@@ -172,6 +173,17 @@ class Loop:
         return [item(self.node, len(self.layout.states) + k) for k in range(len(self.outputs))]
 
     @property
+    def interval(self) -> Variable | None:
+        """A vector as long as checkpoints are apart; None without checkpoints."""
+        return self.layout.parts(self.node.inputs).interval
+
+    @property
+    def checkpoint_every(self) -> Size | None:
+        """How many steps checkpoints are apart; None without checkpoints."""
+        interval = self.interval
+        return None if interval is None else interval.type.shape[0]
+
+    @property
     def checkpoints(self) -> list[Variable]:
         """The items that have the states after every so-many-th step; without the property none."""
         first = len(self.layout.states) + len(self.outputs)
@@ -197,7 +209,9 @@ def make_loop(
     condition: Variable | None = None,
     fixed: Mapping[Variable, Variable] | None = None,
     truncate: int | None = None,
-    checkpoint_every: int | None = None,
+    interval: Variable | None = None,
+    ends_at_checkpoint: bool = False,
+    is_over_chunks: bool = False,
     instead_of: tuple[Variable, Sequence[int]] | None = None,
     name: str | None = None,
     lines: tuple[provenance.Line, ...] = (),
@@ -206,7 +220,8 @@ def make_loop(
 
     What does not change over time is found in the expressions; ``fixed`` says what symbols for such
     variables stand for. ``instead_of``: a loop that this one replaces, and for each of its results
-    which it was of that one. ``lines`` are the user's, where they are not the present ones.
+    which it was of that one. ``lines`` are the user's, where they are not the present ones. With
+    an ``interval``, a vector of that length, it has checkpoints.
     """
     sequences = _by_sequence(reads)
     symbols = [read.symbol for read in reads]
@@ -218,10 +233,13 @@ def make_loop(
         tuple(tuple(state.taps) for state in states),
         condition is not None,
         truncate,
-        checkpoint_every,
+        has_checkpoints=interval is not None,
+        ends_at_checkpoint=ends_at_checkpoint,
+        is_over_chunks=is_over_chunks,
     )
     initials = (state.initial for state in states)
-    inputs = (n_steps, *(group[0].sequence for group in sequences), *initials, *outer)
+    ending = () if interval is None else (interval,)
+    inputs = (n_steps, *(group[0].sequence for group in sequences), *initials, *outer, *ending)
     if instead_of is not None:
         _hand_on_sizes(instead_of[0], inputs, body, layout, instead_of[1])
     return _named(node(SCAN, inputs, (body, layout)), name, lines)
@@ -285,7 +303,7 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
     if types != expected:
         raise ScanError(f"scan: the body takes {types}; it is given {expected}")
     n = steps_taken(inputs, body, layout)
-    initials = layout.parts(inputs).initials
+    initials, interval = layout.parts(inputs).initials, layout.parts(inputs).interval
     outputs = list(body.outputs)
     if layout.until and (condition := outputs.pop().type) is not tensor_type(_BOOL, ()):
         raise ScanError(f"scan: the condition is {condition}, not a bool scalar")
@@ -299,8 +317,9 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
         else:
             shape = (n, *row_sizes(inputs, body, layout, i))
         results.append(tensor_type(output.type.dtype, shape))
-    if layout.checkpoint_every is not None:
-        n_rows = floor_div(n, layout.checkpoint_every) + 1
+    if interval is not None:
+        last = n if layout.ends_at_checkpoint else maximum_zero(n - 1)
+        n_rows = floor_div(last, interval.type.shape[0]) + 1
         results += [x.type.with_shape((n_rows, *x.type.shape)) for x in initials]
     return TupleType(results)
 

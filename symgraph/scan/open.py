@@ -19,6 +19,9 @@ class OpenLoop:
     def __init__(self, loop: Loop) -> None:
         self.node: Variable = loop.node
         self.n_steps: Variable = loop.n_steps
+        self.interval: Variable | None = loop.interval
+        self.checkpoints: dict[int, Variable] = {}
+        """Once it is closed: for states of which checkpoints are kept, by number, these."""
         symbols = {v: make_input(v.type) for v in loop.changing}
         fixed = {outer: make_input(outer.type) for outer in loop.fixed.values()}
         self.fixed: dict[Variable, Variable] = {symbol: outer for outer, symbol in fixed.items()}
@@ -45,6 +48,8 @@ class OpenLoop:
     def move(self, moved: Mapping[Variable, Variable]) -> None:
         """Put other variables, of the same values, in place of those around the loop."""
         self.n_steps = moved.get(self.n_steps, self.n_steps)
+        if self.interval is not None:
+            self.interval = moved.get(self.interval, self.interval)
         self.fixed = {symbol: moved.get(v, v) for symbol, v in self.fixed.items()}
         for symbol, read in self.reads.items():
             self.reads[symbol] = read._replace(sequence=moved.get(read.sequence, read.sequence))
@@ -78,6 +83,11 @@ class OpenLoop:
         return is_made_of(value.type.shape, self._outer_atoms)
 
     @property
+    def is_lean(self) -> bool:
+        """Whether it is to keep no more over time than what is read of it as it stands."""
+        return self.node.params[1].is_lean
+
+    @property
     def symbols(self) -> list[Variable]:
         """The symbols that stand for what changes from step to step."""
         return [*self.reads, *(symbol for state in self.states for symbol in state.taps.values())]
@@ -99,6 +109,7 @@ class OpenLoop:
         if replaced:
             values = replace(values, replaced, keep_lines=True)
         condition = None if self.condition is None else values.pop()
+        layout = self.node.params[1]
         loop = make_loop(
             self.n_steps,
             reads,
@@ -106,11 +117,15 @@ class OpenLoop:
             values[len(states) :],
             condition=condition,
             fixed=self.fixed,
-            truncate=self.node.params[1].truncate,
+            truncate=layout.truncate,
+            interval=self.interval,
+            ends_at_checkpoint=layout.ends_at_checkpoint,
+            is_over_chunks=layout.is_over_chunks,
             instead_of=(self.node, numbers),
             name=self.node.name,
             lines=provenance.lines_of(self.node),
         )
+        self.checkpoints = dict(zip(numbers, Loop(loop).checkpoints, strict=False))
         return {number: item(loop, k) for k, number in enumerate(numbers) if number in read}
 
     def _values(self, numbers: list[int]) -> list[Variable]:

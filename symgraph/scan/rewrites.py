@@ -19,14 +19,13 @@ from ..core.graph import Graph, replace
 from ..core.variable import Variable, item, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
-from .checkpoint import in_chunks
 from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
 from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
 from .sums import take_out_sums
 
-__all__ = ["rewrite_bodies", "rewrite_loops", "settle_checkpoints"]
+__all__ = ["Replacements", "rewrite_bodies", "rewrite_loops", "transform_loops"]
 
 Rewrite = Callable[[Graph], Graph]
 # For results of a loop (and the reads of their last rows) what they become.
@@ -74,41 +73,7 @@ def rewrite_bodies(graph: Graph, rewrite: Rewrite) -> Graph:
     return rewrite_inside(graph)
 
 
-def settle_checkpoints(graph: Graph) -> Graph:
-    """The graph in which loops of which checkpoints are read run in chunks, and others as usual."""
-    return rewrite_bodies(_settled(graph), _settled) if _has_checkpoints(graph) else graph
-
-
-def _has_checkpoints(graph: Graph) -> bool:
-    seen, pending = {graph}, [graph]
-    while pending:
-        for v in filter(is_scan, pending.pop().nodes):
-            body, layout = v.params
-            if layout.checkpoint_every is not None:
-                return True
-            if body not in seen:
-                seen.add(body)
-                pending.append(body)
-    return False
-
-
-def _settled(graph: Graph) -> Graph:
-    needed = set(graph.nodes)
-
-    def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements | Variable:
-        before, loop = Loop(scan), Loop(rebuild_alike(scan, inputs))
-        if needed.isdisjoint(before.checkpoints):
-            layout = loop.layout.without_checkpoints()
-            return make_alike(scan, inputs, body=loop.body, layout=layout)
-        chunks = in_chunks(loop)
-        new = dict(zip(before.buffers, chunks.buffers(loop), strict=True))
-        new |= dict(zip(before.over_time(), chunks.over_time, strict=True))
-        return new | dict(zip(before.checkpoints, chunks.checkpoints, strict=True))
-
-    return _transform(graph, change)
-
-
-def _transform(
+def transform_loops(
     graph: Graph, change: Callable[[Variable, Sequence[Variable]], Replacements | Variable]
 ) -> Graph:
     """The graph with ``change(loop, its new inputs)`` in place of each loop.
@@ -147,7 +112,7 @@ def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
             return scan
         return make_alike(scan, inputs, body=body)
 
-    return _transform(graph, change)
+    return transform_loops(graph, change)
 
 
 def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
@@ -160,23 +125,26 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
     def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
         loop, read = opened[scan], reads[scan]
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
-        wanted = {*read.results, *stored.get(scan, {}).values()}
-        multiply_before(loop, steps_are_cheap=steps_are_cheap)
-        products = multiply_after(loop, set(read.results))
+        wanted = {*read.results, *read.checkpoints.values(), *stored.get(scan, {}).values()}
+        products, sums = [], []
+        if not loop.is_lean:
+            multiply_before(loop, steps_are_cheap=steps_are_cheap)
+            products = multiply_after(loop, set(read.results))
+            sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
         wanted -= {product.result for product in products}
         wanted = wanted.union(*(product.left.results for product in products))
-        sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
         wanted -= {total.state for total in sums}
         wanted = wanted.union(*(total.results for total in sums))
         results = loop.close(wanted)
         for placeholder, index in stored.get(scan, {}).items():
             moved[placeholder] = results[index][::-1]
         new = {item(scan, i): results[i] for i in read.results if i in results}
+        new |= {item(scan, i): loop.checkpoints[state] for i, state in read.checkpoints.items()}
         new.update((item(scan, each.result), each.value(loop, results)) for each in products)
         new.update((read.last_rows[total.state], total.value(loop, results)) for total in sums)
         return new
 
-    return _transform(graph, change)
+    return transform_loops(graph, change)
 
 
 class _Reads:
@@ -186,8 +154,14 @@ class _Reads:
         outputs = set(graph.outputs)
         self.results: list[int] = []
         self.last_rows: dict[int, Variable] = {}
+        self.checkpoints: dict[int, int] = {}
+        """Those that are checkpoints, with the number of the state."""
+        n_results = len(Loop(scan).results)
         for result, _ in graph.users[scan]:
             index = result.params[0]
+            if index >= n_results:
+                self.checkpoints[index] = index - n_results
+                continue
             self.results.append(index)
             users = graph.users[result]
             if len(users) == 1 and result not in outputs and _is_last_row(users[0][0]):
@@ -212,6 +186,8 @@ def _exchange_residuals(opened: dict[Variable, OpenLoop]) -> dict[Variable, dict
         replaced: dict[Variable, Variable] = {}
         for scan in loops_behind(gradient):
             loop = opened[scan]
+            if loop.is_lean or gradient.is_lean:
+                continue
             residuals = find_residuals(Loop(scan), gradient)
             values = replace([residual.value for residual in residuals], loop.symbol_for)
             for (_, copy), value in zip(residuals, values, strict=True):

@@ -32,7 +32,8 @@ class LoopBuilder:
     states: list[StateArgument]
     fixed: list[Any]
     truncate: int | None
-    checkpoint_every: int | None
+    interval: Variable | None
+    """A vector as long as checkpoints are apart."""
     n_steps: Variable = field(default_factory=lambda: make_constant(0))
     start: int = field(default_factory=next_serial)
     """What is younger was made in the step."""
@@ -60,12 +61,6 @@ class LoopBuilder:
 
     def make(self, traced: Traced) -> Variable:
         """The loop, from a trace in which states keep their types."""
-        ends_early = traced.condition is not None or self.truncate is not None
-        if self.checkpoint_every is not None and ends_early:
-            raise self.step.error(
-                "checkpoint_every does not go together with until or truncate_gradient",
-                "Leave one of them out.",
-            )
         values = list(zip(self.states, traced.outputs, strict=True))
         return make_loop(
             self.n_steps,
@@ -78,7 +73,7 @@ class LoopBuilder:
             [output for s, output in values if s.initial is None],
             condition=traced.condition,
             truncate=self.truncate,
-            checkpoint_every=self.checkpoint_every,
+            interval=self.interval,
         )
 
     def trace_to_fixed_types(self) -> Traced:
@@ -187,7 +182,7 @@ def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Vari
         + [StateArgument(None, (), label=f"plain output {i}") for i in range(n_plain)],
         fixed=list(parts.fixed),
         truncate=layout.truncate,
-        checkpoint_every=layout.checkpoint_every,
+        interval=parts.interval,
         n_steps=parts.n_steps,
     )
     return loop.make(loop.trace_to_fixed_types())

@@ -30,13 +30,12 @@ from ..ops.elementwise import add, minimum, subtract
 from ..ops.join import concatenate
 from ..ops.sizes import SIZE, shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
-from .checkpoint import vjp_in_chunks
 from .cotangents import BufferCotangent, split_cotangent
 from .effects import kept_effects
 from .observers import without_observers
 from .op import SCAN, Loop, Read, State, make_loop
 
-__all__ = ["BodyGradient", "gradient_of_body", "vjp_scan"]
+__all__ = ["BodyGradient", "gradient_of_body", "reached_results", "vjp_of_steps"]
 
 T = TypeVar("T")
 
@@ -84,12 +83,16 @@ def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
     return memo[present]
 
 
-def vjp_scan(scan: Variable, cotangents: tuple[Variable | None, ...]) -> Sequence[Variable | None]:
-    """The cotangents of a loop's inputs, from those of its buffers and traces."""
-    with provenance.without_lines():
-        if scan.params[1].checkpoint_every is not None:
-            return vjp_in_chunks(Loop(scan), cotangents)
-        return _GradientLoop(Loop(scan), cotangents).input_cotangents()
+def vjp_of_steps(
+    loop: Loop,
+    cotangents: Sequence[Variable | None],
+    endings: Sequence[Variable | None] | None = None,
+) -> Sequence[Variable | None]:
+    """The cotangents of a loop's inputs, from those of its buffers and traces.
+
+    ``endings``: for each state further ones, of as many last rows as there are initial ones.
+    """
+    return _GradientLoop(loop, cotangents, endings).input_cotangents()
 
 
 def inner_vjp_scan(
@@ -101,7 +104,7 @@ def inner_vjp_scan(
         return _GradientLoop(loop, cotangents[: len(loop.results)]).later_cotangents()
 
 
-def _reached(loop: Loop, arriving: Sequence[Variable | None]) -> tuple[bool, ...]:
+def reached_results(loop: Loop, arriving: Sequence[Variable | None]) -> tuple[bool, ...]:
     """Which new states and plain outputs have cotangents: from outside, or from later steps.
 
     What no cotangent reaches is disconnected, not zero.
@@ -141,10 +144,19 @@ class _Ran(NamedTuple):
 class _GradientLoop:
     """The gradient loop of one loop, in the making."""
 
-    def __init__(self, loop: Loop, cotangents: tuple[Variable | None, ...]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        cotangents: Sequence[Variable | None],
+        endings: Sequence[Variable | None] | None = None,
+    ) -> None:
         self.loop = loop
         self.arriving = cotangents
-        self.body = gradient_of_body(loop.body, _reached(loop, cotangents))
+        self.endings = endings or [None] * len(loop.states)
+        present = list(cotangents)
+        for i, ending in enumerate(self.endings):
+            present[i] = present[i] if ending is None else ending
+        self.body = gradient_of_body(loop.body, reached_results(loop, present))
         self.symbols = _by_symbol(loop, self.body.inputs)
         """For each input of the loop's body the symbol that stands for it in the gradient."""
         self.cotangents = _by_symbol(loop, self.body.results)
@@ -290,13 +302,18 @@ class _GradientLoop:
             first = zeros if parts.last is None else parts.last[None]
             row = None if parts.rows is None else self.rows.get(cotangent, cotangent)
         self.rows[cotangent] = symbols[0] if row is None else add(symbols[0], row)
+        firsts = [first, *[zeros] * (state.depth - 1)]
+        ending = self.endings[i]
+        if ending is not None:
+            rows = [ending[state.depth - 1 - j][None] for j in range(state.depth)]
+            firsts = rows if first is zeros else [add(first, rows[0]), *rows[1:]]
         for j, symbol in enumerate(symbols):
             # What was pending one place on, plus what this step gives.
             tap = state.taps.get(-1 - j)
             terms = [*symbols[j + 1 : j + 2], None if tap is None else self.cotangents[tap]]
             terms = [term for term in terms if term is not None]
             new = add(*terms) if len(terms) == 2 else terms[0] if terms else zeros_for(symbol)
-            self.states.append(State(zeros if j else first, {-1: symbol}, new))
+            self.states.append(State(firsts[j], {-1: symbol}, new))
         return symbols
 
     def _carry_total(self, fixed: Variable, cotangent: Variable | None) -> Variable | None:
@@ -320,6 +337,7 @@ class _GradientLoop:
             self.reads,
             states,
             list(values),
+            is_over_chunks=self.loop.layout.is_over_chunks,
             name=f"gradient of {name}" if name else None,
             lines=provenance.lines_of(self.loop.node),
         )
@@ -363,7 +381,8 @@ class _GradientLoop:
     def _counts_initial(self, i: int) -> bool:
         """Whether the initial rows matter: a step reads the state, or somebody the rows."""
         taps = self.loop.states[i].taps
-        if any(self.cotangents[symbol] is not None for symbol in taps.values()):
+        is_read = any(self.cotangents[symbol] is not None for symbol in taps.values())
+        if is_read or self.endings[i] is not None:
             return True
         parts = self.parts.get(i)
         if parts is None or parts.initial is not None:
@@ -372,4 +391,4 @@ class _GradientLoop:
         return parts.last_may_be_initial and not (steps is not None and int(steps) > 0)
 
 
-SCAN.attach(vjp=vjp_scan, inner_vjp=inner_vjp_scan)
+SCAN.attach(inner_vjp=inner_vjp_scan)

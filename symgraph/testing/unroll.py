@@ -9,11 +9,11 @@ from ..core import provenance
 from ..core.annotations import ArrayLike
 from ..core.errors import ScanError
 from ..core.graph import rebuild, replace
-from ..core.variable import ITEM, Variable, ancestors, constant_value
+from ..core.variable import ITEM, Variable, ancestors, constant_value, node
 from ..ops.create import zeros
 from ..ops.gradient import stop_gradient
 from ..ops.join import concatenate, stack
-from ..ops.sizes import shape_of, size_of
+from ..ops.sizes import SIZE, shape_of, size_of
 from ..scan.composites import open_composites
 from ..scan.op import Loop, is_scan
 from .values import evaluate
@@ -53,20 +53,33 @@ def _without_outer_loops(outputs: Sequence[Variable], given: Values | None) -> l
     """The outputs with the loops of the graph written out; steps may have loops of their own."""
     new: dict[Variable, Variable] = {}
     loops: dict[Variable, list[Variable]] = {}
-    for v in sorted(ancestors(outputs), key=lambda v: v.serial):
+    order = sorted(ancestors(outputs), key=lambda v: v.serial)
+    items = [v for v in order if v.op is ITEM and is_scan(v.inputs[0])]
+    for v in order:
         if v.op is ITEM and v.inputs[0] in loops:
             new[v] = loops[v.inputs[0]][v.params[0]]
             continue
         inputs = [new.get(source, source) for source in v.inputs]
         if is_scan(v):
-            loops[v] = _steps_of(v, inputs, given)
+            keeps = _has_checkpoints([x for x in items if x.inputs[0] is v])
+            loops[v] = _steps_of(v, inputs, given, keeps=keeps)
         else:
             new[v] = v if inputs == list(v.inputs) else rebuild(v, inputs)
     return [new[v] for v in outputs]
 
 
-def _steps_of(scan: Variable, inputs: Sequence[Variable], given: Values | None) -> list[Variable]:
-    """The results of a loop with these inputs: buffers of states and traces of plain outputs."""
+def _has_checkpoints(items: Sequence[Variable]) -> bool:
+    """Whether these results of a loop are checkpoints, any of them."""
+    return any(x.params[0] >= len(Loop(x.inputs[0]).results) for x in items)
+
+
+def _steps_of(
+    scan: Variable, inputs: Sequence[Variable], given: Values | None, *, keeps: bool
+) -> list[Variable]:
+    """The results of a loop with these inputs: buffers of states and traces of plain outputs.
+
+    And checkpoints, where it ``keeps`` them.
+    """
     loop, layout = Loop(scan), scan.params[1]
     initials = layout.parts(inputs).initials
     n = max(int(_known(scan, layout.parts(inputs).n_steps, given)), 0)
@@ -78,11 +91,13 @@ def _steps_of(scan: Variable, inputs: Sequence[Variable], given: Values | None) 
     parts = list(zip(initials, written.states, depths, strict=True))
     buffers = [concatenate([x, stack(s[k:], axis=0)], axis=0) if n else x for x, s, k in parts]
     traces = [stack(values, axis=0)[:n] for values in written.plain]
-    every = layout.checkpoint_every
-    if every is None:
+    interval = layout.parts(inputs).interval
+    if interval is None or not keeps:
         return [*buffers, *traces]
+    every = int(_known(scan, node(SIZE, (interval,), (0,)), given))
+    starts = range(0, n + 1 if layout.ends_at_checkpoint else max(n, 1), every)
     checkpoints = [
-        stack([stack(s[t : t + k], axis=0) for t in range(0, n + 1, every)], axis=0)
+        stack([stack(s[t : t + k], axis=0) for t in starts], axis=0)
         for _, s, k in parts
     ]
     return [*buffers, *traces, *checkpoints]
@@ -102,7 +117,7 @@ def _written_out(loop: Loop, inputs: Sequence[Variable], n: int) -> _Written:
     """The steps of a loop one after the other; the gradient goes back the last ones alone, where
     that is truncated."""
     layout = loop.layout
-    _, sequences, initials, fixed = layout.parts(inputs)
+    _, sequences, initials, fixed, _ = layout.parts(inputs)
     depths = [state.depth for state in loop.states]
     states = [[x[i] for i in range(k)] for x, k in zip(initials, depths, strict=True)]
     written = _Written(states, [[] for _ in loop.outputs], [])

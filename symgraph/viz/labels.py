@@ -72,7 +72,7 @@ def params_of(v: Variable, bodies: Bodies) -> list[str]:
     return [
         _labelled(name, value, bodies)
         for name, value in zip(names, v.params, strict=False)
-        if not isinstance(value, Layout) or value.truncate or value.checkpoint_every
+        if not isinstance(value, Layout) or value.truncate or value.has_checkpoints
     ]
 
 
@@ -110,9 +110,8 @@ def _param_text(value: Any, bodies: Bodies) -> str:
     if isinstance(value, Graph):
         return str(bodies.number(value))
     if isinstance(value, Layout):
-        if value.truncate is not None:
-            return f"truncated to {value.truncate} steps"
-        return f"checkpoints every {value.checkpoint_every} steps"
+        texts = [] if value.truncate is None else [f"truncated to {value.truncate} steps"]
+        return ", ".join(texts + ["checkpoints"] * value.has_checkpoints)
     if isinstance(value, tuple):
         entries = [_param_text(entry, bodies) for entry in value]
         fields = getattr(value, "_fields", None)
@@ -163,4 +162,7 @@ def operand_groups(v: Variable, operands: Sequence[str]) -> list[str]:
         ("fixed", parts.fixed),
     )
     texts = [f"{name}=[{', '.join(members)}]" for name, members in groups if members]
+    every = Loop(v).checkpoint_every
+    if every is not None:
+        texts.append(f"checkpoints every {every} steps")
     return [f"steps={parts.n_steps}", *texts]

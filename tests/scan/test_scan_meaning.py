@@ -342,11 +342,6 @@ def test_until_with_a_condition_that_is_no_scalar() -> None:
         sg.scan(lambda a: (a, sg.until(x > 1)), x)
 
 
-def test_until_does_not_go_with_checkpoints() -> None:
-    with pytest.raises(sg.ScanError, match="does not go together with until"):
-        sg.scan(lambda a: (a, sg.until(a > 1)), vector(), checkpoint_every=2)
-
-
 def test_more_steps_than_there_is_room_for_at_first() -> None:
     c = sg.scalar("c", "float64")
     counts, doubled = sg.scan(

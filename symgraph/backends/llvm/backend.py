@@ -24,6 +24,7 @@ class NativeBackend:
     name = "native"
     programs = NativePrograms()
     steps_are_cheap = True
+    keeps_checkpoints = True
 
     def has_lowering(self, op: Op) -> bool:
         """Whether the op is lowered as it is, natively or by a call of Python."""

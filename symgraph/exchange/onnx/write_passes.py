@@ -20,7 +20,8 @@ from ...rewrite.engine import Rule, RuleSet, sweep
 from ...rewrite.simplify import SIMPLIFY
 from ...rewrite.stabilise import STABILISE
 from ...scan.op import rebuild_alike
-from ...scan.rewrites import rewrite_bodies, rewrite_loops, settle_checkpoints
+from ...scan.rewrites import rewrite_bodies, rewrite_loops
+from ...scan.settle import settle_checkpoints
 from . import write_tables  # noqa: F401 (the rules)
 from .fused import fuse_layers
 from .rebuild import rebuild_into

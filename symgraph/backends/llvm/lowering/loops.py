@@ -21,6 +21,7 @@ from ..analysis.analyses import SINK
 from ..analysis.layout import contiguous_strides
 from ..kernels.small_loop import small_loop_kernel
 from .groups import write_scope
+from .loop_checkpoints import Checkpoints, checkpoints_of
 from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, reads_last_only
 from .products import pack_ahead
 from .program import Place
@@ -34,13 +35,8 @@ __all__ = ["LOOPS"]
 
 
 def _write_scan(scope: Scope, v: Variable) -> bool:
-    """A loop of native code; none where only its steps tell how large a row of a trace is.
-
-    Nor where somebody reads checkpoints, which the passes leave in no loop.
-    """
+    """A loop of native code; none where only its steps tell how large a row of a trace is."""
     writer = _LoopWriter(scope, Loop(v))
-    if not scope.values.needed.isdisjoint(writer.loop.checkpoints):
-        return False
     for x, (value, depth) in zip(writer.items, writer.loop.results, strict=True):
         if x is not None and not depth and not all(map(scope.assembler.is_bound, value.type.shape)):
             return False
@@ -58,12 +54,17 @@ class _LoopWriter:
         by_result = {x.params[0]: x for x in items}
         self.items = [by_result.get(k) for k in range(len(loop.results))]
         """The items that have the loop's results; None where nobody reads one."""
+        self.kept_rows = [x if x in scope.values.needed else None for x in loop.checkpoints]
+        """For each state its checkpoints; None where nobody reads them."""
         self.space = small_space(loop, self._kept(), scope.builder.cpu)
         """The shape of a row, where the loop is one kernel."""
+        if any(x is not None for x in self.kept_rows):
+            self.space = None
         self.at_once: Size = 1
         """How many steps a turn of the program takes; one where times are counted."""
         if self.space is not None and scope.builder.timing is None:
             self.at_once = steps_at_once(self.space, until=loop.condition is not None)
+        self.checkpoints: Checkpoints | None = None
         self.turns = Turns(scope.assembler, self.at_once)
         self.places: dict[Variable, Place] = {}
         """Where the body finds what it is given."""
@@ -81,6 +82,12 @@ class _LoopWriter:
         n_states = len(loop.states)
         results = list(map(self._state, loop.states, self.items[:n_states]))
         rows_of_states = list(results)
+        self.checkpoints = checkpoints_of(
+            self.scope,
+            loop.checkpoint_every,
+            list(zip(loop.states, rows_of_states, self.kept_rows, strict=False)),
+            grows=loop.condition is not None,
+        )
         results += filter(None, map(self._output, loop.outputs, self.items[n_states:]))
         for symbol, fixed in loop.fixed.items():
             is_needed = fixed in self.scope.values.needed
@@ -110,6 +117,8 @@ class _LoopWriter:
         def write_body() -> None:
             if turns.growing:
                 turns.grow(turn, capacity, self._no_room(turn))
+            if self.checkpoints is not None:
+                self.checkpoints.write(turn, self.n, self._no_room)
             for each in ahead:
                 each.write(body, turn, self.n)
             write_scope(body, destinations)
@@ -124,6 +133,8 @@ class _LoopWriter:
             scope.builder.buffers.give_back(scope.builder.packed.pop(key))
         for each in ahead:
             scope.builder.buffers.give_back(each.buffer)
+        if self.checkpoints is not None and loop.layout.ends_at_checkpoint:
+            self.checkpoints.copy()
         self._bind_steps(turn)
 
     def _bind_steps(self, slot: int) -> None:
@@ -179,7 +190,7 @@ class _LoopWriter:
 
     def _steps_taken(self) -> Atom | None:
         """The atom that stands for the steps that were taken."""
-        for result, type in zip(self.loop.results, self.loop.node.type.items, strict=True):
+        for result, type in zip(self.loop.results, self.loop.node.type.items, strict=False):
             size = type.shape[0] - result.depth
             if isinstance(size, Dim) and size.atom is not None:
                 return size.atom

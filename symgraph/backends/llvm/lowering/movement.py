@@ -68,9 +68,14 @@ def _broadcast(v: Variable, source: View) -> View:
 
 
 def _reshaped(v: Variable, source: View) -> View | None:
-    if not is_contiguous(v.inputs[0].type.shape, source.strides):
-        return None
-    return source.seen(v.type.shape, contiguous_strides(v.type.shape))
+    shape, into = v.inputs[0].type.shape, v.type.shape
+    if is_contiguous(shape, source.strides):
+        return source.seen(into, contiguous_strides(into))
+    if len(into) == len(shape) + 1 and into[2:] == shape[1:]:
+        # The first axis in parts, wherever its rows lie; that they are as many is checked.
+        first, *others = source.strides
+        return source.seen(into, [first * into[1], first, *others])
+    return None
 
 
 def _write_reshape(scope: Scope, v: Variable) -> bool:
