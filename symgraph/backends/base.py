@@ -32,6 +32,7 @@ __all__ = [
     "Programs",
     "Target",
     "executable_of",
+    "keeps_checkpoints",
     "load_backend",
 ]
 
@@ -86,10 +87,6 @@ class Target(Protocol):
     steps_are_cheap: bool = False
     """Whether a step of a loop costs no more than what it computes. Work on rows that are in cache
     stays in the loop then; otherwise one op before or after it does that of all steps."""
-
-    keeps_checkpoints: bool = False
-    """Whether a loop that it runs leaves checkpoints. Elsewhere these are taken out of all rows of
-    the states, which costs the memory that they are there to save."""
 
     @abstractmethod
     def has_lowering(self, op: Op) -> bool:
@@ -157,6 +154,15 @@ def load_backend(backend: str | Backend) -> Backend:
     if missing:
         raise _lacks(f"{backend!r} is no backend", missing, Backend)
     return backend
+
+
+def keeps_checkpoints(target: Target) -> bool:
+    """Whether loops that the target runs leave checkpoints: whether it says so, by an attribute of
+    this name, which no target has to have.
+
+    Elsewhere checkpoints are taken out of all rows of the states, for the memory that these take.
+    """
+    return getattr(target, "keeps_checkpoints", False)
 
 
 def executable_of(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from ..backends.base import Target
+from ..backends.base import Target, keeps_checkpoints
 from ..core import provenance
 from ..core.errors import BackendError, explain
 from ..core.graph import Graph
@@ -55,7 +55,7 @@ def _settle_and_simplify(graph: Graph, target: Target, hits: Hits) -> Graph:
 
 
 def _settle(graph: Graph, target: Target) -> Graph:
-    return settle_checkpoints(graph, are_kept=target.keeps_checkpoints)
+    return settle_checkpoints(graph, are_kept=keeps_checkpoints(target))
 
 
 PASSES: tuple[tuple[str, Pass], ...] = (
