@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..core import provenance
-from ..core.dims import PRIMITIVE, Atom, Dim, Size, product, substitute_size
+from ..core.dims import Dim, Size, product, substitute_size
 from ..core.graph import Graph
 from ..core.provenance import Line
 from ..core.variable import ITEM, Variable, ancestors
@@ -17,6 +17,7 @@ from .paths import loop_paths
 from .residuals import row_read
 
 __all__ = [
+    "CHECKPOINTS",
     "GRADIENT",
     "LAST_ROWS",
     "OUTPUT",
@@ -31,6 +32,7 @@ OUTPUT = "an output that is read"
 RESIDUAL = "a residual of the gradient"
 GRADIENT = "a gradient of each step"
 LAST_ROWS = "the last rows alone"
+CHECKPOINTS = "checkpoints for the gradient"
 
 
 class StoredResult(NamedTuple):
@@ -79,15 +81,21 @@ def _results_of(
         size = rows * product(kept.shape[1:]) * kept.dtype.itemsize
         lines = provenance.lines_in(value, scan) or provenance.lines_of(scan)
         yield StoredResult(path, value, _label(loop, k), rows, size, reason, lines)
+    for k, state in enumerate(loop.states if loop.layout.has_checkpoints else ()):
+        if (x := items.get(len(loop.results) + k)) is not None:
+            rows = _at_most(x.type.shape[0], loop)
+            size = rows * product(x.type.shape[1:]) * x.dtype.itemsize
+            lines = provenance.lines_in(state.new, scan) or provenance.lines_of(scan)
+            yield StoredResult(path, state.new, _label(loop, k), rows, size, CHECKPOINTS, lines)
 
 
 def _at_most(rows: Size, loop: Loop) -> Size:
     """The number of rows, were all steps taken."""
     if loop.condition is None or not isinstance(rows, Dim):
         return rows
-    taken = next((m[0] for m, _ in rows.terms if len(m) == 1 and m[0][0] in PRIMITIVE), None)
-    most: dict[Atom, Size] = {} if taken is None else {taken: size_of(loop.n_steps)}
-    return substitute_size(rows, most)
+    taken = loop.node.type.items[0].shape[0] - loop.results[0].depth
+    atom = taken.atom if isinstance(taken, Dim) else None
+    return rows if atom is None else substitute_size(rows, {atom: size_of(loop.n_steps)})
 
 
 def _label(loop: Loop, k: int) -> str:

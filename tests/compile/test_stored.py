@@ -145,9 +145,10 @@ def test_checkpoints_are_counted_by_chunks() -> None:
     x, w, h = rnn(checkpoint_every=20)
     report = train(x, w, h).report
     chunks = next(loop for loop in report.stored if loop.loop == "cell")
-    state = chunks.values[0]
-    assert str(state.bytes) == "32*B*(T//20) + 32*B"  # what is divided is T alone
-    assert state.reason == "a residual of the gradient"
+    state, kept = chunks.values
+    assert (str(state.bytes), state.reason) == ("64*B", "the last rows alone")
+    assert str(kept.bytes) == "32*((max(T - 1, 0))//20)*B + 32*B"
+    assert kept.reason == "checkpoints for the gradient"
     inner = [loop for loop in report.stored if loop.depth == 1]
     assert inner
     assert all("T" not in str(loop.bytes) for loop in inner)

@@ -14,7 +14,6 @@ import symgraph as sg
 from symgraph.core.graph import Graph
 from symgraph.core.types import TupleType
 from symgraph.core.variable import ancestors
-from symgraph.ops.sizes import size_of
 from symgraph.scan.op import Loop, is_scan
 from symgraph.testing import unroll
 
