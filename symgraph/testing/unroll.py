@@ -97,8 +97,7 @@ def _steps_of(
     every = int(_known(scan, node(SIZE, (interval,), (0,)), given))
     starts = range(0, n + 1 if layout.ends_at_checkpoint else max(n, 1), every)
     checkpoints = [
-        stack([stack(s[t : t + k], axis=0) for t in starts], axis=0)
-        for _, s, k in parts
+        stack([stack(s[t : t + k], axis=0) for t in starts], axis=0) for _, s, k in parts
     ]
     return [*buffers, *traces, *checkpoints]
 
