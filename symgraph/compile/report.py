@@ -13,6 +13,7 @@ from ..core.provenance import Line
 from ..scan.census import RepeatedBody
 from ..scan.op import Loop, is_scan
 from ..scan.paths import loop_paths
+from .advice import Advice, find_advice, format_advice
 from .data import as_data
 from .graphs import Graphs
 from .stored import Storage, StoredLoop, format_stored
@@ -114,7 +115,18 @@ class Report:
     first_call: float | None = None
     """The seconds of the first call; None before it."""
     graphs: Graphs | None = field(default=None, repr=False, compare=False)
-    """What `stored` is told from, when it is asked for."""
+    """What `advice` and `stored` are told from, when they are asked for."""
+
+    @cached_property
+    def advice(self) -> list[Advice]:
+        """What would make the function smaller or faster, each with its saving and lines; empty
+        where nothing is found. It is looked for when it is first asked for.
+
+        >>> x = sg.vector("x")
+        >>> sg.compile([x], sg.exp(x)).report.advice
+        []
+        """
+        return [] if self.graphs is None else find_advice(self.graphs, self.repeated_bodies)
 
     @property
     def stored(self) -> list[StoredLoop]:
@@ -160,14 +172,14 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The report in dicts, lists, strings and numbers, as JSON can hold it: its fields by name,
-        with ``rules``, ``stored``; sizes that are no numbers are formulas.
+        with ``rules``, ``stored`` and ``advice``; sizes that are no numbers are formulas.
 
         >>> x = sg.vector("x")
         >>> sg.compile([x], sg.exp(x), name="f").report.to_dict()["name"]
         'f'
         """
         names = [x.name for x in fields(self) if x.name not in ("graphs", "start")]
-        found = {name: getattr(self, name) for name in (*names, "rules", "stored")}
+        found = {name: getattr(self, name) for name in (*names, "rules", "stored", "advice")}
         return {name: as_data(value) for name, value in found.items()}
 
     def __str__(self) -> str:
@@ -185,6 +197,8 @@ class Report:
         if self.stored:
             parts.append(format_stored(self.stored))
         parts.append(describe_repeats(self.repeated_bodies))
+        if self.advice:
+            parts.append(format_advice(self.advice))
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:

@@ -37,6 +37,7 @@ from .arguments import as_list
 from .combination import Combination
 from .op import Loop, Read, State, make_loop
 from .stacked import stacked
+from .written import GROUPING
 
 __all__ = ["associative_scan"]
 
@@ -176,7 +177,7 @@ def _loop(
     reads = [Read(x, offset, v) for x, v in zip(rows, combine.right, strict=True)]
     parts = zip(firsts, combine.left, combine.outputs, strict=True)
     states = [State(first, {-1: v}, new) for first, v, new in parts]
-    return Loop(make_loop(as_scalar(n), reads, states, [])).buffers
+    return Loop(make_loop(as_scalar(n), reads, states, [], name=GROUPING)).buffers
 
 
 def _first_of(x: Variable) -> Variable:

@@ -34,6 +34,7 @@ from .cotangents import BufferCotangent, split_cotangent
 from .effects import kept_effects
 from .observers import without_observers
 from .op import SCAN, Loop, Read, State, make_loop
+from .written import mark_as_derived
 
 __all__ = ["BodyGradient", "gradient_of_body", "reached_results", "vjp_of_steps"]
 
@@ -332,7 +333,7 @@ class _GradientLoop:
         values = iter(replace([*(s.new for s in self.states), *outputs], dict(rows) | fixed))
         states = [state._replace(new=next(values)) for state in self.states]
         name = self.loop.node.name
-        return make_loop(
+        gradient = make_loop(
             self.n_steps,
             self.reads,
             states,
@@ -341,6 +342,7 @@ class _GradientLoop:
             name=f"gradient of {name}" if name else None,
             lines=provenance.lines_of(self.loop.node),
         )
+        return mark_as_derived(gradient)
 
     def _sequence_cotangent(
         self, reads: Sequence[Read], traces: Mapping[Variable, Variable]

@@ -36,6 +36,9 @@ MODULES: dict[str, ModuleType] = {
 # What functions have as attributes.
 REACHED = {
     "symgraph.compile.report.Report",
+    "symgraph.compile.advice.Advice",
+    "symgraph.compile.stored.StoredLoop",
+    "symgraph.compile.stored.StoredValue",
     "symgraph.backends.profile.Profile",
     "symgraph.exchange.onnx.read.Imported",
 }
