@@ -15,6 +15,7 @@ from ..core.values import takes_kind, weak_kind
 from ..core.variable import Variable, make_constant, make_input
 from ..ops.promotion import as_variable
 from ..ops.reshape import fit
+from .close import find_varying
 from .composites import open_composites
 from .stacked import stacked
 from .step import Step
@@ -59,6 +60,13 @@ class Combination:
             return False
         (left,), (right,) = self.left, self.right
         return self.outputs[0] in (op(left, right), op(right, left))
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether each element of its results is made of those at its place, and nothing else."""
+        varying = find_varying(self.outputs, [*self.left, *self.right])
+        computed = varying.difference(self.left, self.right)
+        return all(v.op.formula is not None for v in computed)
 
     def stacked(self, stacks: Sequence[Variable]) -> Combination | None:
         """The same on stacks of rows, of the types of these; None where there is no rule for it."""

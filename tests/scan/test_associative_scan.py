@@ -221,6 +221,44 @@ def test_zeros_and_infinities(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("op", "reference"),
+    [
+        # The length of a vector, whose derivative at 0 is 0 / 0.
+        (lambda a, b: sg.sqrt(a**2 + b**2), lambda a, b: np.sqrt(a**2 + b**2)),
+        # Resistors side by side: nothing is defined for 0 and 0.
+        (lambda a, b: a * b / (a + b), lambda a, b: a * b / (a + b)),
+        # Two of the first rows would be too much.
+        (lambda a, b: a * 0.5 * b, lambda a, b: a * 0.5 * b),
+    ],
+)
+def test_the_first_of_wide_rows_is_taken_as_it_is(op: Any, reference: Any, backend: str) -> None:
+    x = sg.tensor("x", ("T", 20), "float64")
+    results = sg.associative_scan(op, x)
+    slopes = sg.grad((results[1:] * 0.25).sum() + results[0].sum(), x)
+    f = sg.compile([x], [results, slopes], backend=backend)
+    array = np.random.default_rng(0).uniform(0.5, 1.5, (6, 20))
+    array[0, :3] = 0, 1e-200, 1e200
+    with np.errstate(all="ignore"):
+        found, gradient = f(array)
+        expected = loop(reference, [array], reverse=False)[0]
+        alone, slope = f(array[:1])
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_array_equal(alone, array[:1])
+    np.testing.assert_array_equal(slope, np.ones((1, 20)))
+    assert np.isfinite(gradient[:, 3:]).all()
+
+
+def test_gradients_of_wide_rows_make_no_padded_copies() -> None:
+    a, b = inputs_for([(64,), (64,)], "T")
+    for reverse in (False, True):
+        states = results_of(after, [a, b], reverse=reverse)[1]
+        f = sg.compile([a, b], sg.grad((states**2).sum(), [a, b]))
+        names = {v.op.name for v in f.graph.nodes}
+        assert not names & {"add_slice", "set_slice"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", ["sums", "recurrences", "recurrences by matrices"])
 def test_within_the_steps_of_a_loop(case: str, backend: str) -> None:
     op, reference, shapes = CASES[case]

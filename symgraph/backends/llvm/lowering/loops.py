@@ -18,7 +18,6 @@ from ....core.variable import Variable
 from ....ops.sizes import size_of
 from ....scan.op import SCAN, Loop, Read, State
 from ..analysis.analyses import SINK
-from ..analysis.layout import contiguous_strides
 from ..kernels.small_loop import small_loop_kernel
 from .groups import write_scope
 from .loop_checkpoints import Checkpoints, checkpoints_of
@@ -277,15 +276,15 @@ class _LoopWriter:
         ):
             kind = Ring if self.space is None else LastRows
             return kind(self.scope, self.turns, state, result)
-        if self.loop.condition is None:
-            in_place = result_of_rows(self.scope, result, state, self.n)
-            if in_place is not None:
-                return RowsInPlace(self.scope, self.turns, result, in_place)
         return self._rows(result, state.depth)
 
     def _rows(self, result: Variable, depth: int) -> Rows:
-        kind = Rows if self.loop.condition is None else GrowingRows
-        return kind(self.scope, self.turns, result, depth)
+        if self.loop.condition is not None:
+            return GrowingRows(self.scope, self.turns, result, depth)
+        in_place = result_of_rows(self.scope, result, depth, self.n)
+        if in_place is not None:
+            return RowsInPlace(self.scope, self.turns, result, depth, in_place)
+        return Rows(self.scope, self.turns, result, depth)
 
     def _check_initial(self, state: State) -> None:
         rows, depth = state.initial.type.shape[0], state.depth
@@ -305,8 +304,7 @@ class _LoopWriter:
         if result is None:
             return None
         rows = self._rows(result, 0)
-        place = Place(rows.at(0), contiguous_strides(output.type.shape))
-        self.destinations.setdefault(output, []).append(place)
+        self.destinations.setdefault(output, []).append(rows.place(0))
         return rows
 
     # --- products of rows ahead ------------------------------------------------------------------

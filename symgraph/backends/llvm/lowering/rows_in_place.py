@@ -1,8 +1,9 @@
-"""States whose rows are written where a result of the program is to lie.
+"""Rows of loops that are written where a result of the program is to lie.
 
 A state's rows stand after its initial one, so a result, which is most of them, would have to be
-copied out of there. Where nobody else reads the state, its initial row stays apart, and the steps
-write their rows into the result: forwards, or from its end.
+copied out of there; and so would rows that a result has from the last one on, as gradients have.
+Where nobody else reads them, the steps write their rows into the result, forwards or from its end;
+the initial row of a state stays apart.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import NamedTuple
 
 from ....core.dims import Size, maximum_zero, product
 from ....core.variable import Variable
-from ....scan.op import State
 from ..analysis.layout import is_contiguous
 from .loop_rows import Rows, Turns
 from .program import Place
@@ -21,19 +21,19 @@ __all__ = ["ResultOfRows", "RowsInPlace", "result_of_rows"]
 
 
 class ResultOfRows(NamedTuple):
-    """A result of a scope that is all rows of a state, perhaps without its initial one."""
+    """A result of a scope that is all rows of a loop's, perhaps without a state's initial one."""
 
     value: Variable
     place: Place
     first: int
-    """The first row of the state's that is part of it: 0 with the initial one, or else 1."""
+    """The first row that is part of it: 1 without the initial one, or else 0."""
     direction: int
     """1, or −1 where the last row comes first."""
 
 
-def result_of_rows(scope: Scope, x: Variable, state: State, n: Size) -> ResultOfRows | None:
-    """The result that is all that is read of a state's rows, ``x``, after ``n`` steps."""
-    value = _read_alone(scope, x) if state.depth == 1 else None
+def result_of_rows(scope: Scope, x: Variable, depth: int, n: Size) -> ResultOfRows | None:
+    """The result that is all that is read of rows, ``x``: so many initial ones and ``n`` more."""
+    value = _read_alone(scope, x) if depth <= 1 else None
     if value is None:
         return None
     place, view = scope.copies[value][0], scope.values.views[value]
@@ -43,13 +43,13 @@ def result_of_rows(scope: Scope, x: Variable, state: State, n: Size) -> ResultOf
         return None
     if not is_contiguous(value.type.shape, place.strides):
         return None
-    for first in (0, 1):
+    for first in range(depth + 1):
         offsets = {1: first * row}
         if _is_read_by_none(scope, value):  # views take rows to lie in the order of steps
             offsets[-1] = (rows - 1 + first) * row
         for direction, offset in offsets.items():
             is_that = view.offset == offset and (stride == direction * row or rows == 1)
-            if is_that and maximum_zero(rows - (1 - first)) == n:
+            if is_that and maximum_zero(rows - (depth - first)) == n:
                 return ResultOfRows(value, place, first, direction)
     return None
 
@@ -74,16 +74,18 @@ def _read_alone(scope: Scope, x: Variable) -> Variable | None:
 
 
 class RowsInPlace(Rows):
-    """The rows of a state that stand in a result; before the first step its initial one, apart."""
+    """Rows that stand in a result; before the first step the initial one of a state, apart."""
 
-    def __init__(self, scope: Scope, turns: Turns, x: Variable, result: ResultOfRows) -> None:
+    def __init__(
+        self, scope: Scope, turns: Turns, x: Variable, depth: int, result: ResultOfRows
+    ) -> None:
         self._result = result
-        super().__init__(scope, turns, x, 1)
+        super().__init__(scope, turns, x, depth)
         self._stride = result.direction * self._row
         scope.copies[result.value].remove(result.place)
 
     def _open(self, result: Variable) -> int:
-        # Where the state's first row would lie.
+        # Where the first row would lie.
         offset = self._scope.values.views[self._result.value].offset * -self._result.direction
         base = self._scope.assembler.address(self._result.place.base, offset, self._dtype)
         self._scope.bases[result] = base
