@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from ....core.dims import Size
 from ..code.cpu import Cpu
 from ..code.emit import I64, Value
@@ -70,9 +72,11 @@ def small_loop_kernel(
     ``at_once`` have been done; with ``until`` also the slot that is told how many steps were taken,
     and the address of a bool that is told whether the loop has ended."""
     row = loop.row.collapsed()
+    columns = () if row.space else (1,)  # a number is a row of one
 
     def over_time(access: Access, move: Size) -> Access:
-        return Access(access.base, (move, *access.strides), access.dtype)
+        strides = (move, *access.strides, *(0 for _ in columns))
+        return Access(access.base, strides, access.dtype)
 
     n = len(row.inputs)
     inputs = [over_time(x, move) for x, move in zip(row.inputs, loop.moves, strict=False)]
@@ -80,10 +84,10 @@ def small_loop_kernel(
         Output(over_time(o.access, move), o.value, o.kind)
         for o, move in zip(row.outputs, loop.moves[n:], strict=True)
     ]
-    space = (at_once, *row.space)
+    space = (at_once, *row.space, *columns)
     nest = Nest(space, frozenset([_TIME]), inputs, row.operations, outputs)
     shape, strides = shape_of(nest, cpu)
-    shape = _in_registers(shape, row.space[-1:], most_lanes(lanes_of(nest, cpu), cpu))
+    shape = _in_registers(shape, space[-1], most_lanes(lanes_of(nest, cpu), cpu))
     kernel = _kernel_of(_StepsShape(shape, tuple(loop.states), loop.until))
     pieces = None if is_a_piece(space) or not row.space else shape.pieces(shape.lanes)
     return kernel, [*space, *strides], pieces
@@ -95,12 +99,12 @@ def most_lanes(vector: int, cpu: Cpu) -> int:
     return max(1, cpu.registers // 8) * vector
 
 
-def _in_registers(shape: Shape, columns: Sequence[Size], most: int) -> Shape:
+def _in_registers(shape: Shape, columns: Size, most: int) -> Shape:
     """The shape with as many lanes as the columns need, up to the most."""
-    lanes = 1
-    for size in columns:
-        lanes = min(most, 1 << (size - 1).bit_length()) if isinstance(size, int) else most
-    exact = all(isinstance(size, int) and size % lanes == 0 for size in columns)
+    lanes, exact = most, False
+    if isinstance(columns, int):
+        lanes = min(most, 1 << (columns - 1).bit_length())
+        exact = columns % lanes == 0
     return replace(
         shape, lanes=lanes, exact=exact, can_double=False, sums_in_double=False, goes_on=False
     )
@@ -108,7 +112,26 @@ def _in_registers(shape: Shape, columns: Sequence[Size], most: int) -> Shape:
 
 @lru_cache(maxsize=256)
 def _kernel_of(shape: _StepsShape) -> Kernel:
+    """The kernel. Floats that follow one another are the same number in all lanes of a vector,
+    where comparisons take less time than alone."""
+    if shape.nest.lanes == 1:
+        dtypes = _dtypes(shape.nest)
+        if all(dtype.kind in "fb" for dtype in dtypes):
+            lanes = 16 // max(4, *(dtype.itemsize for dtype in dtypes))
+            writer = _Writer(replace(shape, nest=replace(shape.nest, lanes=lanes)))
+            kernel = writer.write()
+            if not any(name.startswith("each.") for name, _ in kernel.parts):
+                return kernel
     return _Writer(shape).write()
+
+
+def _dtypes(shape: Shape) -> set[np.dtype]:
+    """Those of all that is read, stored and computed."""
+    found = set(shape.dtypes)
+    for operation in shape.operations:
+        found.update(p for p in operation.params if isinstance(p, np.dtype))
+        found.update(r[2] for r in operation.arguments if r[0] == "constant")
+    return found
 
 
 class _Writer(NestWriter):
