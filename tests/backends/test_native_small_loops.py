@@ -4,6 +4,7 @@ import _thread
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,14 +23,14 @@ STEPS = [0, 1, 2, 3, 100]
 def is_small(monkeypatch):
     """Whether the loops that are compiled from now on were found small, one by one."""
     found = []
-    ask = loops.small_space
+    ask = loops.small_body
 
     def asked(*args):
         space = ask(*args)
         found.append(space is not None)
         return space
 
-    monkeypatch.setattr(loops, "small_space", asked)
+    monkeypatch.setattr(loops, "small_body", asked)
     return found
 
 
@@ -46,7 +47,7 @@ def fresh(inputs, outputs):
 def plainly(monkeypatch, inputs, outputs):
     """The program with an instruction for each step."""
     with monkeypatch.context() as patch:
-        patch.setattr(loops, "small_space", lambda *args: None)
+        patch.setattr(loops, "small_body", lambda *args: None)
         return fresh(inputs, outputs)
 
 
@@ -68,10 +69,11 @@ def close(found, wanted, part=2e-5):
         np.testing.assert_allclose(a, b, rtol=part, atol=part)
 
 
-def agree(monkeypatch, inputs, outputs, arrays, part=2e-5):
+def agree(monkeypatch, inputs, outputs, arrays, part=2e-5, *, exactly=True):
     """The results, once they are those of the plain program and of the reference."""
     found = fresh(inputs, outputs)(*arrays)
-    same_bits(found, plainly(monkeypatch, inputs, outputs)(*arrays))
+    compare = same_bits if exactly else partial(close, part=part)
+    compare(found, plainly(monkeypatch, inputs, outputs)(*arrays))
     with np.errstate(all="ignore"):
         close(found, sg.compile(inputs, outputs, backend="numpy")(*arrays), part)
     return found
@@ -151,6 +153,74 @@ def test_gradients_of_scalars_by_what_is_fixed(steps, monkeypatch, is_small):
     found = agree(monkeypatch, [x, w, h], outputs, arrays, 1e-9)
     close(found, sg.compile([x, w, h], sg.testing.unroll(outputs))(*arrays), 1e-9)
     assert all(is_small)
+
+
+# --- totals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 300])
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 17, 64, 65, 300])
+def test_gradients_by_numbers_that_all_of_a_row_share(n, known, steps, monkeypatch, is_small):
+    x = sg.tensor("x", ("T", n if known else "N"), "float64")
+    w, b = sg.tensor("w", (), "float64"), sg.tensor("b", (), "float64")
+    y = sg.scan(lambda a, h: cell(a, h, w) - b, [x], [sg.zeros((x.shape[1],), dtype="float64")])
+    outputs = [y, *sg.grad(sg.sum(y * y), [x, w, b])]
+    arrays = [numbers(steps, n, dtype="float64"), np.float64(0.4), np.float64(0.1)]
+    agree(monkeypatch, [x, w, b], outputs, arrays, 1e-9, exactly=False)
+    assert all(is_small) == (not known or n <= 4 * host().lanes(np.dtype("float64")))
+
+
+@pytest.mark.parametrize("shape", [("B", 5), ("B", "N"), (2, 5), (3, 1), (1, 4), (1, 1)])
+@pytest.mark.parametrize("shared", ["rows", "columns"])
+@pytest.mark.parametrize("batch", [0, 1, 3, 40])
+def test_gradients_by_what_some_axes_share(shape, shared, batch, monkeypatch, is_small):
+    x = sg.tensor("x", ("T", *shape), "float64")
+    w = sg.tensor("w", shape[1:] if shared == "rows" else (shape[0], 1), "float64")
+    y = sg.scan(lambda a, h: sg.tanh(w * h + a), [x], [sg.zeros(x.shape[1:], dtype="float64")])
+    outputs = [y, *sg.grad(sg.sum(y * y), [x, w])]
+    sizes = [{"B": batch, "N": 6}.get(size, size) for size in shape]
+    weights = sizes[1:] if shared == "rows" else (sizes[0], 1)
+    arrays = [numbers(4, *sizes, dtype="float64"), numbers(*weights, dtype="float64", seed=1)]
+    agree(monkeypatch, [x, w], outputs, arrays, 1e-9, exactly=False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "uint8"])
+@pytest.mark.parametrize("n", [1, 5, 20, 40])
+def test_totals_of_every_dtype(n, dtype, monkeypatch, is_small):
+    x = sg.tensor("x", ("T", "N"), dtype)
+    total = sg.sum(x[0])
+    zero = sg.zeros((), dtype=total.dtype)
+
+    def step(a, h, up, down):
+        return h ^ a if dtype != "float32" else h * a, up + sg.sum(a), down - sg.sum(a * a)
+
+    y = sg.scan(step, [x], [x[0], zero, zero])
+    outputs = [y[0], y[1][-1], y[2][-1]]
+    rows = np.random.default_rng(1).integers(0, 9, (30, n)).astype(dtype)
+    agree(monkeypatch, [x], outputs, [rows], exactly=dtype != "float32")
+    assert all(is_small)
+
+
+def test_totals_that_somebody_reads_are_none(monkeypatch, is_small):
+    x = sg.tensor("x", ("T", "N"))
+    zero = sg.constant(0.0)
+    cases = [
+        lambda a, s: s + sg.sum(a) * s,
+        lambda a, s: sg.sum(a) - s,
+        lambda a, s: s + s,
+        lambda a, s: sg.tanh(s + sg.sum(a)),
+    ]
+    for step in cases:
+        y = sg.scan(step, [x], [zero])
+        agree(monkeypatch, [x], [y[-1]], [numbers(5, 3)])
+    y = sg.scan(lambda a, s: s + sg.sum(a), [x], [zero])
+    agree(monkeypatch, [x], [y], [numbers(5, 3)])
+    both = sg.scan(lambda a, s, h: (s + sg.sum(a), h + s), [x], [zero, zero])
+    agree(monkeypatch, [x], [both[0][-1], both[1][-1]], [numbers(5, 3)])
+    both = sg.scan(lambda a, s: ((t := s + sg.sum(a)), t), [x], [zero, None])
+    agree(monkeypatch, [x], [both[0][-1], both[1]], [numbers(5, 3)])
+    assert sum(is_small) == 1  # that of s + s, which reads no row
 
 
 # --- what steps read and write ------------------------------------------------------------------
@@ -267,6 +337,103 @@ def test_constants_that_are_rows(monkeypatch, is_small):
     y = sg.scan(lambda a, h: a * c + h * 0.5, [x], [sg.zeros((3,))])
     agree(monkeypatch, [x], [y], [numbers(6, 3)])
     assert all(is_small)
+
+
+# --- values of a few elements -------------------------------------------------------------------
+
+
+def rotated(x, s, w):
+    """A state that is taken apart and put together."""
+    a, b = s[0], s[1]
+    return sg.stack([sg.cos(w) * a - sg.sin(w) * b + x[0], sg.sin(w) * a + sg.cos(w) * b - x[-1]])
+
+
+def filtered(x, s, w):
+    """A small product, and rows that move on."""
+    new = s @ (sg.eye(2, dtype=x.dtype) * w) + sg.reshape(x[:2], (1, 2))[0]
+    return sg.concatenate([new[1:], new[:1]])
+
+
+def normed(x, s, w):
+    """Reductions over all of a row, and back."""
+    y = s * w + x[:2]
+    return y / (1 + sg.sqrt(sg.sum(y * y))) + sg.max(y) - sg.min(sg.expand_dims(y, 0), axis=1)
+
+
+def changed(x, s, w):
+    """Parts that are set."""
+    return s.set(0, x[1] * w).add_at(1, x[2])[::-1] + sg.broadcast_to(x[:1], (2,)) * 0.1
+
+
+@pytest.mark.parametrize("step", [rotated, filtered, normed, changed])
+@pytest.mark.parametrize("steps", [0, 1, 5, 30])
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_steps_that_move_elements(step, known, steps, monkeypatch, is_small):
+    x = sg.tensor("x", (steps if known else "T", 3), "float64")
+    s, w = sg.tensor("s", (2,), "float64"), sg.tensor("w", (), "float64")
+    y = sg.scan(lambda a, b: step(a, b, w), [x], [s])
+    arrays = [numbers(steps, 3, dtype="float64"), numbers(2, dtype="float64"), np.float64(0.4)]
+    agree(monkeypatch, [x, s, w], [y, sg.sum(y)], arrays, 1e-9, exactly=False)
+    assert all(is_small)
+    if steps:
+        agree(monkeypatch, [x, s, w], [y[-1]], arrays, 1e-9, exactly=False)
+    first = sg.grad(sg.sum(sg.sin(y)), [x, s, w])
+    cost = sg.sum(first[0] ** 2) + sg.sum(first[1] ** 2) + first[2] ** 2
+    second = sg.grad(cost, [x, s, w])
+    outputs = [*first, *second]
+    found = agree(monkeypatch, [x, s, w], outputs, arrays, 1e-8, exactly=False)
+    if steps and known:
+        twin = sg.compile([x, s, w], sg.testing.unroll(outputs), backend="numpy")
+        close(found, twin(*arrays), 1e-8)
+
+
+@pytest.mark.parametrize("end", [1, 2, 511, 512, 513, 1100, 9999])
+def test_until_with_states_of_elements(end, monkeypatch, is_small):
+    x, last = sg.tensor("x", (1200, 2)), sg.tensor("last", (), "int64")
+
+    def step(a, s, k):
+        s = sg.stack([s[1] * 0.5, s[0] * 0.5]) + a
+        return (s, k + 1, sg.sum(s)), sg.until(k + 1 >= last)
+
+    y = sg.scan(step, [x], [sg.zeros((2,)), sg.constant(np.int64(0)), None])
+    arrays = [numbers(1200, 2), np.int64(end)]
+    agree(monkeypatch, [x, last], y, arrays, exactly=False)
+    agree(monkeypatch, [x, last], [y[0][-1], y[2]], arrays, exactly=False)
+    assert all(is_small)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32", "bool"])
+def test_elements_of_every_dtype_with_taps(dtype, monkeypatch, is_small):
+    x = sg.tensor("x", ("T", 2, 2), dtype)
+    h = sg.zeros((3, 2, 2), dtype=dtype)
+
+    def step(before, now, far, near):
+        mixed = sg.where(sg.ne(sg.transpose(near), now), far, before[::-1])
+        return mixed, sg.max(now) if dtype != "bool" else mixed[0, 0]
+
+    y = sg.scan(step, [{"input": x, "taps": [-1, 0]}], [{"initial": h, "taps": [-3, -1]}, None])
+    rows = np.random.default_rng(3).integers(0, 2, (9, 2, 2)).astype(dtype)
+    agree(monkeypatch, [x], [*y, y[0][-2:]], [rows])
+    assert all(is_small)
+
+
+def test_views_of_fixed_values_and_columns(monkeypatch, is_small):
+    x, w = sg.tensor("x", ("T", 2, 3)), sg.tensor("w", (3, 2))
+    c = sg.constant(np.array([[1.0, -2.0], [0.5, 3.0]], "float32"))
+
+    def step(a, s):
+        return (s @ c + (a @ w)[0:1]) * 0.3
+
+    y = sg.scan(step, [sg.transpose(x[::-1], (0, 2, 1)).transpose((0, 2, 1))], [sg.zeros((1, 2))])
+    agree(monkeypatch, [x, w], [y, y[-1]], [numbers(6, 2, 3), numbers(3, 2)], exactly=False)
+    assert all(is_small)
+
+
+def test_steps_of_too_many_numbers_stay_plain(monkeypatch, is_small):
+    x, w = sg.tensor("x", ("T", 1, 8)), sg.tensor("w", (8, 8))
+    y = sg.scan(lambda a, s: sg.tanh(a + s @ w), [x], [sg.zeros((1, 8))])
+    agree(monkeypatch, [x, w], [y], [numbers(5, 1, 8), numbers(8, 8)])
+    assert not any(is_small)
 
 
 # --- dtypes -------------------------------------------------------------------------------------

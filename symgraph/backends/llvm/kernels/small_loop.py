@@ -24,20 +24,22 @@ from ..machine.pieces import Pieces
 from .nest import Access, Nest, Output, Reference
 from .nest_kernel import NestWriter
 from .nest_shape import Shape, is_a_piece, lanes_of, shape_of
+from .totals import neutral_text, reduce_lanes
 
-__all__ = ["LAST", "SmallLoop", "StateTaps", "most_lanes", "small_loop_kernel"]
+__all__ = ["LAST", "TOTAL", "SmallLoop", "StateTaps", "most_lanes", "small_loop_kernel"]
 
 # The axis of time in a nest and in its shape.
 _TIME = 0
-# What is stored once, after the last step.
-LAST = "last"
+# What is stored once, after the last step; and what is added up over all steps, and then to what
+# is there: over elements of the row as well, where they share a place.
+LAST, TOTAL = "last", "sum"
 
 
 class StateTaps(NamedTuple):
     """A state while the loop runs: a value so many steps back is ``("carried", first + back − 1)``
     of all carried values."""
 
-    initial: tuple[int, ...]
+    initial: tuple[Reference, ...]
     """The inputs with the values one step back, two steps back, … before the first step."""
     new: Reference
 
@@ -47,7 +49,7 @@ class SmallLoop:
     """A loop as lowering describes it: a nest over the elements of a row, and what time adds."""
 
     row: Nest
-    """One step; outputs of the kind `LAST` are stored after the last one."""
+    """One step; outputs of the kinds `LAST` and `TOTAL` are stored after the last one."""
     moves: Sequence[Size]
     """How far each access of the nest moves from step to step."""
     states: Sequence[StateTaps]
@@ -62,6 +64,8 @@ class _StepsShape:
     nest: Shape
     states: tuple[StateTaps, ...]
     until: Reference | None
+    is_number: bool
+    """Whether a row is one number, which all lanes have."""
 
 
 def small_loop_kernel(
@@ -88,7 +92,7 @@ def small_loop_kernel(
     nest = Nest(space, frozenset([_TIME]), inputs, row.operations, outputs)
     shape, strides = shape_of(nest, cpu)
     shape = _in_registers(shape, space[-1], most_lanes(lanes_of(nest, cpu), cpu))
-    kernel = _kernel_of(_StepsShape(shape, tuple(loop.states), loop.until))
+    kernel = _kernel_of(_StepsShape(shape, tuple(loop.states), loop.until, not row.space))
     pieces = None if is_a_piece(space) or not row.space else shape.pieces(shape.lanes)
     return kernel, [*space, *strides], pieces
 
@@ -114,7 +118,7 @@ def _in_registers(shape: Shape, columns: Size, most: int) -> Shape:
 def _kernel_of(shape: _StepsShape) -> Kernel:
     """The kernel. Floats that follow one another are the same number in all lanes of a vector,
     where comparisons take less time than alone."""
-    if shape.nest.lanes == 1:
+    if shape.is_number:
         dtypes = _dtypes(shape.nest)
         if all(dtype.kind in "fb" for dtype in dtypes):
             lanes = 16 // max(4, *(dtype.itemsize for dtype in dtypes))
@@ -139,7 +143,7 @@ class _Writer(NestWriter):
 
     def __init__(self, shape: _StepsShape) -> None:
         super().__init__(shape.nest)
-        self.states, self.until = shape.states, shape.until
+        self.states, self.until, self.is_number = shape.states, shape.until, shape.is_number
         self.carried: list[Value] = []
         """The last values of the states, as the step that is being written finds them."""
         self.begun = "0"
@@ -161,7 +165,9 @@ class _Writer(NestWriter):
     def _innermost(self, depth: int) -> None:
         """The loop over time."""
         f, before = self.f, self.sizes[_TIME]
-        initial = [self.loaded[i] for state in self.states for i in state.initial]
+        initial = [self._value(x, []) for state in self.states for x in state.initial]
+        totals = [o for o, output in enumerate(self.shape.outputs) if output.kind == TOTAL]
+        initial += [self.maths.constant(0, self._dtype_of(o)) for o in totals]
         # The loop with a condition ends where its bound has become 0.
         bound = Value(f.fresh() if self.until is not None else before, I64, 1)
         self.sizes[_TIME] = bound.text
@@ -170,6 +176,9 @@ class _Writer(NestWriter):
         values = self._compute()
         self._stores(values)
         new = self._shifted(values)
+        for o, total in zip(totals, self.carried[len(new) :], strict=True):
+            value = self._value(self.shape.outputs[o].value, values)
+            new.append(self.maths.add(total, self.maths.cast(value, total.dtype)))
         if self.until is not None:
             outer.loop.carried.append(bound)
             outer.loop.initial.append(Value(before, I64, 1))
@@ -180,8 +189,30 @@ class _Writer(NestWriter):
         for o, output in enumerate(self.shape.outputs):
             if output.kind == LAST:
                 self._store(o, self._value(output.value, values))
+        for o, total in zip(totals, self.carried[-len(totals) :], strict=False):
+            self._add_up(o, total)
         if self.until is not None:
             self._tell(outer.loop.index, bound)
+
+    def _dtype_of(self, o: int) -> np.dtype:
+        return self.shape.dtypes[self.shape.n_inputs + o]
+
+    def _add_up(self, o: int, total: Value) -> None:
+        """Add a total to what is in memory."""
+        f, i = self.f, self.shape.n_inputs + o
+        if self.shape.lanes == 1 or self.shape.moves[i][-1] != "0":
+            super()._store(o, self.maths.add(self._load(i), total))
+            return
+        if self.is_number:
+            total = self._lane(total)
+        else:
+            if self.mask is not None:
+                choice = f"<{total.lanes} x i1> {self.mask}, {total.type} {total}, {total.type}"
+                zero = neutral_text(TOTAL, total.dtype, total.lanes)
+                total = f.value(f"select {choice} {zero}", total.dtype, total.lanes)
+            total = reduce_lanes(self.maths, TOTAL, total)
+        before = f.load(self.pointers[i], total.dtype)
+        f.store(self.maths.add(before, total), self.pointers[i])
 
     def _tell(self, index: Value, bound: Value) -> None:
         """Tell how many steps were taken, and whether the loop has ended."""

@@ -45,6 +45,7 @@ class Turns:
     """Buffers that grow: slots of the address, the rows ahead, a row's bytes, the movement."""
     moving: list[tuple[int, int]] = field(default_factory=list)
     """Slots of addresses in buffers that grow, and of these buffers' movements."""
+    _beside: dict[tuple[int, Size], int] = field(default_factory=dict)
 
     def address(self, base: int, offset: Size, stride: Size, dtype: np.dtype) -> int:
         """A slot with an address that advances by a stride at each turn."""
@@ -53,6 +54,17 @@ class Turns:
         a.run("address", slot, base, a.size(offset), dtype.itemsize)
         self.strides[slot] = stride
         self.advances.append((slot, a.size(stride * self.steps * dtype.itemsize)))
+        return slot
+
+    def beside(self, base: int, offset: Size, dtype: np.dtype) -> int:
+        """The slot with an address so far from another, as which it moves."""
+        if base not in self.strides or (isinstance(offset, int) and offset == 0):
+            return self.assembler.address(base, offset, dtype)
+        slot = self._beside.get((base, offset))
+        if slot is None:
+            slot = self.address(base, offset, self.strides[base], dtype)
+            self._beside[base, offset] = slot
+            self.moving += [(slot, moved) for other, moved in self.moving if other == base]
         return slot
 
     def room(self) -> int:

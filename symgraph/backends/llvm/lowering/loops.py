@@ -28,7 +28,9 @@ from .records import Lowering
 from .rows_ahead import RowsAhead, find_rows_ahead
 from .rows_in_place import RowsInPlace, result_of_rows
 from .scope import Scope
-from .small_loops import SmallLoopBuilder, small_space, steps_at_once
+from .small_body import SmallBody, small_body, steps_at_once
+from .small_elements import loop_of_elements
+from .small_rows import loop_of_rows
 
 __all__ = ["LOOPS"]
 
@@ -55,14 +57,12 @@ class _LoopWriter:
         """The items that have the loop's results; None where nobody reads one."""
         self.kept_rows = [x if x in scope.values.needed else None for x in loop.checkpoints]
         """For each state its checkpoints; None where nobody reads them."""
-        self.space = small_space(loop, self._kept(), scope.builder.cpu)
-        """The shape of a row, where the loop is one kernel."""
-        if any(x is not None for x in self.kept_rows):
-            self.space = None
+        self.small = self._small_body()
+        """The step, where the loop is one kernel."""
         self.at_once: Size = 1
         """How many steps a turn of the program takes; one where times are counted."""
-        if self.space is not None and scope.builder.timing is None:
-            self.at_once = steps_at_once(self.space, until=loop.condition is not None)
+        if self.small is not None and scope.builder.timing is None:
+            self.at_once = steps_at_once(self.small.space, until=loop.condition is not None)
         self.checkpoints: Checkpoints | None = None
         self.turns = Turns(scope.assembler, self.at_once)
         self.places: dict[Variable, Place] = {}
@@ -94,8 +94,8 @@ class _LoopWriter:
         until = -1
         if loop.condition is not None:
             until = a.memory(1, np.dtype("bool"))
-        if self.space is not None:
-            self._steps_in_kernel(self.space, rows_of_states, until)
+        if self.small is not None:
+            self._steps_in_kernel(self.small, rows_of_states, until)
         else:
             if loop.condition is not None:
                 self.destinations.setdefault(loop.condition, []).append(Place(until, ()))
@@ -143,11 +143,14 @@ class _LoopWriter:
             if taken is not None:
                 self.scope.assembler.bind(taken, slot, at_entry=False)
 
-    def _steps_in_kernel(self, space: tuple[Size, ...], states: Sequence[Rows], until: int) -> None:
+    def _steps_in_kernel(self, body: SmallBody, states: Sequence[Rows], until: int) -> None:
         """The loop as one kernel, which takes so many steps at a time."""
         builder, a, loop, turns = self.scope.builder, self.scope.assembler, self.loop, self.turns
-        writer = SmallLoopBuilder(builder, space, self.places, turns.strides)
-        small = writer.loop(loop, states, self.destinations)
+        found = (turns, self.places, states, self.destinations)
+        if body.are_elements:
+            small = loop_of_elements(loop, *found)
+        else:
+            small = loop_of_rows(builder, loop, body, *found)
         kernel, sizes, pieces = small_loop_kernel(small, self.at_once, builder.cpu)
         nodes = [v for v in loop.body.nodes if v.inputs] or [loop.node]
         turn, step, taken, capacity = a.slot(), a.slot(), a.slot(), turns.room()
@@ -177,15 +180,18 @@ class _LoopWriter:
                 a.loop(a.size(n_turns), turn, turns.advances, write_step, until=until)
         self._bind_steps(taken)
 
-    def _kept(self) -> list[Variable]:
-        """The values of the body that are kept, or decide when the loop ends."""
-        loop = self.loop
-        n_states = len(loop.states)
-        kept = [state.new for state in loop.states]
-        kept += [
-            v for v, x in zip(loop.outputs, self.items[n_states:], strict=False) if x is not None
-        ]
-        return kept if loop.condition is None else [*kept, loop.condition]
+    def _small_body(self) -> SmallBody | None:
+        """The step, where it is small; a loop with checkpoints stops for them."""
+        loop, items = self.loop, self.items
+        if any(x is not None for x in self.kept_rows):
+            return None
+        outputs = zip(loop.outputs, items[len(loop.states) :], strict=False)
+        read = [v for v, result in outputs if result is not None]
+
+        def last_only(i: int) -> bool:
+            return self._reads_last_only(loop.states[i], items[i])
+
+        return small_body(loop, read, last_only, self.scope.builder.cpu)
 
     def _steps_taken(self) -> Atom | None:
         """The atom that stands for the steps that were taken."""
@@ -270,13 +276,17 @@ class _LoopWriter:
         return rows
 
     def _rows_of_state(self, state: State, result: Variable | None) -> Rows:
-        if result is None or (
-            result not in self.scope.values.outputs
-            and reads_last_only(self.scope, result, state.depth)
-        ):
-            kind = Ring if self.space is None else LastRows
+        if result is None or self._reads_last_only(state, result):
+            kind = Ring if self.small is None else LastRows
             return kind(self.scope, self.turns, state, result)
         return self._rows(result, state.depth)
+
+    def _reads_last_only(self, state: State, result: Variable | None) -> bool:
+        """Whether nobody reads more of a state's result than its last rows."""
+        return result is None or (
+            result not in self.scope.values.outputs
+            and reads_last_only(self.scope, result, state.depth)
+        )
 
     def _rows(self, result: Variable, depth: int) -> Rows:
         if self.loop.condition is not None:
