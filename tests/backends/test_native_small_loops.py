@@ -564,6 +564,34 @@ def test_gradients_over_the_steps_taken(monkeypatch, is_small):
     assert np.count_nonzero(found[1]) == len(found[0])
 
 
+# --- as many steps as take several calls ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["number", "rows", "long rows", "unknown rows", "elements"])
+@pytest.mark.parametrize("view", ["all", "reversed", "several", "last", "gradient"])
+def test_steps_of_several_turns(kind, view, monkeypatch, is_small):
+    width = {"number": None, "rows": 9, "long rows": 30, "unknown rows": 40, "elements": 2}[kind]
+    shape = () if width is None else ("N" if kind == "unknown rows" else width,)
+    x, s = sg.tensor("x", ("T", *shape), "float64"), sg.tensor("s", shape, "float64")
+
+    def step(a, h):
+        moved = h[::-1] if kind == "elements" else h
+        return moved * 0.5 + sg.sin(a)
+
+    y = sg.scan(step, [x], [s])
+    outputs = {
+        "all": [y],
+        "reversed": [y[::-1]],
+        "several": [y, y[::-1], y[1:]],
+        "last": [y[-1]],
+        "gradient": sg.grad(sg.sum(y * y), [x, s]),
+    }[view]
+    sizes = () if width is None else (width,)
+    arrays = [numbers(9001, *sizes, dtype="float64"), numbers(*sizes, dtype="float64", seed=1)]
+    agree(monkeypatch, [x, s], outputs, arrays, 1e-9)
+    assert all(is_small)
+
+
 # --- loops in loops -----------------------------------------------------------------------------
 
 

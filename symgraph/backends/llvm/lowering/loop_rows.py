@@ -45,6 +45,8 @@ class Turns:
     """Buffers that grow: slots of the address, the rows ahead, a row's bytes, the movement."""
     moving: list[tuple[int, int]] = field(default_factory=list)
     """Slots of addresses in buffers that grow, and of these buffers' movements."""
+    _followed: dict[int, tuple[int, Size]] = field(default_factory=dict)
+    """For slots of addresses that follow others, which, and how far these move at each step."""
     _beside: dict[tuple[int, Size], int] = field(default_factory=dict)
 
     def address(self, base: int, offset: Size, stride: Size, dtype: np.dtype) -> int:
@@ -58,13 +60,24 @@ class Turns:
 
     def beside(self, base: int, offset: Size, dtype: np.dtype) -> int:
         """The slot with an address so far from another, as which it moves."""
-        if base not in self.strides or (isinstance(offset, int) and offset == 0):
-            return self.assembler.address(base, offset, dtype)
+        if isinstance(offset, int) and offset == 0:
+            return base
         slot = self._beside.get((base, offset))
         if slot is None:
+            slot = self._beside[base, offset] = self._begin_beside(base, offset, dtype)
+        return slot
+
+    def _begin_beside(self, base: int, offset: Size, dtype: np.dtype) -> int:
+        a = self.assembler
+        if base in self.strides:
             slot = self.address(base, offset, self.strides[base], dtype)
-            self._beside[base, offset] = slot
             self.moving += [(slot, moved) for other, moved in self.moving if other == base]
+            return slot
+        if base not in self._followed:
+            return a.address(base, offset, dtype)
+        slot = a.slot()
+        a.run("address", slot, base, a.size(offset), dtype.itemsize)
+        self.follow(slot, *self._followed[base], dtype, offset)
         return slot
 
     def room(self) -> int:
@@ -85,10 +98,13 @@ class Turns:
         counts = (len(self.growing), len(self.moving))
         self.assembler.run("grow", turn, capacity, no_room, *counts, *words)
 
-    def follow(self, before: int, row: int, stride: Size, dtype: np.dtype) -> None:
+    def follow(
+        self, before: int, row: int, stride: Size, dtype: np.dtype, offset: Size = 0
+    ) -> None:
         """Let a slot hold, from the second turn on, the address of the row before that of another,
-        which advances."""
-        distance = self.assembler.size(stride * (self.steps - 1))
+        which advances; or an address so far behind it."""
+        self._followed[before] = (row, stride)
+        distance = self.assembler.size(stride * (self.steps - 1) + offset)
         self.followers.append((before, row, distance, dtype.itemsize))
 
     def rotate(self) -> None:

@@ -39,7 +39,7 @@ __all__ = ["are_few_elements", "loop_of_elements"]
 _MOST_OF_ONE, _MOST_CARRIED, _MOST_MOVED = 16, 32, 96
 # And how many operations on numbers a step may have, for the code of each is written; a function
 # is as much as so many.
-_MOST_OPERATIONS, _FUNCTION = 64, 4
+_MOST_OPERATIONS, _FUNCTION = 48, 4
 
 # Numbers of references, in the shape of the value: what moves elements moves these.
 Elements = np.ndarray
