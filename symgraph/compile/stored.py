@@ -104,7 +104,6 @@ class Sizes:
         self._names: dict[Atom, str] = {}
         labels = [parameter.name for parameter in program.parameters]
         pairs = [*zip(program.inputs, labels, strict=True), *((v, v.name) for v in program.shared)]
-        self.known: list[str] = []
         for k, (v, name) in enumerate(pairs):
             label = name or f"input{k}"
             for axis, size in enumerate(v.type.shape):

@@ -23,7 +23,8 @@ from .op import is_scan
 __all__ = ["LEAST", "Chain", "find_chains"]
 
 LEAST = 8
-"""From how many steps on they are a chain."""
+"""From how many steps on they are a chain; such of elementwise operations alone from _MANY on."""
+_MANY = 20
 # How deep variables are compared before steps are, loosely first; and the largest step.
 _LEVELS, _MOST_NODES = (0, 1, 2, 4), 500
 # Of how many steps it may turn out that they differ.
@@ -72,7 +73,7 @@ def _chains_of(graph: Graph) -> list[Chain]:
             continue
         ranks = _ranks(graph, members)
         run = _equal_steps(_one_by_rank(members, ranks), ranks)
-        if len(run.ends) < LEAST:
+        if not _is_worth_a_loop(run):
             continue
         if known is None:
             known = len(runs)
@@ -86,6 +87,13 @@ def _chains_of(graph: Graph) -> list[Chain]:
         Chain(tuple(run.ends), max(run.counts), _lines_of(run, graph))
         for run in _without_gradients(runs)
     ]
+
+
+def _is_worth_a_loop(run: _Run) -> bool:
+    """Whether the steps are many, or some, of which each is more than one kernel's work."""
+    if len(run.ends) < _MANY:
+        return len(run.ends) >= LEAST and any(v.op.kind != "elementwise" for v in run.inside)
+    return True
 
 
 def _without_gradients(runs: Sequence[_Run]) -> Iterator[_Run]:

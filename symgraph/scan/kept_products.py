@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..core import provenance
 from ..core.dims import Size
 from ..core.graph import Graph
-from ..core.variable import Variable
+from ..core.variable import Variable, ancestors
 from ..ops.broadcast import BROADCAST_TO, REARRANGE
 from ..ops.elementwise import DIVIDE, MULTIPLY, SCALE, UNSCALE
 from ..ops.join import CONCATENATE
@@ -26,6 +26,7 @@ from .written import loops_written
 
 __all__ = ["KeptProduct", "find_kept_products"]
 
+_SCALING = (MULTIPLY, SCALE, DIVIDE, UNSCALE)
 # Of the work of a step's products so large a part is worth a change: one in so many.
 _LEAST_PART = 4
 
@@ -69,6 +70,7 @@ class _Judge:
         states = [symbol for state in loop.states for symbol in state.taps.values()]
         self.varying = find_varying(loop.body.outputs, loop.changing)
         """What changes from step to step."""
+        self.changing = frozenset(loop.changing)
         self.late = find_varying(loop.body.outputs, states)
         """What depends on the step before."""
 
@@ -103,7 +105,7 @@ class _Judge:
         if not ours or not self._is_worth_it(v, columns):
             return None
         if not theirs:
-            return KeptProduct(self.loop.node, v, "computed", ("concatenate",), ())
+            return KeptProduct(self.loop.node, v, "computed", (self._word(left),), ())
         words = [tuple(map(self._word, xs)) for xs in (theirs, ours)]
         return KeptProduct(self.loop.node, v, "joined", *words)
 
@@ -111,7 +113,7 @@ class _Judge:
         """Whether all that an operand has of the step before is a factor that does not vary along
         the axis that the product adds up."""
         factor = _seen(operand)
-        if factor.op not in (MULTIPLY, SCALE, DIVIDE, UNSCALE):
+        if factor.op not in _SCALING or operand.type.shape[contracted] == 1:
             return None
         first, second = factor.inputs
         pairs = [(first, second)]
@@ -138,7 +140,10 @@ class _Judge:
 
     def _word(self, x: Variable) -> str:
         label = self.labels.get(x) or provenance.name_of(x)
-        return label or f"a result of {x.op.title_of(x.params)}"
+        if label:
+            return label
+        read = [self.labels[v] for v in ancestors([x]) if v in self.changing]
+        return f"{x.op.title_of(x.params)} of {', '.join(read)}"
 
 
 def _seen(v: Variable) -> Variable:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..core import provenance
-from ..core.dims import Dim, Size, product, substitute_size
+from ..core.dims import Atom, Dim, Size, product, substitute_size
 from ..core.graph import Graph
 from ..core.provenance import Line
 from ..core.variable import ITEM, Variable, ancestors
@@ -48,6 +48,11 @@ class StoredResult(NamedTuple):
     reason: str
     lines: tuple[Line, ...]
 
+    def at_most(self, most: Mapping[Atom, Size]) -> StoredResult:
+        """The result where sizes are at most so large."""
+        rows, size = (substitute_size(x, most) for x in (self.rows, self.bytes))
+        return self._replace(rows=rows, bytes=size)
+
 
 def stored_results(graph: Graph) -> list[StoredResult]:
     """What each loop of the graph keeps, those inside loops included, in the order of their paths.
@@ -56,11 +61,14 @@ def stored_results(graph: Graph) -> list[StoredResult]:
     """
     gradients: dict[Graph, dict[Variable, Variable]] = {}
     found: list[StoredResult] = []
-    for path in loop_paths(graph):
+    paths = loop_paths(graph)
+    most = _most_steps(paths)
+    for path in paths:
         around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
         if around not in gradients:
             gradients[around] = gradient_loops(around)
-        found += _results_of(path, around, gradients[around])
+        results = _results_of(path, around, gradients[around])
+        found += [each.at_most(most) for each in results]
     return found
 
 
@@ -76,26 +84,29 @@ def _results_of(
             continue  # nobody reads it, and no later step
         is_brief = depth > 0 and (x is None or are_last_rows_read(graph, x, depth))
         kept = scan.type.items[k]
-        rows: Size = depth + 1 if is_brief else _at_most(kept.shape[0], loop)
+        rows: Size = depth + 1 if is_brief else kept.shape[0]
         reason = LAST_ROWS if is_brief or x is None else _reason(x, graph, gradients)
         size = rows * product(kept.shape[1:]) * kept.dtype.itemsize
         lines = provenance.lines_in(value, scan) or provenance.lines_of(scan)
         yield StoredResult(path, value, _label(loop, k), rows, size, reason, lines)
     for k, state in enumerate(loop.states if loop.layout.has_checkpoints else ()):
         if (x := items.get(len(loop.results) + k)) is not None:
-            rows = _at_most(x.type.shape[0], loop)
+            rows = x.type.shape[0]
             size = rows * product(x.type.shape[1:]) * x.dtype.itemsize
             lines = provenance.lines_in(state.new, scan) or provenance.lines_of(scan)
             yield StoredResult(path, state.new, _label(loop, k), rows, size, CHECKPOINTS, lines)
 
 
-def _at_most(rows: Size, loop: Loop) -> Size:
-    """The number of rows, were all steps taken."""
-    if loop.condition is None or not isinstance(rows, Dim):
-        return rows
-    taken = loop.node.type.items[0].shape[0] - loop.results[0].depth
-    atom = taken.atom if isinstance(taken, Dim) else None
-    return rows if atom is None else substitute_size(rows, {atom: size_of(loop.n_steps)})
+def _most_steps(paths: Sequence[tuple[Variable, ...]]) -> dict[Atom, Size]:
+    """For the sizes that stand for the steps that loops take, the most that these may be."""
+    most: dict[Atom, Size] = {}
+    for loop in (Loop(path[-1]) for path in paths):
+        if loop.condition is not None and loop.results:
+            taken = loop.node.type.items[0].shape[0] - loop.results[0].depth
+            atom = taken.atom if isinstance(taken, Dim) else None
+            if atom is not None:
+                most[atom] = substitute_size(size_of(loop.n_steps), most)
+    return most
 
 
 def _label(loop: Loop, k: int) -> str:

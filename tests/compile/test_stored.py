@@ -118,6 +118,13 @@ def test_no_more_is_stored_than_all_steps_until_it_ends() -> None:
     assert str(report.stored[0].bytes) == "16*steps + 16"
 
 
+def test_neither_for_the_gradient_of_such_a_loop() -> None:
+    x = sg.tensor("x", ("T", 4))
+    h = sg.scan(lambda x, h: (sg.tanh(x + h), sg.until((h > 5).all())), x, sg.zeros(4))
+    report = sg.compile([x], sg.grad(sg.square(h).sum(), x)).report
+    assert 16 * 2 * 10 <= report.stored_bytes(T=10) <= 16 * (2 * 10 + 4)
+
+
 @pytest.mark.parametrize("taps", [[-2, -1], [-3]])
 def test_initial_rows_count(taps: list[int]) -> None:
     x, depth = sg.tensor("x", ("T", 4)), -min(taps)
