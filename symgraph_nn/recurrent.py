@@ -38,7 +38,8 @@ class RecurrentOptions(TypedDict, total=False):
     reverse: bool
     learn_initial: bool
     truncate_gradient: int | None
-    checkpoint_every: int | None
+    checkpoint_every: int | Literal["auto"] | None
+    memory: int | str | None
     dropout: float
     recurrent_dropout: float
 
@@ -59,8 +60,10 @@ class Recurrent(Module, Generic[StateT]):
         state, which begins as the cell has it.
     truncate_gradient
         How many steps the gradient goes back; all by default.
-    checkpoint_every
-        After how many steps states are kept for the gradient, which computes those between again.
+    checkpoint_every, memory
+        After how many steps states are kept for the gradient, which computes those between again:
+        a number, or ``"auto"``; or how much memory the gradient may take, as ``"200MB"``. As
+        `sg.scan` takes them.
     dropout, recurrent_dropout
         The share of inputs, and of the state that is the output, that are zero while training; the
         same ones in all steps of a sequence (Gal and Ghahramani 2016).
@@ -104,7 +107,8 @@ class Recurrent(Module, Generic[StateT]):
     dropouts: list[Dropout | None]
     reverse: bool
     truncate_gradient: int | None
-    checkpoint_every: int | None
+    checkpoint_every: int | Literal["auto"] | None
+    memory: int | str | None
 
     def __init__(
         self,
@@ -113,7 +117,8 @@ class Recurrent(Module, Generic[StateT]):
         reverse: bool = False,
         learn_initial: bool = False,
         truncate_gradient: int | None = None,
-        checkpoint_every: int | None = None,
+        checkpoint_every: int | Literal["auto"] | None = None,
+        memory: int | str | None = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         rng: Rng = None,
@@ -126,7 +131,8 @@ class Recurrent(Module, Generic[StateT]):
                 )
         self.cell = cell
         self.reverse = reverse
-        self.truncate_gradient, self.checkpoint_every = truncate_gradient, checkpoint_every
+        self.truncate_gradient = truncate_gradient
+        self.checkpoint_every, self.memory = checkpoint_every, memory
         if learn_initial:
             self.initial = _first_rows(cell)
         if dropout or recurrent_dropout:
@@ -271,6 +277,7 @@ class Recurrent(Module, Generic[StateT]):
             go_backwards=self.reverse,
             truncate_gradient=self.truncate_gradient,
             checkpoint_every=self.checkpoint_every,
+            memory=self.memory,
             name=_name_of(self.cell),
         )
         results = parts_of_state(results)

@@ -70,7 +70,7 @@ def RNN(
         The features of x and of h.
     activation
         A function of a variable; ``sg.tanh`` by default.
-    reverse, learn_initial, truncate_gradient, checkpoint_every, dropout, recurrent_dropout
+    reverse, learn_initial, truncate_gradient, checkpoint_every, memory, dropout, recurrent_dropout
         As in `Recurrent`; none by default.
     input_weights, recurrent_weights, bias
         How ``W`` [n_in, n_units], ``U`` [n_units, n_units] and ``b`` [n_units] begin: initialisers
@@ -106,7 +106,7 @@ def LSTM(
 
     n_in, n_units
         The features of x and of h.
-    reverse, learn_initial, truncate_gradient, checkpoint_every, dropout, recurrent_dropout
+    reverse, learn_initial, truncate_gradient, checkpoint_every, memory, dropout, recurrent_dropout
         As in `Recurrent`; none by default.
     peepholes
         Whether gates see c through weights ``p_i``, ``p_f``, ``p_o`` [n_units], zeros at first
@@ -146,7 +146,7 @@ def GRU(n_in: int, n_units: int, **options: Unpack[GRULayerOptions]) -> Recurren
 
     n_in, n_units
         The features of x and of h.
-    reverse, learn_initial, truncate_gradient, checkpoint_every, dropout, recurrent_dropout
+    reverse, learn_initial, truncate_gradient, checkpoint_every, memory, dropout, recurrent_dropout
         As in `Recurrent`; none by default.
     reset, second_bias
         ``"after"`` (the default), or ``"before"``: ``tanh(z_n + (σ(z_r + y_r) h[t-1]) U_n)``;

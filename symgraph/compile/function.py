@@ -243,9 +243,15 @@ class Function:
         results = run(*arguments, **by_name)
         seconds = time.perf_counter() - start
         if self.report.first_call is None:
-            self.report.first_call = seconds
+            self._note_first_call(seconds, arguments)
         self.calls.append((start, seconds))
         return results
+
+    def _note_first_call(self, seconds: float, arguments: Sequence[ArrayLike]) -> None:
+        """Let the report know what the first call took, and of which sizes it was."""
+        self.report.first_call = seconds
+        if any(row.checkpoint_every is not None for row in self.report.loop_table):
+            self.report.first_arguments = tuple(map(_outline, arguments))
 
     def _make_fast(self) -> tuple[Callable[..., Any] | None, Any]:
         """The executable's short way for the usual arguments, and what must live as long."""
@@ -298,6 +304,12 @@ class Function:
     def __repr__(self) -> str:
         outputs = ", ".join(str(v.type) for v in self.program.outputs)
         return f"<Function {self.name or ''}({self._signature}) -> ({outputs}), {self.backend}>"
+
+
+def _outline(argument: ArrayLike) -> np.ndarray:
+    """An array of the argument's shape that takes no memory; a whole number as it is."""
+    array = np.asarray(argument)
+    return array if not array.ndim else np.broadcast_to(np.zeros((), np.int8), array.shape)
 
 
 def _make_report(function: Function, compiled: Compiled, start: float) -> Report:

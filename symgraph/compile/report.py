@@ -14,6 +14,12 @@ from ..scan.census import RepeatedBody
 from ..scan.op import Loop, is_scan
 from ..scan.paths import loop_paths
 from .advice import Advice, find_advice, format_advice
+from .checkpoints import (
+    CheckpointedLoop,
+    checkpointed_loops,
+    format_checkpoints,
+    sizes_of_call,
+)
 from .data import as_data
 from .graphs import Graphs
 from .stored import Storage, StoredLoop, format_stored
@@ -60,6 +66,8 @@ class LoopRow:
     states: int
     traces: int
     """How many outputs it keeps over time that are no states."""
+    checkpoint_every: int | str | None = None
+    """How many steps its checkpoints are apart, a formula where the call tells; None without."""
 
 
 @dataclass
@@ -114,6 +122,8 @@ class Report:
     """The shared variables, such as random streams, that each call advances unasked."""
     first_call: float | None = None
     """The seconds of the first call; None before it."""
+    first_arguments: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    """Shapes of the first call's arguments, as arrays that take no memory, and whole numbers."""
     graphs: Graphs | None = field(default=None, repr=False, compare=False)
     """What `advice` and `stored` are told from, when they are asked for."""
 
@@ -157,6 +167,22 @@ class Report:
         """
         return 0 if self._storage is None else self._storage.bytes_for(sizes)
 
+    @property
+    def checkpoints(self) -> list[CheckpointedLoop]:
+        """The loops with checkpoints: how many steps these are apart, and how much runs again;
+        formulas of sizes, or numbers, where these are known or once there has been a call.
+
+        >>> x = sg.tensor("x", (100, 8))
+        >>> h = sg.scan(lambda x, h: sg.tanh(x + h), [x], [sg.zeros(8)], checkpoint_every="auto")
+        >>> (loop,) = sg.compile([x], sg.grad(h[-1].sum(), x)).report.checkpoints
+        >>> loop.interval, loop.recompute
+        (10, 1.9)
+        """
+        if self.graphs is None or not any(row.checkpoint_every for row in self.loop_table):
+            return []
+        values = sizes_of_call(self.graphs.program, self.first_arguments)
+        return checkpointed_loops(self.graphs, values)
+
     @cached_property
     def _storage(self) -> Storage | None:
         return None if self.graphs is None else Storage(self.graphs)
@@ -178,9 +204,15 @@ class Report:
         >>> sg.compile([x], sg.exp(x), name="f").report.to_dict()["name"]
         'f'
         """
-        names = [x.name for x in fields(self) if x.name not in ("graphs", "start")]
-        found = {name: getattr(self, name) for name in (*names, "rules", "stored", "advice")}
-        return {name: as_data(value) for name, value in found.items()}
+        hidden = ("graphs", "start", "first_arguments")
+        names = [x.name for x in fields(self) if x.name not in hidden]
+        told = (*names, "rules", "stored", "advice")
+        found = {name: as_data(getattr(self, name)) for name in told}
+        found["checkpoints"] = [
+            as_data(loop) | {"recompute": loop.recompute, "fits": loop.fits}
+            for loop in self.checkpoints
+        ]
+        return found
 
     def __str__(self) -> str:
         parts = [
@@ -194,6 +226,8 @@ class Report:
             parts.append("rules fired: " + ", ".join(f"{name} {hits}" for name, hits in ranked))
         if self.advances:
             parts.append(f"advanced by each call: {', '.join(self.advances)}")
+        if self.checkpoints:
+            parts.append(format_checkpoints(self.checkpoints))
         if self.stored:
             parts.append(format_stored(self.stored))
         parts.append(describe_repeats(self.repeated_bodies))
@@ -275,9 +309,15 @@ def list_loops(graph: Graph) -> list[LoopRow]:
             len(loop.reads_by_sequence),
             len(loop.states),
             len(loop.outputs),
+            _interval_of(loop),
         )
         for depth, loop in ((len(path) - 1, Loop(path[-1])) for path in loop_paths(graph))
     ]
+
+
+def _interval_of(loop: Loop) -> int | str | None:
+    every = loop.checkpoint_every
+    return every if every is None or isinstance(every, int) else str(every)
 
 
 def describe_repeats(repeated: Sequence[RepeatedBody]) -> str:

@@ -9,6 +9,7 @@ split axis add up to the whole again.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -27,6 +28,8 @@ __all__ = [
     "floor_div",
     "fresh_number",
     "fresh_size",
+    "interval",
+    "interval_of",
     "known_different",
     "maximum_zero",
     "minimum",
@@ -37,7 +40,8 @@ __all__ = [
 ]
 
 # ("name", "B"), ("unknown", origin, 7), ("number", origin, 8), ("floor_div", p, q),
-# ("max_zero", p): hashable by value. Of these a number alone may be negative.
+# ("max_zero", p), ("interval", p, q, r, s): hashable by value. Of these a number alone may be
+# negative.
 Atom: TypeAlias = tuple[Any, ...]
 # The kinds of atoms that are made of no others.
 PRIMITIVE = frozenset({"name", "unknown", "number"})
@@ -167,6 +171,32 @@ def ceil_div(numerator: Size, denominator: int) -> Size:
     return floor_div(numerator + (denominator - 1), denominator)
 
 
+def interval(steps: Size, kept: Size, each: Size, memory: Size) -> Size:
+    """How many steps checkpoints are apart, at least 1 and at most all.
+
+    The largest number ``k`` for which ``kept * (1 + steps / k) + each * k`` is no more than the
+    memory; where there is none, the one for which it is least.
+    """
+    parts = (steps, kept, each, memory)
+    numbers = [part for part in parts if isinstance(part, int)]
+    return interval_of(*numbers) if len(numbers) == 4 else atom_size(("interval", *parts))
+
+
+def interval_of(steps: int, kept: int, each: int, memory: int) -> int:
+    """The same of numbers; roots are those of float64, as machine code has them."""
+    steps, kept, each = max(steps, 0), max(kept, 0), max(each, 1)
+    # It is a parabola in k: (rest ± root) / 2 each, and the root that of rest² - least².
+    rest = memory - kept
+    least = _root(4 * kept, each * steps)
+    root = _root(rest - least, rest + least)
+    return max(min((max(rest, least) + root) // (2 * each), steps), 1)
+
+
+def _root(a: int, b: int) -> int:
+    """The root of the product, rounded up, and 1 at least."""
+    return max(math.ceil(math.sqrt(float(max(a, 0)) * float(max(b, 0)))), 1)
+
+
 def maximum_zero(size: Size) -> Size:
     """``max(size, 0)``; sizes with no negative term are known to be at least zero."""
     if isinstance(size, int):
@@ -260,6 +290,8 @@ def _substitute_atom(atom: Atom, replacements: Mapping[Atom, Size]) -> Size:
         )
     if atom[0] == "max_zero":
         return maximum_zero(substitute_size(atom[1], replacements))
+    if atom[0] == "interval":
+        return interval(*(substitute_size(part, replacements) for part in atom[1:]))
     return atom_size(atom)
 
 
@@ -271,7 +303,7 @@ def _evaluate_atom(atom: Atom, values: Mapping[Atom, int]) -> int | None:
         return None
     if atom[0] == "floor_div":
         return parts[0] // parts[1] if parts[1] else 0
-    return max(parts[0], 0)
+    return interval_of(*parts) if atom[0] == "interval" else max(parts[0], 0)
 
 
 def atom_size(atom: Atom) -> Dim:

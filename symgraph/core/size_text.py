@@ -34,6 +34,9 @@ def atom_text(atom: tuple[Any, ...]) -> str:
         return "?"
     if atom[0] == "max_zero":
         return f"max({atom[1]}, 0)"
+    if atom[0] == "interval":
+        steps, _, _, memory = atom[1:]
+        return f"interval({steps}, {memory} bytes)" if memory != 0 else f"root({steps})"
     return f"{_parenthesised(atom[1])}//{_parenthesised(atom[2])}"
 
 

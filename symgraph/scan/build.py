@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict, Unpack, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from ..core.annotations import ArrayLike, SizeLike
 from ..core.errors import ScanError
@@ -21,7 +21,7 @@ from .arguments import (
     parse_sequence,
     parse_state,
 )
-from .sizes import of_length
+from .interval import check_interval, parse_memory
 from .step import Step, Until, until
 from .tracing import LoopBuilder
 
@@ -54,7 +54,8 @@ class LoopOptions(TypedDict, total=False):
 
     n_steps: SizeLike | None
     truncate_gradient: int | None
-    checkpoint_every: int | None
+    checkpoint_every: int | Literal["auto"] | None
+    memory: int | str | None
     strict: bool
     name: str | None
 
@@ -75,7 +76,8 @@ def scan(
     *,
     go_backwards: bool = False,
     truncate_gradient: int | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_every: int | Literal["auto"] | None = None,
+    memory: int | str | None = None,
     strict: bool = False,
     name: str | None = None,
 ) -> Variable: ...
@@ -89,7 +91,8 @@ def scan(
     *,
     go_backwards: bool = False,
     truncate_gradient: int | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_every: int | Literal["auto"] | None = None,
+    memory: int | str | None = None,
     strict: bool = False,
     name: str | None = None,
 ) -> list[Variable]: ...
@@ -103,7 +106,8 @@ def scan(
     *,
     go_backwards: bool = False,
     truncate_gradient: int | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_every: int | Literal["auto"] | None = None,
+    memory: int | str | None = None,
     strict: bool = False,
     name: str | None = None,
 ) -> Any: ...
@@ -116,7 +120,8 @@ def scan(
     *,
     go_backwards: bool = False,
     truncate_gradient: int | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_every: int | Literal["auto"] | None = None,
+    memory: int | str | None = None,
     strict: bool = False,
     name: str | None = None,
 ) -> Any:
@@ -144,7 +149,13 @@ def scan(
         How many of the last steps the gradient goes back.
     checkpoint_every
         For the gradient keep the states of every so-many-th step only, and compute the others
-        again. Where there is no gradient, the loop is as without.
+        again, some steps at a time; ``"auto"`` for about the root of the number of steps. Where
+        there is no gradient, the loop is as without.
+    memory
+        Instead of ``checkpoint_every``: how much of it the gradient may take, bytes or text such
+        as ``"200MB"``. Each call takes the largest interval that fits, by its sizes; none is
+        computed again where all steps fit. The report tells the interval and how much is computed
+        again.
 
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.
@@ -157,21 +168,25 @@ def scan(
         raise ScanError.here(f"scan: the step is a function, not {step!r}")
     if truncate_gradient == -1:  # Theano's way to say: all the way
         truncate_gradient = None
-    for label, count in (
-        ("truncate_gradient", truncate_gradient),
-        ("checkpoint_every", checkpoint_every),
-    ):
-        if count is not None and (not is_int(count) or count < 1):
-            raise ScanError.here(
-                f"scan: {label} is a positive number of steps or None, not {count!r}"
-            )
+    if truncate_gradient is not None and (not is_int(truncate_gradient) or truncate_gradient < 1):
+        raise ScanError.here(
+            "scan: truncate_gradient is a positive number of steps or None, not "
+            f"{truncate_gradient!r}"
+        )
+    check_interval(checkpoint_every)
+    if checkpoint_every is not None and memory is not None:
+        raise ScanError.here(
+            "scan: checkpoint_every and memory are two ways to say how far checkpoints are apart",
+            remedy="Leave one of them out.",
+        )
     loop = LoopBuilder(
         step=Step(step, name),
         sequences=[parse_sequence(s, go_backwards=go_backwards) for s in as_list(sequences)],
         states=[parse_state(i, s) for i, s in enumerate(as_list(outputs_info))],
         fixed=[parse_fixed(x) for x in as_list(non_sequences)],
         truncate=truncate_gradient,
-        interval=None if checkpoint_every is None else of_length(int(checkpoint_every)),
+        checkpoint_every=checkpoint_every,
+        memory=parse_memory(memory),
     )
     loop.n_steps = number_of_steps(loop.sequences, n_steps)
     return loop.build(strict=strict)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Inputs", "Layout"]
+from ..core.dims import Size
+
+__all__ = ["Inputs", "IntervalRule", "Layout"]
 
 T = TypeVar("T")
 
@@ -23,6 +25,21 @@ class Inputs(NamedTuple, Generic[T]):
 
 
 @dataclass(frozen=True)
+class IntervalRule:
+    """By what a call chooses how far checkpoints are apart."""
+
+    memory: int | None = None
+    """The bytes that there are; None where it is about the root of the number of steps."""
+    checkpoint_bytes: Size = 0
+    """What one checkpoint takes."""
+    step_bytes: Size = 0
+    """What one step takes while the gradient is in its chunk, at most."""
+
+    def __str__(self) -> str:
+        return "auto" if self.memory is None else f"memory={self.memory}"
+
+
+@dataclass(frozen=True)
 class Layout:
     """What a loop reads at which steps, and how it ends; a parameter of its node."""
 
@@ -36,6 +53,8 @@ class Layout:
     """How many of the last steps the gradient goes back; None for all."""
     has_checkpoints: bool = False
     """Whether states are kept for the gradient after every so-many-th step alone."""
+    rule: IntervalRule | None = None
+    """How the interval is chosen; None where it was given."""
     ends_at_checkpoint: bool = False
     """Whether there is a checkpoint after the last step, too."""
     is_over_chunks: bool = False
@@ -47,9 +66,13 @@ class Layout:
         """Whether the loop is to keep no more over time than what is read of it as it stands."""
         return self.has_checkpoints or self.is_over_chunks
 
+    def with_checkpoints(self, rule: IntervalRule | None) -> Layout:
+        """The layout of the same loop with checkpoints."""
+        return replace(self, has_checkpoints=True, rule=rule)
+
     def without_checkpoints(self) -> Layout:
         """The layout of the same loop with no checkpoints."""
-        return replace(self, has_checkpoints=False, ends_at_checkpoint=False)
+        return replace(self, has_checkpoints=False, rule=None, ends_at_checkpoint=False)
 
     def parts(self, inputs: Sequence[T]) -> Inputs[T]:
         """The loop's inputs, or values of them, taken apart."""

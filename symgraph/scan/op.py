@@ -40,7 +40,7 @@ from ..core.variable import Variable, existing_node, item, node
 from ..ops.sizes import carry_size
 from ..ops.slices import slice_axis
 from .close import close_body
-from .layout import Layout
+from .layout import IntervalRule, Layout
 from .step_sizes import hand_on_sizes, row_sizes, steps_taken
 
 __all__ = [
@@ -210,6 +210,7 @@ def make_loop(
     fixed: Mapping[Variable, Variable] | None = None,
     truncate: int | None = None,
     interval: Variable | None = None,
+    interval_rule: IntervalRule | None = None,
     ends_at_checkpoint: bool = False,
     is_over_chunks: bool = False,
     instead_of: tuple[Variable, Sequence[int]] | None = None,
@@ -234,6 +235,7 @@ def make_loop(
         condition is not None,
         truncate,
         has_checkpoints=interval is not None,
+        rule=interval_rule,
         ends_at_checkpoint=ends_at_checkpoint,
         is_over_chunks=is_over_chunks,
     )

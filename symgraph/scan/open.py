@@ -119,6 +119,7 @@ class OpenLoop:
             fixed=self.fixed,
             truncate=layout.truncate,
             interval=self.interval,
+            interval_rule=layout.rule,
             ends_at_checkpoint=layout.ends_at_checkpoint,
             is_over_chunks=layout.is_over_chunks,
             instead_of=(self.node, numbers),

@@ -9,6 +9,7 @@ from ..core.dims import PRIMITIVE, Atom, Dim, Size, atom_size
 from ..core.variable import Variable, make_constant, node
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import maximum
+from ..ops.intervals import interval_within
 from ..ops.sizes import SIZE
 
 __all__ = ["of_length", "scalar_for"]
@@ -55,4 +56,6 @@ def _scalar_from_atom(atom: Atom, known: dict[Size, Any]) -> Any:
     parts = [_scalar_from(part, known) for part in atom[1:]]
     if any(part is None for part in parts):
         return None
+    if atom[0] == "interval":
+        return interval_within(*parts)
     return parts[0] // parts[1] if atom[0] == "floor_div" else maximum(parts[0], 0)

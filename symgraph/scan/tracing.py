@@ -15,8 +15,9 @@ from ..core.tracing import within_loop
 from ..core.variable import INPUT, Variable, make_constant, make_input, next_serial
 from ..ops.ranges import arange
 from .arguments import SequenceArgument, StateArgument
+from .interval import with_checkpoints
 from .layout import Layout
-from .op import SCAN, Loop, Read, State, make_loop
+from .op import SCAN, Loop, Read, State, make_alike, make_loop
 from .state_types import StateTypes
 from .step import Step, Traced, as_output, until
 
@@ -32,8 +33,8 @@ class LoopBuilder:
     states: list[StateArgument]
     fixed: list[Any]
     truncate: int | None
-    interval: Variable | None
-    """A vector as long as checkpoints are apart."""
+    checkpoint_every: int | str | None = None
+    memory: int | None = None
     n_steps: Variable = field(default_factory=lambda: make_constant(0))
     start: int = field(default_factory=next_serial)
     """What is younger was made in the step."""
@@ -62,7 +63,7 @@ class LoopBuilder:
     def make(self, traced: Traced) -> Variable:
         """The loop, from a trace in which states keep their types."""
         values = list(zip(self.states, traced.outputs, strict=True))
-        return make_loop(
+        loop = make_loop(
             self.n_steps,
             traced.reads,
             [
@@ -73,8 +74,10 @@ class LoopBuilder:
             [output for s, output in values if s.initial is None],
             condition=traced.condition,
             truncate=self.truncate,
-            interval=self.interval,
         )
+        if self.checkpoint_every is None and self.memory is None:
+            return loop
+        return with_checkpoints(loop, every=self.checkpoint_every, memory=self.memory)
 
     def trace_to_fixed_types(self) -> Traced:
         """The trace in which every state has from step to step one type."""
@@ -182,10 +185,15 @@ def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Vari
         + [StateArgument(None, (), label=f"plain output {i}") for i in range(n_plain)],
         fixed=list(parts.fixed),
         truncate=layout.truncate,
-        interval=parts.interval,
         n_steps=parts.n_steps,
     )
-    return loop.make(loop.trace_to_fixed_types())
+    made = loop.make(loop.trace_to_fixed_types())
+    if parts.interval is None:
+        return made
+    changed = Loop(made)
+    inputs = (*made.inputs, parts.interval)
+    with_interval = changed.layout.with_checkpoints(layout.rule)
+    return make_alike(made, inputs, body=changed.body, layout=with_interval)
 
 
 SCAN.attach(build=_build_scan)

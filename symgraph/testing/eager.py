@@ -189,7 +189,8 @@ def scan(
     *,
     go_backwards: bool = False,
     truncate_gradient: int | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_every: int | str | None = None,
+    memory: int | str | None = None,
 ) -> Any:
     """The outputs of the step, called once for each row."""
     read = [s if isinstance(s, dict) else {"input": s, "taps": [0]} for s in sequences]

@@ -13,7 +13,7 @@ from ...backends.llvm.code.engine import Kernel
 from ...backends.llvm.machine.frame import SLOT_BYTES, slot_at, value_at
 from ...backends.llvm.machine.memory import bytes_of, release_kernel
 from ...backends.llvm.machine.runtime import run_kernel
-from ...backends.llvm.machine.sizes import floor_divided
+from ...backends.llvm.machine.sizes import floor_divided, interval
 from ...core.dims import PRIMITIVE, Atom, Dim, Size
 from .program import NativeProgram
 
@@ -274,4 +274,6 @@ def _atom(f: Function, atom: Atom, registers: Mapping[Atom, str]) -> str:
     if atom[0] in PRIMITIVE:
         return registers[atom]
     parts = [_size(f, part, registers) for part in atom[1:]]
-    return f.at_least(parts[0], 0) if atom[0] == "max_zero" else floor_divided(f, *parts)
+    if atom[0] == "max_zero":
+        return f.at_least(parts[0], 0)
+    return (interval if atom[0] == "interval" else floor_divided)(f, *parts)

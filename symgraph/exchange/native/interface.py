@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.dims import PRIMITIVE, Atom, Dim, Size, size_atoms
+from ...core.dims import PRIMITIVE, Atom, Dim, Size, atom_size, size_atoms
 from ...core.errors import ExchangeError
 from ...core.variable import Variable
 from .c_names import LIBRARY, RESERVED
@@ -151,4 +151,9 @@ def _atom_expression(atom: Atom, spelt: Callable[[Atom], str], divide: str) -> s
     parts = [size_expression(part, spelt, divide) for part in atom[1:]]
     if atom[0] == "max_zero":
         return f"({parts[0]} > 0 ? {parts[0]} : 0)"
+    if atom[0] == "interval":
+        raise ExchangeError.here(
+            f"the size {atom_size(atom)} of a result has no formula in C or JavaScript",
+            remedy="Give checkpoint_every a number.",
+        )
     return f"{divide}({', '.join(parts)})"

@@ -8,6 +8,7 @@ from ...core.annotations import SizeLike
 from ...core.dims import Atom, Dim, Monomial, Size, atom_size
 from ...core.variable import Variable
 from ...ops.elementwise import add, floor_divide, maximum, multiply, subtract
+from ...ops.intervals import interval_within
 from ...ops.sizes import is_size, shape_of, size_of
 
 __all__ = ["size_among"]
@@ -77,8 +78,12 @@ class _Formulas:
         if (size := atom_size(atom)) in self._known:
             return self._known[size]
         kind, *parts = atom
-        if kind not in ("floor_div", "max_zero"):
+        if kind not in ("floor_div", "max_zero", "interval"):
             return None
+        if kind == "interval":
+            of_parts = [self.of(part) for part in parts]
+            known = [part for part in of_parts if part is not None]
+            return interval_within(*known) if len(known) == 4 else None
         first = self.of(parts[0])
         if kind == "max_zero" or first is None:
             return None if first is None else maximum(first, 0)

@@ -141,6 +141,7 @@ def with_ends(loop: Loop, symbols: Sequence[Variable], ends: Sequence[Variable])
         fixed={symbol_of[v]: outer for v, outer in loop.fixed.items()},
         truncate=loop.layout.truncate,
         interval=loop.interval,
+        interval_rule=loop.layout.rule,
         ends_at_checkpoint=loop.layout.ends_at_checkpoint,
         is_over_chunks=loop.layout.is_over_chunks,
         instead_of=(loop.node, range(len(values))),

@@ -131,8 +131,9 @@ def _set_options(d: Drawer, loop: Loop) -> None:
         loop.options += ", go_backwards=True"
     if d.chance(0.15):
         loop.options += f", truncate_gradient={d.integer(1, 3)}"
-    elif d.chance(0.15) and not loop.until:
-        loop.options += f", checkpoint_every={d.integer(1, 4)}"
+    if d.chance(0.15):
+        number = f"checkpoint_every={d.integer(1, 4)}"
+        loop.options += ", " + d.one_of((number, number, "checkpoint_every='auto'", "memory=100"))
 
 
 def draw(d: Drawer) -> Loop | None:

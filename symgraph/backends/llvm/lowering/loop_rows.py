@@ -12,6 +12,7 @@ import numpy as np
 
 from ....core.dims import Size, product
 from ....core.variable import Variable
+from ....ops.sizes import SIZE
 from ....ops.slices import SLICE, SYMBOL, At, Span
 from ....scan.op import State
 from ..analysis.layout import contiguous_strides
@@ -236,7 +237,7 @@ def reads_last_only(scope: Scope, result: Variable, count: int) -> bool:
     while pending:
         x = pending.pop()
         for user, _ in scope.graph.users[x]:
-            if user not in scope.values.needed:
+            if user not in scope.values.needed or user.op is SIZE:
                 continue
             if user in scope.values.late or user.op is not SLICE or user.inputs[0] is not x:
                 return False

@@ -315,9 +315,10 @@ class Assembler:
         return slot
 
     def allocate(self, slot: int, elements: Size, dtype: np.dtype) -> None:
-        """Let a slot hold the address of fresh room for so many elements."""
+        """Let a slot hold the address of room for so many elements, in each turn of a loop anew."""
         status = self._too_large(elements, dtype)
-        self.run("allocate", slot, self.size(elements), dtype.itemsize, status)
+        count, before = self.size(elements), (self.slot(), self.slot())
+        self.run("allocate", slot, count, dtype.itemsize, status, *before)
 
     def address(self, base: int, elements: Size, dtype: np.dtype) -> int:
         """A slot with the address so many elements after another."""

@@ -40,10 +40,24 @@ def bytes_of(f: Function, count: str, each: str) -> str:
 
 @frame_kernel
 def allocate_kernel(f: Function, *, guarded: bool = False) -> None:
-    """Memory until the end of the call. Operands: target, number of elements, raw: bytes of one,
-    the status where there is no memory."""
+    """Memory until the end of the call, the same whenever the instruction is run again and that is
+    large enough. Operands: target, number of elements, raw: bytes of one, the status where there is
+    no memory; slots of the address that it gave before, and of the bytes there."""
     size = bytes_of(f, slot_value(f, 1), operand(f, 2))
-    set_slot(f, 0, _block(f, size, operand(f, 3), guarded=guarded))
+    kept, room = slot_value(f, 4), slot_value(f, 5)
+    is_there = f.emit(f"icmp ne i64 {kept}, 0")
+    fits = f.emit(f"and i1 {is_there}, {f.emit(f'icmp sle i64 {size}, {room}')}")
+    f.branch(fits, "again", "fresh")
+    f.start_block("again")
+    set_slot(f, 0, kept)
+    f.do("ret i32 0")
+    f.start_block("fresh")
+    # Twice the room, lest a little more each time be as much as all together.
+    size = f.at_most(f.at_least(size, f.emit(f"shl i64 {room}, 1")), MOST_BYTES)
+    block = _block(f, size, operand(f, 3), guarded=guarded)
+    set_slot(f, 0, block)
+    set_slot(f, 4, block)
+    set_slot(f, 5, size)
 
 
 def _block(f: Function, size: str, status: str, *, guarded: bool) -> str:

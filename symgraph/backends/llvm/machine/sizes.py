@@ -78,6 +78,33 @@ def floor_divided(f: Function, a: str, b: str) -> str:
 
 
 @frame_kernel
+def interval_kernel(f: Function) -> None:
+    """Operands: target, and four numbers, as `dims.interval_of` takes them."""
+    set_slot(f, 0, interval(f, *(slot_value(f, i) for i in range(1, 5))))
+
+
+def interval(f: Function, steps: str, kept: str, each: str, memory: str) -> str:
+    """How many steps checkpoints are apart: what `dims.interval_of` gives."""
+    steps, kept, each = f.at_least(steps, 0), f.at_least(kept, 0), f.at_least(each, 1)
+    rest = f.emit(f"sub i64 {memory}, {kept}")
+    least = _root(f, f.emit(f"mul i64 {kept}, 4"), f.emit(f"mul i64 {each}, {steps}"))
+    root = _root(f, f.emit(f"sub i64 {rest}, {least}"), f.emit(f"add i64 {rest}, {least}"))
+    sum = f.emit(f"add i64 {f.at_least(rest, least)}, {root}")
+    largest = f.emit(f"sdiv i64 {sum}, {f.emit(f'mul i64 {each}, 2')}")
+    return f.at_least(f.at_most(largest, steps), 1)
+
+
+def _root(f: Function, a: str, b: str) -> str:
+    """The root of the product, rounded up, and 1 at least."""
+    f.declare("llvm.sqrt.f64", "double (double)")
+    a, b = (f.emit(f"sitofp i64 {f.at_least(x, 0)} to double") for x in (a, b))
+    root = f.emit(f"call double @llvm.sqrt.f64(double {f.emit(f'fmul double {a}, {b}')})")
+    whole = f.emit(f"fptosi double {root} to i64")
+    is_less = f.emit(f"fcmp olt double {f.emit(f'sitofp i64 {whole} to double')}, {root}")
+    return f.at_least(f.emit(f"add i64 {whole}, {f.emit(f'zext i1 {is_less} to i64')}"), 1)
+
+
+@frame_kernel
 def max_zero_kernel(f: Function) -> None:
     """Operands: target, number."""
     set_slot(f, 0, f.at_least(slot_value(f, 1), 0))

@@ -1,0 +1,164 @@
+"""What a report tells of loops with checkpoints: how far apart, and how much runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..core.binding import bind_sizes
+from ..core.dims import Atom, Dim, Size, floor_div, maximum_zero
+from ..core.graph import Graph
+from ..core.provenance import Line, lines_of
+from ..core.variable import ITEM, Variable
+from ..ops.sizes import known_size, size_of
+from ..scan.op import Loop, is_scan
+from ..scan.paths import loop_paths
+from .graphs import Graphs
+from .program import Program
+from .stored import Sizes
+from .tables import format_table
+
+__all__ = ["CheckpointedLoop", "checkpointed_loops", "format_checkpoints", "sizes_of_call"]
+
+
+@dataclass(frozen=True)
+class CheckpointedLoop:
+    """A loop with checkpoints. Sizes are numbers, or formulas of sizes by name."""
+
+    loop: str | None
+    """Its name."""
+    lines: tuple[Line, ...]
+    """The user's lines that made it."""
+    depth: int
+    """0 outside other loops."""
+    rule: str
+    """How the interval was chosen: ``"given"``, ``"auto"`` or ``"memory=…"``, in bytes."""
+    interval: Size
+    """How many steps checkpoints are apart."""
+    steps: Size
+    """How many steps there are; at most, with ``until``."""
+    run_again: Size
+    """How many of them the gradient runs again."""
+    bytes: Size | None
+    """At most so many the gradient takes, of what the rule counts; None where nobody counts."""
+    memory: int | None
+    """The bytes that there are."""
+
+    @property
+    def recompute(self) -> float | None:
+        """How often a step runs forwards, on average: 1.0 where none runs again; None where sizes
+        are not known."""
+        if not isinstance(self.steps, int) or not isinstance(self.run_again, int):
+            return None
+        return 1.0 + self.run_again / max(self.steps, 1)
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether that is in the memory that there is; None where it is not known."""
+        if self.memory is None or not isinstance(self.bytes, int):
+            return None
+        return self.bytes <= self.memory
+
+    def with_sizes(self, values: Mapping[Atom, int]) -> CheckpointedLoop:
+        """The same with numbers for formulas, as far as the values tell them."""
+        names = ("interval", "steps", "run_again", "bytes")
+        found = {name: _number(getattr(self, name), values) for name in names}
+        return replace(self, **found)
+
+
+def _number(size: Size | None, values: Mapping[Atom, int]) -> Size | None:
+    if not isinstance(size, Dim):
+        return size
+    number = size.evaluate(values)
+    return size if number is None else number
+
+
+def checkpointed_loops(graphs: Graphs, values: Mapping[Atom, int]) -> list[CheckpointedLoop]:
+    """The loops with checkpoints, with the numbers of a call as far as these are known."""
+    sizes = Sizes(graphs.program)
+    graph = graphs.rewritten
+    found: list[CheckpointedLoop] = []
+    for path in loop_paths(graph):
+        loop = Loop(path[-1])
+        if loop.layout.has_checkpoints:
+            around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
+            each = _described(loop, around, len(path) - 1).with_sizes(values)
+            names = ("interval", "steps", "run_again", "bytes")
+            words = {name: _in_words(sizes, getattr(each, name)) for name in names}
+            found.append(replace(each, **words))
+    return found
+
+
+def _in_words(sizes: Sizes, size: Size | None) -> Size | None:
+    return None if size is None else sizes.in_words(size)
+
+
+def _described(loop: Loop, graph: Graph, depth: int) -> CheckpointedLoop:
+    every, rule = loop.checkpoint_every, loop.layout.rule
+    assert every is not None
+    before_tail = steps = size_of(loop.n_steps)
+    if loop.layout.ends_at_checkpoint:
+        # All but the tail run again, which runs but once.
+        steps = before_tail + next(map(size_of, _tails(loop, graph)), 0)
+    taken = None
+    if rule is not None and rule.memory is not None:
+        chunks = floor_div(maximum_zero(steps - 1), every) + 1
+        taken = rule.checkpoint_bytes * chunks + rule.step_bytes * every
+    return CheckpointedLoop(
+        loop.node.name,
+        lines_of(loop.node),
+        depth,
+        "given" if rule is None else str(rule),
+        every,
+        steps,
+        before_tail,
+        taken,
+        None if rule is None else rule.memory,
+    )
+
+
+def _tails(loop: Loop, graph: Graph) -> Iterator[Variable]:
+    """The numbers of steps of loops that begin at a single checkpoint, the last one."""
+    kept = set(loop.checkpoints)
+    for v in graph.nodes:
+        if is_scan(v):
+            states = [x for x in Loop(v).states if _source(x.initial) in kept]
+            if states and states[0].initial.ndim < _source(states[0].initial).ndim:
+                yield v.inputs[0]
+
+
+def _source(x: Variable) -> Variable:
+    while x.inputs and x.op is not ITEM and not is_scan(x):
+        x = x.inputs[0]
+    return x
+
+
+def sizes_of_call(program: Program, arguments: Sequence[Any]) -> dict[Atom, int]:
+    """The values of sizes in a call with these arguments, in the order of the program's inputs."""
+    given = [(v, np.asarray(x)) for v, x in zip(program.inputs, arguments, strict=False)]
+    given += [(v, np.asarray(v.get_value())) for v in program.shared]
+    pairs = [(v, x) for v, x in given if x.ndim == v.ndim]
+    values = bind_sizes((v.type for v, _ in pairs), (x.shape for _, x in pairs))
+    for v, x in pairs:
+        number = known_size(v) if not v.ndim and x.dtype.kind in "iu" else None
+        if isinstance(number, Dim) and number.atom is not None:
+            values[number.atom] = int(x)
+    return values
+
+
+def format_checkpoints(loops: Sequence[CheckpointedLoop]) -> str:
+    """A table: each loop with its interval, how many steps run again, and the recompute factor."""
+    rows = []
+    for each in loops:
+        name = "  " * each.depth + (each.loop or "loop")
+        place = f" at {each.lines[0]}" if each.lines else ""
+        factor = each.recompute
+        note = "" if each.rule == "given" else each.rule
+        if each.fits is False:
+            note += f": it takes {each.bytes} bytes at least"
+        shown = f"1 + ({each.run_again})/({each.steps})" if factor is None else f"{factor:.2f}"
+        rows.append((name + place, str(each.interval), shown, note))
+    return format_table(("checkpoints", "every", "recompute factor", ""), rows)
