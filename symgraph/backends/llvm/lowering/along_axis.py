@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....core.dims import Dim, Size, maximum_zero
+from ....core.dims import Dim, Size, maximum_zero, product
 from ....core.variable import Variable
 from ....ops.broadcast import SUM
 from ....ops.cumulative import CUMPROD, CUMSUM, RECURRENCE
@@ -17,7 +17,9 @@ from ....ops.reduce import ALL, ANY, PROD
 from ....ops.windows import OVERLAP_ADD, WINDOWS
 from ..analysis.layout import View
 from ..analysis.values import SizeCheck, Values
+from ..code.cpu import Cpu
 from ..kernels.nest import Access, Nest, Operation, Output
+from ..kernels.small_loop import SmallLoop, StateTaps, most_lanes, small_loop_kernel
 from .program import Place
 from .records import Lowering
 from .scope import Scope
@@ -54,12 +56,59 @@ def _write_along(formula: Callable[..., Any], scope: Scope, v: Variable) -> bool
     if v.dtype.kind == "b":
         return False
     (axis,) = v.params
-    a, builder, shape = scope.assembler, scope.builder, v.type.shape
+    builder, shape = scope.builder, v.type.shape
     result, operands = scope.result(v), [scope.place(x) for x in v.inputs]
     # The first slice is that of the first operand: copied, if there is one at all.
     first = (*shape[:axis], _at_most_one(shape[axis]), *shape[axis + 1 :])
     builder.copy(operands[0], result, first, v.dtype)
     places = [result, *operands]
+    if _is_small(product(_without(axis, shape)), v.dtype, builder.cpu):
+        _run_small(formula, scope, v, places)
+    else:
+        _run_slices(formula, scope, v, places)
+    return True
+
+
+def _is_small(size: Size, dtype: np.dtype, cpu: Cpu) -> bool:
+    """Whether a slice is so small that one kernel keeps it in registers."""
+    return isinstance(size, int) and size <= max(1, most_lanes(cpu.lanes(dtype), cpu))
+
+
+def _run_small(
+    formula: Callable[..., Any], scope: Scope, v: Variable, places: Sequence[Place]
+) -> None:
+    """All slices after the first one in one kernel, which keeps the one before."""
+    (axis,) = v.params
+    a, builder = scope.assembler, scope.builder
+    moves = [place.strides[axis] for place in places]
+    following = [a.slot() for _ in places]
+    for slot, place, move in zip(following, places, moves, strict=True):
+        a.run("address", slot, place.base, a.size(move), v.dtype.itemsize)
+
+    def access(slot: int, place: Place) -> Access:
+        return Access(slot, _without(axis, place.strides), v.dtype)
+
+    rows = [access(*pair) for pair in zip(following[1:], places[1:], strict=True)]
+    inputs = [access(places[0].base, places[0]), *rows]
+    arguments = (("carried", 0), *(("input", i + 1) for i in range(len(rows))))
+    outputs = [Output(access(following[0], places[0]), ("operation", 0))]
+    operation = Operation(formula, (), arguments)
+    nest = Nest(_without(axis, v.type.shape), frozenset(), inputs, [operation], outputs)
+    small = SmallLoop(
+        nest, [0, *moves[1:], moves[0]], [StateTaps((("input", 0),), ("operation", 0))]
+    )
+    n = v.type.shape[axis] - 1
+    kernel, sizes, pieces = small_loop_kernel(small, n, builder.cpu)
+    bases = [access.base for access in nest.accesses]
+    a.run_kernel(kernel, pieces, *map(a.size, sizes), *bases, a.size(n), a.literal(0))
+
+
+def _run_slices(
+    formula: Callable[..., Any], scope: Scope, v: Variable, places: Sequence[Place]
+) -> None:
+    """The slices after the first one, one after another."""
+    (axis,) = v.params
+    a, builder, shape = scope.assembler, scope.builder, v.type.shape
     moving = builder.advancing([(p.base, p.strides[axis]) for p in places], v.dtype)
     before, *rows = (slot for slot, _ in moving)
     following = a.slot()
@@ -72,10 +121,9 @@ def _write_along(formula: Callable[..., Any], scope: Scope, v: Variable) -> bool
 
     inputs = [access(*pair) for pair in zip((before, *rows), places, strict=True)]
     operation = Operation(formula, (), tuple(("input", i) for i in range(len(inputs))))
-    output = Output(access(following, result), ("operation", 0))
+    output = Output(access(following, places[0]), ("operation", 0))
     nest = Nest(_without(axis, shape), frozenset(), inputs, [operation], [output])
     a.loop(a.size(shape[axis] - 1), a.slot(), moving, lambda: builder.nest(nest))
-    return True
 
 
 def _without(axis: int, sizes: Sequence[Size]) -> tuple[Size, ...]:
