@@ -13,7 +13,7 @@ from ..core.provenance import Line
 from ..scan.census import RepeatedBody
 from ..scan.op import Loop, is_scan
 from ..scan.paths import loop_paths
-from .advice import Advice, find_advice, format_advice
+from .advice import Advice, advice_on, format_advice
 from .checkpoints import (
     CheckpointedLoop,
     checkpointed_loops,
@@ -136,7 +136,7 @@ class Report:
         >>> sg.compile([x], sg.exp(x)).report.advice
         []
         """
-        return [] if self.graphs is None else find_advice(self.graphs, self.repeated_bodies)
+        return [] if self.graphs is None else advice_on(self.graphs, self.repeated_bodies)
 
     @property
     def stored(self) -> list[StoredLoop]:

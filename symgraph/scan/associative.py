@@ -42,9 +42,9 @@ from ..ops.sizes import as_scalar, shape_of, unify_axis
 from ..ops.slices import slice_axis
 from .arguments import as_list
 from .combination import Combination
+from .derived import GROUPING
 from .op import Loop, Read, State, make_loop
 from .stacked import stacked
-from .written import GROUPING
 
 __all__ = ["associative_scan"]
 
@@ -190,7 +190,7 @@ def _from_the_first(combine: Combination, rows: Sequence[Variable]) -> list[Vari
             rows, combine.left, combine.right, combine.outputs, strict=True
         )
     ]
-    return Loop(make_loop(n, reads, states, [])).over_time()
+    return Loop(make_loop(n, reads, states, [], name=GROUPING)).over_time()
 
 
 def _one_by_one(combine: Combination, rows: Sequence[Variable], n: Any) -> list[Variable]:

@@ -31,10 +31,10 @@ from ..ops.join import concatenate
 from ..ops.sizes import SIZE, shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
 from .cotangents import BufferCotangent, split_cotangent
+from .derived import mark_as_derived
 from .effects import kept_effects
 from .observers import without_observers
 from .op import SCAN, Loop, Read, State, make_loop
-from .written import mark_as_derived
 
 __all__ = ["BodyGradient", "gradient_of_body", "reached_results", "vjp_of_steps"]
 

@@ -215,6 +215,11 @@ def test_what_associative_scan_is_made_of_is_no_loop_to_change() -> None:
     assert advice([x], within) == []
 
 
+def test_what_runs_again_for_checkpoints_is_no_loop_to_change() -> None:
+    h = sg.scan(lambda x, h: 0.5 * h + sg.tanh(x), x, ZEROS, checkpoint_every=4)
+    assert advice([x], [h[-1], sg.grad(sg.square(h[-1]).sum(), x)]) == []
+
+
 def test_the_gradient_of_a_sum_is_no_loop_to_change() -> None:
     h = sg.scan(lambda x, h: sg.tanh(x) + h, x, ZEROS, name="total")
     gradient = sg.grad(sg.square(h).sum(), x)
@@ -440,7 +445,7 @@ def test_advice_is_looked_for_when_it_is_asked_for(monkeypatch) -> None:
         raise AssertionError("nobody has asked")
 
     report = sys.modules["symgraph.compile.report"]
-    monkeypatch.setattr(report, "find_advice", refuse)
+    monkeypatch.setattr(report, "advice_on", refuse)
     f = sg.compile([x], rnn()[-1])
     f(np.zeros((3, 2, D), "float32"))
     with pytest.raises(AssertionError, match="nobody"):
