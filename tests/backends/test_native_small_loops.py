@@ -25,8 +25,8 @@ def is_small(monkeypatch):
     found = []
     ask = loops.small_body
 
-    def asked(*args):
-        space = ask(*args)
+    def asked(*args, **options):
+        space = ask(*args, **options)
         found.append(space is not None)
         return space
 
@@ -47,7 +47,7 @@ def fresh(inputs, outputs):
 def plainly(monkeypatch, inputs, outputs):
     """The program with an instruction for each step."""
     with monkeypatch.context() as patch:
-        patch.setattr(loops, "small_body", lambda *args: None)
+        patch.setattr(loops, "small_body", lambda *args, **options: None)
         return fresh(inputs, outputs)
 
 

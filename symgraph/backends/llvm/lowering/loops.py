@@ -7,6 +7,7 @@ that do not change are packed before the loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from ....core.variable import Variable
 from ....ops.sizes import size_of
 from ....scan.op import SCAN, Loop, Read, State
 from ..analysis.analyses import SINK
-from ..kernels.small_loop import small_loop_kernel
+from ..analysis.schedule import is_large
+from ..kernels.small_loop import SmallLoop, small_loop_kernel
 from .groups import write_scope
+from .lane_parts import Part, part_of, parts_of_rows, shortest_row
 from .loop_checkpoints import Checkpoints, checkpoints_of
 from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, reads_last_only
 from .products import pack_ahead
@@ -144,13 +147,35 @@ class _LoopWriter:
                 self.scope.assembler.bind(taken, slot, at_entry=False)
 
     def _steps_in_kernel(self, body: SmallBody, states: Sequence[Rows], until: int) -> None:
-        """The loop as one kernel, which takes so many steps at a time."""
-        builder, a, loop, turns = self.scope.builder, self.scope.assembler, self.loop, self.turns
-        found = (turns, self.places, states, self.destinations)
+        """The loop as one kernel, or as one for each part of a row."""
+        builder, loop = self.scope.builder, self.loop
+        found = (self.turns, self.places, states, self.destinations)
         if body.are_elements:
             small = loop_of_elements(loop, *found)
         else:
             small = loop_of_rows(builder, loop, body, *found)
+        parts = parts_of_rows(small, builder.idle_threads) if self._may_be_shared() else []
+        if not parts:
+            self._run_in_kernel(small, self.turns, until)
+            return
+        work = floor_div(builder.works.of([loop.node]), len(parts))
+
+        def write_part(part: Part) -> None:
+            self._run_in_kernel(*part_of(small, self.turns, part), until)
+
+        builder.write_together([(work, partial(write_part, part)) for part in parts])
+
+    def _may_be_shared(self) -> bool:
+        """Whether several threads may have enough to do."""
+        builder, a = self.scope.builder, self.scope.assembler
+        if builder.idle_threads == 1 or self.loop.condition is not None:
+            return False
+        work = builder.works.of([self.loop.node])
+        return a.is_bound(work) and is_large(work)
+
+    def _run_in_kernel(self, small: SmallLoop, turns: Turns, until: int) -> None:
+        """A kernel that takes so many steps at a time."""
+        builder, a, loop = self.scope.builder, self.scope.assembler, self.loop
         kernel, sizes, pieces = small_loop_kernel(small, self.at_once, builder.cpu)
         nodes = [v for v in loop.body.nodes if v.inputs] or [loop.node]
         turn, step, taken, capacity = a.slot(), a.slot(), a.slot(), turns.room()
@@ -191,7 +216,9 @@ class _LoopWriter:
         def last_only(i: int) -> bool:
             return self._reads_last_only(loop.states[i], items[i])
 
-        return small_body(loop, read, last_only, self.scope.builder.cpu)
+        builder = self.scope.builder
+        shared_from = shortest_row(builder.idle_threads) if self._may_be_shared() else None
+        return small_body(loop, read, last_only, builder.cpu, shared_from=shared_from)
 
     def _steps_taken(self) -> Atom | None:
         """The atom that stands for the steps that were taken."""

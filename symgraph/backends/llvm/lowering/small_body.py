@@ -46,13 +46,18 @@ class SmallBody(NamedTuple):
 
 
 def small_body(
-    loop: Loop, outputs: Sequence[Variable], last_only: Callable[[int], bool], cpu: Cpu
+    loop: Loop,
+    outputs: Sequence[Variable],
+    last_only: Callable[[int], bool],
+    cpu: Cpu,
+    *,
+    shared_from: int | None = None,
 ) -> SmallBody | None:
     """The step, where it is small; None where it is not, or where rows are known to be so long that
     a kernel has enough to do for one step.
 
     ``outputs`` are the plain outputs that are read, ``last_only`` tells of a state's number
-    whether nobody reads but its last rows.
+    whether nobody reads but its last rows. From the length ``shared_from`` on threads share rows.
     """
     depths = [state.depth for state in loop.states]
     if len(loop.body.nodes) + sum(depths) > _MOST_VALUES or max(depths, default=0) > _DEEPEST:
@@ -66,7 +71,8 @@ def small_body(
         }
         needed = [total.value for total in totals.values()]
         needed += [state.new for i, state in enumerate(loop.states) if i not in totals]
-        space = _space(Graph(loop.body.inputs, [*needed, *outputs, *ends]), cpu)
+        graph = Graph(loop.body.inputs, [*needed, *outputs, *ends])
+        space = _space(graph, cpu, shared_from=shared_from)
         if space is not None:
             return SmallBody(space, totals)
     if are_few_elements(loop, [*(state.new for state in loop.states), *outputs, *ends]):
@@ -74,7 +80,7 @@ def small_body(
     return None
 
 
-def _space(graph: Graph, cpu: Cpu) -> tuple[Size, ...] | None:
+def _space(graph: Graph, cpu: Cpu, *, shared_from: int | None) -> tuple[Size, ...] | None:
     """The shape of a row in a step that is elementwise; None where there are several, or rows have
     enough to do."""
     computed = [v for v in graph.nodes if v.inputs]
@@ -87,7 +93,9 @@ def _space(graph: Graph, cpu: Cpu) -> tuple[Size, ...] | None:
     size = product(space)
     if isinstance(size, int):
         widest = max((v.dtype for v in graph.nodes), key=lambda dtype: dtype.itemsize)
-        return space if 0 < size <= max(1, most_lanes(cpu.lanes(widest), cpu)) else None
+        longest = max(1, most_lanes(cpu.lanes(widest), cpu))
+        is_shared = shared_from is not None and size >= shared_from
+        return space if 0 < size <= longest or is_shared else None
     # Beside rows without elements a number still has to be computed.
     return space if all(v.type.shape for v in graph.outputs) else None
 
