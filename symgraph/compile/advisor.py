@@ -99,6 +99,12 @@ def _reason(each: KeptProduct) -> str:
             f"joined to {dependencies}, which the step before gives; multiply them apart, with "
             "their parts of the matrix, and add: x @ W[:n] + h @ W[n:]"
         )
+    if each.kind == "indexed":
+        return (
+            f"a product stays in {loop} since its rows are read in the step, from "
+            f"{_listed(each.rows)} at {dependencies}; read them for all steps before the loop (or "
+            "multiply first, and read rows of the product), and give them to the loop as a sequence"
+        )
     if each.kind == "scaled":
         return (
             f"a product of rows could be done for all steps before {loop}, but for the factor "

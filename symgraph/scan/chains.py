@@ -97,13 +97,27 @@ def _is_worth_a_loop(run: _Run) -> bool:
 
 
 def _without_gradients(runs: Sequence[_Run]) -> Iterator[_Run]:
-    """The runs but for those whose parameters are an earlier one's: a linear chain's gradient."""
-    known: list[set[Variable]] = []
-    for run in runs:
-        leaves = {v for v in ancestors([*run.fixed]) if not v.inputs and v.op is not CONSTANT}
-        if not any(leaves <= others for others in known):
-            known.append(leaves)
+    """The runs but for those whose parameters are another one's: of an earlier one, for they are a
+    linear chain's gradient; or of a larger one, for they are a part of it."""
+    leaves = [_leaves_of(run) for run in runs]
+    for k, run in enumerate(runs):
+        others = (other for i, other in enumerate(runs) if i != k and leaves[k] <= leaves[i])
+        if not any(_comes_first(other, run, runs) for other in others):
             yield run
+
+
+def _leaves_of(run: _Run) -> set[Variable]:
+    return {v for v in ancestors([*run.fixed]) if not v.inputs and v.op is not CONSTANT}
+
+
+def _comes_first(run: _Run, other: _Run, runs: Sequence[_Run]) -> bool:
+    """Whether a run stands for another one of the same parameters."""
+    if run.ends[-1].serial < other.ends[0].serial:
+        return True
+    if other.ends[-1].serial < run.ends[0].serial:
+        return False
+    sizes = [len(each.ends) * max(each.counts) for each in (run, other)]
+    return sizes[0] > sizes[1] or (sizes[0] == sizes[1] and runs.index(run) < runs.index(other))
 
 
 def _alike(graph: Graph) -> Iterator[list[Variable]]:

@@ -1,8 +1,9 @@
 """Products of rows of sequences with fixed matrices that stay in loops, and what keeps them there.
 
 The rewrites, or the backend, take ``x_t @ W`` out where ``x_t`` is a row as it is read. It stays
-where its operands are made in the step: of rows alone (``computed``), of rows joined to what the
-step before gives (``joined``), or where such a value scales one of them (``scaled``).
+where its operands are made in the step: of rows alone (``computed``), read at an index
+(``indexed``), of rows joined to what the step before gives (``joined``), or where such a value
+scales one of them (``scaled``).
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from ..core.graph import Graph
 from ..core.variable import Variable, ancestors
 from ..ops.broadcast import BROADCAST_TO, REARRANGE
 from ..ops.elementwise import DIVIDE, MULTIPLY, SCALE, UNSCALE
+from ..ops.gather import GATHER
 from ..ops.join import CONCATENATE
 from ..ops.linalg import MATMUL
 from ..ops.sizes import CHECK_SIZE
+from ..ops.slices import SLICE
 from .close import find_varying
 from .op import Loop
 from .paths import symbol_labels
@@ -37,11 +40,11 @@ class KeptProduct(NamedTuple):
     scan: Variable
     product: Variable
     kind: str
-    """``"computed"``, ``"joined"`` or ``"scaled"``."""
+    """``"computed"``, ``"indexed"``, ``"joined"`` or ``"scaled"``."""
     dependencies: tuple[str, ...]
     """What keeps it, by name."""
     rows: tuple[str, ...]
-    """What would leave with it, by name, where it is joined."""
+    """What would leave with it, by name, where it is joined or indexed."""
 
 
 def find_kept_products(graph: Graph) -> Iterator[KeptProduct]:
@@ -84,6 +87,8 @@ class _Judge:
         return None
 
     def _of_left(self, v: Variable, left: Variable) -> KeptProduct | None:
+        if left.op in (SLICE, GATHER) and left.inputs[0] not in self.varying:
+            return self._indexed(v, left)
         if not left.inputs or "view" in left.op.traits:
             return None  # rows as they are read, or some of many
         if left.op is CONCATENATE:
@@ -93,6 +98,17 @@ class _Judge:
         if not self._is_worth_it(v, left.type.shape[-1]):
             return None
         return KeptProduct(self.loop.node, v, "computed", (self._word(left),), ())
+
+    def _indexed(self, v: Variable, left: Variable) -> KeptProduct | None:
+        """Rows at an index that is a row of a sequence, or that states of whole numbers count."""
+        read = [x for x in ancestors(left.inputs[1:]) if x in self.changing]
+        if not all(x.dtype.kind in "iu" for x in read):
+            return None
+        if not self._is_worth_it(v, left.type.shape[-1]):
+            return None
+        words = tuple(self.labels[x] for x in read)
+        rows = (self.labels.get(left.inputs[0]) or self._word(left.inputs[0]),)
+        return KeptProduct(self.loop.node, v, "indexed", words, rows)
 
     def _joined(self, v: Variable, left: Variable) -> KeptProduct | None:
         if left.params[0] not in (-1, left.ndim - 1):

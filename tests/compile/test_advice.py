@@ -253,6 +253,26 @@ def test_a_product_that_could_leave_the_loop(step, words: list[str], backend: st
     assert found.lines[0].function == "<lambda>"
 
 
+def test_rows_that_are_read_at_an_index() -> None:
+    def step(t, h):
+        return sg.tanh(x[t] @ W + h @ U)
+
+    def count(h, t):
+        return sg.tanh(x[t] @ W + h @ U), t + 1
+
+    n = x.shape[0]
+    by_sequence = sg.scan(step, sg.arange(n), ZEROS)[-1]
+    by_count = sg.scan(count, outputs_info=[ZEROS, np.int64(0)], n_steps=n)[0][-1]
+    indices, table = sg.tensor("indices", ("T", "B"), "int64"), sg.shared(np.eye(9, D, dtype="f"))
+    zeros = sg.zeros((indices.shape[1], D))
+    embedded = sg.scan(lambda i, h: sg.tanh(table[i] @ W + h @ U), indices, zeros)
+    assert "x at" in only(advice([x], by_sequence), "product in a loop").text
+    assert "x at state 1[t-1]" in only(advice([x], by_count), "product in a loop").text
+    assert "indices[t]" in only(advice([indices], embedded), "product in a loop").text
+    best = sg.scan(lambda h: sg.tanh(table[sg.argmax(h, 1)] @ W + h), outputs_info=ZEROS, n_steps=3)
+    assert advice([x], best) == []  # which rows only the step before tells
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "step",
@@ -303,7 +323,23 @@ def test_a_loop_of_pythons(with_gradient: bool) -> None:
     assert found.saving == "120 variables to compile"
 
 
+def test_a_chain_of_two_states_is_one() -> None:
+    h = c = ZEROS
+    for t in range(20):
+        keep, add = sg.sigmoid(x[t] @ W + h @ U), sg.sigmoid(x[t] @ U + h @ W)
+        c = keep * c + add * sg.tanh(x[t] @ sg.transpose(W) + h)
+        h = add * sg.tanh(c)
+    cost = sg.square(h).sum()
+    assert "20 equal steps" in only(advice([x], cost), "unrolled chain").text
+    found = advice([x], cost, updates=nn.nesterov(cost, [W, U], 0.1))
+    assert "20 equal steps" in only(found, "unrolled chain").text
+
+
 def test_chains_that_are_none() -> None:
+    h = x[0, 0]
+    for power in range(10):
+        h = h * x[1, 0] + power
+    assert advice([x], h) == []  # one kernel does it
     h = x[0]
     for _ in range(20):
         h = sg.tanh(h @ sg.shared(np.eye(D, dtype="float32")))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ import symgraph as sg
 import symgraph_nn as nn
 from symgraph.backends.llvm.code.cache import DiskCache
 from symgraph.backends.llvm.code.engine import engine
+from symgraph.backends.numpy_looking import looking
+from symgraph.scan.storage import LAST_ROWS, stored_results
 
 BACKENDS = ["native", "numpy"]
 
@@ -202,6 +205,50 @@ def test_the_report_has_a_table_and_data() -> None:
     assert value["lines"][0].startswith(__file__)
     assert data["loops"] == 2
     assert data["passes"][0]["name"] in ("simplify", "recall")
+
+
+# --- compared with the arrays themselves ---------------------------------------------------------
+
+
+def loops_of_all_kinds(x):
+    zeros = sg.zeros((x.shape[1], 3))
+    w = sg.shared(np.full((3, 3), 0.3, "float32"), "w")
+
+    def cell(x, h):
+        return sg.tanh(x @ w + h)
+
+    def nested(x, h):
+        inner = sg.scan(lambda s: sg.tanh(x + s @ w), outputs_info=[h], n_steps=4)
+        return inner[-1], inner.sum(0)
+
+    for options in ({}, {"checkpoint_every": 3}, {"truncate_gradient": 2}, {"go_backwards": True}):
+        yield [sg.scan(cell, x, zeros, **options)]
+    first = {"initial": sg.zeros((3, x.shape[1], 3)), "taps": [-3, -1]}
+    yield [sg.scan(lambda x, a, b: sg.tanh(x + a @ w - b), x, first)]
+    yield sg.scan(lambda x, h: (cell(x, h), sg.exp(h).sum(1)), x, [zeros, None])
+    yield sg.scan(nested, x, [zeros, None])
+    yield [nn.Recurrent(nn.LSTMCell(3, 4, rng=0))(x)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("sizes", [(0, 1), (1, 0), (1, 2), (2, 1), (11, 2)])
+def test_formulas_are_the_bytes_of_the_results(sizes: tuple[int, int], backend: str) -> None:
+    x, told = sg.tensor("x", ("T", "B", 3)), 0
+    array = np.ones((*sizes, 3), "float32")
+    for results in loops_of_all_kinds(x):
+        cost = sum(sg.square(result).sum() for result in results)
+        f = sg.compile([x], [*results, sg.grad(cost, x)], backend=backend)
+        made: dict[tuple[Any, ...], Any] = {}
+        looking(f.graph, lambda v, _, value, place, made=made: made.setdefault((v, *place), value))(
+            array, *(v.get_value() for v in f.program.shared)
+        )
+        values = {("name", "T"): sizes[0], ("name", "B"): sizes[1]}
+        for each in stored_results(f.graph):
+            if len(each.path) == 1 and each.reason != LAST_ROWS:
+                size = each.bytes if isinstance(each.bytes, int) else each.bytes.evaluate(values)
+                assert size in [result.nbytes for result in made[each.path]], each
+                told += 1
+    assert told > 15
 
 
 # --- measured ------------------------------------------------------------------------------------
