@@ -592,6 +592,29 @@ def test_steps_of_several_turns(kind, view, monkeypatch, is_small):
     assert all(is_small)
 
 
+@pytest.mark.parametrize("kind", ["number", "rows", "elements"])
+@pytest.mark.parametrize("steps", [0, 1, 3, 4, 5, 8, 13])
+def test_checkpoints_between_calls(kind, steps, monkeypatch, is_small):
+    shape = {"number": (), "rows": (5,), "elements": (2,)}[kind]
+    x = sg.tensor("x", ("T", *shape), "float64")
+    s, w = sg.tensor("s", (2, *shape), "float64"), sg.tensor("w", shape, "float64")
+
+    def step(a, far, near):
+        moved = near[::-1] if kind == "elements" else near
+        return sg.tanh(moved * w + a) + 0.3 * far
+
+    def outputs(**options):
+        y = sg.scan(step, [x], [{"initial": s, "taps": [-2, -1]}], **options)
+        return [y[-1:], *sg.grad(sg.sum(y[-1:] ** 2), [x, s, w])]
+
+    arrays = [numbers(steps, *shape, dtype="float64"), numbers(2, *shape, dtype="float64")]
+    arrays.append(numbers(*shape, dtype="float64", seed=1))
+    given = outputs(checkpoint_every=4)
+    found = agree(monkeypatch, [x, s, w], given, arrays, 1e-9, exactly=False)
+    close(found, fresh([x, s, w], outputs())(*arrays), 1e-9)
+    assert any(is_small)
+
+
 # --- loops in loops -----------------------------------------------------------------------------
 
 

@@ -76,16 +76,18 @@ class Checkpoints:
     def write(self, turn: int, turns: Size, no_room: Callable[[int], int]) -> None:
         """The part of a turn that keeps the states before it, where it is one of those."""
         a = self._scope.assembler
+        every = a.size(self._every)
+        a.sometimes(turn, a.size(turns), every, self._count, lambda: self.write_always(no_room))
 
-        def write() -> None:
-            if self._turns.growing:
-                self._turns.grow(self._taken, self._capacity, no_room(self._taken))
-            self.copy()
-            a.run("address", self._taken, self._taken, a.literal(1), 1)
-            for kept in self._kept:
-                a.run("address", kept.at, kept.at, a.size(kept.size), kept.dtype.itemsize)
-
-        a.sometimes(turn, a.size(turns), a.size(self._every), self._count, write)
+    def write_always(self, no_room: Callable[[int], int]) -> None:
+        """The part of every turn that keeps the states before it."""
+        a = self._scope.assembler
+        if self._turns.growing:
+            self._turns.grow(self._taken, self._capacity, no_room(self._taken))
+        self.copy()
+        a.run("address", self._taken, self._taken, a.literal(1), 1)
+        for kept in self._kept:
+            a.run("address", kept.at, kept.at, a.size(kept.size), kept.dtype.itemsize)
 
     def copy(self) -> None:
         """Copy the last rows of the states, as they are now, to where the next checkpoints lie."""

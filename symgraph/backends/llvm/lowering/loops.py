@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from ....core import provenance
-from ....core.dims import Atom, Dim, Size, floor_div, maximum_zero
+from ....core.dims import Atom, Dim, Size, floor_div, maximum_zero, product
 from ....core.errors import TooLargeError
 from ....core.graph import Graph
 from ....core.variable import Variable
@@ -37,6 +37,9 @@ from .small_rows import loop_of_rows
 
 __all__ = ["LOOPS"]
 
+# How many steps a call of a small loop's kernel may take: some milliseconds.
+_LONGEST_CALL = 1 << 20
+
 
 def _write_scan(scope: Scope, v: Variable) -> bool:
     """A loop of native code; none where only its steps tell how large a row of a trace is."""
@@ -60,12 +63,15 @@ class _LoopWriter:
         """The items that have the loop's results; None where nobody reads one."""
         self.kept_rows = [x if x in scope.values.needed else None for x in loop.checkpoints]
         """For each state its checkpoints; None where nobody reads them."""
+        self._keeps_checkpoints = any(x is not None for x in self.kept_rows)
         self.small = self._small_body()
         """The step, where the loop is one kernel."""
         self.at_once: Size = 1
         """How many steps a turn of the program takes; one where times are counted."""
         if self.small is not None and scope.builder.timing is None:
             self.at_once = steps_at_once(self.small.space, until=loop.condition is not None)
+            if self._keeps_checkpoints and loop.checkpoint_every is not None:
+                self.at_once = loop.checkpoint_every
         self.checkpoints: Checkpoints | None = None
         self.turns = Turns(scope.assembler, self.at_once)
         self.places: dict[Variable, Place] = {}
@@ -135,8 +141,7 @@ class _LoopWriter:
             scope.builder.buffers.give_back(scope.builder.packed.pop(key))
         for each in ahead:
             scope.builder.buffers.give_back(each.buffer)
-        if self.checkpoints is not None and loop.layout.ends_at_checkpoint:
-            self.checkpoints.copy()
+        self._end_checkpoints()
         self._bind_steps(turn)
 
     def _bind_steps(self, slot: int) -> None:
@@ -168,7 +173,8 @@ class _LoopWriter:
     def _may_be_shared(self) -> bool:
         """Whether several threads may have enough to do."""
         builder, a = self.scope.builder, self.scope.assembler
-        if builder.idle_threads == 1 or self.loop.condition is not None:
+        stops = self.loop.condition is not None or self._keeps_checkpoints
+        if builder.idle_threads == 1 or stops:
             return False
         work = builder.works.of([self.loop.node])
         return a.is_bound(work) and is_large(work)
@@ -190,6 +196,8 @@ class _LoopWriter:
                 assert isinstance(self.at_once, int)
                 a.run("polynomial", step, 0, 1, self.at_once, 1, turn)
                 turns.grow(step, capacity, self._no_room(step))
+            if self.checkpoints is not None:
+                self.checkpoints.write_always(self._no_room)
             builder.timed(nodes, lambda: a.run_kernel(kernel, pieces, *operands))
             turns.rotate()
 
@@ -198,18 +206,22 @@ class _LoopWriter:
 
         with builder.inside(turn, loop.node, self.n):
             spare = self.at_once - self.n
-            if until < 0 and isinstance(spare, int) and spare >= 0:
+            takes_one_turn = isinstance(spare, int) and spare >= 0
+            if takes_one_turn and until < 0 and self.checkpoints is None:
                 write_step()
             else:
                 n_turns = floor_div(self.n + (self.at_once - 1), self.at_once)
                 a.loop(a.size(n_turns), turn, turns.advances, write_step, until=until)
+        self._end_checkpoints()
         self._bind_steps(taken)
 
+    def _end_checkpoints(self) -> None:
+        if self.checkpoints is not None and self.loop.layout.ends_at_checkpoint:
+            self.checkpoints.copy()
+
     def _small_body(self) -> SmallBody | None:
-        """The step, where it is small; a loop with checkpoints stops for them."""
+        """The step, where it is small."""
         loop, items = self.loop, self.items
-        if any(x is not None for x in self.kept_rows):
-            return None
         outputs = zip(loop.outputs, items[len(loop.states) :], strict=False)
         read = [v for v, result in outputs if result is not None]
 
@@ -218,7 +230,14 @@ class _LoopWriter:
 
         builder = self.scope.builder
         shared_from = shortest_row(builder.idle_threads) if self._may_be_shared() else None
-        return small_body(loop, read, last_only, builder.cpu, shared_from=shared_from)
+        small = small_body(loop, read, last_only, builder.cpu, shared_from=shared_from)
+        if small is None or not self._keeps_checkpoints:
+            return small
+        # A call goes from one checkpoint to the next, however many steps that are.
+        every, is_known = loop.checkpoint_every, isinstance(product(small.space), int)
+        is_plain = loop.condition is not None or builder.timing is not None
+        is_long = isinstance(every, int) and every > _LONGEST_CALL
+        return small if is_known and not is_plain and not is_long else None
 
     def _steps_taken(self) -> Atom | None:
         """The atom that stands for the steps that were taken."""
