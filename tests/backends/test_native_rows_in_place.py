@@ -138,3 +138,14 @@ def test_the_result_is_no_copy_of_a_trace() -> None:
     x, h = sg.tensor("x", ("T", 64)), sg.tensor("h", (64,))
     for y in (states(x, h), states(x, h, go_backwards=True)[::-1]):
         assert lower(sg.compile([x, h], y).graph).image.arena is None
+
+
+def test_a_trace_that_is_several_results() -> None:
+    x = sg.tensor("x", ("T", 3), "float64")
+    rows, trace = sg.scan(lambda a, h: [h, h + a], [x], [sg.ones((3,), dtype="float64"), None])
+    array = drawn(6, 3)
+    with sg.testing.guarded():
+        found = sg.compile([x], [trace, trace, rows, rows, trace[::-1]])(array)
+    for result, right in zip(found, [array + 1] * 2 + [np.ones((6, 3))] * 2, strict=False):
+        np.testing.assert_array_equal(result, right)
+    np.testing.assert_array_equal(found[-1], (array + 1)[::-1])
