@@ -2,14 +2,13 @@
 
 What happens, by measurements on the native backend with one thread:
 
-- a running product is one op: in groups it could overflow where the product from the first row on
-  is small, or 0;
+- running sums and products are one op: in groups a product could overflow where that from the
+  first row on is small, or 0;
 - scalars, and rows of a few elements (`_SMALL`) of which not each is made of those at its place
   alone, of ops that `stacked` can do for many rows at once: *in groups*. The rows are cut into
   groups of `_GROUP`. Within each, results run from its first row, in one loop for all groups; a
   second loop, over the groups, finds what came before each; and both meet in one expression
-  (scalars: twice as fast as `scan`, with logarithms 10 times; complex products 4 times);
-- a running sum of other rows is one op;
+  (scalars: as fast as `scan`, with logarithms 9 times; their gradients twice and 6 times);
 - all else is a loop over the rows. Where it is elementwise it is one kernel, or reads and writes as
   fast as memory does; of products of matrices groups would make several where the loop makes one.
 """
@@ -82,13 +81,12 @@ def associative_scan(
     sequences
         A variable, or a list of them: as many rows each, perhaps none.
 
-    Use it instead of `scan` for scalars, as in logsumexp or linear recurrences ``(a, b)``, and for
-    rows of at most 8 elements that meet each other, as in products of complex numbers: they are
-    worked on in groups, many at a time, if ``op`` is made of elementwise operations, reductions,
-    slices and the like. Running sums and products are single operations. Other rows are worked on
-    one after the other, as `scan` does. In groups rounding is another than from left to right, and
-    a value between may overflow that would not otherwise. An elementwise ``op`` of larger rows is
-    also computed, and not used, for the first row with itself.
+    Running sums and products are single operations. Scalars, as in logsumexp or linear recurrences
+    ``(a, b)``, and rows of at most 8 elements that meet each other, are worked on in groups, many
+    at a time, if ``op`` is made of elementwise operations, reductions, slices and the like. Other
+    rows are worked on one after the other, as `scan` does. In groups rounding is another than from
+    left to right, and a value between may overflow that would not otherwise. An elementwise ``op``
+    of larger rows is also computed, and not used, for the first row with itself.
 
     Raises `ScanError` where ``op`` returns something else than it was given, and for scalars and
     sequences of unequal length; lengths that only the call tells are a `CallError` then.
@@ -147,10 +145,10 @@ def _running(combine: Combination, rows: list[Variable]) -> list[Variable]:
     """The results, in the way that suits the function and the sizes."""
     if combine.is_one_of(multiply):
         return [node(CUMPROD, tuple(rows), (0,))]
-    if _are_small(combine, rows) and (results := _in_groups(combine, rows)) is not None:
-        return results
     if combine.is_one_of(add):
         return [node(CUMSUM, tuple(rows), (0,))]
+    if _are_small(combine, rows) and (results := _in_groups(combine, rows)) is not None:
+        return results
     if combine.is_elementwise:
         return _from_the_first(combine, rows)
     n = shape_of(rows[0])[0]
