@@ -13,6 +13,7 @@ from ..core.graph import Graph
 from ..core.provenance import Line
 from ..core.variable import Variable
 from ..ops.sizes import size_of
+from ..scan.associative import GROUP
 from ..scan.census import RepeatedBody
 from ..scan.chains import Chain, find_chains
 from ..scan.copies import ForcedCopy, find_forced_copies
@@ -153,24 +154,27 @@ _LINEAR = "lambda f, g: (f[0] {0} g[0], f[1] {0} g[0] + g[1])"
 
 
 def _on_recurrence(each: Recurrence, sizes: Sizes) -> Advice:
-    steps = sizes.in_words(size_of(Loop(each.scan).n_steps))
     what, function = _described(each)
     return Advice(
         "associative loop",
-        f"{_loop(each.scan)} computes {what}; sg.associative_scan does so in groups of steps, with "
-        f"{function}",
-        f"{steps} steps one after another, for {_rounds(each, steps)}",
+        f"{_loop(each.scan)} computes {what}, whose steps can be grouped; sg.associative_scan "
+        f"does that, with {function}",
+        _fewer_steps(each, size_of(Loop(each.scan).n_steps), sizes),
         _lines(each.scan),
     )
 
 
-def _rounds(each: Recurrence, steps: Size) -> str:
+def _fewer_steps(each: Recurrence, steps: Size, sizes: Sizes) -> str:
+    text = f"{sizes.in_words(steps)} steps one after another, for"
     if each.algebra == "plus" and each.kind in ("sum", "product"):
-        return "1 operation"
-    rounds = f"about log2({steps}) rounds"
-    if each.kind == "matrix":
-        return f"{rounds} of products of matrices, where these are done at once"
-    return f"{rounds}, where a row is a few numbers (at most 8)"
+        return f"{text} 1 operation"
+    if each.row == 1:
+        return f"{text} about {sizes.in_words(steps // GROUP + GROUP)}"
+    of_what = " of products of matrices" if each.kind == "matrix" else ""
+    return (
+        f"{text} about log2({sizes.in_words(steps)}) rounds{of_what} where many are done at once, "
+        "as those of single numbers are here"
+    )
 
 
 def _described(each: Recurrence) -> tuple[str, str]:

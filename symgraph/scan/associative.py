@@ -6,7 +6,7 @@ What happens, by measurements on the native backend with one thread:
   first row on is small, or 0;
 - scalars, and rows of a few elements (`_SMALL`) of which not each is made of those at its place
   alone, of ops that `stacked` can do for many rows at once: *in groups*. The rows are cut into
-  groups of `_GROUP`. Within each, results run from its first row, in one loop for all groups; a
+  groups of `GROUP`. Within each, results run from its first row, in one loop for all groups; a
   second loop, over the groups, finds what came before each; and both meet in one expression
   (scalars: as fast as `scan`, with logarithms 9 times; their gradients twice and 6 times);
 - all else is a loop over the rows. Where it is elementwise it is one kernel, or reads and writes as
@@ -45,9 +45,9 @@ from .derived import GROUPING
 from .op import Loop, Read, State, make_loop
 from .stacked import stacked
 
-__all__ = ["associative_scan"]
+__all__ = ["GROUP", "associative_scan"]
 
-_GROUP = 32
+GROUP = 32
 _SMALL = 8
 
 
@@ -163,7 +163,7 @@ def _are_small(combine: Combination, rows: Sequence[Variable]) -> bool:
     most = 1 if combine.is_elementwise else _SMALL
     n = rows[0].type.shape[0]
     sizes = [product(x.type.shape[1:]) for x in rows]
-    many = not isinstance(n, int) or n > 2 * _GROUP
+    many = not isinstance(n, int) or n > 2 * GROUP
     return many and all(isinstance(size, int) and size <= most for size in sizes)
 
 
@@ -223,15 +223,15 @@ def _in_groups(combine: Combination, rows: Sequence[Variable]) -> list[Variable]
     comes before every group, and no row has to be made up.
     """
     n = as_scalar(shape_of(rows[0])[0])
-    n_groups = floor_divide(maximum(subtract(n, 1), 0), _GROUP)
-    n_before = subtract(n, multiply(n_groups, _GROUP))
+    n_groups = floor_divide(maximum(subtract(n, 1), 0), GROUP)
+    n_before = subtract(n, multiply(n_groups, GROUP))
     # Of each group the first row, then of each group the second, ...
     groups = [_time_first(_cut(slice_axis(x, 0, n_before), n_groups)) for x in rows]
     for_all = combine.stacked([x[0] for x in groups])
     if for_all is None:
         return None
     before = _one_by_one(combine, rows, subtract(n_before, 1))
-    within = _loop(for_all, [x[:1] for x in groups], groups, _GROUP - 1, offset=1)
+    within = _loop(for_all, [x[:1] for x in groups], groups, GROUP - 1, offset=1)
     totals = _loop(combine, [x[-1:] for x in before], [x[-1] for x in within], n_groups, offset=0)
     carried = [slice_axis(x, 0, 0, n_groups) for x in totals]
     meeting = replace(for_all.outputs, dict(zip(for_all.left, carried, strict=True)))
@@ -244,7 +244,7 @@ def _in_groups(combine: Combination, rows: Sequence[Variable]) -> list[Variable]
 
 
 def _cut(x: Variable, n_groups: Variable) -> Variable:
-    return reshape(x, (n_groups, _GROUP, *shape_of(x)[1:]))
+    return reshape(x, (n_groups, GROUP, *shape_of(x)[1:]))
 
 
 def _time_first(x: Variable) -> Variable:

@@ -152,6 +152,14 @@ def test_a_recurrence_that_can_be_grouped(words: str, with_gradient: bool) -> No
     assert saving in found.saving
 
 
+def test_how_many_steps_there_are_of_single_numbers() -> None:
+    v = sg.tensor("v", ("T",))
+    h = sg.scan(lambda v, h: sg.exp(v) * h + v, v, np.float32(0))
+    assert only(advice([v], h), "associative loop").saving == (
+        "T steps one after another, for about T//32 + 32"
+    )
+
+
 def test_recurrences_of_several_states_and_steps() -> None:
     def fibonacci(x, first, second):
         return second, first + second + x
