@@ -35,7 +35,7 @@ def check_interval(value: Any) -> None:
     """A `ScanError` where this is no interval: a positive number, ``"auto"`` or None."""
     if value is None or (isinstance(value, str) and value == "auto"):
         return
-    if not is_int(value) or value < 1:
+    if not is_int(value) or int(value) < 1:
         raise ScanError.here(
             f'scan: checkpoint_every is a positive number of steps, "auto" or None, not {value!r}'
         )

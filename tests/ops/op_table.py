@@ -34,5 +34,6 @@ EXEMPT = {
     "composite": "opened before all passes: tests/exchange/test_composite.py",
     "recurrent": "made for ONNX alone: tests/exchange/test_onnx_fused.py",
     "whole": "made for ONNX alone: tests/exchange/test_onnx_whole.py",
+    "interval": "made by loops with checkpoints: tests/scan/test_checkpoints.py",
     "in_step": "made in the steps of loops: tests/scan/test_scan_effects.py",
 }

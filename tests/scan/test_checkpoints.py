@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.core.dims import interval_of
 from symgraph.core.graph import Graph
 from symgraph.core.types import TupleType
 from symgraph.core.variable import ancestors
+from symgraph.ops.intervals import interval_within
+from symgraph.scan.interval import parse_memory
 from symgraph.scan.op import Loop, is_scan
 from symgraph.testing import unroll
 
@@ -252,3 +255,178 @@ def test_the_listing_tells_it() -> None:
     assert "checkpoints every 3 steps" in sg.listing(y)
     f = sg.compile([x, w, u], y)
     assert "checkpoints" not in sg.listing(f)
+
+
+# --- loops that end early, and intervals that the call chooses ------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("every", [2, 3, "auto"])
+def test_loops_that_may_end_at_any_step(backend: str, every: Any) -> None:
+    x, last = sg.tensor("x", ("T", 3), "float64"), sg.scalar("last", "float64")
+    w = sg.tensor("w", (3, 3), "float64")
+
+    def step(row: sg.Variable, h: sg.Variable, count: sg.Variable) -> Any:
+        new = sg.tanh(row @ w + h)
+        return [new, count + 1, new * h], sg.until(count + 1 >= last)
+
+    both: list[sg.Variable] = []
+    for options in ({"checkpoint_every": every}, {}):
+        first = [w[0], sg.constant(0.0, "float64"), None]
+        h, _, product = sg.scan(step, x, first, **options)
+        values = sg.grad((h**2).sum() + product[-1].sum(), [x, w])
+        both += [*values, *sg.grad(costs(values, 0), [x, w])]
+    f = sg.compile([x, last, w], both, backend=backend)
+    random = np.random.default_rng(0)
+    given = random.normal(size=(8, 3)), random.normal(size=(3, 3)) * 0.5
+    for steps in (1, 2, 3, 4, 5, 7, 8, 100):
+        found = f(given[0], steps, given[1])
+        for ours, expected in zip(found[:4], found[4:], strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("truncate", [1, 2, 4])
+@pytest.mark.parametrize("order", [1, 2])
+def test_truncation_goes_back_as_far(backend: str, truncate: int, order: int) -> None:
+    x, w = sg.tensor("x", ("T", 3), "float64"), sg.tensor("w", (3, 3), "float64")
+    both: list[sg.Variable] = []
+    for options in ({"checkpoint_every": 3}, {"checkpoint_every": 1}, {}):
+        values = several(x, w, truncate_gradient=truncate, **options)
+        for level in range(order):
+            values = sg.grad(costs(values, level), [x, w])
+        both += values
+    f = sg.compile([x, w], both, backend=backend)
+    random = np.random.default_rng(truncate)
+    for steps in (1, 2, 3, 4, 7, 8):
+        found = f(random.normal(size=(steps, 3)), random.normal(size=(3, 3)) * 0.5)
+        for ours, expected in zip(found[:4], [*found[4:], *found[4:]], strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "options", [{"checkpoint_every": "auto"}, {"memory": 900}, {"memory": "1 GB"}, {"memory": 1}]
+)
+def test_intervals_that_the_sizes_of_a_call_choose(backend: str, options: dict[str, Any]) -> None:
+    x, w, u = inputs()
+    both = [
+        v
+        for each in (options, {})
+        for v in sg.grad((elman(x, w, u, **each)[-1] ** 2).sum(), [x, w, u])
+    ]
+    f = sg.compile([x, w, u], both, backend=backend)
+    for steps in (1, 2, 3, 10, 37):
+        found = f(*numbers(steps))
+        for ours, expected in zip(found[:3], found[3:], strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_report_tells_intervals_and_how_much_runs_again(backend: str) -> None:
+    x, w, u = inputs()
+
+    def report(**options: Any) -> Any:
+        cost = elman(x, w, u, name="rnn", **options)[-1].sum()
+        f = sg.compile([x, w, u], [cost, sg.grad(cost, u)], backend=backend)
+        assert "recompute factor" in str(f.report)
+        (before,) = f.report.checkpoints
+        assert before.loop == "rnn"
+        f(*numbers(100))
+        (row,) = f.report.to_dict()["checkpoints"]
+        return before, row
+
+    before, row = report(checkpoint_every=10)
+    assert (before.interval, before.rule) == (10, "given")
+    assert (row["interval"], row["steps"], row["recompute"]) == (10, 100, 1.9)
+    before, row = report(checkpoint_every="auto")
+    assert (str(before.interval), row["interval"], row["rule"]) == ("root(T)", 10, "auto")
+    _, row = report(memory="1 MB")
+    assert (row["interval"], row["recompute"], row["fits"]) == (100, 1.0, True)
+    _, row = report(memory="10kB")
+    assert row["fits"] is True
+    assert 1 < row["interval"] < 100
+    assert 1 < row["recompute"] < 2
+    assert row["bytes"] <= 10_000 < row["bytes"] * (row["interval"] + 1) / row["interval"] + 64
+    _, row = report(memory=10)
+    assert row["fits"] is False
+    assert row["bytes"] > 10
+
+
+def test_a_plain_function_has_no_section_on_checkpoints() -> None:
+    x, w, u = inputs()
+    f = sg.compile([x, w, u], elman(x, w, u, checkpoint_every=10))
+    assert f.report.checkpoints == []
+    assert "recompute" not in str(f.report)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [(7, 7), ("7", 7), ("64 kB", 64_000), ("1.5GB", 1_500_000_000), ("2 KiB", 2048), ("3mb", 3e6)],
+)
+def test_amounts_of_memory(text: Any, number: float) -> None:
+    assert parse_memory(text) == number
+
+
+@pytest.mark.parametrize("memory", [0, -1, 1.5, True, "", "MB", "1 lB", "0MB", "-3 MB", b"1MB"])
+def test_what_is_no_amount_of_memory(memory: Any) -> None:
+    with pytest.raises(sg.ScanError, match="positive number of bytes"):
+        sg.scan(lambda h: h, outputs_info=sg.zeros(()), n_steps=3, memory=memory)
+
+
+def test_memory_and_an_interval_do_not_go_together() -> None:
+    with pytest.raises(sg.ScanError, match="two ways"):
+        sg.scan(lambda h: h, outputs_info=sg.zeros(()), n_steps=3, memory="1MB", checkpoint_every=2)
+
+
+@pytest.mark.parametrize(
+    "numbers", [(0, 8, 8, 0), (1, 1, 1, 0), (100, 1, 1, 0), (1000, 64, 200, 9000), (7, 0, 0, 3)]
+)
+def test_the_interval_is_one_number_everywhere(numbers: tuple[int, ...]) -> None:
+    scalars = [sg.scalar(name, dtype="int64") for name in "abcd"]
+    made = interval_within(*scalars)
+    given = dict(zip(scalars, numbers, strict=True))
+    expected = interval_of(*numbers)
+    for backend in BACKENDS:
+        assert made.eval(given, backend=backend) == expected
+        assert sg.zeros((made,)).eval(given, backend=backend).shape == (expected,)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_random_draws_are_the_same_again(backend: str) -> None:
+    w = sg.tensor("w", (4,), "float64")
+    keys = sg.random.split(sg.random.key(3), 9)
+
+    def step(key: sg.Variable, h: sg.Variable) -> sg.Variable:
+        return sg.tanh(h * w + sg.random.normal(key, (4,), dtype="float64"))
+
+    both = [
+        sg.grad(sg.scan(step, keys, sg.zeros(4, "float64"), checkpoint_every=every)[-1].sum(), w)
+        for every in (4, None)
+    ]
+    ours, expected = sg.compile([w], both, backend=backend)(np.linspace(-1, 1, 4))
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_two_gradients_of_one_cost_share_the_loops() -> None:
+    x, w, u = inputs()
+    cost = elman(x, w, u, checkpoint_every=3)[-1].sum()
+    f = sg.compile([x, w, u], [sg.grad(cost, w), sg.grad(cost, u)])
+    assert f.report.loops == f.report.bodies == 6
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 100])
+@pytest.mark.parametrize(("kept", "each"), [(4, 4), (4, 50), (64, 8)])
+@pytest.mark.parametrize("memory", [1, 100, 300, 2000, 10_000])
+def test_the_interval_is_the_largest_that_fits(
+    steps: int, kept: int, each: int, memory: int
+) -> None:
+    """Of real numbers of checkpoints, which are no fewer than whole ones."""
+    taken = {k: kept * (1 + steps / k) + each * k for k in range(1, steps + 1)}
+    fitting = [k for k, size in taken.items() if size <= memory]
+    found = interval_of(steps, kept, each, memory)
+    if fitting:
+        assert found in (max(fitting), min(max(fitting) + 1, steps))
+        assert taken[found] <= memory + 2 * each
+    else:
+        assert taken[found] <= min(taken.values()) + each
