@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core import dims
+from ..core.annotations import SizeLike
 from ..core.errors import SymgraphTypeError
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
 from ..core.variable import Variable, make_constant, node
 from .elementwise import add, floor_divide, maximum, minimum, multiply, subtract
-from .promotion import cast_to
+from .promotion import as_variable, cast_to
 from .rounding import ceil
 from .sizes import size_of, size_rule
 from .transcendental import sqrt
@@ -62,16 +63,9 @@ INTERVAL = Op(
 size_rule(INTERVAL, dims.interval)
 
 
-def interval_within(
-    steps: Variable | int, kept: Variable | int, each: Variable | int, memory: Variable | int
-) -> Variable:
+def interval_within(steps: SizeLike, kept: SizeLike, each: SizeLike, memory: SizeLike) -> Variable:
     """How many steps checkpoints are apart, an int64 scalar; see `dims.interval`."""
-    made = node(
-        INTERVAL,
-        tuple(
-            make_constant(x, "int64") if isinstance(x, int) else x
-            for x in (steps, kept, each, memory)
-        ),
-    )
+    parts = (as_variable(x, "interval") for x in (steps, kept, each, memory))
+    made = node(INTERVAL, tuple(cast_to(x, _INT64) for x in parts))
     size = size_of(made)
     return make_constant(size, "int64") if isinstance(size, int) else made

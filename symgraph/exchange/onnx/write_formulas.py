@@ -83,8 +83,7 @@ class _Formulas:
         if kind == "interval":
             of_parts = [self.of(part) for part in parts]
             known = [part for part in of_parts if part is not None]
-            scalars = [size if isinstance(size, int | Variable) else int(size) for size in known]
-            return interval_within(*scalars) if len(scalars) == 4 else None
+            return interval_within(*known) if len(known) == 4 else None
         first = self.of(parts[0])
         if kind == "max_zero" or first is None:
             return None if first is None else maximum(first, 0)
