@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 
@@ -59,18 +60,21 @@ class StoredLoop:
 
 
 def format_stored(loops: Sequence[StoredLoop]) -> str:
-    """A table: each loop with what it stores, its values in groups of one reason."""
+    """A table: each loop with what it stores, its values in groups of one reason; loops that
+    follow one another and store alike, such as both directions of a layer, in one."""
     rows = []
-    for loop in loops:
+    for loop, alike in groupby(loops):
+        count = len(list(alike))
         margin = "  " * loop.depth
+        times = f"{count} × " if count > 1 else ""
         place = f" at {loop.lines[0]}" if loop.lines else ""
-        rows.append((f"{margin}{loop.loop or 'loop'}{place}", str(loop.bytes), ""))
+        name = f"{margin}{times}{loop.loop or 'loop'}{place}"
+        rows.append((name, str(count * loop.bytes), ""))
         by_reason: dict[str, list[StoredValue]] = {}
         for value in loop.values:
             by_reason.setdefault(value.reason, []).append(value)
         for reason, values in by_reason.items():
-            total = _total(values)
-            rows.append((f"{margin}  {_names(values)}", str(total), reason))
+            rows.append((f"{margin}  {_names(values)}", str(count * _total(values)), reason))
     if len(loops) > 1:
         rows.append(("total", str(_total(loops)), ""))
     return format_table(("stored over time", "bytes", ""), rows)

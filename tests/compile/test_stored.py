@@ -207,6 +207,17 @@ def test_the_report_has_a_table_and_data() -> None:
     assert data["passes"][0]["name"] in ("simplify", "recall")
 
 
+def test_loops_that_store_alike_are_one_row() -> None:
+    x = sg.tensor("x", ("T", "B", 4))
+    layer = nn.Bidirectional(nn.RNNCell(4, 8, rng=0), nn.RNNCell(4, 8, rng=1))
+    report = sg.compile([x], layer(x)).report
+    assert len(report.stored) == 2
+    text = str(report)
+    assert f"2 × RNNCell(4, 8) at {__file__}" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith(("2 ×", "total"))]
+    assert rows[-2][-3:] == rows[-1][-3:] == ["64*B*T", "+", "64*B"]
+
+
 # --- compared with the arrays themselves ---------------------------------------------------------
 
 
