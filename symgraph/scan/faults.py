@@ -58,9 +58,11 @@ def find_stateless(built: Graph, rewritten: Graph) -> Iterator[Variable]:
 
 
 def _takes_batches(loop: Loop) -> bool:
+    """Whether the loop computes something that can be computed for all rows at once."""
     symbols = [read.symbol for read in loop.reads]
     varying = find_varying(loop.body.outputs, symbols)
-    return all(_is_batched(v, varying) for v in varying.difference(symbols))
+    computed = varying.difference(symbols)
+    return bool(computed) and all(_is_batched(v, varying) for v in computed)
 
 
 def _is_batched(v: Variable, varying: set[Variable]) -> bool:

@@ -107,11 +107,15 @@ def test_a_map_of_plain_operations_is_batchable(step, backend: str) -> None:
     assert found.saving == "1 body, run T times"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_map_that_the_compiler_takes_out_itself(backend: str) -> None:
+    assert advice([x], sg.map(lambda x: x @ W, x), backend) == []
+
+
 def test_maps_that_are_not() -> None:
     row = sg.vector("row")
     inner = sg.map(lambda x: sg.scan(lambda r, h: sg.tanh(r + h), x, x[0])[-1], x)
     assert advice([x], inner) == []  # a loop in each step
-    assert advice([x], sg.map(lambda x: x @ W, x)) == []  # the compiler does that by itself
     indices = sg.tensor("i", ("T",), "int64")
     read = sg.map(lambda i: row[i : i + 3], indices)
     assert advice([indices, row], read) == []  # each step reads somewhere else
