@@ -103,6 +103,6 @@ def _recalled(kept: Kept, built: Graph, start: float) -> Compiled:
 
 
 def _summarise(graph: Graph, passes: Sequence[PassRow]) -> Summary:
-    census = count_loops(graph.outputs)
+    count = count_loops(graph.outputs)
     loop_table = tuple(list_loops(graph))
-    return Summary(tuple(passes), loop_table, count_nodes(graph), census.loops, census.bodies)
+    return Summary(tuple(passes), loop_table, count_nodes(graph), count, count)

@@ -10,7 +10,7 @@ from typing import Any
 from ..core import provenance
 from ..core.graph import Graph
 from ..core.provenance import Line
-from ..scan.census import RepeatedBody
+from ..scan.census import RepeatedBody, find_repeated
 from ..scan.op import Loop, is_scan
 from ..scan.paths import loop_paths
 from .advice import Advice, advice_on, format_advice
@@ -97,8 +97,6 @@ class Report:
     loops: int
     bodies_built: int
     bodies: int
-    repeated_bodies: tuple[RepeatedBody, ...]
-    """Groups of loops that run one body at other values of the same parameters; see ``.lines``."""
     kernels: int
     distinct_kernels: int
     cache: str
@@ -125,7 +123,13 @@ class Report:
     first_arguments: tuple[Any, ...] = field(default=(), repr=False, compare=False)
     """Shapes of the first call's arguments, as arrays that take no memory, and whole numbers."""
     graphs: Graphs | None = field(default=None, repr=False, compare=False)
-    """What `advice` and `stored` are told from, when they are asked for."""
+    """What `repeated_bodies`, `advice` and `stored` are told from, when they are asked for."""
+
+    @cached_property
+    def repeated_bodies(self) -> tuple[RepeatedBody, ...]:
+        """Groups of loops that run one body at other values of the same parameters; see
+        ``.lines``. They are looked for when they are first asked for."""
+        return () if self.graphs is None else tuple(find_repeated(self.graphs.built.outputs))
 
     @cached_property
     def advice(self) -> list[Advice]:

@@ -22,7 +22,7 @@ from ..core.variable import Variable, ancestors
 from .layout import Layout
 from .op import is_scan
 
-__all__ = ["Census", "RepeatedBody", "count_loops"]
+__all__ = ["RepeatedBody", "count_loops", "find_repeated"]
 
 # What is fixed in a loop, in order; None for what derives from no parameter.
 _Fixed = tuple[Variable | None, ...]
@@ -48,20 +48,9 @@ class RepeatedBody:
         return f"loop{f' {name!r}' if name else ''} of {first}, again at {again}"
 
 
-@dataclass(frozen=True)
-class Census:
-    """The loops of a graph, nested ones included."""
-
-    loops: int
-    bodies: int
-    repeated: tuple[RepeatedBody, ...]
-
-
-def count_loops(outputs: Sequence[Variable]) -> Census:
-    """The census of everything that the outputs are made of."""
-    scans = [v for v in ancestors(outputs) if is_scan(v)]
-    count = sum(1 for _ in _all_bodies(scans))
-    return Census(count, count, tuple(_find_repeated(scans)))
+def count_loops(outputs: Sequence[Variable]) -> int:
+    """How many loops, and so bodies, the outputs are made of, nested ones included."""
+    return sum(1 for _ in _all_bodies(filter(is_scan, ancestors(outputs))))
 
 
 def _all_bodies(scans: Iterable[Variable]) -> Iterable[Graph]:
@@ -73,10 +62,11 @@ def _all_bodies(scans: Iterable[Variable]) -> Iterable[Graph]:
         pending += [v for v in body.nodes if is_scan(v)]
 
 
-def _find_repeated(scans: Sequence[Variable]) -> Iterable[RepeatedBody]:
+def find_repeated(outputs: Sequence[Variable]) -> Iterable[RepeatedBody]:
+    """The groups of loops, among all that the outputs are made of, that repeat each other."""
     # One body may be looped over in several ways: what is a row here may be fixed there.
     alike: dict[tuple[Graph, Layout], list[Variable]] = {}
-    for scan in scans:
+    for scan in filter(is_scan, ancestors(outputs)):
         alike.setdefault(scan.params, []).append(scan)
     for loops in alike.values():
         if len(loops) > 1:
