@@ -23,9 +23,11 @@ __all__ = ["find_stateless", "find_traces_for_last_row", "find_unread_states"]
 def find_traces_for_last_row(graph: Graph) -> Iterator[tuple[Variable, Variable]]:
     """Loops with the traces of plain outputs of which the last row alone is read."""
     for around, scan in loops_written(graph):
-        n_states = len(Loop(scan).states)
+        loop = Loop(scan)
+        n_states = len(loop.states)
         for x, _ in around.users[scan]:
-            if x.params[0] >= n_states and around.users[x] and are_last_rows_read(around, x, 1):
+            is_trace = n_states <= x.params[0] < n_states + len(loop.outputs)
+            if is_trace and around.users[x] and are_last_rows_read(around, x, 1):
                 yield scan, x
 
 

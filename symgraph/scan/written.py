@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ..core import provenance
 from ..core.graph import Graph
 from ..core.variable import Variable
+from ..ops.sizes import size_of
 from .derived import is_derived
 from .op import is_scan
 from .paths import loop_paths
@@ -20,7 +21,8 @@ __all__ = ["has_gradient", "loops_written"]
 
 
 def loops_written(graph: Graph) -> Iterator[tuple[Graph, Variable]]:
-    """Each loop that somebody wrote, with the graph that it stands in, those in loops included."""
+    """Each loop that somebody wrote, with the graph that it stands in, those in loops included; but
+    for those that are known to have one step, or none."""
     done: set[tuple[Graph, Variable]] = set()
     derived: dict[Graph, set[Variable]] = {}
     for path in loop_paths(graph):
@@ -32,7 +34,8 @@ def loops_written(graph: Graph) -> Iterator[tuple[Graph, Variable]]:
         for part in parts:
             if part not in derived:
                 derived[part] = _derived_in(part)
-        if not any(loop in derived[part] for part, loop in zip(parts, path, strict=True)):
+        around = zip(parts, path, strict=True)
+        if not _is_short(path[-1]) and not any(loop in derived[part] for part, loop in around):
             yield place
 
 
@@ -44,6 +47,11 @@ def _derived_in(graph: Graph) -> set[Variable]:
     again = {v for v in loops if provenance.lines_of(v) in lean and not v.params[1].has_checkpoints}
     over_chunks = {v for v in loops if v.params[1].is_over_chunks}
     return again | over_chunks | set(gradient_loops(graph)) | set(filter(is_derived, loops))
+
+
+def _is_short(scan: Variable) -> bool:
+    steps = size_of(scan.inputs[0])
+    return isinstance(steps, int) and steps < 2
 
 
 def has_gradient(scan: Variable, graph: Graph) -> bool:

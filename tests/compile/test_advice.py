@@ -418,6 +418,15 @@ def test_other_copies() -> None:
     assert "a part of 'x' [T, B, 4]" in only(advice([x], part), "forced copy").text
 
 
+def test_loops_of_one_step_are_none() -> None:
+    one = sg.tensor("one", (1, "B", D))
+    zeros = sg.zeros((one.shape[1], D))
+    assert advice([one], sg.map(sg.tanh, one)) == []
+    assert advice([one], sg.scan(lambda x, h: x + h, one, zeros)) == []
+    outputs = sg.scan(lambda x, h: (sg.tanh(x + h), sg.exp(h)), one, [zeros, None])[1]
+    assert advice([one], outputs[-1]) == []
+
+
 def test_arrays_that_are_read_as_they_lie() -> None:
     indices = sg.tensor("indices", ("n",), "int64")
     assert advice([indices], V[indices] @ W.T) == []
