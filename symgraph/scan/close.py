@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
+from ..core.dims import Dim, size_atoms
 from ..core.graph import Graph, has_effect, replace
 from ..core.variable import CONSTANT, Variable, make_input, node
 from ..ops.broadcast import BROADCAST_TO
+from ..ops.elementwise import MAXIMUM
 from ..ops.promotion import cast_to
-from ..ops.sizes import SIZE, is_size
+from ..ops.sizes import SIZE, is_size, known_size
 from ..ops.slices import ADD_SLICE, SET_SLICE, SLICE, bounds_of
 from .sizes import of_length
 
@@ -28,7 +30,8 @@ def close_body(
     first. A broadcast stays inside, since outside it would be an array, and so do constants.
 
     Of an integer that the body is given nothing is known. So arithmetic on sizes stays inside, and
-    a number that sets the size of an axis comes in as an array of this length.
+    a number that sets the size of an axis comes in as an array of this length. What is made of a
+    number that may be negative, such as ``maximum(n, 0)``, is such a number, and ``n`` is not.
     ``fixed`` maps symbols that stand for outer variables to these.
     """
     inside, outer = find_outer(inputs, outputs)
@@ -72,12 +75,20 @@ def find_outer(
         if v in seen:
             continue
         seen.add(v)
-        if v in varying or v.op is BROADCAST_TO or is_size(v) or _is_constant(v, constant):
+        is_inside = v.op is BROADCAST_TO or (is_size(v) and not _is_clamped(v))
+        if v in varying or is_inside or _is_constant(v, constant):
             inside.append(v)
             stack.extend(reversed(v.inputs))
         else:
             outer[v] = None
     return inside, outer
+
+
+def _is_clamped(v: Variable) -> bool:
+    """Whether this is a size made of a number that may be negative, and so is no length itself."""
+    if v.op is not MAXIMUM or not isinstance(size := known_size(v), Dim):
+        return False
+    return any(atom[0] == "number" for atom in size_atoms(size))
 
 
 def _find_lengths(variables: Iterable[Variable]) -> set[Variable]:

@@ -3,6 +3,8 @@
 `rewrite_loops` applies, to every loop of a graph:
 
 - the rules, to the body (each distinct body once), loops inside it included;
+- short loops of constants are computed (`folding`);
+- equal states and outputs are made one (`equal_results`);
 - results, states, slices and inputs that nobody reads are dropped;
 - what does not change over time is computed before the loop;
 - what a gradient loop would compute again is kept by the loop before it (`residuals`);
@@ -19,6 +21,8 @@ from ..core.graph import Graph, replace
 from ..core.variable import Variable, item, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
+from .equal_results import merge_equal_results
+from .folding import fold_loop
 from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
 from .products import multiply_after, multiply_before
@@ -54,6 +58,7 @@ def rewrite_loops(
         return memo[body]
 
     graph = _with_bodies(graph, rewrite_body)
+    graph = _fold_and_merge(graph, rewrite)
     graph = _restructure(graph, steps_are_cheap=steps_are_cheap)
     return _with_bodies(graph, rewrite_body)
 
@@ -113,6 +118,25 @@ def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
         return make_alike(scan, inputs, body=body)
 
     return transform_loops(graph, change)
+
+
+def _fold_and_merge(graph: Graph, rewrite: Rewrite) -> Graph:
+    """The graph with loops of constants computed, and equal results of a loop once."""
+    folded: list[Variable] = []
+
+    def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
+        values = fold_loop(scan, inputs)
+        if values is not None:
+            folded.append(scan)
+            return values
+        return merge_equal_results(scan, inputs)
+
+    while True:
+        graph = _transform(graph, change)
+        if not folded:
+            return graph
+        folded.clear()
+        graph = rewrite(graph)  # what is made of constants may be what other loops are made of
 
 
 def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:

@@ -1,5 +1,6 @@
 """Sizes that a loop's body computes: windows, ragged loops, several loops with equal bodies."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -241,3 +242,37 @@ def test_gradient_of_a_ragged_trace_through_a_loop_that_is_rewritten(backend):
         moves = 1e-6 * np.eye(3)
         expected = [(by_numpy(value + m) - by_numpy(value - m)) / 2e-6 for m in moves]
         np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+_OF_A_NUMBER: dict[str, Callable[..., sg.Variable]] = {
+    "a slice": lambda row, n: row[: sg.maximum(n, 0)],
+    "new elements": lambda row, n: sg.ones((sg.maximum(n, 0),), "float64") + row[0],
+    "arithmetic": lambda row, n: row[: sg.maximum(n - 1, 0) + 1],
+    "a loop": lambda row, n: sg.scan(lambda h: h * 2, [], [row], n_steps=sg.maximum(n, 0)),
+}
+
+
+@pytest.mark.parametrize("what", list(_OF_A_NUMBER))
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_sizes_made_of_numbers_that_may_be_negative(what: str, backend: str) -> None:
+    """Such a number comes into a body as what was made of it: it is no length."""
+    x, n = sg.tensor("x", (3, 4), "float64"), sg.scalar("n", "int64")
+    f = sg.compile([x, n], sg.map(lambda row: _OF_A_NUMBER[what](row, n), x), backend=backend)
+    array = np.arange(12.0).reshape(3, 4)
+    for number, size in ((-2, 0), (0, 0), (2, 2)):
+        assert f(array, number).shape[1] == size + (what == "arithmetic") * (1 - (size > 0))
+
+
+def test_derivatives_along_a_direction_of_truncated_loops_in_loops() -> None:
+    """Their sizes are made of numbers of steps, of which data tell that there are none."""
+    n, x = sg.scalar("n", "int64"), sg.tensor("x", (2,), "float64")
+    steps = sg.maximum(n, 0)
+
+    def outer(h: sg.Variable) -> list[sg.Variable]:
+        return [sg.tanh(h), sg.scan(sg.tanh, [], [h], n_steps=steps, truncate_gradient=3)]
+
+    _, inside = sg.scan(outer, [], [x, None], n_steps=2)
+    tangent = sg.jvp(inside, x, np.ones(2))
+    for backend in ("native", "numpy"):
+        f = sg.compile([n, x], tangent, backend=backend)
+        assert [f(k, np.ones(2)).shape for k in (-1, 0, 2)] == [(2, 0, 2), (2, 0, 2), (2, 2, 2)]
