@@ -33,9 +33,10 @@ def fold_loop(scan: Variable, inputs: Sequence[Variable]) -> dict[Variable, Vari
     """For each result of a loop on these inputs its value; None where that is not to be computed.
 
     It is not where an input is no constant, where it would take long, where something has effects,
-    and where a value is not finite, which a call may have to report.
+    where a value is not finite, which a call may have to report, and where the loop has a name, by
+    which somebody will look for it.
     """
-    made_of = _made_of_constants(inputs)
+    made_of = None if scan.name else _made_of_constants(inputs)
     if made_of is None:
         return None
     known: dict[Variable, Any] = {}

@@ -17,6 +17,7 @@ from .draw import loops, smooth
 from .draw.drawer import Drawer, Source
 from .program import code_of, names_of, quietly
 from .symbols import Symbols
+from .values import evaluate
 
 __all__ = ["LoopingFunction", "ScanCase", "draw_function", "draw_scan"]
 
@@ -104,8 +105,9 @@ def draw_scan(
     step = _run(text, sg)["step"]
     try:
         for known in (True, False):
-            Symbols(*found.values(), known=known).call(sg.scan, step, chosen)
-    except SymgraphError:  # a size that only a step tells, an option that goes with no other
+            built = Symbols(*found.values(), known=known).call(sg.scan, step, chosen)
+        evaluate(built.outputs, built.needed)
+    except SymgraphError:  # a size that only a step tells, or that only NumPy lets meet another
         return None
     call = ", ".join(f"{k}={v}" for k, v in {**given, **chosen}.items())
     return ScanCase(
@@ -141,10 +143,17 @@ def draw_function(
     body = textwrap.indent("\n".join(lines), "    ")
     text = f"def function({', '.join(names)}):\n{body}\n"
     call = ", ".join(names)
+    arrays = [np.asarray(d.values[n]) for n in names]
+    function = _run(text, sg)["function"]
+    given = {sg.tensor(n, a.shape, a.dtype): a for n, a in zip(names, arrays, strict=True)}
+    try:
+        evaluate(function(*given), given)
+    except SymgraphError:  # a size that only NumPy lets meet another
+        return None
     return LoopingFunction(
         f"{_declared(d, [], call)}{text}check_unrolled(function, {call})",
-        _run(text, sg)["function"],
-        [np.asarray(d.values[n]) for n in names],
+        function,
+        arrays,
         [np.asarray(d.values[n]) for n in program.outputs],
     )
 

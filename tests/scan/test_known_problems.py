@@ -250,7 +250,7 @@ def test_of_gradients_too_and_where_loops_meet_what_is_no_constant(backend: str)
 
 @both
 def test_what_a_call_has_to_do_stays(backend: str) -> None:
-    """Long loops, values that are not finite, effects, parameters, what fails."""
+    """Long loops, values that are not finite, effects, parameters, what fails, what has a name."""
     one = sg.constant(np.float64(1.0))
     w = sg.shared(np.float64(1.0), "w")
     kept = [
@@ -259,6 +259,7 @@ def test_what_a_call_has_to_do_stays(backend: str) -> None:
         sg.scan(lambda h: sg.debug_print(h * 2, "h"), None, one, n_steps=3),
         sg.scan(lambda h: h * w, None, one, n_steps=3),
         sg.map(lambda i: sg.constant(numbers((2,)))[i], sg.arange(5)),
+        sg.scan(lambda h: h * 0.5, None, one, n_steps=3, name="halves"),
     ]
     assert [loops_left(result, backend) for result in kept] == [1] * len(kept)
 
