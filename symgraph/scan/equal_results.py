@@ -24,6 +24,8 @@ _Leaf = tuple[str | int, ...]
 def merge_equal_results(scan: Variable, inputs: Sequence[Variable]) -> dict[Variable, Variable]:
     """For each result of the loop what it is of the loop on these inputs, equal results once."""
     loop = Loop(rebuild_alike(scan, inputs))
+    if loop.layout.has_checkpoints:
+        return {item(scan, i): item(loop.node, i) for i in range(len(scan.type.items))}
     states = _classes_of_states(loop)
     values = [state.new for state in loop.states] + list(loop.outputs)
     leaves = _leaves(loop, states)
@@ -122,6 +124,7 @@ def _with_results(loop: Loop, classes: Sequence[int], kept: Sequence[int]) -> Va
         condition=condition,
         fixed=loop.fixed,
         truncate=loop.layout.truncate,
+        is_over_chunks=loop.layout.is_over_chunks,
         instead_of=(loop.node, kept),
         name=loop.node.name,
         lines=provenance.lines_of(loop.node),

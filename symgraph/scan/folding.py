@@ -70,9 +70,9 @@ def _made_of_constants(inputs: Sequence[Variable]) -> list[Variable] | None:
 def _run(scan: Variable, arrays: Values, left: list[int]) -> Values:
     """The results of a loop; ``left`` is how many operations may still be computed."""
     loop, layout = Loop(scan), scan.params[1]
-    if layout.checkpoint_every is not None or not _is_small(scan):
+    if layout.has_checkpoints or not _is_small(scan):
         raise _NotFolded
-    n_steps, sequences, initials, fixed = layout.parts(arrays)
+    n_steps, sequences, initials, fixed, _ = layout.parts(arrays)
     states = [list(x) for x in initials]
     plain: list[Values] = [[] for _ in loop.outputs]
     for t in range(int(n_steps)):

@@ -132,7 +132,7 @@ def _fold_and_merge(graph: Graph, rewrite: Rewrite) -> Graph:
         return merge_equal_results(scan, inputs)
 
     while True:
-        graph = _transform(graph, change)
+        graph = transform_loops(graph, change)
         if not folded:
             return graph
         folded.clear()

@@ -89,7 +89,7 @@ def test_equal_states_of_any_taps_and_loops_that_end_by_a_condition(
 ) -> None:
     def step(*past: Any) -> Any:
         n = len(taps)
-        new = [sum(part[1:], part[0]) * 0.5 for part in (past[:n], past[n:])]
+        new: list[Any] = [sum(part[1:], part[0]) * 0.5 for part in (past[:n], past[n:])]
         return new, sg.until(new[1].sum() < 0.3)
 
     h = sg.tensor("h", (-min(taps), 7), "float64")
