@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.variable import Variable, make_constant
+from ..ops.broadcast import SUM
 from ..ops.elementwise import multiply
 from .engine import FLOATS, NUMBERS, RuleSet, rule
 from .pattern import fit, template, uniform
@@ -20,6 +21,9 @@ __all__ = ["SPECIALISE"]
 def divide_by_power_of_two(v: Variable) -> Variable | None:
     """x / 2 → x * 0.5, for constants whose reciprocal is exact."""
     x, divisor = v.inputs
+    if x.op is SUM and not v.ndim:
+        # The mean of everything costs one division: it is computed alike for all sizes.
+        return None
     value = uniform(divisor)
     if value is None or not np.isfinite(value) or np.frexp(value)[0] not in (0.5, -0.5):
         return None

@@ -16,7 +16,8 @@ from ....core.dims import Size
 
 __all__ = ["Access", "Nest", "Operation", "Output", "Reference"]
 
-# A value inside a nest: ("input", i), ("operation", i), or ("constant", its bits, its dtype).
+# A value inside a nest: ("input", i), ("operation", i), or ("constant", its bits, its dtype); for a
+# kernel also ("number", i), a constant that it is told.
 Reference = tuple
 
 

@@ -32,18 +32,28 @@ from ..machine.pieces import Pieces
 from ..maths.functions import VectorMaths
 from .nest import Nest, Reference
 from .nest_shape import WIDEST_TOTAL, Shape, Stored, is_a_piece, shape_of
+from .numbers import Number
 from .totals import combine, neutral_text, reduce_lanes
 
-__all__ = ["NestWriter", "nest_kernel"]
+__all__ = ["NestKernel", "NestWriter", "nest_kernel"]
 
 
-def nest_kernel(nest: Nest, cpu: Cpu) -> tuple[Kernel, list[Size], Pieces | None]:
-    """The kernel of a (collapsed) nest; the sizes among its operands, which the addresses of the
-    accesses follow; and how it is run in pieces, None where it is known to be small."""
-    shape, strides = shape_of(nest, cpu)
+class NestKernel(NamedTuple):
+    """A kernel, and what it is given: sizes, numbers, and then the addresses of the accesses."""
+
+    kernel: Kernel
+    sizes: list[Size]
+    numbers: list[Number]
+    pieces: Pieces | None
+    """How it is run in pieces; None where it is known to be small."""
+
+
+def nest_kernel(nest: Nest, cpu: Cpu) -> NestKernel:
+    """The kernel of a (collapsed) nest."""
+    shape, strides, numbers = shape_of(nest, cpu)
     kernel, lanes = _kernel_of(shape)
     pieces = None if is_a_piece(nest.space) else shape.pieces(lanes)
-    return kernel, [*nest.space, *strides], pieces
+    return NestKernel(kernel, [*nest.space, *strides], numbers, pieces)
 
 
 # A text of some ten thousand letters is written in a fraction of a millisecond.
@@ -87,6 +97,7 @@ class NestWriter:
         self.pointers: list[str] = []
         self.strides: list[dict[int, str]] = []
         self.sizes: list[str] = []
+        self.numbers: list[Value] = []
 
     def write(self) -> Kernel:
         self._read_operands()
@@ -102,11 +113,22 @@ class NestWriter:
             {axis: strides[i] for axis, i in enumerate(numbers) if i >= 0}
             for numbers in shape.strides
         ]
+        self.numbers = [self._number(next(position), dtype) for dtype in shape.numbers]
         self.pointers = [operand_address(f, next(position)) for _ in shape.moves]
         if shape.goes_on:
             self.room = operand_address(f, next(position))
             self.goes_on = f.emit(f"icmp ne i64 {operand(f, next(position))}, 0")
         self._load_settled(0)
+
+    def _number(self, position: int, dtype: np.dtype) -> Value:
+        """The constant that an operand holds, in every lane."""
+        f, word = self.f, operand(self.f, position)
+        kind, n_bits = type_text(dtype), 8 * dtype.itemsize
+        if n_bits < 64:
+            word = f.emit(f"trunc i64 {word} to i{n_bits}")
+        if dtype.kind == "f":
+            word = f.emit(f"bitcast i{n_bits} {word} to {kind}")
+        return f.splat(Value(word, dtype, 1), self.shape.lanes)
 
     # --- loops ----------------------------------------------------------------------------------
 
@@ -221,6 +243,8 @@ class NestWriter:
 
     def _value(self, reference: Reference, values: list[Value]) -> Value:
         kind, what, *rest = reference
+        if kind == "number":
+            return self.numbers[what]
         if kind == "input":
             return self.loaded[what]
         if kind == "operation":

@@ -1,8 +1,8 @@
 """What the code of a loop nest depends on, and nothing else: the key of its kernel.
 
-Sizes, strides and addresses are operands. What is in the text is how each access moves along each
-axis (not at all, by one, or by a stride), what is computed of the elements, and with how many at a
-time.
+Sizes, strides, numbers and addresses are operands. What is in the text is how each access moves
+along each axis (not at all, by one, or by a stride), what is computed of the elements, and with how
+many at a time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from ..code.cpu import Cpu
 from ..code.emit import F64
 from ..machine.pieces import Axis, Move, Pieces, is_known_to_fit
 from .nest import Nest, Operation, Reference
+from .numbers import Number, numbers_apart
 
-__all__ = ["WIDEST_TOTAL", "Shape", "Stored", "is_a_piece", "lanes_of", "shape_of"]
+__all__ = ["WIDEST_TOTAL", "Shape", "Stored", "is_a_piece", "lanes_of", "moves_of", "shape_of"]
 
 # A piece takes some microseconds where little is computed of an element, and at the very most a
 # good part of a second.
@@ -52,6 +53,8 @@ class Shape:
     strides: tuple[tuple[int, ...], ...]
     """For each access and axis the number of its stride among the operands, or −1."""
     n_strides: int
+    numbers: tuple[np.dtype, ...]
+    """Of the constants among the operands."""
     dtypes: tuple[np.dtype, ...]
     lanes: int
     exact: bool
@@ -78,10 +81,15 @@ class Shape:
         kept = [axis for axis in range(self.n) if axis not in self.reduced]
         return [*kept, *sorted(self.reduced)]
 
+    @property
+    def n_before(self) -> int:
+        """How many operands stand before the addresses: sizes, strides and numbers."""
+        return self.n + self.n_strides + len(self.numbers)
+
     def pieces(self, lanes: int) -> Pieces:
         """How the kernel is cut, which takes so many elements at a time. Sums are cut only where
         one number, or one vector of them, is left of what is kept."""
-        n, first = self.n, self.n + self.n_strides
+        n, first = self.n, self.n_before
         last = first + len(self.moves)
         axes = []
         for axis in self.order:
@@ -106,19 +114,21 @@ def is_a_piece(space: Sequence[Size]) -> bool:
     return is_known_to_fit(space, _PIECE)
 
 
-def shape_of(nest: Nest, cpu: Cpu) -> tuple[Shape, list[Size]]:
-    """The shape of a nest, and the strides among its operands: those that are one size are one."""
+def shape_of(nest: Nest, cpu: Cpu) -> tuple[Shape, list[Size], list[Number]]:
+    """The shape of a nest, and the strides and numbers among its operands: strides that are one
+    size are one."""
+    operations, numbers = numbers_apart(nest.operations)
     accesses = nest.accesses
-    moves = tuple(_moves(a.strides) for a in accesses)
+    moves = tuple(moves_of(a.strides) for a in accesses)
     n = len(nest.space)
     size = nest.space[-1] if n else 1
     is_wide = _is_wide(nest, size)
     # Columns of a matrix: several lines of memory at a time.
     lanes = (lanes_of(nest, cpu) if n else 1) * (4 if is_wide else 1)
-    numbers: dict[Size, int] = {}
+    distinct: dict[Size, int] = {}
     strides = tuple(
         tuple(
-            numbers.setdefault(stride, len(numbers)) if move == "s" else -1
+            distinct.setdefault(stride, len(distinct)) if move == "s" else -1
             for stride, move in zip(access.strides, moved, strict=True)
         )
         for access, moved in zip(accesses, moves, strict=True)
@@ -128,7 +138,8 @@ def shape_of(nest: Nest, cpu: Cpu) -> tuple[Shape, list[Size]]:
         reduced=nest.reduced,
         moves=moves,
         strides=strides,
-        n_strides=len(numbers),
+        n_strides=len(distinct),
+        numbers=tuple(number.dtype for number in numbers),
         dtypes=tuple(a.dtype for a in accesses),
         lanes=lanes,
         exact=isinstance(size, int) and size % lanes == 0,
@@ -140,14 +151,14 @@ def shape_of(nest: Nest, cpu: Cpu) -> tuple[Shape, list[Size]]:
         goes_on=bool(nest.reduced)
         and not is_a_piece([nest.space[axis] for axis in sorted(nest.reduced)]),
         n_inputs=len(nest.inputs),
-        operations=tuple(nest.operations),
+        operations=operations,
         outputs=tuple(Stored(o.value, o.kind) for o in nest.outputs),
         cpu=cpu,
     )
-    return shape, list(numbers)
+    return shape, list(distinct), numbers
 
 
-def _moves(strides: tuple[Size, ...]) -> str:
+def moves_of(strides: tuple[Size, ...]) -> str:
     """For each axis 0 (it stays) or s (a stride); for the last one 1: adjacent elements."""
     moves = ["0" if stride == 0 and isinstance(stride, int) else "s" for stride in strides]
     if strides and isinstance(strides[-1], int) and strides[-1] == 1:

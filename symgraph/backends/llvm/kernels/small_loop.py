@@ -20,9 +20,8 @@ from ..code.cpu import Cpu
 from ..code.emit import I64, Value
 from ..code.engine import Kernel
 from ..machine.frame import operand, operand_address, return_success, slot_at
-from ..machine.pieces import Pieces
 from .nest import Access, Nest, Output, Reference
-from .nest_kernel import NestWriter
+from .nest_kernel import NestKernel, NestWriter
 from .nest_shape import Shape, is_a_piece, lanes_of, shape_of
 from .totals import neutral_text, reduce_lanes
 
@@ -68,13 +67,10 @@ class _StepsShape:
     """Whether a row is one number, which all lanes have."""
 
 
-def small_loop_kernel(
-    loop: SmallLoop, at_once: Size, cpu: Cpu
-) -> tuple[Kernel, list[Size], Pieces | None]:
-    """The kernel; the sizes among its operands, and how it is run in pieces. After the sizes come
-    the addresses of the nest's accesses, then numbers: all steps of the loop, and how many times
-    ``at_once`` have been done; with ``until`` also the slot that is told how many steps were taken,
-    and the address of a bool that is told whether the loop has ended."""
+def small_loop_kernel(loop: SmallLoop, at_once: Size, cpu: Cpu) -> NestKernel:
+    """The kernel. After the addresses of the nest's accesses it is given all steps of the loop, and
+    how many times ``at_once`` have been done; with ``until`` also the slot that is told how many
+    steps were taken, and the address of a bool that is told whether the loop has ended."""
     row = loop.row.collapsed()
     columns = () if row.space else (1,)  # a number is a row of one
 
@@ -90,11 +86,11 @@ def small_loop_kernel(
     ]
     space = (at_once, *row.space, *columns)
     nest = Nest(space, frozenset([_TIME]), inputs, row.operations, outputs)
-    shape, strides = shape_of(nest, cpu)
+    shape, strides, numbers = shape_of(nest, cpu)
     shape = _in_registers(shape, space[-1], most_lanes(lanes_of(nest, cpu), cpu))
     kernel = _kernel_of(_StepsShape(shape, tuple(loop.states), loop.until, not row.space))
     pieces = None if is_a_piece(space) or not row.space else shape.pieces(shape.lanes)
-    return kernel, [*space, *strides], pieces
+    return NestKernel(kernel, [*space, *strides], numbers, pieces)
 
 
 def most_lanes(vector: int, cpu: Cpu) -> int:
@@ -153,7 +149,7 @@ class _Writer(NestWriter):
         """The kernel."""
         f, shape = self.f, self.shape
         self._read_operands()
-        at = shape.n + shape.n_strides + len(shape.moves)
+        at = shape.n_before + len(shape.moves)
         at_once = self.sizes[_TIME]
         self.begun = f.emit(f"mul i64 {operand(f, at + 1)}, {at_once}")
         left = f.emit(f"sub i64 {operand(f, at)}, {self.begun}")
@@ -217,7 +213,7 @@ class _Writer(NestWriter):
     def _tell(self, index: Value, bound: Value) -> None:
         """Tell how many steps were taken, and whether the loop has ended."""
         f, shape = self.f, self.shape
-        at = shape.n + shape.n_strides + len(shape.moves) + 2
+        at = shape.n_before + len(shape.moves) + 2
         taken = f.emit(f"add i64 {self.begun}, {index}")
         f.do(f"store i64 {taken}, ptr {slot_at(f, operand(f, at))}")
         ended = f.emit(f"zext i1 {f.emit(f'icmp eq i64 {bound}, 0')} to i8")

@@ -98,9 +98,9 @@ def _run_small(
         nest, [0, *moves[1:], moves[0]], [StateTaps((("input", 0),), ("operation", 0))]
     )
     n = v.type.shape[axis] - 1
-    kernel, sizes, pieces = small_loop_kernel(small, n, builder.cpu)
-    bases = [access.base for access in nest.accesses]
-    a.run_kernel(kernel, pieces, *map(a.size, sizes), *bases, a.size(n), a.literal(0))
+    found = small_loop_kernel(small, n, builder.cpu)
+    operands = [*builder.operands(found, nest), a.size(n), a.literal(0)]
+    a.run_kernel(found.kernel, found.pieces, *operands)
 
 
 def _run_slices(

@@ -182,11 +182,10 @@ class _LoopWriter:
     def _run_in_kernel(self, small: SmallLoop, turns: Turns, until: int) -> None:
         """A kernel that takes so many steps at a time."""
         builder, a, loop = self.scope.builder, self.scope.assembler, self.loop
-        kernel, sizes, pieces = small_loop_kernel(small, self.at_once, builder.cpu)
+        found = small_loop_kernel(small, self.at_once, builder.cpu)
         nodes = [v for v in loop.body.nodes if v.inputs] or [loop.node]
         turn, step, taken, capacity = a.slot(), a.slot(), a.slot(), turns.room()
-        operands = [*map(a.size, sizes), *(access.base for access in small.row.accesses)]
-        operands += [a.size(self.n), turn]
+        operands = [*builder.operands(found, small.row), a.size(self.n), turn]
         if loop.condition is not None:
             operands += [a.literal(taken), until]
             a.run("address", taken, a.literal(0), a.literal(0), 1)
@@ -198,7 +197,7 @@ class _LoopWriter:
                 turns.grow(step, capacity, self._no_room(step))
             if self.checkpoints is not None:
                 self.checkpoints.write_always(self._no_room)
-            builder.timed(nodes, lambda: a.run_kernel(kernel, pieces, *operands))
+            builder.timed(nodes, lambda: a.run_kernel(found.kernel, found.pieces, *operands))
             turns.rotate()
 
         def write_step() -> None:

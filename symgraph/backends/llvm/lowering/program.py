@@ -24,7 +24,8 @@ from ..analysis.schedule import Works
 from ..analysis.values import Facts
 from ..code.cpu import Cpu
 from ..kernels.nest import Access, Nest, Operation, Output
-from ..kernels.nest_kernel import nest_kernel
+from ..kernels.nest_kernel import NestKernel, nest_kernel
+from ..kernels.order import in_order
 from ..machine.assembler import Assembler
 from ..machine.timing import Timing
 from .buffers import Buffers
@@ -243,10 +244,15 @@ class ProgramBuilder:
         """Append a loop nest to the program."""
         if any(size == 0 for i, size in enumerate(nest.space) if i not in nest.reduced):
             return  # there is nothing to store, however long the other axes are
-        nest = nest.collapsed()
-        kernel, sizes, pieces = nest_kernel(nest, self.cpu)
-        bases = [access.base for access in nest.accesses]
-        self.assembler.run_kernel(kernel, pieces, *map(self.assembler.size, sizes), *bases)
+        nest = in_order(nest.collapsed())
+        found = nest_kernel(nest, self.cpu)
+        self.assembler.run_kernel(found.kernel, found.pieces, *self.operands(found, nest))
+
+    def operands(self, found: NestKernel, nest: Nest) -> list[int]:
+        """The slots of what the kernel of a nest is given."""
+        a = self.assembler
+        numbers = [a.literal(number.word) for number in found.numbers]
+        return [*map(a.size, found.sizes), *numbers, *(access.base for access in nest.accesses)]
 
     def copy(self, source: Place, target: Place, shape: Sequence[Size], dtype: np.dtype) -> None:
         """Append a copy of an array."""

@@ -17,7 +17,7 @@ from ....core.dims import Size, product
 from ....core.graph import Graph
 from ....core.op import Op
 from ....core.types import TensorType
-from ....core.variable import CONSTANT, Variable
+from ....core.variable import CONSTANT, Variable, walk
 from ....ops.broadcast import BROADCAST_TO, REARRANGE, SUM
 from ....ops.elementwise import ADD, MAXIMUM, MINIMUM, MULTIPLY
 from ....ops.extremes import MAX, MIN
@@ -114,7 +114,7 @@ class _Builder:
         first_carried = self._carry(loop.states)
         needed = [*(state.new for state in loop.states), *destinations]
         needed += [] if loop.condition is None else [loop.condition]
-        for v in Graph(loop.body.inputs, needed).nodes:
+        for v in walk(needed):  # in one order, however old the nodes are
             if v not in self._elements:
                 self._elements[v] = self._computed(v) if v.inputs else self._leaf(v)
         for v, stored in destinations.items():

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....core.dims import Size
-from ....core.graph import Graph
-from ....core.variable import CONSTANT, Variable
+from ....core.variable import CONSTANT, Variable, walk
 from ....scan.op import Loop, State
 from ..analysis.layout import contiguous_strides, stretched
 from ..kernels.nest import Access, Reference
@@ -59,7 +58,7 @@ class _Builder:
         needed = [state.new for state in states.values()]
         needed += [total.value for total in self._totals.values()]
         needed += destinations if loop.condition is None else [*destinations, loop.condition]
-        for v in Graph(loop.body.inputs, needed).nodes:
+        for v in walk(needed):  # in one order, however old the nodes are
             if v.inputs:
                 assert v.op.formula is not None
                 arguments = map(self._reference, v.inputs)
