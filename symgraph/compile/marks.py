@@ -79,6 +79,8 @@ class _Marker:
             inputs = tuple([new[x] for x in v.inputs]) if v not in new else ()
             if is_scan(v):
                 new[v], trace = self._marked_loop(v, inputs, self._inside(v, own))
+                # The mark stands before them.
+                new |= zip(Loop(v).checkpoints, Loop(new[v]).checkpoints, strict=True)
                 marks.append(total_of(trace))
             elif v not in new:
                 new[v] = v if inputs == v.inputs else rebuild_alike(v, inputs)

@@ -211,12 +211,25 @@ def _is_at_least_zero(size: Size) -> bool:
     negative = [(monomial, factor) for monomial, factor in size.terms if factor < 0]
     if not negative:
         return not any(_may_be_negative(atom) for monomial, _ in size.terms for atom in monomial)
+    for monomial, factor in negative:
+        for atom in monomial:
+            if atom[0] == "floor_div" and _is_times(monomial, factor, atom):
+                # p // q * q is at most p.
+                rest = size + _from_terms(((monomial, -factor),)) - atom[1]
+                return _is_at_least_zero(atom[1]) and _is_at_least_zero(rest)
     if len(negative) > 4 or any(len(m) != 1 or m[0][0] != "max_zero" for m, _ in negative):
         return False
     # -max(p, 0) is 0 or -p, whichever is less: both must do.
     (monomial, factor), *_ = negative
     without = size + _from_terms(((monomial, -factor),))
     return _is_at_least_zero(without) and _is_at_least_zero(without + monomial[0][1] * factor)
+
+
+def _is_times(monomial: Monomial, factor: int, quotient: Atom) -> bool:
+    """Whether a negative term is a quotient times what it is divided by."""
+    others = list(monomial)
+    others.remove(quotient)
+    return _from_terms(((tuple(others), -factor),)) == quotient[2]
 
 
 def _may_be_negative(atom: Atom) -> bool:

@@ -159,7 +159,8 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
         wanted = wanted.union(*(product.left.results for product in products))
         wanted -= {total.state for total in sums}
         wanted = wanted.union(*(total.results for total in sums))
-        results = loop.close(wanted)
+        # What another loop reads it keeps, even if it could be computed afterwards as well.
+        results = loop.close(wanted.union(stored.get(scan, {}).values()))
         for placeholder, index in stored.get(scan, {}).items():
             moved[placeholder] = results[index][::-1]
         new = {item(scan, i): results[i] for i in read.results if i in results}

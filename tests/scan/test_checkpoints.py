@@ -430,3 +430,41 @@ def test_the_interval_is_the_largest_that_fits(
         assert taken[found] <= memory + 2 * each
     else:
         assert taken[found] <= min(taken.values()) + each
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_values_that_are_not_finite_are_found(backend: str) -> None:
+    x, w, u = inputs()
+    gradient = sg.grad(elman(x, w, u, checkpoint_every=2)[-1].sum(), [w, u])
+    f = sg.compile([x, w, u], gradient, backend=backend, check_finite=True)
+    plain = sg.compile([x, w, u], gradient, backend=backend)
+    given = numbers(7)
+    for ours, expected in zip(f(*given), plain(*given), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    given[0][3, 0, 0] = np.nan
+    with pytest.raises(sg.FiniteError):
+        f(*given)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("inner", [{}, {"checkpoint_every": 2}, {"checkpoint_every": "auto"}])
+@pytest.mark.parametrize("outer", [{}, {"checkpoint_every": 2}])
+def test_loops_in_loops_to_the_second_order(
+    backend: str, inner: dict[str, Any], outer: dict[str, Any]
+) -> None:
+    x, w = sg.tensor("x", ("T", "K", 3), "float64"), sg.tensor("w", (3, 3), "float64")
+
+    def both(inside: dict[str, Any], outside: dict[str, Any]) -> list[sg.Variable]:
+        def step(rows: sg.Variable, h: sg.Variable) -> sg.Variable:
+            last = sg.scan(lambda row, s: sg.tanh(row @ w + s), rows, h, **inside)[-1]
+            return last * 0.5 + sg.sin(h)
+
+        first = sg.grad((sg.scan(step, x, w[0], **outside) ** 2).sum(), [x, w])
+        return [*first, *sg.grad(costs(first, 0), [x, w])]
+
+    f = sg.compile([x, w], [*both(inner, outer), *both({}, {})], backend=backend)
+    random = np.random.default_rng(0)
+    for steps, rows in ((1, 1), (3, 4), (5, 3)):
+        found = f(random.normal(size=(steps, rows, 3)), random.normal(size=(3, 3)) * 0.5)
+        for ours, expected in zip(found[:4], found[4:], strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-11)
