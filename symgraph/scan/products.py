@@ -1,7 +1,7 @@
 """Products with a matrix that does not change over time, taken out of the loop.
 
 ``x_t @ W`` for all steps is one large product: before the loop where ``x_t`` is a row of a
-sequence, after it where only the trace of the result is read.
+sequence, or is computed of such rows; after it where only the trace of the result is read.
 """
 
 from __future__ import annotations
@@ -9,41 +9,80 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.graph import replace
-from ..core.variable import Variable, make_input
-from ..ops.broadcast import REARRANGE, rearrange, seen_through
+from ..core.variable import Variable, ancestors, make_input
+from ..ops.broadcast import REARRANGE, seen_through
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from .close import find_varying
+from .moved_axes import move_alike
 from .open import OpenLoop
 from .over_time import Results, Trace, keep_over_time
+from .stacked import stacked
 
 __all__ = ["ProductAfter", "multiply_after", "multiply_before"]
 
 
 def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
-    """Compute the products of rows of sequences before the loop, which reads their rows instead.
+    """Compute the products that need no state before the loop, which reads their rows instead.
 
     ``steps_are_cheap``: but for those of rows as they are read, which the backend multiplies for
-    some steps at once.
+    some steps at once, and those of what is computed of rows.
     """
     if loop.condition is not None:
         return
     varying = find_varying(loop.ends(), loop.symbols)
+    states = [symbol for state in loop.states for symbol in state.taps.values()]
+    by_states = find_varying(loop.ends(), states)
+    over_time = _OverTime(loop)
     replaced: dict[Variable, Variable] = {}
-    for v in sorted(varying, key=lambda v: v.serial):
+    for v in sorted(varying - by_states, key=lambda v: v.serial):
         if not _has_fixed_factor(v, varying) or not loop.has_fixed_size(v):
             continue
         left, right = v.inputs
         row = seen_through(left, REARRANGE)
-        if row not in loop.reads or (steps_are_cheap and row is left):
+        if steps_are_cheap and (row not in loop.reads or row is left):
             continue
-        rows = Trace(loop.reads[row]).over_time(loop, {})
-        (matrix,) = replace([right], loop.fixed)
-        symbol = replaced[v] = make_input(v.type)
-        loop.read(_product_over_time(left, rows, matrix), symbol)
+        rows = over_time.rows_of(left)
+        if rows is not None:
+            (matrix,) = replace([right], loop.fixed)
+            symbol = replaced[v] = make_input(v.type)
+            products = over_time.known[v] = _all_rows(rows, matrix)
+            loop.read(products, symbol)
     if replaced:
         loop.substitute(replaced)
+
+
+class _OverTime:
+    """What a body computes of rows of sequences, for all steps at once."""
+
+    def __init__(self, loop: OpenLoop) -> None:
+        self.loop = loop
+        self.known: dict[Variable, Variable] = {}
+        """By values of the body, the rows as they are read among them."""
+
+    def rows_of(self, v: Variable) -> Variable | None:
+        """The value over time; None where it can be computed step by step alone."""
+        row = seen_through(v, REARRANGE)
+        if row in self.loop.reads:
+            return move_alike(v, self._of_read(row), ahead=1)
+        self.known |= {
+            x: self._of_read(x)
+            for x in ancestors([v])
+            if x in self.loop.reads and x not in self.known
+        }
+        # Equal lengths have to be known as equal ones.
+        if len({rows.type.shape[0] for rows in self.known.values()}) != 1:
+            return None
+        arrays = {x: make_input(rows.type) for x, rows in self.known.items()}
+        values = stacked([v], arrays)
+        if values is None:
+            return None
+        outside = {arrays[x]: rows for x, rows in self.known.items()} | self.loop.fixed
+        return replace(values, outside)[0]
+
+    def _of_read(self, symbol: Variable) -> Variable:
+        return self.known.get(symbol) or Trace(self.loop.reads[symbol]).over_time(self.loop, {})
 
 
 @dataclass
@@ -58,8 +97,8 @@ class ProductAfter:
         """The plain output over time."""
         left, right = seen_through(self.product, REARRANGE).inputs
         (matrix,) = replace([right], loop.fixed)
-        trace = _product_over_time(left, self.left.over_time(loop, results), matrix)
-        return _move_over_time(self.product, trace)
+        rows = move_alike(left, self.left.over_time(loop, results), ahead=1)
+        return move_alike(self.product, _all_rows(rows, matrix), ahead=1)
 
 
 def multiply_after(loop: OpenLoop, read: set[int]) -> list[ProductAfter]:
@@ -85,20 +124,8 @@ def _has_fixed_factor(v: Variable, varying: set[Variable]) -> bool:
     return left in varying and right not in varying
 
 
-def _move_over_time(v: Variable, trace: Variable) -> Variable:
-    """A trace with its axes moved as ``v`` moves them in each step."""
-    orders = []
-    while v.op is REARRANGE:
-        orders.append(v.params[0])
-        v = v.inputs[0]
-    for order in reversed(orders):
-        trace = rearrange(trace, [0, *(None if axis is None else axis + 1 for axis in order)])
-    return trace
-
-
-def _product_over_time(left: Variable, rows: Variable, matrix: Variable) -> Variable:
-    """``left @ matrix`` for all steps, from what ``left`` is made of over time."""
-    over_time = _move_over_time(left, rows)
-    n, k, m = shape_of(over_time)
-    flat = matmul(reshape(over_time, (n * k, m)), matrix)
+def _all_rows(rows: Variable, matrix: Variable) -> Variable:
+    """The products of all rows, ``[n, k, m]``, with a matrix, as one product."""
+    n, k, m = shape_of(rows)
+    flat = matmul(reshape(rows, (n * k, m)), matrix)
     return reshape(flat, (n, k, shape_of(matrix)[1]))

@@ -25,6 +25,7 @@ from .equal_results import merge_equal_results
 from .folding import fold_loop
 from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
+from .parted_products import part_products
 from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
 from .sums import take_out_sums
@@ -151,6 +152,7 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
         wanted = {*read.results, *read.checkpoints.values(), *stored.get(scan, {}).values()}
         products, sums = [], []
+        part_products(loop)
         if not loop.is_lean:
             multiply_before(loop, steps_are_cheap=steps_are_cheap)
             products = multiply_after(loop, set(read.results))

@@ -7,17 +7,18 @@ and one large product after it does the rest: ``sum_t a_t @ b_t`` is a product o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE, SUM, rearrange, reduce_sum, seen_through
 from ..ops.elementwise import add, terms_of
+from ..ops.join import CONCATENATE, concatenate
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from .close import find_varying
+from .moved_axes import axis_among, move_alike, rearranged
 from .open import OpenLoop
 from .over_time import Results, Trace, keep_over_time
 
@@ -109,12 +110,15 @@ def _factors(loop: OpenLoop, term: Variable) -> list[Variable]:
     if core.op is not MATMUL:
         return [core]
     left, right = core.inputs
-    # The left factor of a weight's gradient is a transposed row block: keep the block.
-    return [left.inputs[0] if _is_transpose(left) else left, right]
+    return [*_blocks(left), seen_through(right, REARRANGE)]
 
 
-def _is_transpose(v: Variable) -> bool:
-    return v.op is REARRANGE and v.params[0] == (1, 0)
+def _blocks(left: Variable) -> Sequence[Variable]:
+    """The blocks of rows that a left factor has, each as it is kept over time."""
+    whole = seen_through(left, REARRANGE)
+    if whole.op is CONCATENATE and axis_among(left, whole.params[0]) == 0:
+        return whole.inputs
+    return (whole,)
 
 
 def _sum_over_time(term: Variable, factors: list[Variable], traces: list[Variable]) -> Variable:
@@ -126,17 +130,21 @@ def _sum_over_time(term: Variable, factors: list[Variable], traces: list[Variabl
     if term.op is SUM:
         axes, keepdims = term.params
         return reduce_sum(reduce_sum(traces[0], [0]), axes, keepdims=keepdims)
-    left, right = traces
-    right = reshape(right, (_rows(right), shape_of(right)[2]))
-    if _is_transpose(term.inputs[0]):
-        left = rearrange(reshape(left, (_rows(left), shape_of(left)[2])), [1, 0])
-    else:
-        left = rearrange(left, [1, 0, 2])
-        left = reshape(left, (shape_of(left)[0], shape_of(left)[1] * shape_of(left)[2]))
-    return matmul(left, right)
+    left, right = term.inputs
+    *blocks, rows = traces
+    rows = _as_rows(move_alike(right, rows, ahead=1))
+    products = [_product_over_time(left, block, rows) for block in blocks]
+    return products[0] if len(products) == 1 else concatenate(products, 0)
 
 
-def _rows(x: Variable) -> Any:
-    """How many rows ``[n, k, ...]`` has when its first two axes are one."""
-    n, k = shape_of(x)[:2]
-    return n * k
+def _product_over_time(left: Variable, block: Variable, rows: Variable) -> Variable:
+    """``sum_t left_t @ right_t`` of a block of the left factors' rows and the right ones' rows."""
+    # Of a weight's gradient the left factor is a transposed block, which is one matrix as it lies.
+    columns = rearranged(move_alike(left, block, ahead=1), (0, 2, 1))
+    return matmul(rearrange(_as_rows(columns), (1, 0)), rows)
+
+
+def _as_rows(x: Variable) -> Variable:
+    """The matrices ``[n, k, m]`` one below the other."""
+    n, k, m = shape_of(x)
+    return reshape(x, (n * k, m))
