@@ -248,14 +248,37 @@ def small(x, h):
     return scale
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+def joined(x, h):
+    return sg.tanh(sg.concatenate([x, h], 1) @ V)
+
+
+def computed(x, h):
+    return sg.tanh(sg.relu(x) @ W + h @ U)
+
+
 @pytest.mark.parametrize(
-    ("step", "words"),
+    ("step", "backend"), [(joined, "native"), (joined, "numpy"), (computed, "numpy")]
+)
+def test_a_product_that_leaves_the_loop_by_itself(step, backend: str) -> None:
+    assert "product in a loop" not in [a.kind for a in advice([x], rnn(step)[-1], backend)]
+
+
+@pytest.mark.parametrize(
+    ("step", "words", "backend"),
     [
-        (lambda x, h: sg.tanh(sg.concatenate([x, h], 1) @ V), ["x[t]", "state 0[t-1]"]),
-        (lambda x, h: sg.tanh((x * small(x, h)) @ W + h @ U), ["factor"]),
-        (lambda x, h: sg.tanh(x @ (W * small(x, h)) + h @ U), ["factor"]),
-        (lambda x, h: sg.tanh(sg.relu(x) @ W + h @ U), ["relu", "rows of sequences alone"]),
+        *(
+            row
+            for backend in BACKENDS
+            for row in [
+                (lambda x, h: sg.tanh((x * small(x, h)) @ W + h @ U), ["factor"], backend),
+                (lambda x, h: sg.tanh(x @ (W * small(x, h)) + h @ U), ["factor"], backend),
+            ]
+        ),
+        (
+            lambda x, h: sg.tanh(sg.relu(x) @ W + h @ U),
+            ["relu", "rows of sequences alone"],
+            "native",
+        ),
     ],
 )
 def test_a_product_that_could_leave_the_loop(step, words: list[str], backend: str) -> None:
