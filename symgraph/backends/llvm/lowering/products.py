@@ -201,20 +201,34 @@ def _pieces(names: tuple[str, ...], limit: int, itemsize: int) -> Pieces:
 
 # --- packed operands ----------------------------------------------------------------------------
 
+# What stays in a usual L2 cache, from one product to the next.
+_CACHE_BYTES = 1 << 20
+
 
 def _packed(scope: Scope, y: Variable, p: _Product) -> int | None:
     """The slot of the right operand's panels, where it is read more than once: at each step of a
-    loop, by several products (two weight gradients do), or for each matrix of a stack."""
+    loop, by several products, or for each matrix of a stack.
+
+    Several products share the panels of a matrix that stays in cache. Of a larger one, such as what
+    two weight gradients read, each product packs a part at a time: all of its panels would be
+    written to memory and read again, and take as much of it as the matrix.
+    """
     ahead = scope.builder.packed.get(_packed_key(scope, y))
     if ahead is not None:
         return ahead
     view = scope.values.views[y]
     if view not in scope.packed:
-        is_shared = y.ndim == 2 and scope.packers[view] > 1
+        is_shared = scope.packers[view] > 1 and _stays_in_cache(y)
         if not is_shared and not (p.stack and not any(p.right.strides[:-2])):
             return None
         scope.packed[view] = _pack(scope, y)
     return scope.packed[view]
+
+
+def _stays_in_cache(y: Variable) -> bool:
+    """Whether this is a matrix that is known to be small enough to be read from cache again."""
+    size = product(y.type.shape)
+    return y.ndim == 2 and isinstance(size, int) and size * y.dtype.itemsize <= _CACHE_BYTES
 
 
 def _give_back_after_last(scope: Scope, y: Variable) -> None:
