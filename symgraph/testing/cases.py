@@ -109,7 +109,8 @@ def draw_scan(
         evaluate(built.outputs, built.needed)
     except SymgraphError:  # a size that only a step tells, or that only NumPy lets meet another
         return None
-    call = ", ".join(f"{k}={v}" for k, v in {**given, **chosen}.items())
+    written = given | {name: repr(value) for name, value in chosen.items()}
+    call = ", ".join(f"{k}={v}" for k, v in written.items())
     return ScanCase(
         f"{_declared(d, others, call)}{text}check_scan(step, {call})",
         step,

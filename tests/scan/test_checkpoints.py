@@ -468,3 +468,14 @@ def test_loops_in_loops_to_the_second_order(
         found = f(random.normal(size=(steps, rows, 3)), random.normal(size=(3, 3)) * 0.5)
         for ours, expected in zip(found[:4], found[4:], strict=True):
             np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_values_of_which_only_sizes_are_read() -> None:
+    def step(row: Any, before: Any, past: Any, other: Any, total: Any) -> list[Any]:
+        summed = total.sum()
+        return [sg.tanh(past + summed), other * 0.5 + sg.tanh(summed), sg.sin(total + total)]
+
+    given = sg.testing.numbers((4, 2)), sg.testing.numbers((2, 2)), sg.testing.numbers((2,), seed=1)
+    sequence, initials = {"input": given[0], "taps": [0, -1]}, [*given[1:], np.array(0.5)]
+    options = {"truncate_gradient": 2, "checkpoint_every": 6}
+    sg.testing.check_scan(step, [sequence], initials, orders=2, **options)

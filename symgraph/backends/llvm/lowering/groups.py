@@ -117,7 +117,9 @@ def _write_groups(scope: Scope, groups: list[Group]) -> None:
 
 def _write_group(scope: Scope, group: Group) -> None:
     if group.space is not None:
-        scope.builder.nest(nest_of(scope, group))
+        nest = nest_of(scope, group)
+        if nest.outputs:  # else nobody reads more of the values than their sizes
+            scope.builder.nest(nest)
         return
     (v,) = group.nodes
     lowering = LOWERINGS.get(v.op)
