@@ -1,8 +1,13 @@
-"""Values of a loop's body over time: where they can be read, once the loop is closed."""
+"""Values of a loop's body over time: where they can be read, once the loop is closed.
+
+A gradient loop reads rows from the last to the first. What is computed of all its steps reads the
+values over time from the last step to the first then: rows that were read lie in the order in which
+they were made, and the loop writes the others from the last place to the first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.variable import Variable
@@ -11,8 +16,9 @@ from ..ops.sizes import size_of
 from ..ops.slices import slice_axis
 from .op import Read
 from .open import OpenLoop
+from .residuals import row_read
 
-__all__ = ["Results", "Trace", "keep_over_time"]
+__all__ = ["Results", "Trace", "keep_over_time", "may_turn"]
 
 # The results of a closed loop by the number that they have in the open one.
 Results = Mapping[int, Variable]
@@ -25,6 +31,8 @@ class Trace:
     read: Read | None = None
     result: int = -1
     first: int = 0
+    is_turned: bool = False
+    """Whether it is read from the last step to the first."""
 
     @property
     def results(self) -> set[int]:
@@ -37,10 +45,10 @@ class Trace:
         if self.read is not None:
             base, first = self.read.sequence, self.read.offset
         assert base is not None
-        stop = add(loop.n_steps, first)
-        if size_of(stop) == base.type.shape[0]:
-            return slice_axis(base, 0, first)
-        return slice_axis(base, 0, first, stop)
+        end = add(loop.n_steps, first)
+        stop = None if size_of(end) == base.type.shape[0] else end
+        over_time = slice_axis(base, 0, first, stop)
+        return over_time[::-1] if self.is_turned else over_time
 
 
 def keep_over_time(loop: OpenLoop, value: Variable) -> Trace:
@@ -53,3 +61,15 @@ def keep_over_time(loop: OpenLoop, value: Variable) -> Trace:
                 return Trace(result=i, first=state.depth + tap)
     result, first = loop.keep(value)
     return Trace(result=result, first=first)
+
+
+def may_turn(loop: OpenLoop, traces: Sequence[Trace], read: Sequence[int]) -> bool:
+    """Whether all of these traces are better read from the last step to the first.
+
+    So it is where the loop reads rows that way, and nobody else ``read``s what it keeps for them.
+    """
+    kept = {trace.result for trace in traces if trace.read is None}
+    others = {*range(len(loop.states)), *read}
+    reads = [trace.read for trace in traces if trace.read is not None] or loop.reads.values()
+    directions = (row_read(each.sequence, each.offset).direction for each in reads)
+    return bool(kept) and kept.isdisjoint(others) and -1 in directions

@@ -7,6 +7,7 @@ sequence, or is computed of such rows; after it where only the trace of the resu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as with_fields
 
 from ..core.graph import replace
 from ..core.variable import Variable, ancestors, make_input
@@ -98,7 +99,12 @@ class ProductAfter:
         left, right = seen_through(self.product, REARRANGE).inputs
         (matrix,) = replace([right], loop.fixed)
         rows = move_alike(left, self.left.over_time(loop, results), ahead=1)
-        return move_alike(self.product, _all_rows(rows, matrix), ahead=1)
+        over_time = move_alike(self.product, _all_rows(rows, matrix), ahead=1)
+        return over_time[::-1] if self.left.is_turned else over_time
+
+    def turned(self) -> ProductAfter:
+        """The same, computed from the last step to the first."""
+        return with_fields(self, left=with_fields(self.left, is_turned=True))
 
 
 def multiply_after(loop: OpenLoop, read: set[int]) -> list[ProductAfter]:

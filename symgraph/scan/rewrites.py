@@ -25,6 +25,7 @@ from .equal_results import merge_equal_results
 from .folding import fold_loop
 from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
+from .over_time import may_turn
 from .parted_products import part_products
 from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
@@ -161,6 +162,10 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
         wanted = wanted.union(*(product.left.results for product in products))
         wanted -= {total.state for total in sums}
         wanted = wanted.union(*(total.results for total in sums))
+        traces = [*(each.left for each in products), *(x for total in sums for x in total.traces)]
+        if steps_are_cheap and may_turn(loop, traces, read.results):
+            products = [product.turned() for product in products]
+            sums = [total.turned() for total in sums]
         # What another loop reads it keeps, even if it could be computed afterwards as well.
         results = loop.close(wanted.union(stored.get(scan, {}).values()))
         for placeholder, index in stored.get(scan, {}).items():

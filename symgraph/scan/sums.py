@@ -8,7 +8,7 @@ and one large product after it does the rest: ``sum_t a_t @ b_t`` is a product o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE, SUM, rearrange, reduce_sum, seen_through
@@ -36,7 +36,7 @@ class Total:
     @property
     def results(self) -> set[int]:
         """The results of the loop that it needs."""
-        return {i for _, _, traces in self.terms for trace in traces for i in trace.results}
+        return {i for trace in self.traces for i in trace.results}
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The last value of the state."""
@@ -45,6 +45,19 @@ class Total:
             over_time = [trace.over_time(loop, results) for trace in traces]
             total = add(total, _sum_over_time(term, factors, over_time))
         return total
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The values over time that it is made of."""
+        return [trace for _, _, traces in self.terms for trace in traces]
+
+    def turned(self) -> Total:
+        """The same, added up from the last step to the first."""
+        terms = [
+            (term, factors, [replace(trace, is_turned=True) for trace in traces])
+            for term, factors, traces in self.terms
+        ]
+        return Total(self.state, terms)
 
 
 def take_out_sums(

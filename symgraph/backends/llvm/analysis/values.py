@@ -23,6 +23,7 @@ from ....core.variable import ITEM, Variable
 from ....ops.sizes import size_of
 from ..machine.assembler import Assembler
 from .layout import View
+from .traces import lay_traces
 
 __all__ = ["NO_FACTS", "Facts", "SizeCheck", "Values"]
 
@@ -91,6 +92,8 @@ class Values:
         self.outputs = frozenset(graph.outputs)
         self.late: dict[Variable, View] = {}
         """Views with bounds that the program computes: copied when these are known."""
+        self.rooms: dict[Variable, Size] = {}
+        """The elements of buffers that hold more than the value which owns them."""
         self._lay_out()
         self.sizes_by_value = self._sizes_by_value()
         self.told_by: dict[Variable, list[Variable]] = {}
@@ -118,7 +121,9 @@ class Values:
     # --- where they lie -------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        parts = self._parts_in_place()
+        places = self._parts_in_place()
+        traces, self.rooms = lay_traces(self.graph, self.assembler.is_known_at_entry)
+        places |= traces
         for v in self.graph.nodes:
             if v in self.placed:
                 continue
@@ -129,7 +134,7 @@ class Values:
                 continue
             self.producers[v] = v.inputs[0] if v.op is ITEM else v
             if isinstance(v.type, TensorType):
-                self.views[v] = parts[v] if v in parts else View.whole(v)
+                self.views[v] = places[v] if v in places else View.whole(v)
 
     def _parts_in_place(self) -> dict[Variable, View]:
         """What can be computed where it will stand, as a part of another node's result."""

@@ -123,14 +123,14 @@ class Rows:
         self._scope, self._turns, self._depth = scope, turns, depth
         self._row, self._dtype = product(result.type.shape[1:]), result.dtype
         self._strides = contiguous_strides(result.type.shape[1:])
-        self._stride: Size = self._row
+        self._stride: Size = scope.values.views[result].strides[0]
         """How far one row is from the next one."""
         self._addresses: dict[int, int] = {}
         self.base = self._open(result)
         """The slot with the address of the first row."""
 
     def _open(self, result: Variable) -> int:
-        return self._scope.base(result)
+        return self._scope.place(result).base
 
     def begin(self, initial: Variable) -> None:
         """Let the initial rows be those before the first turn."""

@@ -20,6 +20,7 @@ from ....ops.sizes import size_of
 from ....scan.op import SCAN, Loop, Read, State
 from ..analysis.analyses import SINK
 from ..analysis.schedule import is_large
+from ..analysis.traces import dying_rows
 from ..kernels.small_loop import SmallLoop, small_loop_kernel
 from .groups import write_scope
 from .lane_parts import Part, part_of, parts_of_rows, shortest_row
@@ -130,6 +131,7 @@ class _LoopWriter:
             for each in ahead:
                 each.write(body, turn, self.n)
             write_scope(body, destinations)
+            self._forget_rows()
             turns.rotate()
 
         def write_step() -> None:
@@ -143,6 +145,13 @@ class _LoopWriter:
             scope.builder.buffers.give_back(each.buffer)
         self._end_checkpoints()
         self._bind_steps(turn)
+
+    def _forget_rows(self) -> None:
+        """In guarded programs, fill the rows that this step was the last to read."""
+        a = self.scope.assembler
+        if a.guarded:
+            for x in dying_rows(self.loop, self.scope.values.views):
+                a.run("fill", self.places[x].base, a.size(product(x.type.shape)), x.dtype.itemsize)
 
     def _bind_steps(self, slot: int) -> None:
         """Let the number of steps that were taken be known, where a condition ends the loop."""

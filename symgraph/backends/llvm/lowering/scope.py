@@ -59,7 +59,10 @@ class Scope:
             if root.op is CONSTANT:
                 slot = self.builder.constant(root)
             else:
-                slot = self.builder.buffers.take(product(root.type.shape), root.dtype)
+                elements = self.values.rooms.get(root)
+                if elements is None:
+                    elements = product(root.type.shape)
+                slot = self.builder.buffers.take(elements, root.dtype)
             self.bases[root] = slot
         return slot
 
