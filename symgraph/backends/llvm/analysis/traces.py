@@ -11,7 +11,9 @@ step that has read a record leaves its own row to the next step's record, which 
     step 1    r_0   r_1   r_2   ...   g_0'    ...     reads r_(n-2), and so on
 
 A record that is written was read for the last time in the step before: within a step nothing that
-is read is written, whatever the order of its kernels.
+is read is written, whatever the order of its kernels. But a step has to be done before the next one
+begins, for all elements of a row: loops without a product may run for some elements first, or for
+others in another thread, and get no records.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import NamedTuple
 from ....core.dims import Size, product
 from ....core.graph import Graph
 from ....core.variable import ITEM, Variable
+from ....ops.linalg import MATMUL
 from ....ops.sizes import SIZE
 from ....ops.slices import SLICE, Span
 from ....scan.op import Loop, is_scan
@@ -75,7 +78,7 @@ def _is_backward(graph: Graph, v: Variable, is_known: Callable[[Size], bool]) ->
     return (
         first <= v.params[0] < first + len(loop.outputs)
         and loop.condition is None
-        and loop.layout.checkpoint_every is None
+        and loop.checkpoint_every is None
         and all(map(is_known, v.type.shape))
         and all(user.op is SIZE or _is_turned(user) for user, _ in graph.users[v])
     )
@@ -112,6 +115,8 @@ def _records_for(graph: Graph, v: Variable, free: dict[Variable, None]) -> Seque
     large as its own."""
     scan = v.inputs[0]
     loop, by_loop = Loop(scan), dict[Variable, list[Variable]]()
+    if not any(x.op is MATMUL for x in loop.body.nodes):
+        return ()
     for reads in loop.reads_by_sequence:
         turned = reads[0].sequence
         if [read.offset for read in reads] == [0] and _is_turned(turned):
