@@ -81,6 +81,8 @@ def _is_backward(graph: Graph, v: Variable, is_known: Callable[[Size], bool]) ->
         and loop.checkpoint_every is None
         and all(map(is_known, v.type.shape))
         and all(user.op is SIZE or _is_turned(user) for user, _ in graph.users[v])
+        # What is a result may be written where that is to lie.
+        and not any(user in graph.outputs for user, _ in graph.users[v])
     )
 
 

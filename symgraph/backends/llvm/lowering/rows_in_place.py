@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ....core.dims import Size, maximum_zero, product
 from ....core.variable import Variable
-from ..analysis.layout import is_contiguous
+from ..analysis.layout import View, is_contiguous
 from .loop_rows import Rows, Turns
 from .program import Place
 from .scope import Scope
@@ -63,8 +63,8 @@ def _is_read_by_none(scope: Scope, value: Variable) -> bool:
 def _read_alone(scope: Scope, x: Variable) -> Variable | None:
     """The output of the scope, to be copied at its end, by way of which alone ``x`` is read."""
     v, values = x, scope.values
-    if v in scope.bases:
-        return None  # a result is computed where it is to lie first
+    if v in scope.bases or values.views[v] != View.whole(v):
+        return None  # a result is computed where it is to lie first; other rows lie backward
     while v not in scope.copies:
         users = {user for user, _ in scope.graph.users[v] if user in values.needed}
         if v in values.outputs or len(users) != 1:
