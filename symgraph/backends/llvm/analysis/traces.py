@@ -70,7 +70,10 @@ def dying_rows(loop: Loop, views: Mapping[Variable, View]) -> list[Variable]:
 
 
 def _is_backward(graph: Graph, v: Variable, is_known: Callable[[Size], bool]) -> bool:
-    """Whether the variable is a trace whose elements are read from its last row on, all of them."""
+    """Whether the variable is a trace whose elements are read from its last row on, all of them.
+
+    Where a size of the loop's is unknown, Python may run it, which knows no such places.
+    """
     if not (v.op is ITEM and is_scan(v.inputs[0])) or v in graph.outputs:
         return False
     loop = Loop(v.inputs[0])
@@ -79,7 +82,7 @@ def _is_backward(graph: Graph, v: Variable, is_known: Callable[[Size], bool]) ->
         first <= v.params[0] < first + len(loop.outputs)
         and loop.condition is None
         and loop.checkpoint_every is None
-        and all(map(is_known, v.type.shape))
+        and all(is_known(size) for x in v.inputs[0].type.items for size in x.shape)
         and all(user.op is SIZE or _is_turned(user) for user, _ in graph.users[v])
         # What is a result may be written where that is to lie.
         and not any(user in graph.outputs for user, _ in graph.users[v])
