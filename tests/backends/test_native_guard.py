@@ -51,7 +51,8 @@ def _programs():
     yield "result 1", [x], x.astype("int8") + 1, [data]
     yield "the buffer", [x], sg.exp(x)[::-1].reshape((1, -1)) @ sg.ones((5, 2)), [data]
     yield "the buffer", [n], sg.sort(sg.arange(n) * 2)[:2], [np.int64(7)]
-    yield "the buffer", [], sg.scan(lambda h: sg.tanh(h @ w), (), sg.ones((2, 3)), (), 4)[-1], []
+    loop = sg.scan(lambda h: sg.tanh(h @ w), (), sg.ones((2, 3)), (), 4, name="loop")
+    yield "the buffer", [], loop[-1], []
 
 
 @pytest.mark.parametrize("program", list(_programs()), ids=lambda p: p[0])
