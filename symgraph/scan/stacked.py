@@ -117,7 +117,11 @@ def _broadcast_to(v: Variable, operands: list[_Operand], n: int | Variable) -> V
 
 def _reshape(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:
     sizes = _sizes_of(v, operands)
-    return None if sizes is None or -1 in sizes else reshape(operands[0].value, (n, *sizes))
+    return (
+        None
+        if sizes is None or any(isinstance(size, int) and size < 0 for size in sizes)
+        else reshape(operands[0].value, (n, *sizes))
+    )
 
 
 def _slice(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:
