@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..core.variable import CONSTANT, Variable
 from ..scan.op import SCAN
 from .base import Backend, Executable
 from .numpy_rounding import Rounding
-from .numpy_scan import NumpyLoop, brief_states
+from .numpy_scan import NumpyLoop, few_rows
 from .plan import Call, Plan, ProfiledPlan, call_of
 from .profile import Log, Profile, record
 from .too_large import array_text
@@ -76,13 +76,13 @@ class Planner:
         self.profile, self.log = profile, Log()
         self._around = around
         self.bodies: dict[Graph, Plan] = {}
-        self.brief: dict[Variable, frozenset[int]] = {}
-        """For each loop met so far the states of which the last rows alone are read."""
+        self.few_rows: dict[Variable, Mapping[int, int]] = {}
+        """For each loop met so far how many last rows of its states are kept, where not all are."""
         self.kernels: list[tuple[Any, ...]] = []
 
     def plan(self, graph: Graph, depth: int = 0) -> Plan:
         """The plan of a graph at this depth of loops."""
-        self.brief.update(brief_states(graph))
+        self.few_rows.update(few_rows(graph))
         if self.profile is None:
             return Plan(graph, lambda v: self.call(v, depth))
         return ProfiledPlan(graph, lambda v: self.call(v, depth), self.profile, self.log, depth)
@@ -95,7 +95,7 @@ class Planner:
         body: Graph = v.params[0]
         if body not in self.bodies:
             self.bodies[body] = self.plan(body, depth + 1)
-        return NumpyLoop(v, self.bodies[body], self.brief.get(v, frozenset()))
+        return NumpyLoop(v, self.bodies[body], self.few_rows.get(v, {}))
 
 
 def reference_call(v: Variable) -> Call:

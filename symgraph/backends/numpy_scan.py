@@ -18,41 +18,28 @@ from ..core.binding import bind_sizes, shape_numbers
 from ..core.errors import CallError, SymgraphError, explain
 from ..core.graph import Graph
 from ..core.variable import Variable
-from ..ops.slices import SLICE, SYMBOL, At
+from ..scan.last_rows import kept_rows
 from ..scan.op import Loop, is_scan
+from .last_rows import LastRows
 from .plan import Plan
 
-__all__ = ["NumpyLoop", "brief_states"]
+__all__ = ["NumpyLoop", "few_rows"]
 
 # How many rows a loop of unknown length is given at first; and the steps after which windows move.
 _FIRST_ROWS = 64
 
 
-def brief_states(graph: Graph) -> Mapping[Variable, frozenset[int]]:
-    """For each loop of the graph the states of which none but the last rows are read.
-
-    By their numbers from the end, that is, and no more of them than there are initial rows.
-    """
-    return {v: frozenset(_brief(v, graph)) for v in graph.nodes if is_scan(v)}
+def few_rows(graph: Graph) -> Mapping[Variable, Mapping[int, int]]:
+    """For each loop of the graph the states of which not all rows are kept, and how many are."""
+    return {v: dict(_few_rows(v, graph)) for v in graph.nodes if is_scan(v)}
 
 
-def _brief(scan: Variable, graph: Graph) -> Iterator[int]:
-    loop, outputs = Loop(scan), set(graph.outputs)
+def _few_rows(scan: Variable, graph: Graph) -> Iterator[tuple[int, int]]:
     items = {x.params[0]: x for x, _ in graph.users[scan]}
-    for k, state in enumerate(loop.states):
-        x = items.get(k)
-        if x is None or (
-            x not in outputs and all(_is_last(user, x, state.depth) for user, _ in graph.users[x])
-        ):
-            yield k
-
-
-def _is_last(user: Variable, x: Variable, depth: int) -> bool:
-    """Whether it is one of so many last rows, by its number from the end."""
-    if user.op is not SLICE or user.inputs[0] is not x:
-        return False
-    entry = user.params[0][0]
-    return isinstance(entry, At) and entry.index != SYMBOL and -depth <= int(entry.index) < 0
+    for k, state in enumerate(Loop(scan).states):
+        count = kept_rows(graph, items.get(k), state.depth)
+        if count is not None:
+            yield k, count
 
 
 @dataclass
@@ -118,39 +105,44 @@ class _Checkpoints:
 class NumpyLoop:
     """A scan node, ready to run: from the values of its inputs to its buffers and traces.
 
-    ``brief``: the states of which the buffers need have no rows but the last ones.
+    ``few_rows``: for states of which no more rows are kept, how many last ones are.
     """
 
-    def __init__(self, scan: Variable, body: Plan, brief: frozenset[int] = frozenset()) -> None:
+    def __init__(self, scan: Variable, body: Plan, few_rows: Mapping[int, int]) -> None:
         self._scan = scan
         self._body = body
-        self._brief = brief
+        self._few_rows = few_rows
         self._loop = loop = Loop(scan)
         self._states = loop.states
         self._depths = [result.depth for result in loop.results]
         self._n_changing = len(loop.changing)
         self._until = loop.layout.until
 
-    def __call__(self, n_steps: Any, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    def __call__(self, n_steps: Any, *arrays: np.ndarray) -> tuple[np.ndarray | LastRows, ...]:
         """Buffers and traces, for the values of the node's inputs."""
         n = int(n_steps)
         parts = self._loop.layout.parts((n_steps, *arrays))
         self._check(n, parts.sequences, parts.initials)
         values = self._body.slots()
         values[self._n_changing : self._n_changing + len(parts.fixed)] = parts.fixed
-        rows = [
-            _Rows(np.array(initial), state.depth)
-            for state, initial in zip(self._states, parts.initials, strict=True)
-        ]
+        rows = list(map(self._first_rows, range(len(self._states)), parts.initials))
         kept = _Checkpoints(parts.interval, self._depths[: len(rows)])
         taken = self._run(n, values, parts.sequences, rows, kept)
         if len(rows) < len(self._depths):
             rows += [_Rows(trace, 0) for trace in self._empty_traces((n_steps, *arrays))]
         checkpoints = kept.arrays(taken, rows, ends=self._loop.layout.ends_at_checkpoint)
-        results = [each.array[: each.at(taken)] for each in rows]
-        for k in self._brief:
-            results[k] = results[k][len(results[k]) - rows[k].depth :]
+        results: list[np.ndarray | LastRows] = [each.array[: each.at(taken)] for each in rows]
+        for k, count in self._few_rows.items():
+            last = rows[k].array[rows[k].at(taken) - count : rows[k].at(taken)]
+            results[k] = LastRows(last, self._depths[k] + taken)
         return (*results, *checkpoints)
+
+    def _first_rows(self, k: int, initial: np.ndarray) -> _Rows:
+        """The rows of a state before the first step; of those that are kept the oldest are none."""
+        depth = self._few_rows.get(k, len(initial))
+        array = np.zeros((depth, *initial.shape[1:]), initial.dtype)
+        array[depth - len(initial) :] = initial
+        return _Rows(array, depth)
 
     def _run(
         self,
@@ -162,7 +154,7 @@ class NumpyLoop:
     ) -> int:
         """How many steps were taken; the results have their rows then."""
         body, n_changing = self._body, self._n_changing
-        spans = _spans(n, in_parts=self._until, in_windows=bool(self._brief))
+        spans = _spans(n, in_parts=self._until, in_windows=bool(self._few_rows))
         for start, stop in kept.cut(spans):
             kept.keep(start, results)
             self._make_room(results, n, start, stop)
@@ -206,7 +198,7 @@ class NumpyLoop:
     def _make_room(self, results: list[_Rows], n: int, start: int, stop: int) -> None:
         """Let the results have room for the rows of these steps."""
         for k, rows in enumerate(results):
-            if k in self._brief:
+            if k in self._few_rows:
                 rows.move(start, stop)
             else:
                 rows.make_room(stop, capacity=min(n, max(2 * start, stop)) if self._until else n)

@@ -11,10 +11,10 @@ from ..core.variable import Variable
 from ..ops.linalg import MATMUL
 from ..ops.slices import SLICE
 from .close import find_varying
+from .last_rows import kept_rows, last_rows_read
 from .op import Loop
 from .paths import loop_paths
 from .stacked import is_done_for_rows
-from .storage import are_last_rows_read
 from .written import has_gradient, loops_written
 
 __all__ = ["find_stateless", "find_traces_for_last_row", "find_unread_states"]
@@ -27,7 +27,7 @@ def find_traces_for_last_row(graph: Graph) -> Iterator[tuple[Variable, Variable]
         n_states = len(loop.states)
         for x, _ in around.users[scan]:
             is_trace = n_states <= x.params[0] < n_states + len(loop.outputs)
-            if is_trace and around.users[x] and are_last_rows_read(around, x, 1):
+            if is_trace and around.users[x] and last_rows_read(around, x) == 1:
                 yield scan, x
 
 
@@ -40,7 +40,7 @@ def find_unread_states(graph: Graph) -> Iterator[tuple[Variable, int]]:
         items = {x.params[0]: x for x, _ in around.users[scan]}
         for k, state in enumerate(loop.states):
             if nodes.isdisjoint(state.taps.values()) and k in items:
-                is_brief = are_last_rows_read(around, items[k], state.depth)
+                is_brief = kept_rows(around, items[k], state.depth) is not None
                 if not is_brief or has_gradient(scan, around):
                     yield scan, k
 

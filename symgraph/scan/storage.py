@@ -11,7 +11,8 @@ from ..core.graph import Graph
 from ..core.provenance import Line
 from ..core.variable import ITEM, Variable, ancestors
 from ..ops.sizes import SIZE, size_of
-from ..ops.slices import SLICE, SYMBOL, At, Span
+from ..ops.slices import SLICE, SYMBOL, At
+from .last_rows import kept_rows
 from .op import Loop, is_scan
 from .paths import loop_paths
 from .residuals import row_read
@@ -23,7 +24,6 @@ __all__ = [
     "OUTPUT",
     "RESIDUAL",
     "StoredResult",
-    "are_last_rows_read",
     "gradient_loops",
     "stored_results",
 ]
@@ -82,10 +82,10 @@ def _results_of(
         x = items.get(k)
         if x is None and not depth:
             continue  # nobody reads it, and no later step
-        is_brief = depth > 0 and (x is None or are_last_rows_read(graph, x, depth))
+        few = kept_rows(graph, x, depth) if depth else None
         kept = scan.type.items[k]
-        rows: Size = depth + 1 if is_brief else kept.shape[0]
-        reason = LAST_ROWS if is_brief or x is None else _reason(x, graph, gradients)
+        rows: Size = few + 1 if few is not None else kept.shape[0]
+        reason = LAST_ROWS if few is not None or x is None else _reason(x, graph, gradients)
         size = rows * product(kept.shape[1:]) * kept.dtype.itemsize
         lines = provenance.lines_in(value, scan) or provenance.lines_of(scan)
         yield StoredResult(path, value, _label(loop, k), rows, size, reason, lines)
@@ -120,31 +120,6 @@ def _label(loop: Loop, k: int) -> str:
 
 
 # --- who reads it --------------------------------------------------------------------------------
-
-
-def are_last_rows_read(graph: Graph, result: Variable, count: int) -> bool:
-    """Whether an array is no output, and nobody reads it but for its last ``count`` rows."""
-    outputs, pending = set(graph.outputs), [result]
-    while pending:
-        x = pending.pop()
-        if x in outputs:
-            return False
-        for user, _ in graph.users[x]:
-            if user.op is not SLICE or user.inputs[0] is not x:
-                return False
-            entry = user.params[0][0]
-            if isinstance(entry, Span):
-                # A slice up to the end has the same last rows.
-                if entry.stop is not None or entry.step != 1:
-                    return False
-                pending.append(user)
-            elif not isinstance(entry, At) or not _is_among_last(entry, count):
-                return False
-    return True
-
-
-def _is_among_last(entry: At, count: int) -> bool:
-    return entry.index != SYMBOL and -count <= int(entry.index) < 0
 
 
 def _reason(result: Variable, graph: Graph, gradients: dict[Variable, Variable]) -> str:

@@ -12,15 +12,15 @@ import numpy as np
 
 from ....core.dims import Size, product
 from ....core.variable import Variable
-from ....ops.sizes import SIZE
-from ....ops.slices import SLICE, SYMBOL, At, Span
+from ....ops.slices import SLICE
+from ....scan.last_rows import kept_rows
 from ....scan.op import State
 from ..analysis.layout import contiguous_strides
 from ..machine.assembler import Assembler
 from .program import Place
 from .scope import Scope
 
-__all__ = ["GrowingRows", "LastRows", "Ring", "Rows", "Turns", "reads_last_only"]
+__all__ = ["GrowingRows", "LastRows", "Ring", "Rows", "Turns", "few_rows"]
 
 # How many rows a loop of unknown length is given at first.
 _FIRST_ROWS = 64
@@ -121,6 +121,8 @@ class Rows:
 
     def __init__(self, scope: Scope, turns: Turns, result: Variable, depth: int) -> None:
         self._scope, self._turns, self._depth = scope, turns, depth
+        self.count = depth
+        """How many rows before that of a step are there for it."""
         self._row, self._dtype = product(result.type.shape[1:]), result.dtype
         self._strides = contiguous_strides(result.type.shape[1:])
         self._stride: Size = scope.values.views[result].strides[0]
@@ -175,19 +177,34 @@ class GrowingRows(Rows):
 
 
 class Ring(Rows):
-    """The last rows of a state, of which nobody reads others: each new one replaces the oldest."""
+    """The last rows of a state, of which nobody reads others: each new one replaces the oldest.
 
-    def __init__(self, scope: Scope, turns: Turns, state: State, result: Variable | None) -> None:
-        a, depth = scope.assembler, state.depth
-        self._scope, self._result, self._depth = scope, result, depth
+    There are ``count`` of them, at least the initial ones; before so many steps the first are none.
+    """
+
+    def __init__(
+        self, scope: Scope, turns: Turns, state: State, result: Variable | None, count: int
+    ) -> None:
+        a = scope.assembler
+        buffer = self._take(scope, state, result, count, count + 1)
+        slots = [a.slot() for _ in range(count + 1)]
+        for i, slot in enumerate(slots):
+            a.run("address", slot, buffer, a.size(self._row * i), self._dtype.itemsize)
+        turns.rings.append(slots)
+        self._addresses = {i - count: slot for i, slot in enumerate(slots)}
+
+    def _take(
+        self, scope: Scope, state: State, result: Variable | None, count: int, room: int
+    ) -> int:
+        """A buffer with room for so many rows, where the initial ones are the last of the count."""
+        self._scope, self._result = scope, result
+        self._depth, self.count = state.depth, count
         self._row, self._dtype = product(state.new.type.shape), state.new.dtype
         self._strides = contiguous_strides(state.new.type.shape)
-        self.base = scope.builder.buffers.take((depth + 1) * self._row, self._dtype)
-        slots = [a.slot() for _ in range(depth + 1)]
-        for i, slot in enumerate(slots):
-            a.run("address", slot, self.base, a.size(self._row * i), self._dtype.itemsize)
-        turns.rings.append(slots)
-        self._addresses = {i - depth: slot for i, slot in enumerate(slots)}
+        buffer = scope.builder.buffers.take(room * self._row, self._dtype)
+        first = self._row * (count - state.depth)
+        self.base = scope.assembler.address(buffer, first, self._dtype)
+        return buffer
 
     def close(self) -> None:
         if self._result is None:
@@ -199,17 +216,17 @@ class Ring(Rows):
 
     def _last_row(self, result: Variable) -> int:
         """The slot with the address of the last row, before which the others lie in order."""
-        depth = -min(self._addresses)
-        if depth == 1:
+        count = self.count
+        if count == 1:
             return self._addresses[-1]
         # Wherever the ring stands when the loop ends.
         builder, a = self._scope.builder, self._scope.assembler
-        base = builder.buffers.take(depth * self._row, self._dtype)
-        rows = [a.address(base, i * self._row, self._dtype) for i in range(depth)]
+        base = builder.buffers.take(count * self._row, self._dtype)
+        rows = [a.address(base, i * self._row, self._dtype) for i in range(count)]
         shape = result.type.shape[1:]
         strides = contiguous_strides(shape)
         for i, row in enumerate(rows):
-            source = Place(self._addresses[i - depth], strides)
+            source = Place(self._addresses[i - count], strides)
             builder.copy(source, Place(row, strides), shape, self._dtype)
         return rows[-1]
 
@@ -217,41 +234,23 @@ class Ring(Rows):
 class LastRows(Ring):
     """The last rows of a state that is in registers while steps follow each other, in order."""
 
-    def __init__(self, scope: Scope, turns: Turns, state: State, result: Variable | None) -> None:
-        a, depth = scope.assembler, state.depth
-        self._scope, self._result, self._depth = scope, result, depth
-        self._row, self._dtype = product(state.new.type.shape), state.new.dtype
-        self._strides = contiguous_strides(state.new.type.shape)
-        self.base = scope.builder.buffers.take(depth * self._row, self._dtype)
+    def __init__(
+        self, scope: Scope, turns: Turns, state: State, result: Variable | None, count: int
+    ) -> None:
+        a, buffer = scope.assembler, self._take(scope, state, result, count, count)
         self._addresses = {
-            i - depth: a.address(self.base, self._row * i, self._dtype) for i in range(depth)
+            i - count: a.address(buffer, self._row * i, self._dtype) for i in range(count)
         }
 
     def _last_row(self, result: Variable) -> int:
         return self._addresses[-1]
 
 
-def reads_last_only(scope: Scope, result: Variable, count: int) -> bool:
-    """Whether nobody reads an array but for its last ``count`` rows."""
-    pending = [result]
-    while pending:
-        x = pending.pop()
-        for user, _ in scope.graph.users[x]:
-            if user not in scope.values.needed or user.op is SIZE:
-                continue
-            if user in scope.values.late or user.op is not SLICE or user.inputs[0] is not x:
-                return False
-            entry = user.params[0][0]
-            if isinstance(entry, Span):
-                # A slice up to the end has the same last rows.
-                if entry.stop is not None or entry.step != 1 or user in scope.values.outputs:
-                    return False
-                pending.append(user)
-            elif not isinstance(entry, At) or not _is_among_last(entry, count):
-                return False
-    return True
+def few_rows(scope: Scope, state: State, result: Variable | None) -> int | None:
+    """How many last rows of a state are kept; None where all are."""
+    values = scope.values
 
+    def is_copied(v: Variable) -> bool:
+        return v.op is SLICE and values.views[v].root is v
 
-def _is_among_last(entry: At, count: int) -> bool:
-    """Whether the entry names one of the last rows, by a number from the end."""
-    return entry.index != SYMBOL and -count <= int(entry.index) < 0
+    return kept_rows(scope.graph, result, state.depth, needed=values.needed, is_copied=is_copied)

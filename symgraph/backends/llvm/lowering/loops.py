@@ -25,7 +25,7 @@ from ..kernels.small_loop import SmallLoop, small_loop_kernel
 from .groups import write_scope
 from .lane_parts import Part, part_of, parts_of_rows, shortest_row
 from .loop_checkpoints import Checkpoints, checkpoints_of
-from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, reads_last_only
+from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, few_rows
 from .products import pack_ahead
 from .program import Place
 from .records import Lowering
@@ -65,6 +65,10 @@ class _LoopWriter:
         self.kept_rows = [x if x in scope.values.needed else None for x in loop.checkpoints]
         """For each state its checkpoints; None where nobody reads them."""
         self._keeps_checkpoints = any(x is not None for x in self.kept_rows)
+        self.few_rows = [
+            few_rows(scope, *each) for each in zip(loop.states, self.items, strict=False)
+        ]
+        """For each state how many last rows of it are kept; None where all are."""
         self.small = self._small_body()
         """The step, where the loop is one kernel."""
         self.at_once: Size = 1
@@ -89,7 +93,7 @@ class _LoopWriter:
         for reads in loop.reads_by_sequence:
             self._sequence(reads)
         n_states = len(loop.states)
-        results = list(map(self._state, loop.states, self.items[:n_states]))
+        results = list(map(self._state, loop.states, self.items, self.few_rows))
         rows_of_states = list(results)
         self.checkpoints = checkpoints_of(
             self.scope,
@@ -232,13 +236,16 @@ class _LoopWriter:
         loop, items = self.loop, self.items
         outputs = zip(loop.outputs, items[len(loop.states) :], strict=False)
         read = [v for v, result in outputs if result is not None]
-
-        def last_only(i: int) -> bool:
-            return self._reads_last_only(loop.states[i], items[i])
-
         builder = self.scope.builder
         shared_from = shortest_row(builder.idle_threads) if self._may_be_shared() else None
-        small = small_body(loop, read, last_only, builder.cpu, shared_from=shared_from)
+        find = partial(small_body, loop, read, cpu=builder.cpu, shared_from=shared_from)
+        small = find(self.few_rows)
+        pairs = zip(self.few_rows, loop.states, strict=True)
+        as_read = [count if count == state.depth else None for count, state in pairs]
+        if small is None and as_read != self.few_rows:
+            # More rows than steps read may be too many for registers.
+            small = find(as_read)
+            self.few_rows = self.few_rows if small is None else as_read
         if small is None or not self._keeps_checkpoints:
             return small
         # A call goes from one checkpoint to the next, however many steps that are.
@@ -318,10 +325,10 @@ class _LoopWriter:
 
     # --- what is written ------------------------------------------------------------------------
 
-    def _state(self, state: State, result: Variable | None) -> Rows:
+    def _state(self, state: State, result: Variable | None, count: int | None) -> Rows:
         """The rows of a state, of which the initial ones are there, and how the body finds them."""
         self._check_initial(state)
-        rows = self._rows_of_state(state, result)
+        rows = self._rows_of_state(state, result, count)
         rows.begin(state.initial)
         for tap, symbol in state.taps.items():
             self.places[symbol] = rows.place(tap)
@@ -329,18 +336,12 @@ class _LoopWriter:
             self.destinations.setdefault(state.new, []).append(rows.place(0))
         return rows
 
-    def _rows_of_state(self, state: State, result: Variable | None) -> Rows:
-        if result is None or self._reads_last_only(state, result):
+    def _rows_of_state(self, state: State, result: Variable | None, count: int | None) -> Rows:
+        if count is not None:
             kind = Ring if self.small is None else LastRows
-            return kind(self.scope, self.turns, state, result)
+            return kind(self.scope, self.turns, state, result, count)
+        assert result is not None
         return self._rows(result, state.depth)
-
-    def _reads_last_only(self, state: State, result: Variable | None) -> bool:
-        """Whether nobody reads more of a state's result than its last rows."""
-        return result is None or (
-            result not in self.scope.values.outputs
-            and reads_last_only(self.scope, result, state.depth)
-        )
 
     def _rows(self, result: Variable, depth: int) -> Rows:
         if self.loop.condition is not None:

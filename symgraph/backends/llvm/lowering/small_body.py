@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ....core.dims import Size, floor_div, product
@@ -48,7 +48,7 @@ class SmallBody(NamedTuple):
 def small_body(
     loop: Loop,
     outputs: Sequence[Variable],
-    last_only: Callable[[int], bool],
+    few_rows: Sequence[int | None],
     cpu: Cpu,
     *,
     shared_from: int | None = None,
@@ -56,10 +56,11 @@ def small_body(
     """The step, where it is small; None where it is not, or where rows are known to be so long that
     a kernel has enough to do for one step.
 
-    ``outputs`` are the plain outputs that are read, ``last_only`` tells of a state's number
-    whether nobody reads but its last rows. From the length ``shared_from`` on threads share rows.
+    ``outputs`` are the plain outputs that are read, ``few_rows`` tells of each state how many last
+    rows are kept, or None for all. From the length ``shared_from`` on threads share rows.
     """
-    depths = [state.depth for state in loop.states]
+    pairs = zip(loop.states, few_rows, strict=True)
+    depths = [count or state.depth for state, count in pairs]
     if len(loop.body.nodes) + sum(depths) > _MOST_VALUES or max(depths, default=0) > _DEEPEST:
         return None
     ends = [] if loop.condition is None else [loop.condition]
@@ -67,7 +68,7 @@ def small_body(
         totals = {
             i: total
             for i, state in enumerate(loop.states)
-            if last_only(i) and (total := _total(loop, state)) is not None
+            if few_rows[i] == 1 and (total := _total(loop, state)) is not None
         }
         needed = [total.value for total in totals.values()]
         needed += [state.new for i, state in enumerate(loop.states) if i not in totals]
@@ -75,7 +76,8 @@ def small_body(
         space = _space(graph, cpu, shared_from=shared_from)
         if space is not None:
             return SmallBody(space, totals)
-    if are_few_elements(loop, [*(state.new for state in loop.states), *outputs, *ends]):
+    needed = [*(state.new for state in loop.states), *outputs, *ends]
+    if are_few_elements(loop, depths, needed):
         return SmallBody((), {}, are_elements=True)
     return None
 

@@ -52,8 +52,9 @@ _TOTALS: dict[Op, Op] = {SUM: ADD, MAX: MAXIMUM, MIN: MINIMUM}
 """What puts two elements together for what reduces many."""
 
 
-def are_few_elements(loop: Loop, needed: Sequence[Variable]) -> bool:
-    """Whether a step that computes these values does so with few numbers."""
+def are_few_elements(loop: Loop, depths: Sequence[int], needed: Sequence[Variable]) -> bool:
+    """Whether a step that computes these values does so with few numbers, where so many last rows
+    of each state are carried."""
     graph = Graph(loop.body.inputs, needed)
     sizes = {v: _count(v) for v in graph.nodes}
     if not all(0 < n <= _MOST_OF_ONE for n in sizes.values()):
@@ -61,7 +62,8 @@ def are_few_elements(loop: Loop, needed: Sequence[Variable]) -> bool:
     counts = [_operations(v) for v in graph.nodes if v.inputs]
     if any(count is None for count in counts) or sum(filter(None, counts)) > _MOST_OPERATIONS:
         return False
-    carried = sum(state.depth * sizes[state.new] for state in loop.states)
+    pairs = zip(depths, loop.states, strict=True)
+    carried = sum(depth * sizes[state.new] for depth, state in pairs)
     moved = sum(n for v, n in sizes.items() if not v.inputs) + sum(sizes[v] for v in needed)
     return carried <= _MOST_CARRIED and moved + carried <= _MOST_MOVED
 
@@ -111,7 +113,7 @@ class _Builder:
     def loop(
         self, loop: Loop, rows: Sequence[Rows], destinations: Mapping[Variable, Sequence[Place]]
     ) -> SmallLoop:
-        first_carried = self._carry(loop.states)
+        first_carried = self._carry(loop.states, [each.count for each in rows])
         needed = [*(state.new for state in loop.states), *destinations]
         needed += [] if loop.condition is None else [loop.condition]
         for v in walk(needed):  # in one order, however old the nodes are
@@ -131,22 +133,22 @@ class _Builder:
 
     # --- states ---------------------------------------------------------------------------------
 
-    def _carry(self, states: Sequence[State]) -> list[int]:
+    def _carry(self, states: Sequence[State], counts: Sequence[int]) -> list[int]:
         """For each state the number of its first carried value; its symbols are carried."""
         first, numbers = 0, []
-        for state in states:
-            shape, depth = state.new.type.shape, state.depth
+        for state, count in zip(states, counts, strict=True):
+            shape = state.new.type.shape
             for tap, symbol in state.taps.items():
-                carried = np.arange(prod(shape)).reshape(shape) * depth + (first - tap - 1)
+                carried = np.arange(prod(shape)).reshape(shape) * count + (first - tap - 1)
                 self._elements[symbol] = self._made(symbol, partial(_carried, carried))
             numbers.append(first)
-            first += depth * prod(shape)
+            first += count * prod(shape)
         return numbers
 
     def _taps(self, state: State, rows: Rows, first: int) -> Iterator[StateTaps]:
         """For each element of the state its values, of which the first carried one has this number;
         the last ones are stored where only they are kept."""
-        backs = range(1, state.depth + 1)
+        backs = range(1, rows.count + 1)
         for index in np.ndindex(state.new.type.shape):
             accesses = [self._access(state.new, rows.place(-back), index)[0] for back in backs]
             if isinstance(rows, LastRows):
@@ -154,7 +156,7 @@ class _Builder:
                     self._parts.output(access, 0, ("carried", first + i), LAST)
             initial = tuple(self._parts.input(access, 0) for access in accesses)
             yield StateTaps(initial, self._reference(state.new, index))
-            first += state.depth
+            first += rows.count
 
     # --- values ---------------------------------------------------------------------------------
 

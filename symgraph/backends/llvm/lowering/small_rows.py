@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class _Builder:
         self, loop: Loop, rows: Sequence[Rows], destinations: Mapping[Variable, Sequence[Place]]
     ) -> SmallLoop:
         states = {i: state for i, state in enumerate(loop.states) if i not in self._totals}
-        first_carried = self._carry(list(states.values()))
+        first_carried = self._carry([(state, rows[i].count) for i, state in states.items()])
         needed = [state.new for state in states.values()]
         needed += [total.value for total in self._totals.values()]
         needed += destinations if loop.condition is None else [*destinations, loop.condition]
@@ -75,20 +75,20 @@ class _Builder:
         until = None if loop.condition is None else self._reference(loop.condition)
         return self._parts.loop(self._space, taps, until)
 
-    def _carry(self, states: Sequence[State]) -> list[int]:
+    def _carry(self, states: Iterable[tuple[State, int]]) -> list[int]:
         """For each state the number of its first carried value; its symbols are carried."""
         first, numbers = 0, []
-        for state in states:
+        for state, count in states:
             for tap, symbol in state.taps.items():
                 self._references[symbol] = ("carried", first - tap - 1)
             numbers.append(first)
-            first += state.depth
+            first += count
         return numbers
 
     def _taps(self, state: State, rows: Rows, first: int) -> StateTaps:
         """The state, whose first carried value has this number; the last ones are stored where
         only they are kept."""
-        accesses = [self._access(state.new, rows.place(-1 - i))[0] for i in range(state.depth)]
+        accesses = [self._access(state.new, rows.place(-1 - i))[0] for i in range(rows.count)]
         if isinstance(rows, LastRows):
             for i, access in enumerate(accesses):
                 self._parts.output(access, 0, ("carried", first + i), LAST)
