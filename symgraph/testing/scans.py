@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.errors import SymgraphValueError
 from ..scan.arguments import as_list
 from ..scan.build import scan
 from ..scan.step import Until
@@ -50,6 +51,8 @@ def check_scan(
     >>> sg.testing.check_scan(lambda x_t, h: sg.tanh(x_t) * h, [x], [start], orders=1)[0].shape
     (2,)
     """
+    if not isinstance(orders, (int, np.integer)) or isinstance(orders, bool) or orders < 0:
+        raise SymgraphValueError.here(f"check_scan: orders is a number from 0 on, not {orders!r}")
     given = (as_list(sequences), as_list(outputs_info), as_list(non_sequences))
     telling = {name: options[name] for name in _TELLING if options.get(name) is not None}
     if telling.get("truncate_gradient") == -1:  # Theano's way to say: all the way

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.errors import ScanError
 from ..core.values import weak_kind
 from ..core.variable import Variable
 from ..ops.inputs import tensor
@@ -118,7 +119,7 @@ class _Built:
         results = [np.asarray(r) for r in self.run(*self.arguments(rows))]
         stops = bool(results.pop()) if self.ends else False
         states = zip(results, self.past, strict=False)
-        results[: len(self.past)] = [_as_state(r, p) for r, p in states]
+        results[: len(self.past)] = [_as_state(i, r, p) for i, (r, p) in enumerate(states)]
         return results, stops
 
     def arguments(self, rows: list[np.ndarray]) -> list[np.ndarray]:
@@ -150,9 +151,18 @@ class _Built:
             self.run = prepared(symbols, [*outputs, *ends])
 
 
-def _as_state(result: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
+def _as_state(number: int, result: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
     """A new value in the type of its state; of what is no state as it is."""
-    return np.broadcast_to(result, past[0].shape).astype(past[0].dtype) if past else result
+    if not past:
+        return result
+    try:
+        return np.broadcast_to(result, past[0].shape).astype(past[0].dtype)
+    except ValueError:
+        raise ScanError.here(
+            f"check_scan: the state of output {number} has the shape {past[0].shape}; "
+            f"the step returns {result.shape}",
+            remedy="Give an initial value of the shape that the step returns.",
+        ) from None
 
 
 def _taps_of(info: Any) -> Sequence[int]:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import symgraph as sg
+from symgraph.core.errors import ScanError, SymgraphValueError
 from symgraph.testing import check_scan, check_unrolled, numbers, strategies
 from symgraph.testing.strategies import LoopingFunction, ScanCase
 
@@ -122,3 +124,14 @@ def test_jacobian_and_hessian_through_a_loop() -> None:
         return [*sg.jacobian(found, [x, h]), *sg.hessian(found.sum(), [x, h])]
 
     check_unrolled(derivatives, numbers((4, 2)), numbers((2,)), orders=1)
+
+
+def test_a_state_of_another_shape_than_its_new_value_is_named():
+    with pytest.raises(ScanError, match=r"output 0 has the shape \(2,\); the step returns \(3,\)"):
+        check_scan(lambda x_t, h: x_t, [np.ones((5, 3))], [np.ones(2)])
+
+
+@pytest.mark.parametrize("orders", [-1, 1.5, "all", True])
+def test_orders_are_numbers(orders):
+    with pytest.raises(SymgraphValueError, match="orders is a number from 0 on"):
+        check_scan(lambda x_t, h: x_t * h, [np.ones((2, 3))], [np.ones(3)], orders=orders)
