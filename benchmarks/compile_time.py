@@ -1,4 +1,5 @@
-"""How long it takes to build and compile bidirectional nets, and how many loops they have.
+"""How long it takes to build and compile bidirectional nets, and how many loops they have; how
+compilation grows with outputs, and with operations in a loop and outside.
 
     python benchmarks/compile_time.py [--layers 5] [--backend native] [--peers] [--output FOLDER]
 
@@ -22,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from growth import measure_operations, measure_outputs
 from peers import measure_peers
 from programs import CELLS, N_IN, UPDATES, build_net, make_updates
 from report import environment, plot_lines, print_table, write_json
@@ -125,12 +127,17 @@ def main(arguments: list[str] | None = None) -> None:
     columns = [name for name in rows[0] if name != "parts"]
     print_table("Bidirectional layers: loops and milliseconds of CPU time", rows, columns)
     _print_parts(rows)
+    outputs = measure_outputs(options.backend, options.repeats)
+    print_table("Programs of more and more outputs", outputs, list(outputs[0]))
+    operations = measure_operations(options.backend, options.repeats)
+    print_table("Many operations, outside of a loop and in one", operations, list(operations[0]))
     peers = measure_peers(options.layers) if options.peers else []
     if peers:
         print_table("Peers, fresh process, seconds of wall time", peers, list(peers[0]))
     options.output.mkdir(parents=True, exist_ok=True)
     environ = {**environment(), "backend": options.backend}
     figures = {"environment": environ, "symgraph": rows, "peers": peers}
+    figures |= {"outputs": outputs, "operations": operations}
     written = [write_json(options.output / "compile_time.json", figures)]
     written += _plot(rows, options.output / "compile_time.png")
     print("written:", ", ".join(map(str, written)))
