@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..core import provenance
-from ..core.dims import Size
+from ..core.dims import Size, product
 from ..core.graph import Graph
 from ..core.provenance import Line
 from ..core.variable import Variable
@@ -74,7 +74,7 @@ def _on_chain(chain: Chain) -> Advice:
 def _on_traces(graph: Graph, sizes: Sizes) -> Iterator[Advice]:
     for scan, trace in find_traces_for_last_row(graph):
         n, *row = trace.type.shape
-        saved = _bytes((n - 1, *row), trace)
+        saved = product((n - 1, *row)) * trace.dtype.itemsize
         yield Advice(
             "trace for its last row",
             f"of an output of {_loop(scan)} all {sizes.in_words(n)} rows are stored, and only the "
@@ -243,13 +243,6 @@ def _loop(scan: Variable) -> str:
 
 def _lines(scan: Variable) -> tuple[Line, ...]:
     return provenance.lines_of(scan)[:1]
-
-
-def _bytes(shape: Sequence[Size], x: Variable) -> Size:
-    total: Size = x.dtype.itemsize
-    for size in shape:
-        total = total * size
-    return total
 
 
 def _listed(words: Sequence[str]) -> str:

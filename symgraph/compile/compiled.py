@@ -8,15 +8,18 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from ..backends.base import Backend, Executable, Kept, Programs, executable_of
+from ..core import provenance
 from ..core.graph import Graph
 from ..core.interrupts import call_without_collection
+from ..core.shared import SharedVariable
 from ..scan.census import count_loops
 from ..scan.composites import with_open_composites
+from .graphs import Graphs
 from .key import program_key
 from .marks import with_mark
 from .notes import as_plain, from_plain
 from .pipeline import rewrite
-from .report import LoopRow, PassRow, count_nodes, list_loops
+from .report import LoopRow, PassRow, Report, count_nodes, list_loops
 
 __all__ = ["Compiled", "Summary", "compile_graph"]
 
@@ -49,6 +52,43 @@ class Compiled(NamedTuple):
     graph: Graph | None
     """The rewritten graph; None where the program was recalled, and no graph was rewritten."""
     recall_reason: str
+
+    def report_on(
+        self, graphs: Graphs, *, name: str | None, backend: str, is_verified: bool, start: float
+    ) -> Report:
+        """The report on a function of these graphs, which is compiled by now."""
+        summary, executable, built = self.summary, self.executable, graphs.built
+        n_loops = count_loops(built.outputs)
+        return Report(
+            name=name,
+            backend=backend,
+            passes=list(summary.passes),
+            loop_table=list(summary.loop_table),
+            nodes_built=count_nodes(built),
+            nodes=summary.nodes,
+            loops_built=n_loops,
+            loops=summary.loops,
+            bodies_built=n_loops,
+            bodies=summary.bodies,
+            kernels=executable.kernels,
+            distinct_kernels=executable.distinct_kernels,
+            cache=executable.cache,
+            cache_reason=executable.cache_reason,
+            is_recalled=self.graph is None,
+            recall_reason=self.recall_reason,
+            stages=dict(executable.seconds),
+            threads=executable.threads,
+            advances=tuple(map(provenance.describe, filter(_advances, graphs.program.updates))),
+            is_verified=is_verified,
+            start=start,
+            seconds=time.perf_counter() - start,
+            graphs=graphs,
+        )
+
+
+def _advances(updated: SharedVariable) -> bool:
+    """Whether each call advances the variable unasked."""
+    return updated.default_update is not None
 
 
 def compile_graph(

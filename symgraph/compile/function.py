@@ -20,15 +20,14 @@ from ..core.graph import Graph
 from ..core.processes import n_threads
 from ..core.shared import SharedVariable
 from ..core.variable import Variable
-from ..scan.census import count_loops
 from ..scan.composites import with_open_composites
 from .calls import CallsOfThreads
-from .compiled import Compiled, compile_graph
+from .compiled import compile_graph
 from .finite import Checked
 from .graphs import Graphs
 from .pipeline import rewrite
 from .program import In, OutputsLike, Program, make_program
-from .report import Report, count_nodes
+from .report import Report
 from .rounding import Run
 from .signature import Signature
 from .state import SharedState
@@ -202,7 +201,13 @@ class Function:
         self._pack = program.pack
         self.calls = (CallsOfThreads if options.profile else deque)(maxlen=_CALLS)
         self._fast, self._keep = self._make_fast()
-        self.report = _make_report(self, compiled, start)
+        self.report = compiled.report_on(
+            self._graphs,
+            name=self.name,
+            backend=self.backend,
+            is_verified=options.verify,
+            start=start,
+        )
 
     @property
     def graph(self) -> Graph:
@@ -310,38 +315,6 @@ def _outline(argument: ArrayLike) -> np.ndarray:
     """An array of the argument's shape that takes no memory; a whole number as it is."""
     array = np.asarray(argument)
     return array if not array.ndim else np.broadcast_to(np.zeros((), np.int8), array.shape)
-
-
-def _make_report(function: Function, compiled: Compiled, start: float) -> Report:
-    """The report on a function that is compiled but for this."""
-    built, updates = function._graphs.built, function.program.updates
-    executable, summary = compiled.executable, compiled.summary
-    before = count_loops(built.outputs)
-    return Report(
-        name=function.name,
-        backend=function.backend,
-        passes=list(summary.passes),
-        loop_table=list(summary.loop_table),
-        nodes_built=count_nodes(built),
-        nodes=summary.nodes,
-        loops_built=before,
-        loops=summary.loops,
-        bodies_built=before,
-        bodies=summary.bodies,
-        kernels=executable.kernels,
-        distinct_kernels=executable.distinct_kernels,
-        cache=executable.cache,
-        cache_reason=executable.cache_reason,
-        is_recalled=compiled.graph is None,
-        recall_reason=compiled.recall_reason,
-        stages=dict(executable.seconds),
-        threads=executable.threads,
-        advances=tuple(provenance.describe(v) for v in updates if v.default_update is not None),
-        is_verified=function._options.verify,
-        start=start,
-        seconds=time.perf_counter() - start,
-        graphs=function._graphs,
-    )
 
 
 def _rewritten(program: Program, backend: Backend) -> Graph:

@@ -202,7 +202,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The report in dicts, lists, strings and numbers, as JSON can hold it: its fields by name,
-        with ``rules``, ``stored`` and ``advice``; sizes that are no numbers are formulas.
+        with ``rules``, ``repeated_bodies``, ``stored`` and ``advice``; sizes that are no numbers
+        are formulas.
 
         >>> x = sg.vector("x")
         >>> sg.compile([x], sg.exp(x), name="f").report.to_dict()["name"]
@@ -212,6 +213,10 @@ class Report:
         names = [x.name for x in fields(self) if x.name not in hidden]
         told = (*names, "rules", "stored", "advice")
         found = {name: as_data(getattr(self, name)) for name in told}
+        found["repeated_bodies"] = [
+            {"loop": each.loops[0].name, "lines": as_data(each.lines)}
+            for each in self.repeated_bodies
+        ]
         found["checkpoints"] = [
             as_data(loop) | {"recompute": loop.recompute, "fits": loop.fits}
             for loop in self.checkpoints
@@ -230,8 +235,8 @@ class Report:
             parts.append("rules fired: " + ", ".join(f"{name} {hits}" for name, hits in ranked))
         if self.advances:
             parts.append(f"advanced by each call: {', '.join(self.advances)}")
-        if self.checkpoints:
-            parts.append(format_checkpoints(self.checkpoints))
+        if checkpoints := self.checkpoints:
+            parts.append(format_checkpoints(checkpoints))
         if self.stored:
             parts.append(format_stored(self.stored))
         parts.append(describe_repeats(self.repeated_bodies))

@@ -214,9 +214,9 @@ def _is_at_least_zero(size: Size) -> bool:
     for monomial, factor in negative:
         for atom in monomial:
             if atom[0] == "floor_div" and _is_times(monomial, factor, atom):
-                # p // q * q is at most p.
+                # p // q * q is at most p, if q is at least 0.
                 rest = size + _from_terms(((monomial, -factor),)) - atom[1]
-                return _is_at_least_zero(atom[1]) and _is_at_least_zero(rest)
+                return all(map(_is_at_least_zero, (*atom[1:], rest)))
     if len(negative) > 4 or any(len(m) != 1 or m[0][0] != "max_zero" for m, _ in negative):
         return False
     # -max(p, 0) is 0 or -p, whichever is less: both must do.

@@ -24,7 +24,7 @@ _Leaf = tuple[str | int, ...]
 def merge_equal_results(scan: Variable, inputs: Sequence[Variable]) -> dict[Variable, Variable]:
     """For each result of the loop what it is of the loop on these inputs, equal results once."""
     loop = Loop(rebuild_alike(scan, inputs))
-    if loop.layout.has_checkpoints:
+    if loop.layout.has_checkpoints or max(len(loop.states), len(loop.outputs)) < 2:
         return {item(scan, i): item(loop.node, i) for i in range(len(scan.type.items))}
     states = _classes_of_states(loop)
     values = [state.new for state in loop.states] + list(loop.outputs)

@@ -67,23 +67,23 @@ class _OverTime:
         row = seen_through(v, REARRANGE)
         if row in self.loop.reads:
             return move_alike(v, self._of_read(row), ahead=1)
-        self.known |= {
-            x: self._of_read(x)
-            for x in ancestors([v])
-            if x in self.loop.reads and x not in self.known
-        }
+        below = [x for x in ancestors([v]) if x in self.loop.reads or x in self.known]
+        for x in below:
+            self._of_read(x)
         # Equal lengths have to be known as equal ones.
-        if len({rows.type.shape[0] for rows in self.known.values()}) != 1:
+        if len({self.known[x].type.shape[0] for x in below}) != 1:
             return None
-        arrays = {x: make_input(rows.type) for x, rows in self.known.items()}
+        arrays = {x: make_input(self.known[x].type) for x in below}
         values = stacked([v], arrays)
         if values is None:
             return None
-        outside = {arrays[x]: rows for x, rows in self.known.items()} | self.loop.fixed
+        outside = {arrays[x]: self.known[x] for x in below} | self.loop.fixed
         return replace(values, outside)[0]
 
     def _of_read(self, symbol: Variable) -> Variable:
-        return self.known.get(symbol) or Trace(self.loop.reads[symbol]).over_time(self.loop, {})
+        if symbol not in self.known:
+            self.known[symbol] = Trace(self.loop.reads[symbol]).over_time(self.loop, {})
+        return self.known[symbol]
 
 
 @dataclass

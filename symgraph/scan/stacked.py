@@ -117,11 +117,9 @@ def _broadcast_to(v: Variable, operands: list[_Operand], n: int | Variable) -> V
 
 def _reshape(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:
     sizes = _sizes_of(v, operands)
-    return (
-        None
-        if sizes is None or any(isinstance(size, int) and size < 0 for size in sizes)
-        else reshape(operands[0].value, (n, *sizes))
-    )
+    if sizes is None or any(isinstance(size, int) and size < 0 for size in sizes):
+        return None
+    return reshape(operands[0].value, (n, *sizes))
 
 
 def _slice(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:

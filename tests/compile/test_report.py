@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -124,6 +125,8 @@ def test_repeated_bodies_are_named_with_both_lines():
         (__file__, here + 1),
         (__file__, here + 2),
     ]
+    (told,) = json.loads(json.dumps(report.to_dict()))["repeated_bodies"]
+    assert told["lines"] == [f"{__file__}:{here + 1}", f"{__file__}:{here + 2}"]
     text = str(report)
     assert (
         "1 loop body is computed twice, at other values of the same parameters: "

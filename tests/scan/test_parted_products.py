@@ -28,6 +28,9 @@ BATCHES: dict[str, Step] = {
     "transposed": lambda m, x, h: m.tanh(x @ W.T + h @ U.T),
     "from the left": lambda m, x, h: m.tanh((W @ x.T).T + h @ U),
     "of what is computed of rows": lambda m, x, h: m.tanh(m.tanh(x * 2 - 1) @ K[:N_IN] + h @ U),
+    "of rows, and of what is computed of them": lambda m, x, h: m.tanh(
+        m.tanh(x * 2) @ K[:N_IN] + x @ W.T + m.tanh(x) @ W.T + h @ U
+    ),
     "of slices": lambda m, x, h: m.tanh(x[:, :1] @ K[:1] + x[:, 1:] @ K[1:3] + h @ U),
 }
 VECTORS: dict[str, Step] = {
@@ -123,3 +126,20 @@ def test_two_readers_of_slices_keep_one_product() -> None:
     f = sg.compile([x], sg.scan(step, x, sg.zeros((B, N), "float64")), backend="numpy")
     (loop,) = (Loop(v) for v in f.graph.nodes if is_scan(v))
     assert [v.op.name for v in loop.body.nodes].count("matmul") == 1
+
+
+def test_rows_of_two_lengths() -> None:
+    """Each product has a length of its own; that they differ keeps neither in the loop."""
+    x, y = sg.tensor("x", ("T", 3), "float64"), sg.tensor("y", ("S", 3), "float64")
+
+    def step(a: sg.Variable, b: sg.Variable, h: sg.Variable) -> sg.Variable:
+        return sg.tanh(sg.exp(a)[None] @ K[:3] + sg.exp(b)[None] @ K[1:4] + h)
+
+    last = sg.scan(step, [x, y], sg.zeros((1, N), "float64"))[-1]
+    f = sg.compile([x, y], last, backend="numpy")
+    (loop,) = [Loop(v) for v in f.graph.nodes if is_scan(v)]
+    assert not any(v.op.name == "matmul" for v in loop.body.nodes)
+    rows, expected = random.normal(size=(2, 5, 3)), np.zeros((1, N))
+    for a, b in zip(*rows, strict=True):
+        expected = np.tanh(np.exp(a)[None] @ K[:3] + np.exp(b)[None] @ K[1:4] + expected)
+    np.testing.assert_allclose(f(*rows), expected, rtol=1e-12)

@@ -1,0 +1,45 @@
+"""What is known of sizes holds for all numbers that they may stand for."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from symgraph.core.dims import (
+    Dim,
+    Size,
+    floor_div,
+    fresh_number,
+    maximum_zero,
+    minimum,
+    named_size,
+    size_atoms,
+)
+
+P, Q, NUMBER = named_size("p"), named_size("q"), fresh_number()
+FORMULAS: list[Size] = [
+    P - floor_div(P, Q) * Q,
+    P - floor_div(P, NUMBER) * NUMBER,
+    P - floor_div(P, 3) * 3,
+    P - floor_div(Q, 3) * 3,
+    P + Q - floor_div(P + Q, Q) * Q,
+    P - maximum_zero(P - 1),
+    P - maximum_zero(P - NUMBER),
+    P - minimum(P, Q),
+    P - minimum(P, NUMBER),
+    floor_div(P, NUMBER),
+    NUMBER,
+    P - Q,
+]
+
+
+@pytest.mark.parametrize("size", FORMULAS, ids=str)
+def test_what_is_at_least_zero_is_so(size: Size) -> None:
+    assert isinstance(size, Dim)
+    atoms = [atom for atom in dict.fromkeys(size_atoms(size)) if atom[0] in ("name", "number")]
+    ranges = [range(-4, 8) if atom[0] == "number" else range(8) for atom in atoms]
+    for numbers in itertools.product(*ranges):
+        value = size.evaluate(dict(zip(atoms, numbers, strict=True)))
+        assert value is not None
+        assert value >= 0 or maximum_zero(size) is not size
