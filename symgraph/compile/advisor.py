@@ -172,8 +172,8 @@ def _fewer_steps(each: Recurrence, steps: Size, sizes: Sizes) -> str:
         return f"{text} about {sizes.in_words(steps // GROUP + GROUP)}"
     of_what = " of products of matrices" if each.kind == "matrix" else ""
     return (
-        f"{text} about log2({sizes.in_words(steps)}) rounds{of_what} where many are done at once, "
-        "as those of single numbers are here"
+        f"{text} about log2({sizes.in_words(steps)}) rounds{of_what}, many at a time; so far this "
+        "is done for single numbers, and larger rows follow one another"
     )
 
 
