@@ -9,7 +9,7 @@ from symgraph.errors import SymgraphTypeError
 from symgraph.typing import ArrayLike
 
 from .module import Module
-from .recurrent import Recurrent, in_reverse
+from .recurrent import Recurrent, altered
 from .typing import Cell, StateLike, StateT
 
 __all__ = ["Bidirectional"]
@@ -23,6 +23,8 @@ class Bidirectional(Module, Generic[StateT, BackwardT]):
     forward, backward
         Each a `Recurrent` (``nn.LSTM(…)``) or a bare cell, of as many features in; ``backward`` may
         be reversed already or not.
+    truncate_gradient, checkpoint_every, memory
+        As in `Recurrent`, for both layers; by default as each has it.
 
     Called as `Recurrent` is: ``x`` is [time, batch, features], ``y`` [time, batch, forward units +
     backward units], a mask [time, batch]. The state is a pair, of the forward and of the backward
@@ -41,12 +43,21 @@ class Bidirectional(Module, Generic[StateT, BackwardT]):
         self,
         forward: Recurrent[StateT] | Cell[StateT],
         backward: Recurrent[BackwardT] | Cell[BackwardT],
+        *,
+        truncate_gradient: int | None = None,
+        checkpoint_every: int | Literal["auto"] | None = None,
+        memory: int | str | None = None,
     ) -> None:
-        self.forward = forward if isinstance(forward, Recurrent) else Recurrent(forward)
-        if isinstance(backward, Recurrent):
-            self.backward = backward if backward.reverse else in_reverse(backward)
-        else:
-            self.backward = Recurrent(backward, reverse=True)
+        given: dict[str, Any] = {}
+        if truncate_gradient is not None:
+            given["truncate_gradient"] = truncate_gradient
+        if checkpoint_every is not None or memory is not None:
+            given |= {"checkpoint_every": checkpoint_every, "memory": memory}
+        ahead = forward if isinstance(forward, Recurrent) else Recurrent(forward)
+        back = backward if isinstance(backward, Recurrent) else Recurrent(backward, reverse=True)
+        self.forward = altered(ahead, **given) if given else ahead
+        turned: dict[str, Any] = {} if back.reverse else {"reverse": True}
+        self.backward = altered(back, **given, **turned) if given or turned else back
 
     @overload
     def __call__(

@@ -29,7 +29,7 @@ from .states import parts_of_state, position_of, state_like
 from .typing import Cell, Rng, StateLike, StateT
 from .walk import params_of
 
-__all__ = ["Recurrent", "RecurrentOptions", "in_reverse"]
+__all__ = ["Recurrent", "RecurrentOptions", "altered"]
 
 
 class RecurrentOptions(TypedDict, total=False):
@@ -133,6 +133,7 @@ class Recurrent(Module, Generic[StateT]):
         self.reverse = reverse
         self.truncate_gradient = truncate_gradient
         self.checkpoint_every, self.memory = checkpoint_every, memory
+        _check_loop_options(self)
         if learn_initial:
             self.initial = _first_rows(cell)
         if dropout or recurrent_dropout:
@@ -348,11 +349,27 @@ class Recurrent(Module, Generic[StateT]):
         return f"Recurrent({self.cell!r}{', reverse=True' if self.reverse else ''})"
 
 
-def in_reverse(layer: Recurrent[StateT]) -> Recurrent[StateT]:
-    """A layer in reverse with the same cell, initial state and options."""
-    turned: Recurrent[StateT] = object.__new__(type(layer))
-    turned.__dict__.update(layer.__dict__, reverse=True)
-    return turned
+def altered(layer: Recurrent[StateT], **options: Any) -> Recurrent[StateT]:
+    """A layer with the same cell and initial state, and options but for these."""
+    other: Recurrent[StateT] = object.__new__(type(layer))
+    other.__dict__.update(layer.__dict__, **options)
+    _check_loop_options(other)
+    return other
+
+
+def _check_loop_options(layer: Recurrent[Any]) -> None:
+    """Raise what `sg.scan` has to say of the options that it will be given."""
+    options = (layer.truncate_gradient, layer.checkpoint_every, layer.memory)
+    if options != (None, None, None):
+        truncate, every, memory = options
+        sg.scan(
+            lambda h: h,
+            outputs_info=sg.constant(0.0),
+            n_steps=1,
+            truncate_gradient=truncate,
+            checkpoint_every=every,
+            memory=memory,
+        )
 
 
 def _first_rows(cell: Any) -> list[sg.SharedVariable]:

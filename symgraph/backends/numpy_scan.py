@@ -21,7 +21,7 @@ from ..core.variable import Variable
 from ..scan.last_rows import kept_rows
 from ..scan.op import Loop, is_scan
 from .last_rows import LastRows
-from .plan import Plan
+from .plan import Plan, in_step
 
 __all__ = ["NumpyLoop", "few_rows"]
 
@@ -165,7 +165,7 @@ class NumpyLoop:
                 try:
                     body.run(values)
                 except SymgraphError as error:
-                    raise self._in_step(t, error) from error.__cause__
+                    raise in_step(error, t, self._scan) from error.__cause__
                 if len(targets) < len(self._depths):
                     room = stop if self._until else n
                     results += [_Rows(trace, 0) for trace in self._new_traces(values, room)]
@@ -256,10 +256,6 @@ class NumpyLoop:
 
     def _error(self, what: str) -> CallError:
         return CallError(explain(f"scan: {what}", line=provenance.line_of(self._scan)))
-
-    def _in_step(self, t: int, error: SymgraphError) -> SymgraphError:
-        line = provenance.line_of(self._scan)
-        return type(error)(f"{error}\n  in step {t} of the loop" + (f" at {line}" if line else ""))
 
     def _changed_shape(
         self, t: int, slot: int, expected: tuple[Any, ...], found: tuple[Any, ...]

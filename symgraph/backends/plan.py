@@ -37,7 +37,7 @@ from .exact_sizes import exact_call, size_arithmetic
 from .profile import STEP, Log, Profile, ProfileRow
 from .too_large import array_text, is_too_large
 
-__all__ = ["Call", "Operand", "Plan", "ProfiledPlan", "call_of", "explained"]
+__all__ = ["Call", "Operand", "Plan", "ProfiledPlan", "call_of", "explained", "in_step"]
 
 Call = Callable[..., Any]
 """From the values of a node's inputs to its own; a tuple for ops with several results."""
@@ -220,6 +220,16 @@ class Operand:
 def _is_complete(error: Exception, v: Variable) -> bool:
     """Whether the error is raised as it is: a loop's errors have been explained inside."""
     return v.op is SCAN and isinstance(error, SymgraphError)
+
+
+def in_step(error: SymgraphError, step: int, loop: Variable) -> SymgraphError:
+    """The error with the step of a loop in which it arose, the loop by its name and line."""
+    line = provenance.line_of(loop)
+    words = f"loop {loop.name!r}" if loop.name else "the loop"
+    place = f" at {line}" if line else ""
+    told = type(error)(f"{error}\n  in step {step} of {words}{place}")
+    told.__cause__ = error.__cause__
+    return told
 
 
 def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:

@@ -156,9 +156,9 @@ def format_checkpoints(loops: Sequence[CheckpointedLoop]) -> str:
         name = "  " * each.depth + (each.loop or "loop")
         place = f" at {each.lines[0]}" if each.lines else ""
         factor = each.recompute
-        note = "" if each.rule == "given" else each.rule
+        rule = each.rule
         if each.fits is False:
-            note += f": it takes {each.bytes} bytes at least"
-        shown = f"1 + ({each.run_again})/({each.steps})" if factor is None else f"{factor:.2f}"
-        rows.append((name + place, str(each.interval), shown, note))
-    return format_table(("checkpoints", "every", "recompute factor", ""), rows)
+            rule += f": it takes {each.bytes} bytes at least"
+        shown = "as a call tells" if factor is None else f"{factor:.2f}"
+        rows.append((name + place, str(each.interval), shown, rule))
+    return format_table(("checkpoints", "every", "recompute factor", "rule"), rows)

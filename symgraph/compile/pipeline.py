@@ -43,7 +43,8 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
 
     def run(graph: Graph, target: Target, hits: Hits) -> Graph:
         def rewrite_body(body: Graph) -> Graph:
-            return sweep(unify_inputs(body), rules, hits, rebuild=rebuild_alike)
+            alike = unify_inputs(body, keeps_types=True)
+            return sweep(alike, rules, hits, rebuild=rebuild_alike)
 
         return rewrite_loops(graph, rewrite_body, steps_are_cheap=target.steps_are_cheap)
 

@@ -69,19 +69,28 @@ def format_stored(loops: Sequence[StoredLoop]) -> str:
         times = f"{count} × " if count > 1 else ""
         place = f" at {loop.lines[0]}" if loop.lines else ""
         name = f"{margin}{times}{loop.loop or 'loop'}{place}"
-        rows.append((name, str(count * loop.bytes), ""))
+        rows.append((name, _shown(count * loop.bytes), ""))
         by_reason: dict[str, list[StoredValue]] = {}
         for value in loop.values:
             by_reason.setdefault(value.reason, []).append(value)
         for reason, values in by_reason.items():
-            rows.append((f"{margin}  {_names(values)}", str(count * _total(values)), reason))
+            rows.append((f"{margin}  {_names(values)}", _shown(count * _total(values)), reason))
     if len(loops) > 1:
-        rows.append(("total", str(_total(loops)), ""))
+        rows.append(("total", _shown(_total(loops)), ""))
     return format_table(("stored over time", "bytes", ""), rows)
 
 
-# How many names of values a row of the table has.
-_NAMES = 3
+# How many names of values a row of the table has, and how many letters a formula.
+_NAMES, _LETTERS = 3, 48
+
+
+def _shown(size: Size) -> str:
+    """The size; of a long formula what it is made of."""
+    text = str(size)
+    if isinstance(size, int) or len(text) <= _LETTERS:
+        return text
+    names = sorted({atom[1] for atom in size_atoms(size) if atom[0] == "name"})
+    return f"a formula of {', '.join(names)}"
 
 
 def _names(values: Sequence[StoredValue]) -> str:

@@ -9,12 +9,12 @@ split axis add up to the whole again.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from .interned import Interned, InternTable
+from .interval import interval_of
 from .processes import origin
 from .size_text import atom_text, sum_text
 
@@ -29,7 +29,6 @@ __all__ = [
     "fresh_number",
     "fresh_size",
     "interval",
-    "interval_of",
     "known_different",
     "maximum_zero",
     "minimum",
@@ -182,21 +181,6 @@ def interval(steps: Size, kept: Size, each: Size, memory: Size) -> Size:
     return interval_of(*numbers) if len(numbers) == 4 else atom_size(("interval", *parts))
 
 
-def interval_of(steps: int, kept: int, each: int, memory: int) -> int:
-    """The same of numbers; roots are those of float64, as machine code has them."""
-    steps, kept, each = max(steps, 0), max(kept, 0), max(each, 1)
-    # It is a parabola in k: (rest ± root) / 2 each, and the root that of rest² - least².
-    rest = memory - kept
-    least = _root(4 * kept, each * steps)
-    root = _root(rest - least, rest + least)
-    return max(min((max(rest, least) + root) // (2 * each), steps), 1)
-
-
-def _root(a: int, b: int) -> int:
-    """The root of the product, rounded up, and 1 at least."""
-    return max(math.ceil(math.sqrt(float(max(a, 0)) * float(max(b, 0)))), 1)
-
-
 def maximum_zero(size: Size) -> Size:
     """``max(size, 0)``; sizes with no negative term are known to be at least zero."""
     if isinstance(size, int):
@@ -256,16 +240,24 @@ def product(sizes: Iterable[Size]) -> Size:
 def known_different(a: Size, b: Size) -> bool:
     """Whether the sizes cannot be equal: another number, another offset or another name.
 
-    The length of a slice counts as if the axis were long enough: ``x[1:]`` and ``x`` differ.
+    The length of a slice counts as if the axis were long enough: ``x[1:]`` and ``x`` differ. That
+    of a slice may be 0, though, where another one is known to be.
     """
     if a is b:
         return False
+    for size, other in ((a, b), (b, a)):
+        if size == 0 and isinstance(other, Dim) and _has_clamp(other):
+            return False
     if isinstance(a, int) and isinstance(b, int):
         return a != b
     if isinstance(a, Dim) and isinstance(b, Dim) and a.is_name and b.is_name:
         return True
     difference = _without_max_zero(a) - _without_max_zero(b)
     return isinstance(difference, int) and difference != 0
+
+
+def _has_clamp(size: Dim) -> bool:
+    return any(atom[0] == "max_zero" for monomial, _ in size.terms for atom in monomial)
 
 
 def size_atoms(size: Size) -> Iterator[Atom]:

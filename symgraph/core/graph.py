@@ -23,7 +23,7 @@ from .values import array_for
 from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
 from .variable import ancestors as below
 
-__all__ = ["Graph", "ancestors", "has_effect", "rebuild", "replace", "substitute"]
+__all__ = ["Graph", "Rebuild", "ancestors", "has_effect", "rebuild", "replace", "substitute"]
 
 
 class Graph(Interned):
@@ -206,11 +206,16 @@ def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     return op.build(inputs, *variable.params)
 
 
+Rebuild: TypeAlias = Callable[[Variable, Sequence[Variable]], Variable]
+"""Puts a variable's op on other inputs."""
+
+
 def replace(
     outputs: Sequence[Variable],
     replacements: Mapping[Variable, Variable],
     *,
     keep_lines: bool = False,
+    rebuild: Rebuild = rebuild,
 ) -> list[Variable]:
     """The outputs with variables replaced.
 

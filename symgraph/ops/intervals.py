@@ -9,6 +9,7 @@ import numpy as np
 from ..core import dims
 from ..core.annotations import SizeLike
 from ..core.errors import SymgraphTypeError
+from ..core.interval import interval_of
 from ..core.op import Op
 from ..core.types import TensorType, tensor_type
 from ..core.variable import Variable, make_constant, node
@@ -31,7 +32,7 @@ def _infer_interval(inputs: Sequence[Variable]) -> TensorType:
 
 
 def _evaluate_interval(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.asarray(dims.interval_of(*map(int, arrays)), _INT64)
+    return np.asarray(interval_of(*map(int, arrays)), _INT64)
 
 
 def _expand_interval(v: Variable) -> Variable:

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 
 from ..core import provenance
 from ..core.errors import GraphError, SymgraphValueError
-from ..core.graph import Graph, rebuild
+from ..core.graph import Graph, Rebuild, rebuild
 from ..core.op import OPS, Op
 from ..core.variable import Variable
 from ..ops.sizes import carry_size
@@ -28,7 +28,6 @@ __all__ = [
     "NUMBERS",
     "SIGNED",
     "WHOLE",
-    "Rebuild",
     "Rule",
     "RuleSet",
     "check_op",
@@ -43,7 +42,6 @@ BOOLS, INTEGERS, FLOATS = "b", "iu", "f"
 SIGNED, WHOLE, NUMBERS, EVERY = "if", "biu", "iuf", "biuf"
 
 Apply = Callable[[Variable], "Variable | None"]
-Rebuild = Callable[[Variable, Sequence[Variable]], Variable]
 
 # Rules that keep making new work for one another are a mistake in the rules; say so in the end.
 _CHANGES_PER_NODE = 100

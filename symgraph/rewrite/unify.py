@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ..core import provenance
 from ..core.dims import Dim, Size
+from ..core.errors import ShapeError
 from ..core.graph import Graph, replace
 from ..core.variable import Variable
 from ..ops.sizes import CHECK_SIZE, check_size, preferred_size
@@ -21,19 +22,19 @@ __all__ = ["unify_inputs"]
 _Places = Mapping[Size, Sequence[tuple[Variable, int]]]
 
 
-def unify_inputs(graph: Graph) -> Graph:
+def unify_inputs(graph: Graph, *, keeps_types: bool = False) -> Graph:
     """The graph in which sizes of inputs that a check compares are compared at the inputs.
 
-    A graph whose checks stand there already is returned as it is, and so is one of which an output
-    has a size that is made of them.
+    It is the graph as it was where they could be one on no call, or on such alone that have empty
+    axes; with ``keeps_types``, which is for who reads the outputs from outside, also where the type
+    of an output would be another one.
     """
     checks = [v for v in graph.nodes if v.op is CHECK_SIZE]
-    if all("leaf" in check.inputs[0].op.traits for check in checks):
+    if not checks:
         return graph
     places = _places(graph)
-    united = _united(checks, places)
     checked: dict[Variable, Variable] = {}
-    for size, (model, check) in united.items():
+    for size, (model, check) in _united(checks, places).items():
         other, other_axis = places[model][0]
         for x, axis in places[size]:
             made = check_size(checked.get(x, x), axis, other, other_axis, check.params[2])
@@ -41,11 +42,16 @@ def unify_inputs(graph: Graph) -> Graph:
             checked[x] = made
     if not checked:
         return graph
-    pairs = zip(graph.outputs, replace(graph.outputs, checked), strict=True)
-    outputs = [_with_sizes_of(old, new, places) for old, new in pairs]
-    # What reads them from outside relies on their types.
-    same = all(old.type is new.type for old, new in zip(graph.outputs, outputs, strict=True))
-    return Graph(graph.inputs, outputs) if same else graph
+    try:
+        outputs = replace(graph.outputs, checked | {made: made for made in checked.values()})
+    except ShapeError:
+        return graph
+    if keeps_types:
+        pairs = list(zip(graph.outputs, outputs, strict=True))
+        outputs = [_with_sizes_of(old, new, places) for old, new in pairs]
+        if not all(new.type is old.type for (old, _), new in zip(pairs, outputs, strict=True)):
+            return graph
+    return Graph(graph.inputs, outputs)
 
 
 def _with_sizes_of(old: Variable, new: Variable, places: _Places) -> Variable:

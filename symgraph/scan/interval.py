@@ -2,9 +2,8 @@
 
 With checkpoints every ``k`` of ``n`` steps, ``n / k`` states are kept, and ``k`` steps of what the
 gradient needs while it is in a chunk. ``"auto"`` takes about the root of ``n``. Of memory of so
-many bytes the largest interval is taken that fits, for then the tail, which need not run again, is
-longest; where all steps fit, none runs again. Where nothing fits, it is the interval that takes
-the least.
+many bytes the largest interval is taken that fits; where all steps fit, none runs again. Where
+nothing fits, it is the interval that takes the least.
 """
 
 from __future__ import annotations

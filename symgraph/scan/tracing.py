@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -188,12 +188,10 @@ def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Vari
         n_steps=parts.n_steps,
     )
     made = loop.make(loop.trace_to_fixed_types())
-    if parts.interval is None:
-        return made
     changed = Loop(made)
-    inputs = (*made.inputs, parts.interval)
-    with_interval = changed.layout.with_checkpoints(layout.rule)
-    return make_alike(made, inputs, body=changed.body, layout=with_interval)
+    like_before = replace(layout, sequences=changed.layout.sequences, states=changed.layout.states)
+    ending = () if parts.interval is None else (parts.interval,)
+    return make_alike(made, (*made.inputs, *ending), body=changed.body, layout=like_before)
 
 
 SCAN.attach(build=_build_scan)

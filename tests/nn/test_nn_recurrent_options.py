@@ -347,3 +347,64 @@ def test_gradients_of_a_convolutional_cell() -> None:
         layer(np.ones((2, 1, 3)))
     with pytest.raises(sg.ShapeError, match="features"):
         layer(np.ones((2, 1, 3, 3, 2)))
+
+
+# --- checkpoints --------------------------------------------------------------------------------
+
+LAYERS: dict[str, Any] = {
+    "recurrent": lambda **options: nn.Recurrent(nn.RNNCell(2, 3, **DOUBLE), **options),
+    "shorthand": lambda **options: nn.LSTM(2, 3, **DOUBLE, **options),
+    "both ways": lambda **options: nn.Bidirectional(
+        nn.GRU(2, 3, **DOUBLE), nn.RNNCell(2, 3, **DOUBLE), **options
+    ),
+}
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize(
+    "options", [{"checkpoint_every": 2}, {"checkpoint_every": "auto"}, {"memory": "1 kB"}]
+)
+def test_checkpoints_of_layers(make: Any, options: dict[str, Any]) -> None:
+    x = sg.tensor("x", ("T", "B", 2), "float64")
+    plain, layer = make(), make(**options)
+
+    def outputs(layer: Any) -> list[sg.Variable]:
+        y = layer(x)
+        return [y, *sg.grad((y**2).sum(), [x, *layer.params])]
+
+    f = sg.compile([x], [*outputs(layer), *outputs(plain)])
+    found, n = f(draw(5, 3, 2)), len(plain.params) + 2
+    for ours, expected in zip(found[:n], found[n:], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
+    n_loops = 2 if isinstance(layer, nn.Bidirectional) else 1
+    assert len(f.report.checkpoints) == n_loops
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"checkpoint_every": 0},
+        {"checkpoint_every": -1},
+        {"checkpoint_every": "some"},
+        {"memory": "much"},
+        {"memory": 0},
+        {"checkpoint_every": 2, "memory": "1MB"},
+        {"truncate_gradient": 0},
+    ],
+)
+def test_options_of_loops_are_looked_at_when_a_layer_is_made(
+    make: Any, options: dict[str, Any]
+) -> None:
+    with pytest.raises(sg.ScanError, match=rf"{next(iter(options))}.*\n.*{__file__}"):
+        make(**options)
+
+
+def test_both_directions_take_options_over_their_own() -> None:
+    layers = nn.LSTM(2, 3, memory="1MB"), nn.LSTM(2, 3, truncate_gradient=5)
+    both = nn.Bidirectional(*layers, checkpoint_every=4)
+    assert [each.checkpoint_every for each in (both.forward, both.backward)] == [4, 4]
+    assert [each.memory for each in (both.forward, both.backward)] == [None, None]
+    assert [each.truncate_gradient for each in (both.forward, both.backward)] == [None, 5]
+    assert layers[0].memory == "1MB"
+    assert both.params == [*layers[0].params, *layers[1].params]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.core.dims import interval_of
-from symgraph.core.graph import Graph
+from symgraph.core.graph import Graph, replace
+from symgraph.core.interval import interval_of
 from symgraph.core.types import TupleType
 from symgraph.core.variable import ancestors
 from symgraph.ops.intervals import interval_within
@@ -479,3 +479,56 @@ def test_values_of_which_only_sizes_are_read() -> None:
     sequence, initials = {"input": given[0], "taps": [0, -1]}, [*given[1:], np.array(0.5)]
     options = {"truncate_gradient": 2, "checkpoint_every": 6}
     sg.testing.check_scan(step, [sequence], initials, orders=2, **options)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("options", [{"checkpoint_every": "auto"}, {"memory": 1000}, {"memory": 1}])
+def test_sizes_that_nobody_named(backend: str, options: dict[str, Any]) -> None:
+    """The gradient of a tangent, of sequences whose lengths the call finds to be one."""
+    x, h, t = (sg.tensor(name, shape, "float64") for name, shape in UNNAMED.items())
+
+    def outputs(**options: Any) -> list[sg.Variable]:
+        tangent = sg.jvp(sg.scan(lambda r, s: sg.tanh(r + s), x, h, **options), x, t)
+        return [tangent, *sg.grad((tangent**2).sum(), [x, h])]
+
+    f = sg.compile([x, h, t], [*outputs(**options), *outputs()], backend=backend)
+    random = np.random.default_rng(3)
+    for n in (0, 1, 2, 3, 7):
+        found = f(random.normal(size=(n, 2)), random.normal(size=2), random.normal(size=(n, 2)))
+        for ours, expected in zip(found[:3], found[3:], strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+UNNAMED = {"x": (None, 2), "h": (2,), "t": (None, 2)}
+
+
+def test_a_loop_on_other_sizes_keeps_its_layout() -> None:
+    x, w, u = inputs()
+    cost = elman(x, w, u, checkpoint_every=2)[-1].sum()
+    f = sg.compile([x, w, u], sg.grad(cost, w))
+    other = sg.tensor("other", (8, *x.type.shape[1:]), x.dtype)
+    before, after = (loops(g) for g in (f.graph.outputs, replace(f.graph.outputs, {x: other})))
+    assert any(loop.layout.ends_at_checkpoint for loop in before)
+    assert any(loop.layout.is_over_chunks for loop in before)
+    assert [loop.layout for loop in after] == [loop.layout for loop in before]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+@pytest.mark.parametrize("options", [{"checkpoint_every": 2}, {"memory": 500}])
+def test_known_lengths_and_a_condition(backend: str, steps: int, options: dict[str, Any]) -> None:
+    """Of no rows, or one, sizes may look as if they differed."""
+    x, h = sg.tensor("x", (steps, 2), "float64"), sg.tensor("h", (2,), "float64")
+
+    def outputs(**options: Any) -> list[sg.Variable]:
+        def step(r: sg.Variable, s: sg.Variable) -> Any:
+            return sg.tanh(r + s), sg.until(s.sum() > 5)
+
+        states = sg.scan(step, x, h, **options)
+        return [states, *sg.grad(states.sum(), [x, h])]
+
+    f = sg.compile([x, h], [*outputs(**options), *outputs()], backend=backend)
+    for start in (0.1, 9.0):
+        found = f(np.linspace(-1, 1, 2 * steps).reshape(steps, 2), np.full(2, start))
+        for ours, expected in zip(found[:3], found[3:], strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)

@@ -233,3 +233,12 @@ def test_looks_are_copied_and_shown(capsys) -> None:
     np.testing.assert_allclose(
         sg.jvp(sg.debug_print(z**2, "z"), z, np.float64(1)).eval({z: 3.0}), 6.0
     )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_error_in_a_step_names_the_loop(backend: str) -> None:
+    x = sg.tensor("x", ("T",))
+    checked = sg.scan(lambda row: sg.debug_assert(row, row < 2, "too large"), x, name="watched")
+    f = sg.compile([x], checked, backend=backend)
+    with pytest.raises(sg.DebugAssertError, match=rf"in step 2 of loop 'watched' at {__file__}"):
+        f([0.0, 1.0, 3.0])

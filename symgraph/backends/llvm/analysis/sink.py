@@ -13,6 +13,7 @@ from itertools import pairwise
 from ....core.graph import Graph, replace
 from ....core.variable import Variable, node
 from ....ops.slices import SLICE, Entry, Span
+from ....scan.op import rebuild_alike
 
 __all__ = ["sink_slices"]
 
@@ -33,7 +34,8 @@ def sink_slices(graph: Graph) -> Graph:
         for v in graph.nodes
         if v.op is SLICE and v.inputs[0] in parts and (part := _part_of(v)) is not None
     }
-    return Graph(graph.inputs, replace(graph.outputs, replacements, keep_lines=True))
+    outputs = replace(graph.outputs, replacements, keep_lines=True, rebuild=rebuild_alike)
+    return Graph(graph.inputs, outputs)
 
 
 def _part_of(v: Variable) -> Part | None:

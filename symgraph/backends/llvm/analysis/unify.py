@@ -1,87 +1,54 @@
-"""Sizes that are checked to agree made one size, so that what is computed with them can fuse.
+"""Checks at the inputs left to the entry, so that what is computed of these finds one size.
 
-``x + y`` for arrays of unknown lengths checks that they agree; from there on both lengths are one
-number. The graph is rebuilt with inputs whose types say so, and the checks are left to the entry.
+A pass has brought the checks of sizes that must agree down to the inputs (`rewrite.unify`). Here
+such an input gets the type that its checks give it: the entry compares sizes of arguments anyhow,
+before anything is computed.
 """
 
 from __future__ import annotations
 
-from ....core import provenance
-from ....core.dims import Atom, Dim, Size, substitute_size
-from ....core.errors import ShapeError
-from ....core.graph import Graph, rebuild
+from ....core.dims import Size
+from ....core.graph import Graph, replace
 from ....core.variable import Variable, make_input
-from ....ops.sizes import CHECK_SIZE, preferred_size
+from ....ops.sizes import CHECK_SIZE
+from ....scan.op import rebuild_alike
 
 __all__ = ["unify_sizes"]
 
 
 def unify_sizes(graph: Graph) -> tuple[Graph, list[Variable]]:
-    """The graph with as few sizes as its checks allow, and the checks that are left to others."""
-    checks = [v for v in graph.nodes if v.op is CHECK_SIZE]
-    if not checks:
-        return graph, []
-    atoms = {s.atom for v in graph.inputs for s in v.type.shape if isinstance(s, Dim)}
-    merged: dict[Atom, Size] = {}
+    """The graph without the checks of its inputs, and these checks."""
+    told = {size for v in graph.inputs for size in v.type.shape}
+    new: dict[Variable, Variable] = {}
     used: list[Variable] = []
-    for v in checks:
-        axis, other_axis, _ = v.params
-        a, b = (
-            _resolved(size, merged)
-            for size in (v.inputs[0].type.shape[axis], v.inputs[1].type.shape[other_axis])
-        )
-        if a == b:
-            used.append(v)
-            continue
-        new = preferred_size(a, b)
-        old = b if new is a else a
-        # Only sizes of arguments: those are compared before anything is computed.
-        atom = old.atom if isinstance(old, Dim) else None
-        is_told = isinstance(new, int) or new.atom in atoms
-        if atom is not None and atom in atoms and is_told:
-            merged[atom] = new
-            used.append(v)
-    if not merged:
+    for x in graph.inputs:
+        checks = _checks_of(x, graph, told)
+        if checks:
+            new[x] = new[checks[-1]] = make_input(checks[-1].type)
+            used += checks
+    if not new:
         return graph, []
-    try:
-        return _merged(graph, merged), used
-    except ShapeError:
-        # As one, sizes differ elsewhere, unless axes are empty: each call looks at them.
-        return graph, []
+    outputs = replace(graph.outputs, new, rebuild=rebuild_alike)
+    return Graph([new.get(x, x) for x in graph.inputs], outputs), used
 
 
-def _merged(graph: Graph, merged: dict[Atom, Size]) -> Graph:
-    """The graph on inputs whose types tell that sizes are the same."""
-    inputs = {v: _input_like(v, merged) for v in graph.inputs}
-    new: dict[Variable, Variable] = dict(inputs)
-    for v in graph.nodes:
-        if v not in new:
-            new[v] = _with(v, [new[x] for x in v.inputs])
-    return Graph(list(inputs.values()), [new[v] for v in graph.outputs])
-
-
-def _with(v: Variable, inputs: list[Variable]) -> Variable:
-    """The node on these inputs; a check that cannot fail is its operand."""
-    if v.op is CHECK_SIZE:
-        axis, other_axis, _ = v.params
-        if inputs[0].type.shape[axis] == inputs[1].type.shape[other_axis]:
-            return inputs[0]
-    if tuple(inputs) == v.inputs:
-        return v
-    new = rebuild(v, inputs)
-    provenance.set_lines(new, provenance.lines_of(v))
-    return new
-
-
-def _resolved(size: Size, merged: dict[Atom, Size]) -> Size:
-    while isinstance(size, Dim):
-        new = substitute_size(size, merged)
-        if new == size:
+def _checks_of(x: Variable, graph: Graph, told: set[Size]) -> list[Variable]:
+    """The checks by way of which alone an input is read, one upon the other."""
+    checks: list[Variable] = []
+    outputs = set(graph.outputs)
+    while x not in outputs:
+        # Whom others are compared with is read for its size alone, which stays what it is.
+        users = [user for user, place in graph.users.get(x, ()) if not _is_model(user, place)]
+        if len(users) != 1 or users[0].op is not CHECK_SIZE:
             break
-        size = new
-    return size
+        (check,) = users
+        size = check.inputs[1].type.shape[check.params[1]]
+        if not isinstance(size, int) and size not in told:
+            break
+        checks.append(check)
+        x = check
+    return checks
 
 
-def _input_like(v: Variable, merged: dict[Atom, Size]) -> Variable:
-    shape = tuple(_resolved(size, merged) for size in v.type.shape)
-    return v if shape == v.type.shape else make_input(v.type.with_shape(shape))
+def _is_model(user: Variable, place: int) -> bool:
+    return user.op is CHECK_SIZE and place == 1

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ....core import provenance
 from ....core.binding import shape_numbers
 from ....core.dims import Atom, Dim
 from ....core.errors import CallError, SymgraphError
 from ....core.variable import Variable
 from ....ops.sizes import size_of
 from ...numpy import reference_call
-from ...plan import Operand, call_of
+from ...plan import Operand, call_of, in_step
 from ...plan import explained as explained_error
 from ..analysis.layout import contiguous_strides
 from ..lowering.program import PythonNode, PythonResult
@@ -107,13 +106,9 @@ def in_steps(error: Exception, loops: Sequence[tuple[int, Variable]], frame: Fra
     """The error with the step that each loop around it was in."""
     if not isinstance(error, SymgraphError):
         return error
-    text = str(error)
     for turn, loop in reversed(loops):
-        line = provenance.line_of(loop)
-        text += f"\n  in step {frame[turn]} of the loop" + (f" at {line}" if line else "")
-    told = type(error)(text)
-    told.__cause__ = error.__cause__
-    return told
+        error = in_step(error, frame[turn], loop)
+    return error
 
 
 def error_on_shapes(node: Variable, sizes: Mapping[Atom, int]) -> Exception:

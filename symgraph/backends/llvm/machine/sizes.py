@@ -79,12 +79,12 @@ def floor_divided(f: Function, a: str, b: str) -> str:
 
 @frame_kernel
 def interval_kernel(f: Function) -> None:
-    """Operands: target, and four numbers, as `dims.interval_of` takes them."""
+    """Operands: target, and four numbers, as `interval_of` takes them."""
     set_slot(f, 0, interval(f, *(slot_value(f, i) for i in range(1, 5))))
 
 
 def interval(f: Function, steps: str, kept: str, each: str, memory: str) -> str:
-    """How many steps checkpoints are apart: what `dims.interval_of` gives."""
+    """How many steps checkpoints are apart: what `interval_of` gives."""
     steps, kept, each = f.at_least(steps, 0), f.at_least(kept, 0), f.at_least(each, 1)
     rest = f.emit(f"sub i64 {memory}, {kept}")
     least = _root(f, f.emit(f"mul i64 {kept}, 4"), f.emit(f"mul i64 {each}, {steps}"))
