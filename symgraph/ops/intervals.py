@@ -36,6 +36,9 @@ def _evaluate_interval(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _expand_interval(v: Variable) -> Variable:
+    size = size_of(v)
+    if isinstance(size, int):
+        return make_constant(size, "int64")
     steps, kept, each, memory = v.inputs
     steps, kept, each = maximum(steps, 0), maximum(kept, 0), maximum(each, 1)
     rest = subtract(memory, kept)

@@ -13,7 +13,8 @@ from ..core import provenance
 from ..core.dims import Dim, Size
 from ..core.errors import ShapeError
 from ..core.graph import Graph, replace
-from ..core.variable import Variable
+from ..core.variable import Variable, node
+from ..ops.create import zeros
 from ..ops.sizes import CHECK_SIZE, check_size, preferred_size
 
 __all__ = ["unify_inputs"]
@@ -35,9 +36,11 @@ def unify_inputs(graph: Graph, *, keeps_types: bool = False) -> Graph:
     places = _places(graph)
     checked: dict[Variable, Variable] = {}
     for size, (model, check) in _united(checks, places).items():
-        other, other_axis = places[model][0]
+        other, other_axis = _with_size(model, places)
         for x, axis in places[size]:
-            made = check_size(checked.get(x, x), axis, other, other_axis, check.params[2])
+            # Who said that two named sizes are one may do so: `check_size` would refuse it.
+            params = (axis, other_axis, check.params[2])
+            made = node(CHECK_SIZE, (checked.get(x, x), other), params)
             provenance.set_lines(made, provenance.lines_of(check))
             checked[x] = made
     if not checked:
@@ -62,6 +65,11 @@ def _with_sizes_of(old: Variable, new: Variable, places: _Places) -> Variable:
     return new
 
 
+def _with_size(size: Size, places: _Places) -> tuple[Variable, int]:
+    """Something that has this size, and the axis; of an input, or a number."""
+    return (zeros(size), 0) if isinstance(size, int) else places[size][0]
+
+
 def _places(graph: Graph) -> _Places:
     places: dict[Size, list[tuple[Variable, int]]] = {}
     for x in graph.nodes:
@@ -84,10 +92,10 @@ def _united(checks: Sequence[Variable], places: _Places) -> dict[Size, tuple[Siz
         axis, other_axis, _ = check.params
         x, other = check.inputs
         a, b = settled(x.type.shape[axis]), settled(other.type.shape[other_axis])
-        if a == b or a not in places or b not in places:
-            continue
         model = preferred_size(b, a)
         size = a if model is b else b
-        if isinstance(size, Dim):  # two numbers that differ are an error at the call
+        # Two numbers that differ are an error at the call.
+        is_told = isinstance(model, int) or model in places
+        if a != b and is_told and isinstance(size, Dim) and size in places:
             united[size] = (model, check)
     return {size: (settled(size), check) for size, (_, check) in united.items()}

@@ -14,8 +14,9 @@ import symgraph as sg
 from symgraph.core.graph import Graph, replace
 from symgraph.core.interval import interval_of
 from symgraph.core.types import TupleType
-from symgraph.core.variable import ancestors
-from symgraph.ops.intervals import interval_within
+from symgraph.core.variable import ancestors, constant_value, node
+from symgraph.ops.intervals import INTERVAL, interval_within
+from symgraph.ops.sizes import SIZE
 from symgraph.scan.interval import parse_memory
 from symgraph.scan.op import Loop, is_scan
 from symgraph.testing import unroll
@@ -500,6 +501,15 @@ def test_sizes_that_nobody_named(backend: str, options: dict[str, Any]) -> None:
 
 
 UNNAMED = {"x": (None, 2), "h": (2,), "t": (None, 2)}
+
+
+def test_an_interval_of_sizes_that_became_known_expands_to_a_number() -> None:
+    """A check may tell a length, when the numbers that are made of it have long been sizes."""
+    length = node(SIZE, (sg.tensor("x", (15,)),), (0,))
+    parts = (length, *(sg.constant(np.int64(n)) for n in (1, 1, 0)))
+    expand = INTERVAL.expand
+    assert expand is not None
+    assert constant_value(expand(node(INTERVAL, parts))) == interval_of(15, 1, 1, 0)
 
 
 def test_a_loop_on_other_sizes_keeps_its_layout() -> None:
