@@ -44,6 +44,7 @@ class OpenLoop:
         ]
         self.outputs: list[Variable] = [next(values) for _ in loop.outputs]
         self.condition = next(values, None)
+        self._kept = self._find_kept()
 
     def move(self, moved: Mapping[Variable, Variable]) -> None:
         """Put other variables, of the same values, in place of those around the loop."""
@@ -61,6 +62,7 @@ class OpenLoop:
         self.states = [state._replace(new=next(values)) for state in self.states]
         self.outputs = [next(values) for _ in self.outputs]
         self.condition = next(values, None)
+        self._kept = self._find_kept()
 
     def read(self, sequence: Variable, symbol: Variable, offset: int = 0) -> None:
         """Let the symbol stand for a row of the sequence."""
@@ -71,12 +73,19 @@ class OpenLoop:
 
         A state, or a plain output, made for the purpose if need be.
         """
-        for i, state in enumerate(self.states):
-            if state.new is value:
-                return i, state.depth
-        if value not in self.outputs:
+        if value not in self._kept:
+            self._kept[value] = len(self.states) + len(self.outputs), 0
             self.outputs.append(value)
-        return len(self.states) + self.outputs.index(value), 0
+        return self._kept[value]
+
+    def _find_kept(self) -> dict[Variable, tuple[int, int]]:
+        """For values that are kept the first result that has them, and at which of its rows."""
+        kept: dict[Variable, tuple[int, int]] = {}
+        for i, state in enumerate(self.states):
+            kept.setdefault(state.new, (i, state.depth))
+        for i, output in enumerate(self.outputs, len(self.states)):
+            kept.setdefault(output, (i, 0))
+        return kept
 
     def has_fixed_size(self, value: Variable) -> bool:
         """Whether a value of the body is as large in each step: it can be kept over time."""

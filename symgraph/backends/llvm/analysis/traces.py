@@ -18,12 +18,12 @@ others in another thread, and get no records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from ....core.dims import Size, product
 from ....core.graph import Graph
-from ....core.variable import ITEM, Variable
+from ....core.variable import Variable
 from ....ops.linalg import MATMUL
 from ....ops.sizes import SIZE
 from ....ops.slices import SLICE, Span
@@ -44,7 +44,8 @@ class TraceLayout(NamedTuple):
 def lay_traces(graph: Graph, is_known: Callable[[Size], bool]) -> TraceLayout:
     """Where traces lie backward or share their room; ``is_known`` tells which sizes the arguments
     tell, and of others nothing is laid out here."""
-    backward = {v: None for v in graph.nodes if _is_backward(graph, v, is_known)}
+    loops = (v for v in graph.nodes if is_scan(v))
+    backward = {v: None for loop in loops for v in _backward_traces(graph, loop, is_known)}
     views = {v: _backward(v) for v in backward if _is_read_by_more_than_loops(graph, v)}
     rooms: dict[Variable, Size] = {}
     free = dict(backward)
@@ -69,24 +70,29 @@ def dying_rows(loop: Loop, views: Mapping[Variable, View]) -> list[Variable]:
 # --- backward -----------------------------------------------------------------------------------
 
 
-def _is_backward(graph: Graph, v: Variable, is_known: Callable[[Size], bool]) -> bool:
-    """Whether the variable is a trace whose elements are read from its last row on, all of them.
+def _backward_traces(
+    graph: Graph, scan: Variable, is_known: Callable[[Size], bool]
+) -> list[Variable]:
+    """The traces of the loop whose elements are read from the last row on, all of them.
 
     Where a size of the loop's is unknown, Python may run it, which knows no such places.
     """
-    if not (v.op is ITEM and is_scan(v.inputs[0])) or v in graph.outputs:
-        return False
-    loop = Loop(v.inputs[0])
-    first = len(loop.states)
-    return (
-        first <= v.params[0] < first + len(loop.outputs)
-        and loop.condition is None
-        and loop.checkpoint_every is None
-        and all(is_known(size) for x in v.inputs[0].type.items for size in x.shape)
-        and all(user.op is SIZE or _is_turned(user) for user, _ in graph.users[v])
-        # What is a result may be written where that is to lie.
-        and not any(user in graph.outputs for user, _ in graph.users[v])
-    )
+    loop = Loop(scan)
+    if loop.condition is not None or loop.checkpoint_every is not None:
+        return []
+    sizes = {size for each in scan.type.items for size in each.shape}
+    if not all(map(is_known, sizes)):
+        return []
+    numbers = range(len(loop.states), len(loop.states) + len(loop.outputs))
+    traces = (v for v, _ in graph.users[scan] if v.params[0] in numbers)
+    outputs = set(graph.outputs)
+    return [v for v in traces if v not in outputs and _is_read_backward(graph, v, outputs)]
+
+
+def _is_read_backward(graph: Graph, v: Variable, outputs: Set[Variable]) -> bool:
+    users = [user for user, _ in graph.users[v]]
+    # What is a result may be written where that is to lie.
+    return outputs.isdisjoint(users) and all(x.op is SIZE or _is_turned(x) for x in users)
 
 
 def _is_turned(v: Variable) -> bool:

@@ -95,6 +95,8 @@ class Values:
         self.rooms: dict[Variable, Size] = {}
         """The elements of buffers that hold more than the value which owns them."""
         self._lay_out()
+        self.lasting = frozenset(self.views[v].root for v in self.outputs if v in self.views)
+        """The owners of the buffers in which outputs lie."""
         self.sizes_by_value = self._sizes_by_value()
         self.told_by: dict[Variable, list[Variable]] = {}
         """The scalars that tell sizes, by the node that computes what they are views of."""

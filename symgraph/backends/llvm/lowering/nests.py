@@ -69,9 +69,7 @@ class _Builder:
         if v in self.scope.values.sizes_by_value:
             return True  # it is read from memory
         readers = self.scope.readers.get(v, set())
-        return bool(readers - {self.group.number}) or any(
-            self.scope.values.views[out].root is v for out in self.scope.values.outputs
-        )
+        return bool(readers - {self.group.number}) or v in self.scope.values.lasting
 
     def _target(self, v: Variable) -> Access:
         place = self.scope.place(v)

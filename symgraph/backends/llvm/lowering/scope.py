@@ -124,13 +124,12 @@ class Scope:
     def release(self, group: Group) -> None:
         """Give back the buffers that nobody reads after this group."""
         values = self.values
-        lasting = {values.views[v].root for v in self.graph.outputs}
         for v in group.nodes:
             for x in (v, *values.reads[v]):
                 if x not in values.views:
                     continue
                 root = values.views[x].root
-                if root in values.placed or root in lasting or root not in self.bases:
+                if root in values.placed or root in values.lasting or root not in self.bases:
                     continue
                 readers = self.readers.get(root)
                 if readers is not None:
