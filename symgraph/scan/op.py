@@ -37,7 +37,7 @@ from ..core.graph import Graph, rebuild
 from ..core.op import Op
 from ..core.types import TensorType, TupleType, tensor_type
 from ..core.variable import Variable, existing_node, item, node
-from ..ops.sizes import carry_size
+from ..ops.sizes import carry_size, size_of
 from ..ops.slices import slice_axis
 from .close import close_body
 from .layout import IntervalRule, Layout
@@ -305,6 +305,9 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
     if types != expected:
         raise ScanError(f"scan: the body takes {types}; it is given {expected}")
     n = steps_taken(inputs, body, layout)
+    most = size_of(inputs[0])
+    if isinstance(most, int) and most < 0:
+        raise ScanError.here(f"scan: the number of steps is {most}; it is at least 0")
     initials, interval = layout.parts(inputs).initials, layout.parts(inputs).interval
     outputs = list(body.outputs)
     if layout.until and (condition := outputs.pop().type) is not tensor_type(_BOOL, ()):

@@ -103,6 +103,18 @@ def test_a_negative_number_of_steps() -> None:
             sg.compile([c, n], output, backend="numpy")(1.0, -1)
 
 
+def test_a_number_of_steps_that_is_known_to_be_negative() -> None:
+    c, n = sg.scalar("c", "float64"), sg.scalar("n", "int64")
+    known = sg.constant(np.int64(1)) - sg.constant(np.int64(4))
+    doubled = sg.scan(lambda s: s * 2, (), c, n_steps=n)
+    with pytest.raises(sg.ScanError, match="number of steps is -3"):
+        sg.scan(lambda s: s * 2, (), c, n_steps=known)
+    with pytest.raises(sg.ScanError, match="number of steps is -3"):
+        sg.scan(lambda s: (s * 2, sg.until(s > 9)), (), sg.constant(1.0), n_steps=known)
+    with pytest.raises(sg.ScanError, match="number of steps is -3"):
+        sg.compile([c], doubled, givens={n: known})
+
+
 @pytest.mark.parametrize("n_steps", [2.0, True, "3", np.ones(2, int)])
 def test_number_of_steps_is_an_integer(n_steps: Any) -> None:
     with pytest.raises(sg.SymgraphError):
