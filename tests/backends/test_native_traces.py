@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import symgraph as sg
 import symgraph_nn as nn
+from symgraph.backends.base import load_backend
 from symgraph.backends.llvm.analysis import traces, values
+from symgraph.backends.llvm.lowering.records import LOWERINGS
 from symgraph.errors import VerifyError
+from symgraph.scan.op import SCAN
 from symgraph.testing import guarded
 
 SIZES = [0, 1, 2, 7]
@@ -176,6 +181,17 @@ def test_loops_that_are_one_kernel(laid):
     arguments = [[_rows(n, 2, 3)] for n in (*SIZES, 3000)]
     _agree([x], sg.grad(sg.square(h).mean(), [W, x]), arguments)
     assert not laid  # their elements need not wait for each other
+
+
+def test_loops_that_python_runs_leave_rows_where_they_are_to_lie(laid, monkeypatch):
+    x = _sequence()
+    step, params, _ = _gated((3, 5))
+    h = sg.scan(step, x, sg.zeros((x.shape[1], 4), "float64"))
+    gradients = sg.grad(sg.square(h).sum(), params)
+    load_backend("native")  # with what it says of ops
+    monkeypatch.setitem(LOWERINGS, SCAN, replace(LOWERINGS[SCAN], write=None))
+    _agree([x], gradients, [[_rows(n, 2, 3)] for n in SIZES])
+    assert laid  # whoever runs a loop, layout says where its traces are
 
 
 # --- planted faults -----------------------------------------------------------------------------

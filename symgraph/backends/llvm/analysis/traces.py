@@ -75,7 +75,7 @@ def _backward_traces(
 ) -> list[Variable]:
     """The traces of the loop whose elements are read from the last row on, all of them.
 
-    Where a size of the loop's is unknown, Python may run it, which knows no such places.
+    Where a size of the loop's is unknown, nobody can say yet where its rows are to lie.
     """
     loop = Loop(scan)
     if loop.condition is not None or loop.checkpoint_every is not None:

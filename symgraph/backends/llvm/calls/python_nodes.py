@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from ....ops.sizes import size_of
 from ...numpy import reference_call
 from ...plan import Operand, call_of, in_step
 from ...plan import explained as explained_error
-from ..analysis.layout import contiguous_strides
 from ..lowering.program import PythonNode, PythonResult
 from ..machine.frame import Frame, Status
 from .call_memory import array_at
@@ -79,11 +77,11 @@ def _inputs(each: PythonNode, frame: Frame) -> list[np.ndarray]:
 
 
 def _store(target: PythonResult, frame: Frame, array: np.ndarray, arrays: list) -> None:
-    if target.has_room:
+    if target.strides is not None:
         numbers = [frame[s] for s in target.shape]
         if list(array.shape) != numbers:
             raise CallError(f"the result has shape {array.shape}; {tuple(numbers)} is expected")
-        strides: Any = contiguous_strides(numbers)
+        strides = [frame[s] for s in target.strides]
         array_at(frame[target.base], numbers, strides, array.dtype)[...] = array
         return
     array = np.array(array, order="C")

@@ -93,8 +93,9 @@ class PythonResult(NamedTuple):
     """The slot of its address."""
     shape: tuple[int, ...]
     """The slots of its sizes; −1 where nothing is to be told."""
-    has_room: bool
-    """Whether there is memory for it already, of the sizes in the slots; else they are set."""
+    strides: tuple[int, ...] | None
+    """The slots of its strides in memory that is there, of the sizes in the slots; None where
+    there is none yet: then the sizes are told."""
 
 
 class PythonNode(NamedTuple):

@@ -61,14 +61,16 @@ def _result(scope: Scope, number: int, x: Variable, slots: dict[Size, int]) -> P
     a, shape = scope.assembler, x.type.shape
     untold = [size for size in shape if not a.is_bound(size)]
     if not untold:
-        return PythonResult(number, scope.base(x), tuple(map(a.size, shape)), has_room=True)
+        place = scope.place(x)  # a trace of a loop need not lie in C order
+        sizes, strides = (tuple(map(a.size, s)) for s in (shape, place.strides))
+        return PythonResult(number, place.base, sizes, strides)
     for size in untold:
         if size not in slots:
             slots[size] = a.slot()
     if x not in scope.bases:
         scope.bases[x] = a.slot()
     sizes = tuple(slots[size] if size in untold else -1 for size in shape)
-    return PythonResult(number, scope.bases[x], sizes, has_room=False)
+    return PythonResult(number, scope.bases[x], sizes, None)
 
 
 def _bind(a: Assembler, size: Size, slot: int) -> None:
