@@ -56,11 +56,9 @@ def total(d: Drawer) -> str | None:
 
 
 def along(d: Drawer) -> str | None:
-    x = d.float_name(1)
-    if x is None:
-        return None
-    name = d.one_of(("flip", "cumsum", "softmax"))
-    return f"sg.{name}({x}, axis={d.integer(0, d.values[x].ndim - 1)})"
+    return values.along_axis(
+        d, [f"sg.{name}({{x}}, axis={{a}})" for name in ("flip", "cumsum", "softmax")]
+    )
 
 
 def whole(d: Drawer) -> str | None:

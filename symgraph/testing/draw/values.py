@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .drawer import INTEGERS, Drawer
@@ -157,26 +158,27 @@ def reduction(d: Drawer) -> str | None:
     return f"sg.{name}({x}, axis={d.integer(-value.ndim, value.ndim - 1)}{keep})"
 
 
-def along(d: Drawer) -> str | None:
+def along_axis(d: Drawer, forms: Sequence[str]) -> str | None:
+    """One of the forms of a float ``{x}`` along one of its axes, ``{a}``."""
     x = d.float_name(1)
     if x is None:
         return None
     n = d.values[x].ndim
-    return f"sg.{d.one_of(_ALONG)}({x}, axis={d.integer(-n, n - 1)})"
+    return d.one_of(forms).format(x=x, a=d.integer(-n, n - 1))
+
+
+def along(d: Drawer) -> str | None:
+    return along_axis(d, [f"sg.{name}({{x}}, axis={{a}})" for name in _ALONG])
 
 
 def normalised(d: Drawer) -> str | None:
     """A value less its mean, or divided by its total: the same value twice in a formula."""
-    x = d.float_name(1)
-    if x is None:
-        return None
-    axis = d.integer(0, d.values[x].ndim - 1)
     forms = (
         "{x} - sg.mean({x}, axis={a}, keepdims=True)",
         "{x} / (1.0 + sg.sum({x} ** 2, axis={a}, keepdims=True))",
         "sg.exp({x} - sg.max({x}, axis={a}, keepdims=True))",
     )
-    return d.one_of(forms).format(x=x, a=axis)
+    return along_axis(d, forms)
 
 
 KINDS = (
