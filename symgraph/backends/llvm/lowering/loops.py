@@ -11,9 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from ....core import provenance
-from ....core.dims import Atom, Dim, Size, floor_div, maximum_zero, product
-from ....core.errors import TooLargeError
+from ....core.dims import Atom, Dim, Size, floor_div, product
 from ....core.graph import Graph
 from ....core.variable import Variable
 from ....ops.sizes import size_of
@@ -25,6 +23,7 @@ from ..kernels.small_loop import SmallLoop, small_loop_kernel
 from .groups import write_scope
 from .lane_parts import Part, part_of, parts_of_rows, shortest_row
 from .loop_checkpoints import Checkpoints, checkpoints_of
+from .loop_checks import LoopChecks
 from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, few_rows
 from .products import pack_ahead
 from .program import Place
@@ -34,6 +33,7 @@ from .rows_in_place import RowsInPlace, result_of_rows
 from .scope import Scope
 from .small_body import SmallBody, small_body, steps_at_once
 from .small_elements import loop_of_elements
+from .small_parts import LoopPlaces
 from .small_rows import loop_of_rows
 
 __all__ = ["LOOPS"]
@@ -58,6 +58,7 @@ class _LoopWriter:
     def __init__(self, scope: Scope, loop: Loop) -> None:
         self.scope, self.loop = scope, loop
         self.n = size_of(loop.n_steps)
+        self.checks = LoopChecks(scope, loop)
         items = (x for x, _ in scope.graph.users[loop.node] if x in scope.values.needed)
         by_result = {x.params[0]: x for x in items}
         self.items = [by_result.get(k) for k in range(len(loop.results))]
@@ -89,7 +90,7 @@ class _LoopWriter:
     def write(self) -> None:
         """Write the loop, and let its results be where they lie."""
         loop, a = self.loop, self.scope.assembler
-        self._check_steps()
+        self.checks.steps()
         for reads in loop.reads_by_sequence:
             self._sequence(reads)
         n_states = len(loop.states)
@@ -129,9 +130,9 @@ class _LoopWriter:
 
         def write_body() -> None:
             if turns.growing:
-                turns.grow(turn, capacity, self._no_room(turn))
+                turns.grow(turn, capacity, self.checks.room(turn))
             if self.checkpoints is not None:
-                self.checkpoints.write(turn, self.n, self._no_room)
+                self.checkpoints.write(turn, self.n, self.checks.room)
             for each in ahead:
                 each.write(body, turn, self.n)
             write_scope(body, destinations)
@@ -167,11 +168,11 @@ class _LoopWriter:
     def _steps_in_kernel(self, body: SmallBody, states: Sequence[Rows], until: int) -> None:
         """The loop as one kernel, or as one for each part of a row."""
         builder, loop = self.scope.builder, self.loop
-        found = (self.turns, self.places, states, self.destinations)
+        places = LoopPlaces(self.turns, self.places, states, self.destinations)
         if body.are_elements:
-            small = loop_of_elements(loop, *found)
+            small = loop_of_elements(loop, places)
         else:
-            small = loop_of_rows(builder, loop, body, *found)
+            small = loop_of_rows(builder, loop, body, places)
         parts = parts_of_rows(small, builder.idle_threads) if self._may_be_shared() else []
         if not parts:
             self._run_in_kernel(small, self.turns, until)
@@ -207,9 +208,9 @@ class _LoopWriter:
             if turns.growing:
                 assert isinstance(self.at_once, int)
                 a.run("polynomial", step, 0, 1, self.at_once, 1, turn)
-                turns.grow(step, capacity, self._no_room(step))
+                turns.grow(step, capacity, self.checks.room(step))
             if self.checkpoints is not None:
-                self.checkpoints.write_always(self._no_room)
+                self.checkpoints.write_always(self.checks.room)
             builder.timed(nodes, lambda: a.run_kernel(found.kernel, found.pieces, *operands))
             turns.rotate()
 
@@ -262,30 +263,6 @@ class _LoopWriter:
                 return size.atom
         return None
 
-    def _check_steps(self) -> None:
-        n, a = self.n, self.scope.assembler
-        if not isinstance(n, int) and (maximum_zero(n) is not n or not a.is_known_at_entry(n)):
-            self._check(
-                "at_least", n, 0, lambda n, least: f"the number of steps is {n}; it is at least 0"
-            )
-
-    def _no_room(self, turn: int) -> int:
-        """The status of a call that finds no memory for the rows of a loop of unknown length."""
-        return self.scope.builder.check(
-            self.loop.node,
-            turn,
-            text=lambda steps: f"scan: no memory is left for the results of {steps} steps",
-            error=TooLargeError,
-        )
-
-    def _check(self, rule: str, a: Size, b: Size, text: Callable[[int, int], str]) -> None:
-        assembler = self.scope.assembler
-        slots = [assembler.size(a), assembler.size(b)]
-        check = self.scope.builder.check(
-            self.loop.node, *slots, text=lambda a, b: f"scan: {text(a, b)}"
-        )
-        assembler.run(rule, *slots, check)
-
     # --- what is read ---------------------------------------------------------------------------
 
     def _nowhere(self, x: Variable) -> Place:
@@ -294,7 +271,7 @@ class _LoopWriter:
 
     def _sequence(self, reads: Sequence[Read]) -> None:
         sequence = reads[0].sequence
-        self._check_length(sequence, max(read.offset for read in reads))
+        self.checks.length(sequence, max(read.offset for read in reads))
         if sequence not in self.scope.values.needed:
             self.places |= {read.symbol: self._nowhere(read.symbol) for read in reads}
             return
@@ -305,29 +282,11 @@ class _LoopWriter:
             self.places[symbol] = Place(slot, tuple(rest))
             self.row_strides[symbol] = stride
 
-    def _check_length(self, sequence: Variable, ahead: int) -> None:
-        # Without a step no row is read.
-        needed = self.n + ahead * (1 - maximum_zero(1 - self.n))
-        spare = sequence.type.shape[0] - needed
-        if (isinstance(spare, int) and spare >= 0) or (
-            isinstance(spare, Dim) and maximum_zero(spare) is spare
-        ):
-            return
-        name = provenance.describe(sequence)
-        self._check(
-            "at_least",
-            sequence.type.shape[0],
-            needed,
-            lambda rows, needed: (
-                f"{needed - ahead} steps read {needed} rows of {name}, which has {rows}"
-            ),
-        )
-
     # --- what is written ------------------------------------------------------------------------
 
     def _state(self, state: State, result: Variable | None, count: int | None) -> Rows:
         """The rows of a state, of which the initial ones are there, and how the body finds them."""
-        self._check_initial(state)
+        self.checks.initial(state)
         rows = self._rows_of_state(state, result, count)
         rows.begin(state.initial)
         for tap, symbol in state.taps.items():
@@ -350,19 +309,6 @@ class _LoopWriter:
         if in_place is not None:
             return RowsInPlace(self.scope, self.turns, result, depth, in_place)
         return Rows(self.scope, self.turns, result, depth)
-
-    def _check_initial(self, state: State) -> None:
-        rows, depth = state.initial.type.shape[0], state.depth
-        if rows != depth:
-            taps, name = list(state.taps), provenance.describe(state.initial)
-            self._check(
-                "check",
-                rows,
-                depth,
-                lambda rows, depth: (
-                    f"taps {taps} take an initial value of {depth} rows; {name} has {rows}"
-                ),
-            )
 
     def _output(self, output: Variable, result: Variable | None) -> Rows | None:
         """The rows of a plain output; None where nobody reads it."""

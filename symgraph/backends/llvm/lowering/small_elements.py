@@ -6,7 +6,7 @@ what moves elements costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 from math import prod
 from typing import Any
@@ -28,9 +28,9 @@ from ....ops.slices import ADD_SLICE, SET_SLICE, SLICE, Entry
 from ....scan.op import Loop, State
 from ..kernels.nest import Access, Reference
 from ..kernels.small_loop import LAST, SmallLoop, StateTaps
-from .loop_rows import LastRows, Rows, Turns
+from .loop_rows import LastRows, Rows
 from .program import Place
-from .small_parts import LoopParts
+from .small_parts import LoopParts, LoopPlaces
 
 __all__ = ["are_few_elements", "loop_of_elements"]
 
@@ -89,38 +89,30 @@ def _operations(v: Variable) -> int | None:
     return None
 
 
-def loop_of_elements(
-    loop: Loop,
-    turns: Turns,
-    places: Mapping[Variable, Place],
-    rows: Sequence[Rows],
-    destinations: Mapping[Variable, Sequence[Place]],
-) -> SmallLoop:
-    """The loop whose steps find these values, whose states have these rows, and which stores these
-    values at every step."""
-    return _Builder(turns, places).loop(loop, rows, destinations)
+def loop_of_elements(loop: Loop, places: LoopPlaces) -> SmallLoop:
+    """The loop whose steps find and leave values there."""
+    return _Builder(places).loop(loop)
 
 
 class _Builder:
     """A loop in the making: every value is as many references as it has elements."""
 
-    def __init__(self, turns: Turns, places: Mapping[Variable, Place]) -> None:
-        self._turns, self._places = turns, places
+    def __init__(self, places: LoopPlaces) -> None:
+        self._places = places
         self._parts = LoopParts()
         self._known: list[Reference] = []
         self._elements: dict[Variable, Elements] = {}
 
-    def loop(
-        self, loop: Loop, rows: Sequence[Rows], destinations: Mapping[Variable, Sequence[Place]]
-    ) -> SmallLoop:
+    def loop(self, loop: Loop) -> SmallLoop:
+        rows, stored = self._places.rows, self._places.stored
         first_carried = self._carry(loop.states, [each.count for each in rows])
-        needed = [*(state.new for state in loop.states), *destinations]
+        needed = [*(state.new for state in loop.states), *stored]
         needed += [] if loop.condition is None else [loop.condition]
         for v in walk(needed):  # in one order, however old the nodes are
             if v not in self._elements:
                 self._elements[v] = self._computed(v) if v.inputs else self._leaf(v)
-        for v, stored in destinations.items():
-            for place in stored:
+        for v, places in stored.items():
+            for place in places:
                 for index in np.ndindex(v.type.shape):
                     self._parts.output(*self._access(v, place, index), self._reference(v, index))
         taps = [
@@ -164,7 +156,7 @@ class _Builder:
         if x.op is CONSTANT:
             array = x.params[0].array
             return self._made(x, lambda i: ("constant", array[i].tobytes(), array.dtype))
-        place = self._places[x]
+        place = self._places.given[x]
         return self._made(x, lambda index: self._parts.input(*self._access(x, place, index)))
 
     def _computed(self, v: Variable) -> Elements:
@@ -222,8 +214,9 @@ class _Builder:
     def _access(self, v: Variable, place: Place, index: tuple[int, ...]) -> tuple[Access, Size]:
         """How an element is reached, and how that moves from step to step."""
         offset = sum((i * s for i, s in zip(index, place.strides, strict=True)), start=0)
-        slot = self._turns.beside(place.base, offset, v.dtype)
-        return Access(slot, (), v.dtype), self._turns.strides.get(slot, 0)
+        turns = self._places.turns
+        slot = turns.beside(place.base, offset, v.dtype)
+        return Access(slot, (), v.dtype), turns.strides.get(slot, 0)
 
 
 def _moved(op: Op, operands: Sequence[Elements], params: tuple[Any, ...]) -> Elements:

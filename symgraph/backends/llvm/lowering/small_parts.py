@@ -1,15 +1,30 @@
-"""The parts of a small loop while it is being put together."""
+"""What both kinds of small loops are put together of: where values lie, and the parts so far."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ....core.dims import Size
+from ....core.variable import Variable
 from ..kernels.nest import Access, Nest, Operation, Output, Reference
 from ..kernels.small_loop import SmallLoop, StateTaps
+from .loop_rows import Rows, Turns
+from .program import Place
 
-__all__ = ["LoopParts"]
+__all__ = ["LoopParts", "LoopPlaces"]
+
+
+class LoopPlaces(NamedTuple):
+    """Where the steps of a loop find and leave values."""
+
+    turns: Turns
+    given: Mapping[Variable, Place]
+    """What the body is given."""
+    rows: Sequence[Rows]
+    """The rows of each state."""
+    stored: Mapping[Variable, Sequence[Place]]
+    """What is stored at every step, in how many places ever."""
 
 
 class LoopParts:

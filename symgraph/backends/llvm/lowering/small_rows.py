@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from ....scan.op import Loop, State
 from ..analysis.layout import contiguous_strides, stretched
 from ..kernels.nest import Access, Reference
 from ..kernels.small_loop import LAST, TOTAL, SmallLoop, StateTaps
-from .loop_rows import LastRows, Rows, Turns
+from .loop_rows import LastRows, Rows
 from .program import Place, ProgramBuilder
 from .small_body import SmallBody, Total
-from .small_parts import LoopParts
+from .small_parts import LoopParts, LoopPlaces
 
 __all__ = ["loop_of_rows"]
 
@@ -25,14 +25,10 @@ def loop_of_rows(
     builder: ProgramBuilder,
     loop: Loop,
     body: SmallBody,
-    turns: Turns,
-    places: Mapping[Variable, Place],
-    rows: Sequence[Rows],
-    destinations: Mapping[Variable, Sequence[Place]],
+    places: LoopPlaces,
 ) -> SmallLoop:
-    """The loop whose steps find these values, whose states have these rows, and which stores these
-    values at every step."""
-    return _Builder(builder, body, turns, places).loop(loop, rows, destinations)
+    """The loop whose steps find and leave values there."""
+    return _Builder(builder, body, places).loop(loop)
 
 
 class _Builder:
@@ -42,28 +38,26 @@ class _Builder:
         self,
         builder: ProgramBuilder,
         body: SmallBody,
-        turns: Turns,
-        places: Mapping[Variable, Place],
+        places: LoopPlaces,
     ) -> None:
-        self._builder, self._turns, self._places = builder, turns, places
+        self._builder, self._places = builder, places
         self._space, self._totals = body.space, body.totals
         self._parts = LoopParts()
         self._references: dict[Variable, Reference] = {}
 
-    def loop(
-        self, loop: Loop, rows: Sequence[Rows], destinations: Mapping[Variable, Sequence[Place]]
-    ) -> SmallLoop:
+    def loop(self, loop: Loop) -> SmallLoop:
+        rows, stored = self._places.rows, self._places.stored
         states = {i: state for i, state in enumerate(loop.states) if i not in self._totals}
         first_carried = self._carry([(state, rows[i].count) for i, state in states.items()])
         needed = [state.new for state in states.values()]
         needed += [total.value for total in self._totals.values()]
-        needed += destinations if loop.condition is None else [*destinations, loop.condition]
+        needed += stored if loop.condition is None else [*stored, loop.condition]
         for v in walk(needed):  # in one order, however old the nodes are
             if v.inputs:
                 assert v.op.formula is not None
                 arguments = map(self._reference, v.inputs)
                 self._references[v] = self._parts.operation(v.op.formula, v.params, *arguments)
-        for v, places in destinations.items():
+        for v, places in stored.items():
             for place in places:
                 self._parts.output(*self._access(v, place), self._reference(v))
         taps = [
@@ -112,7 +106,7 @@ class _Builder:
 
     def _leaf(self, x: Variable) -> Reference:
         if x.op is not CONSTANT:
-            return self._parts.input(*self._access(x, self._places[x]))
+            return self._parts.input(*self._access(x, self._places.given[x]))
         array = x.params[0].array
         if array.size == 1:
             return ("constant", array.tobytes(), array.dtype)
@@ -122,7 +116,7 @@ class _Builder:
     def _access(self, v: Variable, place: Place) -> tuple[Access, Size]:
         """How the value is reached, and how that moves from step to step."""
         strides = stretched(v.type.shape, place.strides, self._space)
-        return Access(place.base, strides, v.dtype), self._turns.strides.get(place.base, 0)
+        return Access(place.base, strides, v.dtype), self._places.turns.strides.get(place.base, 0)
 
 
 def _negated(maths: Any, x: Any) -> Any:
