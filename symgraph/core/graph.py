@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import is_
+from operator import is_, is_not
 from typing import Any, TypeAlias, overload
 
 from . import provenance
@@ -92,14 +92,12 @@ class Graph(Interned):
         """
         depth = self.depth
         parameters = [make_parameter(i, depth, v.type) for i, v in enumerate(self.inputs)]
-        outputs = replace(
-            self.outputs, dict(zip(self.inputs, parameters, strict=True)), keep_lines=True
-        )
-        key = (*parameters, None, *outputs)
-        found = _canonical.get(key)
-        if found is None:
-            found = _canonical.keep_first(key, Graph(parameters, outputs))
-        return found
+        graph = self
+        if any(map(is_not, self.inputs, parameters)):
+            given = dict(zip(self.inputs, parameters, strict=True))
+            graph = Graph(parameters, replace(self.outputs, given, keep_lines=True))
+        key = (*graph.inputs, None, *graph.outputs)
+        return _canonical.get(key) or _canonical.keep_first(key, graph)
 
     def __call__(self, *arguments: Variable) -> list[Variable]:
         """The outputs with the arguments in place of the inputs; a `GraphError` for another number

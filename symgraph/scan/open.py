@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from operator import attrgetter
 
 from ..core import provenance
 from ..core.graph import replace
 from ..core.variable import Variable, ancestors, item, make_input
+from ..ops.linalg import MATMUL
+from .close import find_varying
 from .op import Loop, Read, State, make_loop
 from .step_sizes import atoms_of, is_made_of
 
@@ -14,7 +17,7 @@ __all__ = ["OpenLoop"]
 
 
 class OpenLoop:
-    """A loop whose body is an expression over symbols."""
+    """A loop whose body is an expression over symbols: the inputs of the body that it had."""
 
     def __init__(self, loop: Loop) -> None:
         self.node: Variable = loop.node
@@ -22,29 +25,23 @@ class OpenLoop:
         self.interval: Variable | None = loop.interval
         self.checkpoints: dict[int, Variable] = {}
         """Once it is closed: for states of which checkpoints are kept, by number, these."""
-        symbols = {v: make_input(v.type) for v in loop.changing}
-        fixed = {outer: make_input(outer.type) for outer in loop.fixed.values()}
-        self.fixed: dict[Variable, Variable] = {symbol: outer for outer, symbol in fixed.items()}
+        one_for: dict[Variable, Variable] = {}
+        for symbol, outer in loop.fixed.items():
+            one_for.setdefault(outer, symbol)
+        self.fixed: dict[Variable, Variable] = {symbol: outer for outer, symbol in one_for.items()}
         """The symbols for what does not change over time, with what they stand for."""
-        self.symbol_for: dict[Variable, Variable] = symbols | {
-            v: fixed[outer] for v, outer in loop.fixed.items()
-        }
-        """The symbol for each input of the loop's body."""
-        self._outer_atoms = atoms_of(self.symbol_for.values())
-        self.reads: dict[Variable, Read] = {
-            symbols[read.symbol]: read._replace(symbol=symbols[read.symbol]) for read in loop.reads
-        }
+        self._outer_atoms = atoms_of(loop.body.inputs)
+        self.reads: dict[Variable, Read] = {read.symbol: read for read in loop.reads}
         """The rows of sequences that a step reads, by their symbols."""
-        body = loop.body
-        given = dict(zip(body.inputs, self.symbol_for.values(), strict=True))
-        values = iter(replace(body.outputs, given, keep_lines=True))
-        self.states: list[State] = [
-            State(s.initial, {tap: symbols[v] for tap, v in s.taps.items()}, next(values))
-            for s in loop.states
-        ]
-        self.outputs: list[Variable] = [next(values) for _ in loop.outputs]
-        self.condition = next(values, None)
+        self.states: list[State] = loop.states
+        self.outputs: list[Variable] = list(loop.outputs)
+        self.condition = loop.condition
         self._kept = self._find_kept()
+        self._varying: set[Variable] | None = None
+        self._replaced: list[Mapping[Variable, Variable]] = []
+        same = {v: one_for[x] for v, x in loop.fixed.items() if one_for[x] is not v}
+        if same:
+            self.substitute(same)
 
     def move(self, moved: Mapping[Variable, Variable]) -> None:
         """Put other variables, of the same values, in place of those around the loop."""
@@ -58,11 +55,19 @@ class OpenLoop:
 
     def substitute(self, replaced: Mapping[Variable, Variable]) -> None:
         """Put other expressions in place of parts of the body."""
+        self._replaced.append(replaced)
+        self._varying = None
         values = iter(replace(self.ends(), replaced, keep_lines=True))
         self.states = [state._replace(new=next(values)) for state in self.states]
         self.outputs = [next(values) for _ in self.outputs]
         self.condition = next(values, None)
         self._kept = self._find_kept()
+
+    def as_now(self, values: Sequence[Variable]) -> Sequence[Variable]:
+        """What values of the body as it was have become."""
+        for replaced in self._replaced:
+            values = replace(values, replaced, keep_lines=True)
+        return values
 
     def read(self, sequence: Variable, symbol: Variable, offset: int = 0) -> None:
         """Let the symbol stand for a row of the sequence."""
@@ -75,6 +80,7 @@ class OpenLoop:
         """
         if value not in self._kept:
             self._kept[value] = len(self.states) + len(self.outputs), 0
+            self._varying = None
             self.outputs.append(value)
         return self._kept[value]
 
@@ -100,6 +106,21 @@ class OpenLoop:
     def symbols(self) -> list[Variable]:
         """The symbols that stand for what changes from step to step."""
         return [*self.reads, *(symbol for state in self.states for symbol in state.taps.values())]
+
+    @property
+    def varying(self) -> Set[Variable]:
+        """What the body computes that changes from step to step, and the symbols for such."""
+        if self._varying is None:
+            self._varying = find_varying(self.ends(), self.symbols)
+        return self._varying
+
+    @property
+    def products(self) -> list[Variable]:
+        """The products of two matrices that change from step to step, the oldest first."""
+        products = [
+            v for v in self.varying if v.op is MATMUL and v.inputs[0].ndim == v.inputs[1].ndim == 2
+        ]
+        return sorted(products, key=attrgetter("serial"))
 
     def ends(self) -> list[Variable]:
         """All that the body computes: new states, plain outputs, the condition."""

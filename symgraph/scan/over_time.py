@@ -43,7 +43,8 @@ class Trace:
         """The value over time, ``[n, ...]``, once the loop is closed."""
         base, first = results.get(self.result), self.first
         if self.read is not None:
-            base, first = self.read.sequence, self.read.offset
+            read = loop.reads[self.read.symbol]  # whose sequence may have moved
+            base, first = read.sequence, read.offset
         assert base is not None
         end = add(loop.n_steps, first)
         stop = None if size_of(end) == base.type.shape[0] else end

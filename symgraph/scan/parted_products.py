@@ -17,9 +17,8 @@ from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE, seen_through
 from ..ops.elementwise import add
 from ..ops.join import CONCATENATE, concatenate
-from ..ops.linalg import MATMUL, matmul
+from ..ops.linalg import matmul
 from ..ops.slices import SLICE, Span, slice_axis
-from .close import find_varying
 from .moved_axes import axis_among, move_alike, rearranged
 from .open import OpenLoop
 
@@ -29,10 +28,9 @@ __all__ = ["part_products"]
 def part_products(loop: OpenLoop) -> None:
     """Let the body have products in parts where some parts need not be in the loop."""
     _narrow(loop)
-    varying = find_varying(loop.ends(), loop.symbols)
     new: dict[Variable, Variable] = {}
-    for v in sorted(filter(_is_matrix_product, varying), key=lambda v: v.serial):
-        sides = [side for side, x in enumerate(v.inputs) if x in varying]
+    for v in loop.products:
+        sides = [side for side, x in enumerate(v.inputs) if x in loop.varying]
         if len(sides) == 1:
             value = _parted(loop, v, sides[0])
             if value is not None:
@@ -41,25 +39,19 @@ def part_products(loop: OpenLoop) -> None:
         loop.substitute(new)
 
 
-def _is_matrix_product(v: Variable) -> bool:
-    return v.op is MATMUL and all(x.ndim == 2 for x in v.inputs)
-
-
 # --- slices -------------------------------------------------------------------------------------
 
 
 def _narrow(loop: OpenLoop) -> None:
     """Read slices of products as products of slices, where nothing is computed twice."""
-    ends = loop.ends()
-    varying = find_varying(ends, loop.symbols)
-    readers: dict[Variable, list[Variable]] = {v: [] for v in varying if _is_matrix_product(v)}
+    readers: dict[Variable, list[Variable]] = {v: [] for v in loop.products}
     if not readers:
         return
-    for v in varying:
+    for v in loop.varying:
         for x in v.inputs:
             if x in readers:
                 readers[x].append(v)
-    outputs = set(loop.outputs)
+    ends, outputs = loop.ends(), set(loop.outputs)
     new: dict[Variable, Variable] = {}
     for product, slices in readers.items():
         if product in ends or not all(_is_part(v) for v in slices):

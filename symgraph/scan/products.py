@@ -6,6 +6,7 @@ sequence, or is computed of such rows; after it where only the trace of the resu
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 
@@ -30,15 +31,15 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
     ``steps_are_cheap``: but for those of rows as they are read, which the backend multiplies for
     some steps at once, and those of what is computed of rows.
     """
-    if loop.condition is not None:
+    products = [v for v in loop.products if _has_fixed_factor(v, loop.varying)]
+    if loop.condition is not None or not products:
         return
-    varying = find_varying(loop.ends(), loop.symbols)
     states = [symbol for state in loop.states for symbol in state.taps.values()]
     by_states = find_varying(loop.ends(), states)
     over_time = _OverTime(loop)
     replaced: dict[Variable, Variable] = {}
-    for v in sorted(varying - by_states, key=lambda v: v.serial):
-        if not _has_fixed_factor(v, varying) or not loop.has_fixed_size(v):
+    for v in products:
+        if v in by_states or not loop.has_fixed_size(v):
             continue
         left, right = v.inputs
         row = seen_through(left, REARRANGE)
@@ -48,8 +49,8 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
         if rows is not None:
             (matrix,) = replace([right], loop.fixed)
             symbol = replaced[v] = make_input(v.type)
-            products = over_time.known[v] = _all_rows(rows, matrix)
-            loop.read(products, symbol)
+            over_time.known[v] = _all_rows(rows, matrix)
+            loop.read(over_time.known[v], symbol)
     if replaced:
         loop.substitute(replaced)
 
@@ -111,18 +112,17 @@ def multiply_after(loop: OpenLoop, read: set[int]) -> list[ProductAfter]:
     """The plain outputs that can be computed after the loop; it keeps what they need meanwhile."""
     if loop.condition is not None:
         return []
-    varying = find_varying(loop.ends(), loop.symbols)
     products = []
     for index, output in enumerate(list(loop.outputs), len(loop.states)):
         product = seen_through(output, REARRANGE)
-        if index in read and _has_fixed_factor(product, varying):
+        if index in read and _has_fixed_factor(product, loop.varying):
             left = seen_through(product.inputs[0], REARRANGE)
             if loop.has_fixed_size(output) and loop.has_fixed_size(left):
                 products.append(ProductAfter(index, output, keep_over_time(loop, left)))
     return products
 
 
-def _has_fixed_factor(v: Variable, varying: set[Variable]) -> bool:
+def _has_fixed_factor(v: Variable, varying: Set[Variable]) -> bool:
     """Whether this is a product of two matrices of which the right one does not change."""
     if v.op is not MATMUL or any(x.ndim != 2 for x in v.inputs):
         return False

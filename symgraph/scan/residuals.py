@@ -8,7 +8,7 @@ the gradient loop's symbols gives the very nodes that the two have in common.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple
 
 from ..core.dims import Size
@@ -17,7 +17,6 @@ from ..core.types import TupleType
 from ..core.variable import ITEM, Variable, ancestors, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, SYMBOL, Span
-from .close import find_varying
 from .op import Loop, is_scan
 from .open import OpenLoop
 
@@ -99,8 +98,7 @@ def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
     if loop.layout.until:
         return []
     images = _common_nodes(loop, gradient)
-    outputs = gradient.ends()
-    varying = find_varying(outputs, gradient.symbols)
+    outputs, varying = gradient.ends(), gradient.varying
     at_edge = [v for v in outputs if v in images]
     at_edge += [x for v in varying if v not in images for x in v.inputs if x in images]
     symbols = set(gradient.symbols)
@@ -111,7 +109,7 @@ def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
 
 
 def _dear_nodes(
-    wanted: Iterable[Variable], among: set[Variable], can_be_kept: Callable[[Variable], bool]
+    wanted: Iterable[Variable], among: Set[Variable], can_be_kept: Callable[[Variable], bool]
 ) -> list[Variable]:
     """The nearest nodes, at or below the wanted ones, that are worth keeping."""
     dear: dict[Variable, None] = {}

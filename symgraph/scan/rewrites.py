@@ -15,9 +15,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..core import provenance
-from ..core.graph import Graph, replace
+from ..core.graph import Graph
 from ..core.variable import Variable, item, make_input
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
@@ -25,7 +26,7 @@ from .equal_results import merge_equal_results
 from .folding import fold_loop
 from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
-from .over_time import may_turn
+from .over_time import Trace, keep_over_time, may_turn
 from .parted_products import part_products
 from .products import multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
@@ -151,7 +152,8 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
     def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
         loop, read = opened[scan], reads[scan]
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
-        wanted = {*read.results, *read.checkpoints.values(), *stored.get(scan, {}).values()}
+        kept = {i for trace in stored.get(scan, {}).values() for i in trace.results}
+        wanted = {*read.results, *read.checkpoints.values(), *kept}
         products, sums = [], []
         part_products(loop)
         if not loop.is_lean:
@@ -167,9 +169,9 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
             products = [product.turned() for product in products]
             sums = [total.turned() for total in sums]
         # What another loop reads it keeps, even if it could be computed afterwards as well.
-        results = loop.close(wanted.union(stored.get(scan, {}).values()))
-        for placeholder, index in stored.get(scan, {}).items():
-            moved[placeholder] = results[index][::-1]
+        results = loop.close(wanted | kept)
+        for placeholder, trace in stored.get(scan, {}).items():
+            moved[placeholder] = trace.over_time(loop, results)
         new = {item(scan, i): results[i] for i in read.results if i in results}
         new |= {item(scan, i): loop.checkpoints[state] for i, state in read.checkpoints.items()}
         new.update((item(scan, each.result), each.value(loop, results)) for each in products)
@@ -207,12 +209,12 @@ def _is_last_row(v: Variable) -> bool:
     return first == At(-1) and all(entry is None for entry in others)
 
 
-def _exchange_residuals(opened: dict[Variable, OpenLoop]) -> dict[Variable, dict[Variable, int]]:
-    """Let loops keep what others compute again: for each loop the results that it must keep.
-
-    A result is given by its number, and by the variable that stands for it, reversed, meanwhile.
-    """
-    stored: dict[Variable, dict[Variable, int]] = {}
+def _exchange_residuals(
+    opened: dict[Variable, OpenLoop],
+) -> dict[Variable, dict[Variable, Trace]]:
+    """Let loops keep what others compute again: for each loop what is read of it over time, by the
+    variables that stand for that, from the last step to the first, meanwhile."""
+    stored: dict[Variable, dict[Variable, Trace]] = {}
     for gradient in opened.values():
         length = size_of(gradient.n_steps)
         replaced: dict[Variable, Variable] = {}
@@ -221,13 +223,13 @@ def _exchange_residuals(opened: dict[Variable, OpenLoop]) -> dict[Variable, dict
             if loop.is_lean or gradient.is_lean:
                 continue
             residuals = find_residuals(Loop(scan), gradient)
-            values = replace([residual.value for residual in residuals], loop.symbol_for)
+            values = loop.as_now([residual.value for residual in residuals])
             for (_, copy), value in zip(residuals, values, strict=True):
-                index, first = loop.keep(value)
-                trace = make_input(value.type.with_shape((first + length, *value.type.shape)))
+                trace = replace(keep_over_time(loop, value), is_turned=True)
+                placeholder = make_input(value.type.with_shape((length, *value.type.shape)))
                 symbol = replaced[copy] = make_input(value.type)
-                gradient.read(trace, symbol)
-                stored.setdefault(scan, {})[trace] = index
+                gradient.read(placeholder, symbol)
+                stored.setdefault(scan, {})[placeholder] = trace
         if replaced:
             gradient.substitute(replaced)
     return stored

@@ -180,6 +180,33 @@ def test_gradient_loops_do_not_compute_products_of_several_rows_again(
         np.testing.assert_allclose(found[at], slope / 2e-6, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_a_gradient_loop_does_not_keep_what_it_reads_for_the_gradient_of_the_gradient(
+    x: sg.Variable, n: int
+) -> None:
+    layer = Elman()
+    _, u, _ = layer.params
+    by_u = sg.grad((layer(x) ** 3).sum(), u)
+    of_gradient = sg.square(by_u).sum()
+    f = compiled([x], [of_gradient, sg.grad(of_gradient, u)])
+    first, *others = loops(f.graph)
+    assert len(others) == 3
+    assert ops(first.body)["tanh"] == 1
+    for loop in others:
+        assert not ops(loop.body)["tanh"]
+        assert not set(loop.outputs) & set(loop.changing)
+
+    data = np.random.default_rng(2).normal(size=(n, 2, 3))
+    found, at, start = f(data)[1], (1, 2), u.get_value()
+    values = []
+    for sign in (1, -1):
+        change = np.zeros_like(start)
+        change[at] = sign * 1e-6
+        u.set_value(start + change)
+        values.append(f(data)[0])
+    np.testing.assert_allclose(found[at], (values[0] - values[1]) / 2e-6, rtol=1e-5, atol=1e-8)
+
+
 def test_gradients_of_weights_are_one_product_outside_the_loop(x: sg.Variable) -> None:
     layer = Elman()
     cost = (layer(x) ** 2).sum()
