@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from ..core import provenance
 from ..core.dims import Dim, Size
-from ..core.errors import ShapeError
+from ..core.errors import SymgraphError
 from ..core.graph import Graph, replace
 from ..core.variable import Variable, node
 from ..ops.create import zeros
-from ..ops.sizes import CHECK_SIZE, check_size, preferred_size
+from ..ops.sizes import CHECK_SIZE, preferred_size
 
 __all__ = ["unify_inputs"]
 
@@ -36,18 +36,16 @@ def unify_inputs(graph: Graph, *, keeps_types: bool = False) -> Graph:
     places = _places(graph)
     checked: dict[Variable, Variable] = {}
     for size, (model, check) in _united(checks, places).items():
-        other, other_axis = _with_size(model, places)
+        place = _place_of(model, places)
         for x, axis in places[size]:
-            # Who said that two named sizes are one may do so: `check_size` would refuse it.
-            params = (axis, other_axis, check.params[2])
-            made = node(CHECK_SIZE, (checked.get(x, x), other), params)
+            made = _checked(checked.get(x, x), axis, place, check.params[2])
             provenance.set_lines(made, provenance.lines_of(check))
             checked[x] = made
     if not checked:
         return graph
     try:
         outputs = replace(graph.outputs, checked | {made: made for made in checked.values()})
-    except ShapeError:
+    except SymgraphError:
         return graph
     if keeps_types:
         pairs = list(zip(graph.outputs, outputs, strict=True))
@@ -61,11 +59,20 @@ def _with_sizes_of(old: Variable, new: Variable, places: _Places) -> Variable:
     """An output with the sizes that it had, where these are sizes of inputs."""
     for axis, size in enumerate(old.type.shape):
         if new.type.shape[axis] != size and size in places:
-            new = check_size(new, axis, *places[size][0], "output")
+            new = _checked(new, axis, places[size][0], "output")
     return new
 
 
-def _with_size(size: Size, places: _Places) -> tuple[Variable, int]:
+def _checked(x: Variable, axis: int, place: tuple[Variable, int], context: str) -> Variable:
+    """What has the size of a place along an axis, at the call; also where both sizes have names.
+
+    Who said that two named sizes are one may do so: `check_size` would refuse it.
+    """
+    other, other_axis = place
+    return node(CHECK_SIZE, (x, other), (axis, other_axis, context))
+
+
+def _place_of(size: Size, places: _Places) -> tuple[Variable, int]:
     """Something that has this size, and the axis; of an input, or a number."""
     return (zeros(size), 0) if isinstance(size, int) else places[size][0]
 

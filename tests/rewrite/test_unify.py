@@ -112,3 +112,27 @@ def test_outputs_of_bodies_keep_their_sizes() -> None:
         slope = 1 - np.tanh(0.5) ** 2
         np.testing.assert_allclose(found[0], [[slope]], rtol=1e-12)
         np.testing.assert_allclose(found[1], [[-2 * np.tanh(0.5) * slope]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_named_sizes_that_an_unknown_one_makes_one(backend: str) -> None:
+    """That both names are one nobody can say when the graph is built, and a body may tell of it."""
+    a, b, c = sg.tensor("a", ("m",)), sg.tensor("b", ("n",)), sg.vector("c")
+    x = sg.vector("x")
+    results = sg.scan(lambda r: [sg.tanh(c * r) + a, sg.tanh(c * r) + b, b * r, a * r], [x])
+    f = sg.compile([a, b, c, x], results, backend=backend)
+    rows = np.linspace(-1, 1, 3, dtype="float32")[:, None]
+    of_a, of_b, of_c = (np.linspace(k, 2, 2, dtype="float32") for k in range(3))
+    expected = [np.tanh(of_c * rows) + of_a, np.tanh(of_c * rows) + of_b, of_b * rows, of_a * rows]
+    for found, wanted in zip(f(of_a, of_b, of_c, rows[:, 0]), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    with pytest.raises(sg.CallError, match="size"):
+        f(of_a, np.ones(3, "float32"), of_c, rows[:, 0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_error_that_sizes_make_certain_is_the_calls(backend: str) -> None:
+    x, e = sg.matrix("x"), sg.tensor("e", (0, 3))
+    f = sg.compile([x, e], [sg.log(sg.exp(x) + sg.exp(e)), x[0]], backend=backend)
+    with pytest.raises(sg.IndexRangeError, match=r"index 0 is outside axis 0.*\n.*'x'"):
+        f(np.ones((0, 3), "float32"), np.ones((0, 3), "float32"))
