@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from ..core.dims import Size
 from ..core.graph import replace
-from ..core.types import TupleType
+from ..core.types import TupleType, is_integer
 from ..core.variable import ITEM, Variable, ancestors, make_input
-from ..ops.sizes import size_of
+from ..ops.sizes import known_size, size_of
 from ..ops.slices import SLICE, SYMBOL, Span
 from .op import Loop, is_scan
 from .open import OpenLoop
@@ -128,7 +128,14 @@ def _dear_nodes(
 
 
 def _is_dear(v: Variable) -> bool:
-    return not (v.op.is_cheap or "view" in v.op.traits or isinstance(v.type, TupleType))
+    if v.op.is_cheap or "view" in v.op.traits or isinstance(v.type, TupleType):
+        return False
+    return not _is_told_by_types(v)
+
+
+def _is_told_by_types(v: Variable) -> bool:
+    """Whether types speak of this number: of one that is read in its place nothing is known."""
+    return v.type.shape == () and is_integer(v.dtype) and known_size(v) is not None
 
 
 def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.testing import unroll
 
 BACKENDS = ["numpy", "native"]
 VALUE = np.random.default_rng(0).normal(size=7)
@@ -276,3 +277,24 @@ def test_derivatives_along_a_direction_of_truncated_loops_in_loops() -> None:
     for backend in ("native", "numpy"):
         f = sg.compile([n, x], tangent, backend=backend)
         assert [f(k, np.ones(2)).shape for k in (-1, 0, 2)] == [(2, 0, 2), (2, 0, 2), (2, 2, 2)]
+
+
+def test_numbers_that_types_speak_of_are_no_residuals() -> None:
+    """A gradient loop that reads how many parts there are knows no longer how long the last is."""
+    x, along = sg.tensor("x", (2, 2), "float64"), np.ones((2, 2))
+
+    def step(row: sg.Variable, past: sg.Variable) -> sg.Variable:
+        def within(i: sg.Variable, first: sg.Variable, other: sg.Variable) -> Any:
+            return [sg.tanh(first), past], sg.until(i > 1)
+
+        states, _ = sg.scan(within, sg.arange(3), [past, past], checkpoint_every=2)
+        return past + sg.sum(states) * row
+
+    states = sg.scan(step, x, x)
+    second = [
+        sg.jvp(sg.jvp(y, x, along), x, along)
+        for y in (states, unroll(states, given={x: VALUE[:4].reshape(2, 2)}))
+    ]
+    for backend in BACKENDS:
+        found, expected = sg.compile([x], second, backend=backend)(VALUE[:4].reshape(2, 2))
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
