@@ -33,7 +33,7 @@ class OpenLoop:
         self._outer_atoms = atoms_of(loop.body.inputs)
         self.reads: dict[Variable, Read] = {read.symbol: read for read in loop.reads}
         """The rows of sequences that a step reads, by their symbols."""
-        self.states: list[State] = loop.states
+        self.states: list[State] = list(loop.states)
         self.outputs: list[Variable] = list(loop.outputs)
         self.condition = loop.condition
         self._kept = self._find_kept()
@@ -83,6 +83,11 @@ class OpenLoop:
             self._varying = None
             self.outputs.append(value)
         return self._kept[value]
+
+    def is_output(self, value: Variable) -> bool:
+        """Whether the body's value is a plain output."""
+        result, _ = self._kept.get(value, (-1, 0))
+        return result >= len(self.states) or (result >= 0 and value in self.outputs)
 
     def _find_kept(self) -> dict[Variable, tuple[int, int]]:
         """For values that are kept the first result that has them, and at which of its rows."""

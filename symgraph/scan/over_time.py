@@ -46,9 +46,11 @@ class Trace:
             read = loop.reads[self.read.symbol]  # whose sequence may have moved
             base, first = read.sequence, read.offset
         assert base is not None
-        end = add(loop.n_steps, first)
-        stop = None if size_of(end) == base.type.shape[0] else end
-        over_time = slice_axis(base, 0, first, stop)
+        over_time = base
+        if size_of(loop.n_steps) + first != base.type.shape[0]:
+            over_time = slice_axis(base, 0, first, add(loop.n_steps, first))
+        elif first:
+            over_time = slice_axis(base, 0, first)
         return over_time[::-1] if self.is_turned else over_time
 
 

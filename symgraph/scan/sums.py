@@ -118,7 +118,7 @@ def _is_product(term: Variable) -> bool:
 def _factors(loop: OpenLoop, term: Variable) -> list[Variable]:
     """The values that a term is made of, as they are kept over time."""
     core = seen_through(term, REARRANGE)
-    if core.op is SUM and core.inputs[0] in loop.outputs:
+    if core.op is SUM and loop.is_output(core.inputs[0]):
         return [core.inputs[0]]
     if core.op is not MATMUL:
         return [core]

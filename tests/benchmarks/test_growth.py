@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+from typing import Any
+from unittest import mock
+
 import growth
 import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.backends.llvm.code.engine import engine
 
 X = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
 
@@ -60,3 +66,42 @@ def test_rows_compare_with_the_fewest_outputs_and_with_outside():
     rows = growth.measure_operations("numpy", 1, 10)
     assert [row["place"] for row in rows] == ["outside", "map", "state"] * 2
     assert rows[2]["of outside"] == rows[2]["compile ms"] / rows[0]["compile ms"]
+
+
+def count_calls(place: str, n_operations: int, figure: str, backend: str) -> int:
+    """How many functions, of Python's and of C's, are called to compile so many operations."""
+    n_calls = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal n_calls
+        n_calls += event in ("call", "c_call")
+
+    # Without the cache on disk all passes run; kernels are there from the first time on.
+    with mock.patch.object(engine(), "cache", None):
+        for hook in (None, count):
+            inputs, outputs = growth.build_operations(place, n_operations, figure)
+            sys.setprofile(hook)
+            try:
+                sg.compile(inputs, outputs, backend=backend, threads=1)
+            finally:
+                sys.setprofile(None)
+    return n_calls
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize(
+    ("place", "figure", "most"),
+    [
+        ("map", "forward", 1.1),
+        ("state", "forward", 1.1),
+        ("map", "gradient", 1.3),
+        # The steps hand on 160 values of theirs to the gradient loop.
+        ("state", "gradient", 1.8),
+    ],
+)
+def test_a_loop_compiles_many_operations_for_what_they_cost_outside(
+    place: str, figure: str, most: float, backend: str
+) -> None:
+    few, many = (count_calls(place, n, figure, backend) for n in (200, 800))
+    assert many < 4.2 * few
+    assert many < most * count_calls("outside", 800, figure, backend)
