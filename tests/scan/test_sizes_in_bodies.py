@@ -298,3 +298,23 @@ def test_numbers_that_types_speak_of_are_no_residuals() -> None:
     for backend in BACKENDS:
         found, expected = sg.compile([x], second, backend=backend)(VALUE[:4].reshape(2, 2))
         np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_of_a_loop_of_constants_that_ends_early(backend: str) -> None:
+    """Computed in advance it tells a size, for which the loops that read it were not built."""
+    x = sg.tensor("x", (3, 2), "float64")
+
+    def halves() -> sg.Variable:
+        start = sg.ones((2,), dtype="float64")
+        return sg.scan(lambda h: (h * 0.5, sg.until(h.sum() < 1)), [], [start], n_steps=4)
+
+    scaled = sg.scan(lambda row: halves() * row, x)
+    read = sg.scan(lambda rows: rows.sum(axis=0) * scaled[1].sum(axis=0), scaled)
+    gradient = sg.grad((scaled**2).sum(), x)
+    given = VALUE[:6].reshape(3, 2)
+    expected = given[:, None] * np.array([0.5, 0.25, 0.125])[:, None]
+    found = sg.compile([x], [scaled, read, gradient], backend=backend)(given)
+    np.testing.assert_allclose(found[0], expected)
+    np.testing.assert_allclose(found[1], expected.sum(axis=1) * expected[1].sum(axis=0))
+    np.testing.assert_allclose(found[2], 2 * given * (0.25 + 0.0625 + 0.015625))
