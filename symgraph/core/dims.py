@@ -182,10 +182,12 @@ def interval(steps: Size, kept: Size, each: Size, memory: Size) -> Size:
 
 
 def maximum_zero(size: Size) -> Size:
-    """``max(size, 0)``; sizes with no negative term are known to be at least zero."""
+    """``max(size, 0)``, where the size is not known to be at least zero, or at most."""
     if isinstance(size, int):
         return max(size, 0)
-    return size if _is_at_least_zero(size) else atom_size(("max_zero", size))
+    if _is_at_least_zero(size):
+        return size
+    return 0 if _is_at_least_zero(-size) else atom_size(("max_zero", size))
 
 
 def _is_at_least_zero(size: Size) -> bool:
@@ -201,12 +203,22 @@ def _is_at_least_zero(size: Size) -> bool:
                 # p // q * q is at most p, if q is at least 0.
                 rest = size + _from_terms(((monomial, -factor),)) - atom[1]
                 return all(map(_is_at_least_zero, (*atom[1:], rest)))
-    if len(negative) > 4 or any(len(m) != 1 or m[0][0] != "max_zero" for m, _ in negative):
+    clamped = [term for term in size.terms if len(term[0]) == 1 and term[0][0][0] == "max_zero"]
+    if len(clamped) > 4:
         return False
-    # -max(p, 0) is 0 or -p, whichever is less: both must do.
-    (monomial, factor), *_ = negative
+    if all(term in clamped for term in negative):
+        # -max(p, 0) is 0 or -p, whichever is less: both must do.
+        without, instead = _unclamped(size, *negative[0])
+        return _is_at_least_zero(without) and _is_at_least_zero(instead)
+    # max(p, 0) is at least p.
+    positive = (_unclamped(size, *term)[1] for term in clamped if term not in negative)
+    return any(map(_is_at_least_zero, positive))
+
+
+def _unclamped(size: Dim, monomial: Monomial, factor: int) -> tuple[Size, Size]:
+    """The size without its term of ``max(p, 0)``, and with ``p`` in its place."""
     without = size + _from_terms(((monomial, -factor),))
-    return _is_at_least_zero(without) and _is_at_least_zero(without + monomial[0][1] * factor)
+    return without, without + monomial[0][1] * factor
 
 
 def _is_times(monomial: Monomial, factor: int, quotient: Atom) -> bool:

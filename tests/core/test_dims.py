@@ -28,6 +28,15 @@ FORMULAS: list[Size] = [
     P - maximum_zero(P - NUMBER),
     P - minimum(P, Q),
     P - minimum(P, NUMBER),
+    P - maximum_zero(P - 1) - 1,
+    P - 1 - maximum_zero(P - 1),
+    maximum_zero(P - 1) - P + 1,
+    maximum_zero(P - 1) - maximum_zero(P - 2),
+    maximum_zero(P - 2) - maximum_zero(P - 1),
+    maximum_zero(P - 1) + maximum_zero(Q - 2) - Q + 2,
+    maximum_zero(P - 1) * 2 - maximum_zero(P * 2 - 3),
+    maximum_zero(NUMBER - 1) - maximum_zero(NUMBER - 2),
+    maximum_zero(NUMBER) - NUMBER,
     floor_div(P, NUMBER),
     NUMBER,
     P - Q,
@@ -43,3 +52,10 @@ def test_what_is_at_least_zero_is_so(size: Size) -> None:
         value = size.evaluate(dict(zip(atoms, numbers, strict=True)))
         assert value is not None
         assert value >= 0 or maximum_zero(size) is not size
+        assert value <= 0 or maximum_zero(size) != 0
+
+
+def test_the_lesser_of_two_slices_of_one_axis_is_one_of_them() -> None:
+    lengths = [P, *(maximum_zero(P - n) for n in (1, 2, 5))]
+    for i, j in itertools.product(range(4), repeat=2):
+        assert minimum(lengths[i], lengths[j]) is lengths[max(i, j)]

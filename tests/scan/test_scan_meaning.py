@@ -65,6 +65,28 @@ def test_the_shortest_sequence_decides() -> None:
     np.testing.assert_array_equal(values[2], [1, 2, 3])
 
 
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 6])
+def test_parts_of_one_sequence_are_as_long_as_the_shortest_of_them(rows: int) -> None:
+    x = vector()
+    both = sg.scan(lambda a, b: sg.sin(a) * b, [x[:-1], x])  # the longer one is the second
+    chained = sg.scan(lambda a, b, c: a * b + c, [x[2:], both, x[1:]])
+    outputs = [both * x[1:], chained - x[2:], *sg.grad(sg.square(chained).sum(), [x])]
+    value = np.sin(np.arange(rows) + 0.5)
+    n, first, slopes = max(rows - 2, 0), value[:-1], np.zeros(rows)
+    product = np.sin(first) * first
+    total = value[2:] * product[:n] + value[1:][:n]
+    slopes[2:] += 2 * total * product[:n]
+    slopes[1 : n + 1] += 2 * total
+    by_first = np.cos(first) * first + np.sin(first)
+    slopes[:n] += 2 * total * value[2:] * by_first[:n]
+    expected = [product * value[1:], total - value[2:], slopes]
+    for backend in ("numpy", "native"):
+        for found, each in zip(
+            sg.compile([x], outputs, backend=backend)(value), expected, strict=True
+        ):
+            np.testing.assert_allclose(found, each, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, 3])
 def test_taps_that_reach_beyond_a_short_sequence_leave_no_steps(length: int) -> None:
     x, known = vector(), vector("known", length)
