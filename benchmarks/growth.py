@@ -25,6 +25,8 @@ Program = tuple[list[sg.Variable], list[sg.Variable]]
 N_OUTPUTS = (4, 16, 64)
 N_OPERATIONS = 1000
 _WIDTH = 8
+# Where operations may be, with the axes of their loops.
+_LOOPED = {"outside": (), "map": ("T",), "state": ("T",), "nested": ("S", "T")}
 
 
 def build_loops(n_outputs: int) -> Program:
@@ -67,21 +69,27 @@ OUTPUTS: dict[str, Callable[[int], Program]] = {
 
 def build_operations(place: str, n_operations: int, figure: str) -> Program:
     """So many elementwise operations: outside of any loop, in a loop that has no state (``map``),
-    or in one whose state they compute (``state``); their sum, or its gradient by a weight."""
-    dims = ("B", _WIDTH) if place == "outside" else ("T", "B", _WIDTH)
-    x, w = sg.tensor("x", dims), sg.shared(np.ones(_WIDTH, "float32"), "w")
+    in one whose state they compute (``state``), or in such a loop in a loop (``nested``); their
+    sum, or its gradient by a weight."""
+    x = sg.tensor("x", (*_LOOPED[place], "B", _WIDTH))
+    w = sg.shared(np.ones(_WIDTH, "float32"), "w")
 
     def compute(h: sg.Variable, w: sg.Variable) -> sg.Variable:
         for k in range(n_operations // 5):
             h = sg.tanh(h * w + 0.01 * (k % 7)) - h * 0.5
         return h
 
+    def last_state(x: sg.Variable, h: sg.Variable) -> sg.Variable:
+        return sg.scan(lambda x, h, w: compute(x + h, w), x, h, w)[-1]
+
     if place == "outside":
         y = compute(x, w)
     elif place == "map":
         y = sg.scan(compute, x, None, w)
+    elif place == "state":
+        y = last_state(x, sg.zeros_like(x[0]))
     else:
-        y = sg.scan(lambda x, h, w: compute(x + h, w), x, sg.zeros_like(x[0]), w)[-1]
+        y = sg.scan(last_state, x, sg.zeros_like(x[0, 0]))[-1]
     return [x], [y.sum() if figure == "forward" else sg.grad(y.sum(), w)]
 
 
@@ -135,7 +143,7 @@ def measure_operations(
     rows = []
     for figure in ("forward", "gradient"):
         outside = None
-        for place in ("outside", "map", "state"):
+        for place in _LOOPED:
             taken = time_compile(
                 lambda p=place, f=figure: build_operations(p, n_operations, f), backend, repeats
             )

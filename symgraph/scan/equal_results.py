@@ -8,7 +8,8 @@ automata). Two plain outputs are one where they are the same expressions then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..core import provenance
 from ..core.graph import replace
@@ -28,11 +29,9 @@ def merge_equal_results(scan: Variable, inputs: Sequence[Variable]) -> dict[Vari
         return {item(scan, i): item(loop.node, i) for i in range(len(scan.type.items))}
     states = _classes_of_states(loop)
     values = [state.new for state in loop.states] + list(loop.outputs)
-    leaves = _leaves(loop, states)
-    outputs: list[int] = []
-    for k, output in enumerate(loop.outputs):
-        same = (j for j in range(k) if outputs[j] == j and _same(output, loop.outputs[j], leaves))
-        outputs.append(next(same, k))
+    numbers = _numbers(loop, states)
+    first_with: dict[int, int] = {}
+    outputs = [first_with.setdefault(numbers[v], k) for k, v in enumerate(loop.outputs)]
     firsts = [*states, *(len(states) + k for k in outputs)]
     kept = [i for i, first in enumerate(firsts) if first == i]
     if len(kept) == len(values):
@@ -49,19 +48,27 @@ def _classes_of_states(loop: Loop) -> list[int]:
     classes = [begins.setdefault((s.initial, s.new.type), i) for i, s in enumerate(states)]
     changed = len(begins) < len(states)
     while changed:
-        leaves, changed = _leaves(loop, classes), False
-        refined: list[int] = []
-        for i, state in enumerate(states):
-            alike = (
-                j
-                for j in range(i)
-                if refined[j] == j
-                and classes[j] == classes[i]
-                and _same(state.new, states[j].new, leaves)
-            )
-            refined.append(next(alike, i))
+        numbers, first_with = _numbers(loop, classes), dict[tuple[int, int], int]()
+        keys = [(which, numbers[s.new]) for which, s in zip(classes, states, strict=True)]
+        refined = [first_with.setdefault(key, i) for i, key in enumerate(keys)]
         changed, classes = refined != classes, refined
     return classes
+
+
+def _numbers(loop: Loop, classes: Sequence[int]) -> Mapping[Variable, int]:
+    """A number for each value of the body, the same for the same expressions of what their symbols
+    stand for, where states of a class are one."""
+    leaves = _leaves(loop, classes)
+    if len(set(leaves.values())) == len(leaves):
+        return {v: v.serial for v in loop.body.nodes}  # the same expressions are one variable
+    numbers: dict[Variable, int] = {}
+    first_with: dict[tuple[Any, ...], int] = {}
+    for v in loop.body.nodes:
+        key: tuple[Any, ...] = leaves.get(v, (v.serial,))
+        if v.inputs and "effect" not in v.op.traits:
+            key = (v.op, v.params, *[numbers[x] for x in v.inputs])
+        numbers[v] = first_with.setdefault(key, v.serial)
+    return numbers
 
 
 def _leaves(loop: Loop, classes: Sequence[int]) -> dict[Variable, _Leaf]:
@@ -72,25 +79,6 @@ def _leaves(loop: Loop, classes: Sequence[int]) -> dict[Variable, _Leaf]:
     for first, state in zip(classes, loop.states, strict=True):
         leaves |= {symbol: ("state", first, tap) for tap, symbol in state.taps.items()}
     return leaves | {symbol: ("fixed", outer.serial) for symbol, outer in loop.fixed.items()}
-
-
-def _same(first: Variable, second: Variable, leaves: dict[Variable, _Leaf]) -> bool:
-    """Whether two values of the body are the same expressions of what their symbols stand for."""
-    pending, seen = [(first, second)], set[tuple[Variable, Variable]]()
-    while pending:
-        pair = x, y = pending.pop()
-        if x is y or pair in seen:
-            continue
-        seen.add(pair)
-        if x in leaves or y in leaves:
-            if leaves.get(x) != leaves.get(y):
-                return False
-            continue
-        alike = x.op is y.op and x.params == y.params and len(x.inputs) == len(y.inputs)
-        if not alike or not x.inputs or "effect" in x.op.traits:
-            return False
-        pending += zip(x.inputs, y.inputs, strict=True)
-    return True
 
 
 def _with_results(loop: Loop, classes: Sequence[int], kept: Sequence[int]) -> Variable:
