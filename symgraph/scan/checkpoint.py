@@ -27,7 +27,7 @@ from ..ops.sizes import shape_of, size_of, take_for_size, unified_with
 from ..ops.slices import ADD_SLICE, Entry, Span, change_slice, slice_axis
 from .cotangents import BufferCotangent, split_cotangent
 from .op import SCAN, Loop, Read, State, make_loop
-from .run_again import Replay
+from .run_again import StepsAgain
 from .vjp import gradient_of_body, reached_results, vjp_of_steps
 
 __all__: list[str] = []
@@ -68,7 +68,7 @@ class _GradientInChunks:
     """The gradient of one loop with checkpoints, in the making."""
 
     def __init__(self, loop: Loop, cotangents: tuple[Maybe, ...]) -> None:
-        self.loop, self.replay = loop, Replay(loop)
+        self.loop, self.again = loop, StepsAgain(loop)
         n_states, n_results = len(loop.states), len(loop.results)
         self.of_checkpoints = cotangents[n_results:]
         present = list(cotangents[:n_results])
@@ -89,32 +89,32 @@ class _GradientInChunks:
         self.first: Variable | None = None
         """The first step that the gradient goes back to; None for the first of all."""
         if loop.layout.truncate is not None:
-            self.first = maximum(subtract(self.replay.taken, loop.layout.truncate), 0)
+            self.first = maximum(subtract(self.again.taken, loop.layout.truncate), 0)
 
     def input_cotangents(self) -> Sequence[Maybe]:
         """For each input of the loop its cotangent; None where it has none."""
-        loop, replay = self.loop, self.replay
+        loop, again = self.loop, self.again
         if all(ct is None for ct in gradient_of_body(loop.body, self.present).results):
             return [None] * len(loop.node.inputs)
         back = _Back([self._ending(i) for i in range(len(loop.states))])
         first_chunk: int | Variable = 0
         if self.first is None:
-            tail = replay.tail_start, replay.taken
-            back.gather(self._steps(*tail, back, replay.tail_states()))
+            tail = again.tail_start, again.taken
+            back.gather(self._steps(*tail, back, again.tail_states()))
         else:
             # No chunk that begins before the first step.
-            every = replay.every
+            every = again.every
             up = floor_divide(add(self.first, subtract(every, 1)), every)
-            first_chunk = _of_data(minimum(up, replay.n_chunks))
-            tail = replay.tail_start, replay.taken
-            back.gather(self._through_cut(*tail, back, replay.tail_states()))
-        count = subtract(replay.n_chunks, first_chunk)
+            first_chunk = _of_data(minimum(up, again.n_chunks))
+            tail = again.tail_start, again.taken
+            back.gather(self._through_cut(*tail, back, again.tail_states()))
+        count = subtract(again.n_chunks, first_chunk)
         if size_of(count) != 0:
             back.gather(self._through_chunks(first_chunk, count, back))
         back.pending = self._with_checkpoints(back.pending, first_chunk)
         if self.first is not None:
             chunk = maximum(subtract(first_chunk, 1), 0)
-            head = multiply(chunk, replay.every), multiply(first_chunk, replay.every)
+            head = multiply(chunk, again.every), multiply(first_chunk, again.every)
             states = [x[chunk] for x in loop.checkpoints]
             back.gather(self._through_cut(*head, back, states))
         return self._by_input(back)
@@ -145,10 +145,10 @@ class _GradientInChunks:
         self, start: Variable, stop: Variable, back: _Back, initials: Sequence[Variable]
     ) -> _Back:
         """Back through steps of which those before the first one that counts only run again."""
-        replay, first = self.replay, self.first
+        again, first = self.again, self.first
         assert first is not None
         begin = _of_data(minimum(maximum(first, start), stop))
-        skipped = replay.steps(subtract(begin, start), replay.rows(start, begin), initials)
+        skipped = again.steps(subtract(begin, start), again.rows(start, begin), initials)
         is_cut = less(start, begin)
         rows = [
             where(is_cut, self._stopped(state, buffer[-state.depth :], begin), initial)
@@ -171,9 +171,9 @@ class _GradientInChunks:
     ) -> _Back:
         """Back through steps, from the states before them."""
         arriving = [
-            None if x is None else self.replay.of_steps(x, start, stop) for x in self.arriving
+            None if x is None else self.again.of_steps(x, start, stop) for x in self.arriving
         ]
-        rows = self.replay.rows(start, stop)
+        rows = self.again.rows(start, stop)
         return self._back(subtract(stop, start), rows, initials, arriving, back.pending)
 
     def _back(
@@ -195,7 +195,7 @@ class _GradientInChunks:
             ]
             return list(vjp_of_steps(steps, cotangents, pending))
 
-        steps, found = self.replay.vjp_of_steps(count, rows, initials, gradient)
+        steps, found = self.again.vjp_of_steps(count, rows, initials, gradient)
         parts = steps.layout.parts(found)
         new = [
             x if x is None else unified_with(x, p, "gradient of scan") if p is not None else x
@@ -210,7 +210,7 @@ class _GradientInChunks:
 
     def _through_chunks(self, first: int | Variable, count: Variable, back: _Back) -> _Back:
         """Back through whole chunks, by a loop over them."""
-        replay = self.replay
+        again = self.again
         reads: list[Read] = []
 
         def read(x: Variable) -> Variable:
@@ -218,15 +218,15 @@ class _GradientInChunks:
             return reads[-1].symbol
 
         def read_chunks(x: Variable) -> Variable:
-            return read(reshape(x, (count, replay.every, *shape_of(x)[1:])))
+            return read(reshape(x, (count, again.every, *shape_of(x)[1:])))
 
-        start = multiply(first, replay.every)
-        stop = replay.tail_start
+        start = multiply(first, again.every)
+        stop = again.tail_start
         last = add(first, count)
         initials = [read(slice_axis(x, 0, first, last)) for x in self.loop.checkpoints]
-        rows = [read_chunks(x) for x in replay.rows(start, stop)]
+        rows = [read_chunks(x) for x in again.rows(start, stop)]
         arriving = [
-            None if x is None else read_chunks(replay.of_steps(x, start, stop))
+            None if x is None else read_chunks(again.of_steps(x, start, stop))
             for x in self.arriving
         ]
         symbols = [None if x is None else make_input(x.type) for x in back.pending]
@@ -237,7 +237,7 @@ class _GradientInChunks:
                 # Of the checkpoints after the chunks.
                 of_chunk = read(slice_axis(ct, 0, add(first, 1), add(last, 1)))
                 pending[i] = add(symbol, of_chunk)
-        through = self._back(replay.every, rows, initials, arriving, pending)
+        through = self._back(again.every, rows, initials, arriving, pending)
         return self._loop_over_chunks(count, reads, symbols, back, through)
 
     def _loop_over_chunks(
@@ -273,7 +273,7 @@ class _GradientInChunks:
         last = iter([buffer[-1] for buffer in loop.buffers])
         new = _Back([None if x is None else next(last) for x in back.pending])
         new.totals = dict(zip(through.totals, last, strict=True))
-        steps = multiply(count, self.replay.every)
+        steps = multiply(count, self.again.every)
         for number, trace in zip(through.rows, loop.traces, strict=True):
             new.rows[number] = [reshape(trace[::-1], (steps, *shape_of(trace)[2:]))]
         return new
@@ -308,7 +308,7 @@ class _GradientInChunks:
                 continue
             start = offset if self.first is None else add(self.first, offset)
             total = zeros_for(sequence) if total is None else total
-            total = total.add_at(slice(start, add(self.replay.taken, offset)), rows)
+            total = total.add_at(slice(start, add(self.again.taken, offset)), rows)
         return total
 
     def _of_initial(self, i: int, pending: Maybe) -> Maybe:

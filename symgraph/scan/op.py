@@ -37,7 +37,8 @@ from ..core.graph import Graph, rebuild
 from ..core.op import Op
 from ..core.types import TensorType, TupleType, tensor_type
 from ..core.variable import Variable, existing_node, item, node
-from ..ops.sizes import carry_size, size_of
+from ..ops.elementwise import subtract
+from ..ops.sizes import SIZE, carry_size, size_of
 from ..ops.slices import slice_axis
 from .close import close_body
 from .layout import IntervalRule, Layout
@@ -98,6 +99,15 @@ class Loop:
     def n_steps(self) -> Variable:
         """The number of steps, or the most where ``condition`` may end the loop."""
         return self.node.inputs[0]
+
+    @property
+    def taken(self) -> Variable:
+        """How many steps it takes, an int64 scalar: told by its results, where data decide."""
+        if not self.layout.until:
+            return self.n_steps
+        if self.outputs:
+            return node(SIZE, (self.traces[0],), (0,))
+        return subtract(node(SIZE, (self.buffers[0],), (0,)), self.states[0].depth)
 
     @property
     def reads(self) -> list[Read]:

@@ -8,6 +8,7 @@
 - results, states, slices and inputs that nobody reads are dropped;
 - what does not change over time is computed before the loop;
 - what a gradient loop would compute again is kept by the loop before it (`residuals`);
+- products are parted, so that each part can be where it costs least (`parted_products`);
 - products that need no state are computed before or after the loop, all steps at once (`products`);
 - sums over time, such as the gradients of weights, are computed after the loop (`sums`).
 """
@@ -28,9 +29,9 @@ from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
 from .over_time import Trace, keep_over_time, may_turn
 from .parted_products import part_products
-from .products import multiply_after, multiply_before
+from .products import ProductAfter, multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
-from .sums import take_out_sums
+from .sums import Total, take_out_sums
 
 __all__ = ["Replacements", "rewrite_bodies", "rewrite_loops", "transform_loops"]
 
@@ -154,27 +155,14 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
     moved: dict[Variable, Variable] = {}
 
     def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
-        loop, read = opened[scan], reads[scan]
+        loop, read, for_others = opened[scan], reads[scan], stored.get(scan, {})
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
-        kept = {i for trace in stored.get(scan, {}).values() for i in trace.results}
-        wanted = {*read.results, *read.checkpoints.values(), *kept}
-        products, sums = [], []
         part_products(loop)
-        if not loop.is_lean:
-            multiply_before(loop, steps_are_cheap=steps_are_cheap)
-            products = multiply_after(loop, set(read.results))
-            sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
-        wanted -= {product.result for product in products}
-        wanted = wanted.union(*(product.left.results for product in products))
-        wanted -= {total.state for total in sums}
-        wanted = wanted.union(*(total.results for total in sums))
-        traces = [*(each.left for each in products), *(x for total in sums for x in total.traces)]
-        if steps_are_cheap and may_turn(loop, traces, read.results):
-            products = [product.turned() for product in products]
-            sums = [total.turned() for total in sums]
+        products, sums = _taken_out(loop, read, steps_are_cheap=steps_are_cheap)
         # What another loop reads it keeps, even if it could be computed afterwards as well.
-        results = loop.close(wanted | kept)
-        for placeholder, trace in stored.get(scan, {}).items():
+        kept = {i for trace in for_others.values() for i in trace.results}
+        results = loop.close(_needed(read, products, sums) | kept)
+        for placeholder, trace in for_others.items():
             moved[placeholder] = trace.over_time(loop, results)
         new = {item(scan, i): results[i] for i in read.results if i in results}
         new |= {item(scan, i): loop.checkpoints[state] for i, state in read.checkpoints.items()}
@@ -183,6 +171,28 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
         return new
 
     return transform_loops(graph, change)
+
+
+def _taken_out(
+    loop: OpenLoop, read: _Reads, *, steps_are_cheap: bool
+) -> tuple[list[ProductAfter], list[Total]]:
+    """The results of a loop that are computed after it; what can be before it is, from here on."""
+    if loop.is_lean:
+        return [], []
+    multiply_before(loop, steps_are_cheap=steps_are_cheap)
+    products = multiply_after(loop, set(read.results))
+    sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
+    traces = [*(each.left for each in products), *(x for total in sums for x in total.traces)]
+    if steps_are_cheap and may_turn(loop, traces, read.results):
+        return [product.turned() for product in products], [total.turned() for total in sums]
+    return products, sums
+
+
+def _needed(read: _Reads, products: list[ProductAfter], sums: list[Total]) -> set[int]:
+    """The results that a loop leaves behind: those that are read, or what they are computed of."""
+    after = {each.result for each in products} | {total.state for total in sums}
+    left = {*read.results, *read.checkpoints.values()} - after
+    return left.union(*(each.left.results for each in products), *(x.results for x in sums))
 
 
 class _Reads:

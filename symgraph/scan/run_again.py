@@ -15,23 +15,14 @@ from .observers import without_observers
 from .op import Loop, Read, State, make_alike, make_loop
 from .sizes import of_length
 
-__all__ = ["Replay", "steps_taken"]
+__all__ = ["StepsAgain"]
 
 
-def steps_taken(loop: Loop) -> Variable:
-    """How many steps a loop takes, an int64 scalar."""
-    if not loop.layout.until:
-        return loop.n_steps
-    if loop.outputs:
-        return node(SIZE, (loop.traces[0],), (0,))
-    length = node(SIZE, (loop.buffers[0],), (0,))
-    return subtract(length, loop.states[0].depth)
-
-
-class Replay:
+class StepsAgain:
     """The steps of a loop with checkpoints, to be run again without what they do besides.
 
-    Nothing is looked at a second time, and what effects gave is read from where the loop left it.
+    Nothing is printed or checked a second time, and what effects gave is read from where the loop
+    left it.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -45,7 +36,7 @@ class Replay:
         self.outputs: list[Variable] = list(loop_again.outputs)
         self.reads: list[Read] = [*loop_again.reads, *self._read_effects(loop_again)]
         """What a step reads: the loop's own reads, then what effects gave."""
-        self.taken = steps_taken(loop)
+        self.taken = loop.taken
         interval = loop.interval
         assert interval is not None
         self.every: Variable = node(SIZE, (interval,), (0,))

@@ -20,7 +20,7 @@ from ..ops.ranges import arange
 from ..ops.slices import SLICE, SYMBOL, At, Span
 from .op import Loop, is_scan, make_alike
 from .rewrites import Replacements, rewrite_bodies, transform_loops
-from .run_again import Replay
+from .run_again import StepsAgain
 
 __all__ = ["settle_checkpoints"]
 
@@ -86,11 +86,11 @@ def _without_checkpoints(loop: Loop) -> Loop:
 
 def _taken_from_buffers(before: Loop, loop: Loop) -> Replacements:
     """What the loop's results become, where the checkpoints are rows of the buffers."""
-    plain, replay = _without_checkpoints(loop), Replay(loop)
+    plain, again = _without_checkpoints(loop), StepsAgain(loop)
     results = [item(plain.node, k) for k in range(len(plain.results))]
     new = dict(zip((item(before.node, k) for k in range(len(results))), results, strict=True))
-    n_rows = add(replay.n_chunks, 0 if loop.layout.ends_at_checkpoint else 1)
-    starts = multiply(arange(n_rows), replay.every)
+    n_rows = add(again.n_chunks, 0 if loop.layout.ends_at_checkpoint else 1)
+    starts = multiply(arange(n_rows), again.every)
     for old, buffer, state in zip(before.checkpoints, plain.buffers, plain.states, strict=True):
         rows = add(starts[:, None], arange(state.depth))
         new[old] = take(buffer, rows, axis=0)
@@ -99,12 +99,12 @@ def _taken_from_buffers(before: Loop, loop: Loop) -> Replacements:
 
 def _ending_at_checkpoint(before: Loop, loop: Loop, last_rows: Sequence[_LastRow]) -> Replacements:
     """What the results become, where the loop ends at its last checkpoint."""
-    replay = Replay(loop)
+    again = StepsAgain(loop)
     layout = with_fields(loop.layout, ends_at_checkpoint=True)
-    inputs = (replay.tail_start, *loop.node.inputs[1:])
+    inputs = (again.tail_start, *loop.node.inputs[1:])
     short = Loop(make_alike(loop.node, inputs, body=loop.body, layout=layout))
     checkpoints = dict(zip(loop.checkpoints, short.checkpoints, strict=True))
-    tail = replace([replay.tail().node], checkpoints)[0]
+    tail = replace([again.tail().node], checkpoints)[0]
     new = dict(zip(before.checkpoints, short.checkpoints, strict=True))
     new |= {read.node: item(tail, read.result)[read.place] for read in last_rows}
     return new

@@ -24,11 +24,11 @@ from ..autodiff.reverse import pull_back, zeros_for
 from ..core import provenance
 from ..core.graph import Graph, replace
 from ..core.types import TensorType, is_float
-from ..core.variable import Variable, constant_value, make_constant, make_input, node
+from ..core.variable import Variable, constant_value, make_constant, make_input
 from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add, minimum, subtract
 from ..ops.join import concatenate
-from ..ops.sizes import SIZE, shape_of, size_of, unified_with
+from ..ops.sizes import shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
 from .cotangents import BufferCotangent, split_cotangent
 from .derived import mark_as_derived
@@ -162,7 +162,7 @@ class _GradientLoop:
         """For each input of the loop's body the symbol that stands for it in the gradient."""
         self.cotangents = _by_symbol(loop, self.body.results)
         """For each input of the loop's body its cotangent in one step."""
-        self.taken = self._steps_taken()
+        self.taken = loop.taken
         self.n_steps = self.taken
         if loop.layout.truncate is not None:
             self.n_steps = minimum(loop.layout.truncate, self.taken)
@@ -172,14 +172,6 @@ class _GradientLoop:
         """For states the cotangents of their buffers that come from outside."""
         self.rows: dict[Variable, Variable] = {}
         """What stands for symbols of outputs' cotangents, where that is not a row that is read."""
-
-    def _steps_taken(self) -> Variable:
-        if not self.loop.layout.until:
-            return self.loop.n_steps
-        if self.loop.outputs:
-            return node(SIZE, (self.loop.traces[0],), (0,))
-        length = node(SIZE, (self.loop.buffers[0],), (0,))
-        return subtract(length, self.loop.states[0].depth)
 
     def input_cotangents(self) -> Sequence[Variable | None]:
         """For each input of the loop its cotangent; None for integers and the number of steps."""
