@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple
 
-from ..core.dims import Size
+from ..core.dims import Dim, Size, substitute_size
 from ..core.graph import replace
 from ..core.types import TupleType, is_integer
 from ..core.variable import ITEM, Variable, ancestors, make_input
@@ -144,12 +144,15 @@ def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]
     reads = sorted(gradient.reads.values(), key=lambda read: read.offset)
     needed = {read.sequence: n_steps + read.offset for read in reads}
     symbols: dict[Row | Variable, Variable] = {
-        row_read(read.sequence, read.offset, needed[read.sequence]).in_reverse(n_steps): symbol
+        _in_some_step(
+            row_read(read.sequence, read.offset, needed[read.sequence]).in_reverse(n_steps), n_steps
+        ): symbol
         for symbol, read in gradient.reads.items()
     }
     symbols |= {outer: symbol for symbol, outer in gradient.fixed.items()}
     sources: dict[Variable, Row | Variable] = {
-        read.symbol: row_read(read.sequence, read.offset) for read in loop.reads
+        read.symbol: _in_some_step(row_read(read.sequence, read.offset), n_steps)
+        for read in loop.reads
     }
     for buffer, state in zip(loop.buffers, loop.states, strict=True):
         sources |= {v: Row(buffer, state.depth + tap, 1) for tap, v in state.taps.items()}
@@ -164,3 +167,11 @@ def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]
         for v, image in zip(loop.body.nodes, images, strict=True)
         if image in present and v.inputs
     }
+
+
+def _in_some_step(row: Row, n_steps: Size) -> Row:
+    """The row as it is where a step is run: of ``max(n, 0)`` steps there are ``n`` then."""
+    atom = n_steps.atom if isinstance(n_steps, Dim) else None
+    if atom is None or atom[0] != "max_zero":
+        return row
+    return row._replace(start=substitute_size(row.start, {atom: atom[1]}))
