@@ -88,8 +88,12 @@ def associative_scan(
     left to right, and a value between may overflow that would not otherwise. An elementwise ``op``
     of larger rows is also computed, and not used, for the first row with itself.
 
-    Raises `ScanError` where ``op`` returns something else than it was given, and for scalars and
-    sequences of unequal length; lengths that only the call tells are a `CallError` then.
+    reverse
+        True: from the last row on, with ``op(accumulated, next)`` all the same.
+
+    Raises `ScanError` where ``op`` returns something else than it was given, for scalars, nested or
+    unequally long sequences, and for another ``reverse`` than True and False; lengths that only the
+    call tells are a `CallError` then.
 
     >>> a, b = sg.constant([0.5, 0.5, 2.0]), sg.constant([1.0, 1.0, 1.0])
     >>> def after(first, second):  # x -> a * x + b, one after the other
@@ -99,7 +103,15 @@ def associative_scan(
     array([1. , 1.5, 4. ], dtype=float32)
     """
     if not callable(op):
-        raise ScanError.here(f"associative_scan: op is a function of two rows, not {op!r}")
+        raise ScanError.here(
+            f"associative_scan: op is a function of two rows, not {op!r}",
+            remedy="Give the function first, then the sequences: associative_scan(sg.maximum, x).",
+        )
+    if not isinstance(reverse, bool | np.bool_):
+        raise ScanError.here(
+            f"associative_scan: reverse is True or False, not {reverse!r}",
+            remedy="True runs from the last row to the first, False from the first to the last.",
+        )
     rows = _parse_sequences(sequences)
     if reverse:
         rows = [flip(x, 0) for x in rows]
@@ -121,6 +133,12 @@ def _parse_sequences(sequences: Any) -> list[Variable]:
             "associative_scan: sequences are variables; taps belong to sg.scan",
             remedy="Slice the sequence instead: x[1:].",
         )
+    if any(_is_nested(value) for value in values):
+        raise ScanError.here(
+            "associative_scan: sequences are one variable or a flat list of them; found a list "
+            "within the list",
+            remedy="Give all of them in one list; op takes and returns tuples in that order.",
+        )
     found = [as_variable(value, "associative_scan") for value in values]
     for x in found:
         if x.ndim == 0:
@@ -136,6 +154,18 @@ def _parse_sequences(sequences: Any) -> list[Variable]:
                 remedy="Cut them to one length.",
             )
     return unify_axis(found, [0] * len(found), "associative_scan")
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether it is a list with a variable in it, at any depth."""
+    waiting = [value] if isinstance(value, (list, tuple)) else []
+    while waiting:
+        for part in waiting.pop():
+            if isinstance(part, Variable):
+                return True
+            if isinstance(part, (list, tuple)):
+                waiting.append(part)
+    return False
 
 
 # --- running results ----------------------------------------------------------------------------

@@ -429,6 +429,58 @@ def test_views_of_fixed_values_and_columns(monkeypatch, is_small):
     assert all(is_small)
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@pytest.mark.parametrize("steps", [0, 1, 6])
+def test_recurrences_by_small_matrices_and_their_gradients(k, steps, monkeypatch, is_small):
+    a, b = sg.tensor("a", ("T", k, k), "float64"), sg.tensor("b", ("T", k), "float64")
+
+    def after(first, second):
+        return second[0] @ first[0], second[0] @ first[1] + second[1]
+
+    products, states = sg.associative_scan(after, [a, b])
+    arrays = [0.5 * numbers(steps, k, k, dtype="float64"), numbers(steps, k, dtype="float64")]
+    found = agree(monkeypatch, [a, b], [products, states], arrays, 1e-12, exactly=False)
+    product, state = np.eye(k), np.zeros(k)
+    for i, (factor, added) in enumerate(zip(*arrays, strict=True)):
+        product, state = factor @ product, factor @ state + added
+        np.testing.assert_allclose(found[0][i], product, rtol=1e-12)
+        np.testing.assert_allclose(found[1][i], state, rtol=1e-12)
+    cost = sg.sum(sg.sin(products)) + sg.sum(states**2)
+    gradients = sg.grad(cost, [a, b])
+    found = agree(monkeypatch, [a, b], gradients, arrays, 1e-10, exactly=False)
+    assert all(is_small)
+    if steps and k > 1:
+        shift = np.zeros((steps, k, k))
+        shift[0, 0, 1] = 1e-6
+        f = sg.compile([a, b], cost, backend="numpy")
+        slope = (f(arrays[0] + shift, arrays[1]) - f(arrays[0] - shift, arrays[1])) / 2e-6
+        np.testing.assert_allclose(found[0][0, 0, 1], slope, rtol=1e-6, atol=1e-8)
+
+
+def test_filters_of_two_numbers_are_small(monkeypatch, is_small):
+    z = sg.tensor("z", ("T",), "float64")
+    move = np.array([[1.0, 0.1], [0.0, 1.0]])
+    noise = np.array([[0.01, 0.0], [0.0, 0.02]])
+
+    def step(seen, mean, spread):
+        mean, spread = move @ mean, move @ spread @ move.T + noise
+        gain = spread[:, 0] / (spread[0, 0] + 0.1)
+        mean = mean + gain * (seen - mean[0])
+        return mean, spread - gain[:, None] * spread[0][None]
+
+    zero, one = (sg.constant(v) for v in (np.zeros(2), np.eye(2)))
+    mean, spread = sg.scan(step, z, [zero, one])
+    array = numbers(30, dtype="float64")
+    found = agree(monkeypatch, [z], [mean, spread], [array], 1e-10, exactly=False)
+    state = np.zeros(2), np.eye(2)
+    for i, seen in enumerate(array):
+        state = step(seen, *state)
+        np.testing.assert_allclose(found[0][i], state[0], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found[1][i], state[1], rtol=1e-9, atol=1e-12)
+    agree(monkeypatch, [z], [sg.grad(sg.sum(sg.sin(mean)), z)], [array], 1e-9, exactly=False)
+    assert all(is_small)
+
+
 def test_steps_of_too_many_numbers_stay_plain(monkeypatch, is_small):
     x, w = sg.tensor("x", ("T", 1, 8)), sg.tensor("w", (8, 8))
     y = sg.scan(lambda a, s: sg.tanh(a + s @ w), [x], [sg.zeros((1, 8))])

@@ -412,6 +412,7 @@ def test_sequences_that_make_no_sense() -> None:
         ([sg.tensor("a", (3,)), sg.tensor("b", (4,))], "unequal length"),
         ([sg.tensor("a", ("T",)), sg.tensor("b", ("S",))], "unequal length"),
         ([{"input": X, "taps": [0]}], "taps belong to"),
+        ((X, (X, X)), "flat list of them; found a list within"),
     ]
     for wrong, message in mistakes:
         with pytest.raises(sg.ScanError, match=message) as caught:
@@ -419,6 +420,14 @@ def test_sequences_that_make_no_sense() -> None:
         assert __file__ in str(caught.value)
     with pytest.raises(sg.ScanError, match="op is a function"):
         sg.associative_scan(X, X)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["yes", "no", 1, None, np.array([True])])
+def test_a_direction_is_true_or_false(wrong: Any) -> None:
+    with pytest.raises(sg.ScanError, match="reverse is True or False, not") as caught:
+        sg.associative_scan(sg.add, X, reverse=wrong)
+    assert __file__ in str(caught.value)
+    assert "True runs from the last row" in str(caught.value)
 
 
 def test_lengths_that_differ_at_the_call() -> None:

@@ -36,10 +36,10 @@ __all__ = ["are_few_elements", "loop_of_elements"]
 
 # How many elements a value may have, all states together with all their taps, and all that is read
 # and stored.
-_MOST_OF_ONE, _MOST_CARRIED, _MOST_MOVED = 16, 32, 96
-# And how many operations on numbers a step may have, for the code of each is written; a function
-# is as much as so many.
-_MOST_OPERATIONS, _FUNCTION = 48, 4
+_MOST_OF_ONE, _MOST_CARRIED, _MOST_MOVED = 16, 128, 256
+# And how many operations on numbers a step may have, for the code of each is written: as many as
+# the gradient of a recurrence by matrices of 4 by 4 needs. A function is as much as so many.
+_MOST_OPERATIONS, _FUNCTION = 640, 48
 
 # Numbers of references, in the shape of the value: what moves elements moves these.
 Elements = np.ndarray
