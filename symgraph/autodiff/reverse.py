@@ -34,6 +34,7 @@ from ..ops.sizes import shape_of
 from .arguments import Arrays, Variables, fit, fit_all, fit_sizes, float_variables, variables
 from .explain import Explanation
 from .flow import carries_gradient, is_differentiable
+from .places import cotangents_at_place
 from .rows import buffers_of, cotangent_of_rows
 
 __all__ = ["check_policy", "grad", "pull_back", "refuse_disconnected", "vjp", "zeros_for"]
@@ -173,7 +174,7 @@ def pull_back(
             continue
         if hands_on_lines:
             provenance.derive_from(v)
-        arriving = v.op.vjp(v, tuple(cotangent) if type(cotangent) is list else cotangent)
+        arriving = _arriving(v, cotangent, relevant)
         for source, ct in zip(v.inputs, arriving, strict=True):
             if ct is None or source not in relevant or source in known:
                 continue
@@ -185,6 +186,15 @@ def pull_back(
         cotangent_of_rows(v, buffers[v], cotangents) if v in buffers else cotangents.get(v)
         for v in wrt
     ]
+
+
+def _arriving(v: Variable, cotangent: Any, relevant: set[Variable]) -> Sequence[Variable | None]:
+    """What the cotangent of an op, or those of its results, amounts to for its operands."""
+    assert v.op.vjp is not None
+    if type(cotangent) is list:
+        return v.op.vjp(v, tuple(cotangent))
+    at_place = cotangents_at_place(v, cotangent, relevant, pull_back)
+    return v.op.vjp(v, cotangent) if at_place is None else at_place
 
 
 def _pull_back_to_constants(

@@ -16,6 +16,7 @@ from ..core.provenance import without_lines
 from ..core.variable import Variable
 from ..ops import expansions  # noqa: F401 (attaches rules for what a backend lacks)
 from ..rewrite.engine import EVERY, Rule, RuleSet, sweep
+from ..rewrite.places import compute_at_places
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
@@ -43,8 +44,9 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
 
     def run(graph: Graph, target: Target, hits: Hits) -> Graph:
         def rewrite_body(body: Graph) -> Graph:
-            alike = unify_inputs(body, keeps_types=True)
-            return sweep(alike, rules, hits, rebuild=rebuild_alike)
+            body = sweep(unify_inputs(body, keeps_types=True), rules, hits, rebuild=rebuild_alike)
+            small = compute_at_places(body, rebuild_alike)
+            return body if small is body else sweep(small, rules, hits, rebuild=rebuild_alike)
 
         return rewrite_loops(graph, rewrite_body, steps_are_cheap=target.steps_are_cheap)
 
@@ -55,13 +57,18 @@ def _settle_and_simplify(graph: Graph, target: Target, hits: Hits) -> Graph:
     return _apply(SIMPLIFY)(_settle(unify_inputs(graph), target), target, hits)
 
 
+def _stabilise(graph: Graph, target: Target, hits: Hits) -> Graph:
+    # In this order: stable forms are seen in whole arrays.
+    return compute_at_places(_apply(SIMPLIFY + STABILISE)(graph, target, hits), rebuild_alike)
+
+
 def _settle(graph: Graph, target: Target) -> Graph:
     return settle_checkpoints(graph, are_kept=keeps_checkpoints(target))
 
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", _settle_and_simplify),
-    ("stabilise", _apply(SIMPLIFY + STABILISE)),
+    ("stabilise", _stabilise),
     ("loops", _apply_in_loops(SIMPLIFY + STABILISE + SPECIALISE)),
     ("specialise", _apply(SIMPLIFY + STABILISE + SPECIALISE)),
 )

@@ -16,7 +16,7 @@ from ..core.dims import Size, known_different
 from ..core.errors import CallError, ShapeError
 from ..core.op import Op
 from ..core.types import TensorType, format_shape
-from ..core.variable import Variable, make_constant, node
+from ..core.variable import CONSTANT, Variable, make_constant, node
 from .promotion import as_variable
 from .sizes import check_size, preferred_size, shape_of, shape_operands, size_of
 
@@ -28,6 +28,7 @@ __all__ = [
     "broadcast_to",
     "filled",
     "infer_reduction",
+    "is_zeros",
     "rearrange",
     "reduce_sum",
     "restore_axes",
@@ -314,6 +315,12 @@ def rearrange(x: Variable, order: Sequence[int | None]) -> Variable:
     if list(order) == list(range(x.ndim)):
         return x
     return node(REARRANGE, (x,), (tuple(order),))
+
+
+def is_zeros(x: Variable) -> bool:
+    """Whether this is a constant without a nonzero element, repeated perhaps."""
+    x = seen_through(x, BROADCAST_TO)
+    return x.op is CONSTANT and not x.params[0].array.any()
 
 
 def seen_through(x: Variable, *views: Op) -> Variable:

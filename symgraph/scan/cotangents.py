@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..core.variable import CONSTANT, Variable
-from ..ops.broadcast import BROADCAST_TO, seen_through
+from ..core.variable import Variable
+from ..ops.broadcast import is_zeros
 from ..ops.elementwise import add, terms_of
 from ..ops.slices import ADD_SLICE, At, Span
 
@@ -65,13 +65,8 @@ def _adds_to(v: Variable, entry: At | Span) -> bool:
         first == entry
         and all(other is None for other in others)
         and len(v.inputs) == 2
-        and _is_zeros(v.inputs[0])
+        and is_zeros(v.inputs[0])
     )
-
-
-def _is_zeros(v: Variable) -> bool:
-    v = seen_through(v, BROADCAST_TO)
-    return v.op is CONSTANT and not v.params[0].array.any()
 
 
 def _sum(terms: Sequence[Variable]) -> Variable | None:

@@ -66,6 +66,22 @@ FORMULAS = {
         lambda x: sg.log(sg.softmax(x)[-1]),
         lambda x: of_log_softmax(x)[-1],
     ),
+    "part of written softmax": (
+        lambda x: sg.log(written_softmax(x)[-1]),
+        lambda x: of_log_softmax(x)[-1],
+    ),
+    "part of log of written softmax": (
+        lambda x: sg.log(written_softmax(x))[-1],
+        lambda x: of_log_softmax(x)[-1],
+    ),
+    "part of log(exp + exp)": (
+        lambda x: sg.log(sg.exp(x) + sg.exp(2 * x))[-1],
+        lambda x: (np.eye(len(x)) * (1 + EXPIT(x)))[-1],
+    ),
+    "log of part of exp / (1 + exp)": (
+        lambda x: sg.log((sg.exp(x) / (1 + sg.exp(x)))[-1]),
+        lambda x: (np.eye(len(x)) * EXPIT(-x))[-1],
+    ),
 }
 
 
