@@ -38,6 +38,9 @@ def debug_print(
     What nobody needs is not computed, and so not printed: go on with what comes back.
     ``compile(..., debug=False)`` leaves all looks out.
 
+    Raises `SymgraphTypeError` for a label that is no string, `SymgraphValueError` where ``every``
+    is no number from 1 on, and `ShapeError` where ``when`` is no scalar.
+
     >>> x = sg.vector("x")
     >>> sg.debug_print(x * 2, "doubled").sum().eval({x: [1.0, 2.0]})
     doubled: [2. 4.]
@@ -67,7 +70,8 @@ def debug_assert(
     It is an AssertionError and a `CallError`, names the user's line and the step of the loop, and
     no update is stored. ``message`` may have a ``{name}`` for each of ``values``, which are
     variables. As with `debug_print`, go on with what comes back; gradients pass through unchecked,
-    and ``compile(..., debug=False)`` leaves it out.
+    and ``compile(..., debug=False)`` leaves it out. Raises `SymgraphValueError` at once for a
+    ``{name}`` of which no value is given.
 
     >>> x = sg.scalar("x")
     >>> root = sg.sqrt(sg.debug_assert(x, x >= 0, "{x} has no root", x=x))
