@@ -88,7 +88,8 @@ def draw_scan(
     others = [x.name for x in d.inputs if x.name in names_of(text)[1]]
     text = loops.step_text(loop, "step", [*loop.arguments, *others])
     given = {
-        "sequences": f"[{', '.join(loop.sequences)}]",
+        # The steps' numbers, too, are an array.
+        "sequences": f"[{', '.join(loop.sequences)}]".replace("sg.arange(", "np.arange("),
         "outputs_info": f"[{', '.join(loop.infos)}]",
         "non_sequences": f"[{', '.join(others)}]",
     }

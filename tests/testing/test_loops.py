@@ -352,3 +352,20 @@ def _shortest_that_fails(**options: Any) -> ScanCase:
 
     few = settings(max_examples=100, deadline=None, database=None, derandomize=True, **options)
     return find(strategies.scans(dtype="float64", max_steps=2), fails, settings=few)
+
+
+def test_a_drawn_loop_prints_as_lines_that_check_it() -> None:
+    """Loops over the steps' numbers too."""
+    case = find(
+        strategies.scans(),
+        lambda case: "arange(" in case.text.split("check_scan")[1],
+        settings=settings(derandomize=True, database=None),
+    )
+    found: list[Any] = []
+
+    def check(step: Any, **arguments: Any) -> None:
+        found.extend(check_scan(step, **arguments, orders=1))
+
+    exec(case.text, {"sg": sg, "np": np, "numbers": numbers, "check_scan": check})
+    for result, expected in zip(found, case.expected, strict=True):
+        np.testing.assert_allclose(result, expected)
