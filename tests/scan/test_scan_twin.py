@@ -51,16 +51,75 @@ def test_functions_with_loops(case: LoopingFunction, orders: int) -> None:
     assert_close(check_unrolled(case.function, *case.arrays, orders=orders), case.expected)
 
 
-@settings(quickly, max_examples=MANY // 2)
-@given(
-    case=strategies.scans(
-        max_steps=5,
-        options={"checkpoint_every": st.integers(1, 6), "truncate_gradient": st.none()},
+# Each way to say how far checkpoints are apart, and memory from too little to more than enough.
+INTERVALS = st.one_of(
+    st.integers(1, 6).map(lambda k: {"checkpoint_every": k, "memory": None}),
+    st.just({"checkpoint_every": "auto", "memory": None}),
+    st.sampled_from([1, 100, 300, 1000, "2 kB", "1 MB"]).map(
+        lambda amount: {"checkpoint_every": None, "memory": amount}
     ),
-    orders=st.sampled_from([1, 1, 2]),
+)
+TRUNCATIONS = st.sampled_from([None, None, 1, 2, 5])
+
+
+def loops_with(options: dict[str, Any]) -> st.SearchStrategy[ScanCase]:
+    """Loops with these options."""
+    return strategies.scans(max_steps=5, options={k: st.just(v) for k, v in options.items()})
+
+
+@settings(quickly, max_examples=MANY // 4)
+@given(
+    case=st.builds(
+        lambda interval, truncate: {**interval, "truncate_gradient": truncate},
+        INTERVALS,
+        TRUNCATIONS,
+    ).flatmap(loops_with),
+    orders=st.sampled_from([1, 1, 1, 2]),
 )
 def test_checkpoints(case: ScanCase, orders: int) -> None:
     assert_close(check_scan(**case.arguments, orders=orders), case.expected)
+
+
+@settings(quickly, max_examples=MANY // 6)
+@given(
+    length=st.integers(0, 4),
+    limits=st.tuples(st.floats(-1, 3), st.floats(-1, 3)),
+    taps=st.sampled_from([[-1], [-2], [-1, -3]]),
+    outer=INTERVALS,
+    inner=st.one_of(st.just({}), INTERVALS),
+    truncate=TRUNCATIONS,
+    truncate_inner=TRUNCATIONS,
+    orders=st.integers(1, 3) if IS_DEEP else st.just(1),
+)
+def test_checkpoints_of_loops_in_loops_that_end_early(
+    length: int,
+    limits: tuple[float, float],
+    taps: list[int],
+    outer: dict[str, Any],
+    inner: dict[str, Any],
+    truncate: int | None,
+    truncate_inner: int | None,
+    orders: int,
+) -> None:
+    """Several states, one of them read in two places, and a sequence that both loops read."""
+
+    def step(row: sg.Variable, *given: sg.Variable) -> tuple[list[sg.Variable], Any]:
+        *past, other, rows = given
+
+        def within(x: sg.Variable, h: sg.Variable) -> tuple[sg.Variable, Any]:
+            new = sg.tanh(x * past[0] + h)
+            return new, sg.until(new.sum() > limits[1])
+
+        inside = sg.scan(within, [rows], [other], **inner, truncate_gradient=truncate_inner)
+        new = sg.sin(sum(past) * row + inside.sum(axis=0))
+        return [new, sg.tanh(new[::-1] + other)], sg.until(new.sum() > limits[0])
+
+    def function(rows: sg.Variable, past: sg.Variable, other: sg.Variable) -> list[sg.Variable]:
+        infos = [{"initial": past, "taps": taps}, other]
+        return sg.scan(step, rows, infos, rows, **outer, truncate_gradient=truncate)
+
+    arrays = numbers((length, 2)), numbers((-min(taps), 2), seed=1), numbers((2,), seed=2)
+    check_unrolled(function, *arrays, orders=orders)
 
 
 @quickly
