@@ -65,7 +65,8 @@ class Plan:
         free: list[int] = []
         self.steps: list[Step] = []
         for v in computed:
-            pick = _picker([slot[x] for x in v.inputs])
+            operands = [slot[x] for x in v.inputs]
+            pick = _forgetting_picker(operands, free) if v.op is SCAN else _picker(operands)
             free += {slot[x] for x in v.inputs if last_use.get(x) is v and x.op is not CONSTANT}
             if not free:
                 free.append(len(self._template))
@@ -152,6 +153,18 @@ def _picker(slots: list[int]) -> Callable[[list[Any]], Sequence]:
         return operator.itemgetter(*slots)
     start = slots[0] if slots else 0
     return operator.itemgetter(slice(start, start + len(slots)))
+
+
+def _forgetting_picker(slots: list[int], free: Sequence[int]) -> Callable[[list[Any]], Sequence]:
+    """The same, which lets go of what lies in free slots: a loop has the memory for its own."""
+    pick, dead = _picker(slots), tuple(free)
+
+    def forget_and_pick(values: list[Any]) -> Sequence:
+        for slot in dead:
+            values[slot] = None
+        return pick(values)
+
+    return forget_and_pick
 
 
 # --- what computes a node -----------------------------------------------------------------------

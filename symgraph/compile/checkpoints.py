@@ -12,10 +12,11 @@ from ..core.binding import bind_sizes
 from ..core.dims import Atom, Dim, Size, floor_div, maximum_zero
 from ..core.graph import Graph
 from ..core.provenance import Line, lines_of
-from ..core.variable import ITEM, Variable
+from ..core.variable import Variable
 from ..ops.sizes import known_size, size_of
 from ..scan.op import Loop, is_scan
 from ..scan.paths import loop_paths
+from ..scan.room import Room, checkpoint_source, rooms_of
 from .graphs import Graphs
 from .program import Program
 from .stored import Sizes
@@ -42,8 +43,8 @@ class CheckpointedLoop:
     """How many steps there are; at most, with ``until``."""
     run_again: Size
     """How many of them the gradient runs again."""
-    bytes: Size | None
-    """At most so many the gradient takes, of what the rule counts; None where nobody counts."""
+    bytes: Size
+    """What checkpoints take, and what is stored for a chunk of steps between them."""
     memory: int | None
     """The bytes that there are."""
 
@@ -69,7 +70,7 @@ class CheckpointedLoop:
         return replace(self, **found)
 
 
-def _number(size: Size | None, values: Mapping[Atom, int]) -> Size | None:
+def _number(size: Size, values: Mapping[Atom, int]) -> Size:
     if not isinstance(size, Dim):
         return size
     number = size.evaluate(values)
@@ -81,32 +82,24 @@ def checkpointed_loops(graphs: Graphs, values: Mapping[Atom, int]) -> list[Check
     sizes = Sizes(graphs.program)
     graph = graphs.rewritten
     found: list[CheckpointedLoop] = []
-    for path in loop_paths(graph):
-        loop = Loop(path[-1])
-        if loop.layout.has_checkpoints:
-            around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
-            each = _described(loop, around, len(path) - 1).with_sizes(values)
-            names = ("interval", "steps", "run_again", "bytes")
-            words = {name: _in_words(sizes, getattr(each, name)) for name in names}
-            found.append(replace(each, **words))
+    for path, room in rooms_of(graph, loop_paths(graph)).items():
+        around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
+        each = _described(Loop(path[-1]), room, around, len(path) - 1).with_sizes(values)
+        names = ("interval", "steps", "run_again", "bytes")
+        words = {name: sizes.in_words(getattr(each, name)) for name in names}
+        found.append(replace(each, **words))
     return found
 
 
-def _in_words(sizes: Sizes, size: Size | None) -> Size | None:
-    return None if size is None else sizes.in_words(size)
-
-
-def _described(loop: Loop, graph: Graph, depth: int) -> CheckpointedLoop:
+def _described(loop: Loop, room: Room, graph: Graph, depth: int) -> CheckpointedLoop:
     every, rule = loop.checkpoint_every, loop.layout.rule
     assert every is not None
     before_tail = steps = size_of(loop.n_steps)
     if loop.layout.ends_at_checkpoint:
         # All but the tail run again, which runs but once.
         steps = before_tail + next(map(size_of, _tails(loop, graph)), 0)
-    taken = None
-    if rule is not None and rule.memory is not None:
-        chunks = floor_div(maximum_zero(steps - 1), every) + 1
-        taken = rule.checkpoint_bytes * chunks + rule.step_bytes * every
+    chunks = floor_div(maximum_zero(steps - 1), every)
+    taken = room.checkpoint * chunks + room.step * every
     return CheckpointedLoop(
         loop.node.name,
         lines_of(loop.node),
@@ -125,15 +118,9 @@ def _tails(loop: Loop, graph: Graph) -> Iterator[Variable]:
     kept = set(loop.checkpoints)
     for v in graph.nodes:
         if is_scan(v):
-            states = [x for x in Loop(v).states if _source(x.initial) in kept]
-            if states and states[0].initial.ndim < _source(states[0].initial).ndim:
+            states = [x for x in Loop(v).states if checkpoint_source(x.initial) in kept]
+            if states and states[0].initial.ndim < checkpoint_source(states[0].initial).ndim:
                 yield v.inputs[0]
-
-
-def _source(x: Variable) -> Variable:
-    while x.inputs and x.op is not ITEM and not is_scan(x):
-        x = x.inputs[0]
-    return x
 
 
 def sizes_of_call(program: Program, arguments: Sequence[Any]) -> dict[Atom, int]:

@@ -25,6 +25,7 @@ from ..scan.composites import with_open_composites
 from ..scan.observers import in_order
 from ..scan.op import is_scan, rebuild_alike
 from ..scan.rewrites import rewrite_bodies, rewrite_loops
+from ..scan.room import settle_rooms
 from ..scan.settle import settle_checkpoints
 from .report import PassRow, count_nodes
 
@@ -66,10 +67,21 @@ def _settle(graph: Graph, target: Target) -> Graph:
     return settle_checkpoints(graph, are_kept=keeps_checkpoints(target))
 
 
+_in_loops = _apply_in_loops(SIMPLIFY + STABILISE + SPECIALISE)
+
+
+def _rewrite_loops(graph: Graph, target: Target, hits: Hits) -> Graph:
+    graph = _in_loops(graph, target, hits)
+    settled = settle_rooms(graph)
+    if settled is graph:
+        return graph
+    return rewrite_bodies(settled, lambda body: _apply(SIMPLIFY)(body, target, hits))
+
+
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", _settle_and_simplify),
     ("stabilise", _stabilise),
-    ("loops", _apply_in_loops(SIMPLIFY + STABILISE + SPECIALISE)),
+    ("loops", _rewrite_loops),
     ("specialise", _apply(SIMPLIFY + STABILISE + SPECIALISE)),
 )
 

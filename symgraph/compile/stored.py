@@ -166,6 +166,14 @@ class Storage:
             by_path.setdefault(each.path, []).append(each)
         return [self._loop(group) for group in by_path.values()]
 
+    @cached_property
+    def _steps_around(self) -> list[list[Size]]:
+        """For each of these loops how many steps the loops take that it is in."""
+        paths = dict.fromkeys(each.path for each in stored_results(self._graphs.rewritten))
+        return [
+            [self.sizes.in_words(size_of(scan.inputs[0])) for scan in path[:-1]] for path in paths
+        ]
+
     def _loop(self, group: Sequence[StoredResult]) -> StoredLoop:
         path = group[0].path
         values = tuple(
@@ -182,13 +190,18 @@ class Storage:
         return StoredLoop(scan.name, lines_of(scan), len(path) - 1, values, _total(values))
 
     def bytes_for(self, sizes: Mapping[str, int]) -> int:
-        """The total for sizes by name."""
+        """The total for sizes by name; a loop that is in one of no steps stores nothing."""
         loops = self.loops
         _check(sizes, self.sizes.names, loops)
         values: dict[Atom, int] = {("name", name): int(value) for name, value in sizes.items()}
+
+        def number(size: Size) -> int | None:
+            return size if isinstance(size, int) else size.evaluate(values)
+
         return sum(
-            each.bytes if isinstance(each.bytes, int) else each.bytes.evaluate(values) or 0
-            for each in loops
+            number(each.bytes) or 0
+            for each, around in zip(loops, self._steps_around, strict=True)
+            if 0 not in map(number, around)
         )
 
 

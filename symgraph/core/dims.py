@@ -173,8 +173,11 @@ def ceil_div(numerator: Size, denominator: int) -> Size:
 def interval(steps: Size, kept: Size, each: Size, memory: Size) -> Size:
     """How many steps checkpoints are apart, at least 1 and at most all.
 
-    The largest number ``k`` for which ``kept * (1 + steps / k) + each * k`` is no more than the
-    memory; where there is none, the one for which it is least.
+    Checkpoints every ``k`` steps take ``kept`` bytes for each of the ``(steps - 1) // k`` chunks
+    before the last one, and a chunk takes ``each * k``. Of the numbers for which both together are
+    no more than the memory it is the one with which the fewest steps run again, all but the last
+    chunk's; where there is none, one that takes the least. Without memory (0) it is the root of
+    the number of steps.
     """
     parts = (steps, kept, each, memory)
     numbers = [part for part in parts if isinstance(part, int)]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 __all__ = ["interval_of"]
 
 
 def interval_of(steps: int, kept: int, each: int, memory: int) -> int:
-    """What `dims.interval` is for these numbers; roots are those of float64, as machine code has
-    them."""
-    steps, kept, each = max(steps, 0), max(kept, 0), max(each, 1)
-    # It is a parabola in k: (rest ± root) / 2 each, and the root that of rest² - least².
-    rest = memory - kept
-    least = _root(4 * kept, each * steps)
-    root = _root(rest - least, rest + least)
-    return max(min((max(rest, least) + root) // (2 * each), steps), 1)
-
-
-def _root(a: int, b: int) -> int:
-    """The root of the product, rounded up, and 1 at least."""
-    return max(math.ceil(math.sqrt(float(max(a, 0)) * float(max(b, 0)))), 1)
+    """What `dims.interval` is for these numbers."""
+    steps, kept, each = max(steps, 1), max(kept, 0), max(each, 1)
+    root = math.ceil(math.sqrt(steps))
+    if memory <= 0:
+        return root
+    # The least interval for each number of chunks, which makes their parts as even as can be.
+    counts = np.arange(1, root + 1)
+    every = np.concatenate([(steps - 1) // counts + 1, counts[::-1]])
+    chunks = (steps - 1) // every
+    taken, again = kept * chunks + each * every, chunks * every
+    fits = taken <= max(memory, taken.min())
+    return int(every[np.where(fits, again, steps).argmin()])

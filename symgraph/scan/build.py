@@ -153,9 +153,9 @@ def scan(
         there is no gradient, the loop is as without.
     memory
         Instead of ``checkpoint_every``: how much of it the gradient may take, bytes or text such
-        as ``"200MB"``. Each call takes the largest interval that fits, by its sizes; none is
-        computed again where all steps fit. The report tells the interval and how much is computed
-        again.
+        as ``"200MB"``. Each call takes, by its sizes, the interval that fits and lets the fewest
+        steps be computed again; none are where the loop without checkpoints fits. The report tells
+        the interval and how much is computed again.
 
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.

@@ -256,8 +256,10 @@ class _GradientInChunks:
         ]
         for x, total in through.totals.items():
             symbol = make_input(x.type)
-            zero = filled(0, x.dtype, (1, *shape_of(x)))
-            states.append(State(zero, {-1: symbol}, add(symbol, total)))
+            # Beginning with the sum after these chunks, so that what it is made of can be freed.
+            after = back.totals.pop(x, None)
+            first = filled(0, x.dtype, shape_of(x)) if after is None else after
+            states.append(State(first[None], {-1: symbol}, add(symbol, total)))
         name = self.loop.node.name
         loop = Loop(
             make_loop(

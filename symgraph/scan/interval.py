@@ -2,8 +2,8 @@
 
 With checkpoints every ``k`` of ``n`` steps, ``n / k`` states are kept, and ``k`` steps of what the
 gradient needs while it is in a chunk. ``"auto"`` takes about the root of ``n``. Of memory of so
-many bytes the largest interval is taken that fits; where all steps fit, none runs again. Where
-nothing fits, it is the interval that takes the least.
+many bytes it is the interval that fits and lets the fewest steps run again, none where all fit.
+Where nothing fits, it is one that takes the least.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 from ..core.dims import Size, product
 from ..core.errors import ScanError
 from ..core.types import TensorType, is_float
-from ..core.variable import Variable, make_constant
-from ..ops.intervals import interval_within
+from ..core.variable import Variable
+from ..ops.intervals import interval_within, room_for
 from ..ops.linalg import MATMUL
 from .arguments import is_int
 from .close import find_varying
 from .layout import IntervalRule
 from .op import Loop, make_alike
+from .room import CHECKPOINT, STEP
 from .sizes import of_length, scalar_for
 
 __all__ = ["check_interval", "parse_memory", "with_checkpoints"]
@@ -70,25 +71,20 @@ def with_checkpoints(scan: Variable, *, every: int | str | None, memory: int | N
     elif memory is None:
         interval, rule = interval_within(loop.n_steps, 1, 1, 0), IntervalRule()
     else:
-        interval, rule = _within(loop, memory)
+        interval, rule = _within(loop, memory), IntervalRule(memory)
     layout = loop.layout.with_checkpoints(rule)
     return make_alike(scan, (*scan.inputs, of_length(interval)), body=loop.body, layout=layout)
 
 
-def _within(loop: Loop, memory: int) -> tuple[Variable, IntervalRule]:
-    """The interval for so many bytes, and the rule by which it was chosen."""
+def _within(loop: Loop, memory: int) -> Variable:
+    """The interval for so many bytes, by estimates of what is taken; see `room`."""
     states = [state.initial.type for state in loop.states]
-    kept, step = _bytes_of(loop, states), _bytes_of_step(loop)
-    rule = IntervalRule(memory, kept, step)
-    interval = interval_within(loop.n_steps, _number(kept, loop), _number(step, loop), memory)
-    return interval, rule
-
-
-def _number(size: Size, loop: Loop) -> Variable:
-    """A size as a scalar outside the loop."""
-    found = scalar_for(size, loop.operands)
-    assert found is not None
-    return make_constant(found, "int64") if isinstance(found, int) else found
+    estimates = {CHECKPOINT: _bytes_of(loop, states), STEP: _bytes_of_step(loop)}
+    rooms = [
+        room_for(what, scalar_for(size, loop.operands), loop.node.inputs)
+        for what, size in estimates.items()
+    ]
+    return interval_within(loop.n_steps, rooms[0], rooms[1], memory)
 
 
 # --- what is kept --------------------------------------------------------------------------------

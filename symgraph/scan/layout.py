@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
-from ..core.dims import Size
-
 __all__ = ["Inputs", "IntervalRule", "Layout"]
 
 T = TypeVar("T")
@@ -30,10 +28,6 @@ class IntervalRule:
 
     memory: int | None = None
     """The bytes that there are; None where it is about the root of the number of steps."""
-    checkpoint_bytes: Size = 0
-    """What one checkpoint takes."""
-    step_bytes: Size = 0
-    """What one step takes while the gradient is in its chunk, at most."""
 
     def __str__(self) -> str:
         return "auto" if self.memory is None else f"memory={self.memory}"

@@ -43,15 +43,20 @@ class StoredResult(NamedTuple):
     """The value in the body of the last of them."""
     label: str
     rows: Size
-    bytes: Size
     """At most so many, where the steps tell how many there are."""
+    row_bytes: Size
     reason: str
     lines: tuple[Line, ...]
 
+    @property
+    def bytes(self) -> Size:
+        """What all rows take."""
+        return self.rows * self.row_bytes
+
     def at_most(self, most: Mapping[Atom, Size]) -> StoredResult:
         """The result where sizes are at most so large."""
-        rows, size = (substitute_size(x, most) for x in (self.rows, self.bytes))
-        return self._replace(rows=rows, bytes=size)
+        rows, size = (substitute_size(x, most) for x in (self.rows, self.row_bytes))
+        return self._replace(rows=rows, row_bytes=size)
 
 
 def stored_results(graph: Graph) -> list[StoredResult]:
@@ -86,13 +91,13 @@ def _results_of(
         kept = scan.type.items[k]
         rows: Size = few + 1 if few is not None else kept.shape[0]
         reason = LAST_ROWS if few is not None or x is None else _reason(x, graph, gradients)
-        size = rows * product(kept.shape[1:]) * kept.dtype.itemsize
+        size = product(kept.shape[1:]) * kept.dtype.itemsize
         lines = provenance.lines_in(value, scan) or provenance.lines_of(scan)
         yield StoredResult(path, value, _label(loop, k), rows, size, reason, lines)
     for k, state in enumerate(loop.states if loop.layout.has_checkpoints else ()):
         if (x := items.get(len(loop.results) + k)) is not None:
             rows = x.type.shape[0]
-            size = rows * product(x.type.shape[1:]) * x.dtype.itemsize
+            size = product(x.type.shape[1:]) * x.dtype.itemsize
             lines = provenance.lines_in(state.new, scan) or provenance.lines_of(scan)
             yield StoredResult(path, state.new, _label(loop, k), rows, size, CHECKPOINTS, lines)
 

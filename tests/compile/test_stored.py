@@ -151,6 +151,14 @@ def test_a_loop_in_a_loop_stores_for_one_step_of_the_other() -> None:
     assert report.stored_bytes(T=5, K=7) == 160 + 256
 
 
+def test_chunks_are_not_counted_where_none_runs() -> None:
+    """All steps are in the last chunk, which stands by itself."""
+    plain = train(*rnn()).report.stored_bytes(T=200, B=2)
+    lean = train(*rnn(checkpoint_every=200)).report
+    assert plain <= lean.stored_bytes(T=200, B=2) < 1.1 * plain
+    assert lean.stored_bytes(T=201, B=2) > plain > 5 * lean.stored_bytes(T=20, B=2)
+
+
 def test_checkpoints_are_counted_by_chunks() -> None:
     x, w, h = rnn(checkpoint_every=20)
     report = train(x, w, h).report

@@ -109,6 +109,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "gradient, backwards": lambda: gradients(states(go_backwards=True)),
     "truncated gradient": lambda: gradients(states(truncate_gradient=3)),
     "checkpointed gradient": lambda: gradients(states(checkpoint_every=2)),
+    "gradient within memory": lambda: gradients(states(memory=200)),
     "gradient of older states": lambda: gradients(older_states(), [W, x]),
     "gradient of rows around": lambda: gradients(around(), [s]),
     "gradient of several": lambda: gradients(several()[0]),

@@ -35,5 +35,6 @@ EXEMPT = {
     "recurrent": "made for ONNX alone: tests/exchange/test_onnx_fused.py",
     "whole": "made for ONNX alone: tests/exchange/test_onnx_whole.py",
     "interval": "made by loops with checkpoints: tests/scan/test_checkpoints.py",
+    "room": "made by loops with memory=: tests/scan/test_memory.py",
     "in_step": "made in the steps of loops: tests/scan/test_scan_effects.py",
 }

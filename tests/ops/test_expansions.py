@@ -24,8 +24,8 @@ STRUCTURAL = {
     *("sort", "argsort", "searchsorted", "polygamma"),
     *("debug_print", "debug_assert"),
 }
-# What no backend sees: opened before, and made for ONNX alone.
-NEVER_LOWERED = {"composite", "recurrent", "whole"}
+# What no backend sees: opened before, made for ONNX alone, or a number by then.
+NEVER_LOWERED = {"composite", "recurrent", "whole", "room"}
 
 
 class MinimalBackend(Backend):

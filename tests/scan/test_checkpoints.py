@@ -348,7 +348,7 @@ def test_the_report_tells_intervals_and_how_much_runs_again(backend: str) -> Non
     assert row["fits"] is True
     assert 1 < row["interval"] < 100
     assert 1 < row["recompute"] < 2
-    assert row["bytes"] <= 10_000 < row["bytes"] * (row["interval"] + 1) / row["interval"] + 64
+    assert row["bytes"] <= 10_000
     _, row = report(memory=10)
     assert row["fits"] is False
     assert row["bytes"] > 10
@@ -416,21 +416,32 @@ def test_two_gradients_of_one_cost_share_the_loops() -> None:
     assert f.report.loops == f.report.bodies == 6
 
 
-@pytest.mark.parametrize("steps", [1, 2, 9, 100])
-@pytest.mark.parametrize(("kept", "each"), [(4, 4), (4, 50), (64, 8)])
+@pytest.mark.parametrize("steps", [1, 2, 9, 97, 100])
+@pytest.mark.parametrize(("kept", "each"), [(4, 4), (4, 50), (64, 8), (0, 3)])
 @pytest.mark.parametrize("memory", [1, 100, 300, 2000, 10_000])
-def test_the_interval_is_the_largest_that_fits(
+def test_the_interval_is_the_one_with_which_fewest_steps_run_again(
     steps: int, kept: int, each: int, memory: int
 ) -> None:
-    """Of real numbers of checkpoints, which are no fewer than whole ones."""
-    taken = {k: kept * (1 + steps / k) + each * k for k in range(1, steps + 1)}
-    fitting = [k for k, size in taken.items() if size <= memory]
+    """Of all intervals that fit; of those that take the least where none does."""
+    taken = {k: kept * ((steps - 1) // k) + each * k for k in range(1, steps + 1)}
+    limit = max(memory, min(taken.values()))
+    run_again = {k: (steps - 1) // k * k for k, size in taken.items() if size <= limit}
     found = interval_of(steps, kept, each, memory)
-    if fitting:
-        assert found in (max(fitting), min(max(fitting) + 1, steps))
-        assert taken[found] <= memory + 2 * each
-    else:
-        assert taken[found] <= min(taken.values()) + each
+    assert run_again[found] == min(run_again.values())
+
+
+@pytest.mark.parametrize("steps", [1, 7, 50, 97])
+def test_more_memory_never_means_more_steps_run_again(steps: int) -> None:
+    intervals = [interval_of(steps, 24, 40, memory) for memory in range(1, 40 * steps + 200)]
+    run_again = [(steps - 1) // k * k for k in intervals]
+    assert run_again == sorted(run_again, reverse=True)
+    assert run_again[-1] == 0
+
+
+@pytest.mark.parametrize("memory", [0, -3])
+def test_without_memory_the_interval_is_the_root(memory: int) -> None:
+    steps = [0, 1, 2, 9, 10, 100, 1000]
+    assert [interval_of(n, 8, 8, memory) for n in steps] == [1, 1, 2, 3, 4, 10, 32]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

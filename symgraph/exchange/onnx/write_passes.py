@@ -21,6 +21,7 @@ from ...rewrite.simplify import SIMPLIFY
 from ...rewrite.stabilise import STABILISE
 from ...scan.op import rebuild_alike
 from ...scan.rewrites import rewrite_bodies, rewrite_loops
+from ...scan.room import settle_rooms
 from ...scan.settle import settle_checkpoints
 from . import write_tables  # noqa: F401 (the rules)
 from .fused import fuse_layers
@@ -135,6 +136,7 @@ def _passes(lowered: frozenset[str]) -> tuple[Pass, ...]:
         _apply(first),
         _apply(main),
         _apply_in_loops(main),
+        settle_rooms,
         _multiply_whole(last),
         _expand,
         join_products,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ....core.dims import Size
+from ....core.size_bounds import without_rests
 from ..machine.assembler import Assembler
 
 __all__ = ["Buffers"]
@@ -29,6 +30,8 @@ class Buffers:
 
     def take(self, elements: Size, dtype: np.dtype) -> int:
         """A slot with the address of a buffer that nobody uses."""
+        # Of steps in chunks the last chunk, which may be shorter, can have the room of the others.
+        elements = without_rests(elements)
         kind = (elements, dtype.itemsize)
         # What is allocated as the program goes belongs to the turn of a loop that made it.
         for free in reversed(self._free):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ....core.dims import Dim, Size, maximum_zero, product
 from ....core.variable import Variable, node
 from ....ops.broadcast import BROADCAST_TO, REARRANGE
+from ....ops.intervals import INTERVAL
 from ....ops.join import CONCATENATE
 from ....ops.reshape import RESHAPE
 from ....ops.sizes import CHECK_SIZE, SIZE, size_of
@@ -27,6 +28,12 @@ def _write_size(scope: Scope, v: Variable) -> bool:
     """A size as a value."""
     a = scope.assembler
     a.run("write", scope.base(v), a.size(v.inputs[0].type.shape[v.params[0]]))
+    return True
+
+
+def _write_interval(scope: Scope, v: Variable) -> bool:
+    """How far checkpoints are apart as a value."""
+    scope.assembler.run("write", scope.base(v), scope.assembler.size(size_of(v)))
     return True
 
 
@@ -226,6 +233,7 @@ _SIZES = slice(1, None)
 
 MOVEMENT = {
     SIZE: Lowering(reads=_reads_for_size, write=_write_size),
+    INTERVAL: Lowering(sizes=slice(0, None), write=_write_interval),
     CHECK_SIZE: Lowering(
         view=_unchanged, reads=_reads_for_size, checks=_sizes_agree, is_always_needed=True
     ),

@@ -85,23 +85,50 @@ def interval_kernel(f: Function) -> None:
 
 def interval(f: Function, steps: str, kept: str, each: str, memory: str) -> str:
     """How many steps checkpoints are apart: what `interval_of` gives."""
-    steps, kept, each = f.at_least(steps, 0), f.at_least(kept, 0), f.at_least(each, 1)
-    rest = f.emit(f"sub i64 {memory}, {kept}")
-    least = _root(f, f.emit(f"mul i64 {kept}, 4"), f.emit(f"mul i64 {each}, {steps}"))
-    root = _root(f, f.emit(f"sub i64 {rest}, {least}"), f.emit(f"add i64 {rest}, {least}"))
-    sum = f.emit(f"add i64 {f.at_least(rest, least)}, {root}")
-    largest = f.emit(f"sdiv i64 {sum}, {f.emit(f'mul i64 {each}, 2')}")
-    return f.at_least(f.at_most(largest, steps), 1)
+    steps, kept, each = f.at_least(steps, 1), f.at_least(kept, 0), f.at_least(each, 1)
+    root, last = _root(f, steps), f.emit(f"sub i64 {steps}, 1")
+    turns = f.emit(f"mul i64 {root}, 2")
+    # What takes least, with the steps that run again then; of what fits those with the fewest.
+    most = str(_LARGEST)
+    loop = f.begin_loop(turns, carried=[Value(x, I64, 1) for x in (most, most, "1", most, "1")])
+    taken, again, every, fewest, found = (value.text for value in loop.carried)
+    count = f.emit(f"add i64 {loop.index}, 1")
+    even = f.emit(f"add i64 {f.emit(f'sdiv i64 {last}, {count}')}, 1")
+    is_count = f.emit(f"icmp slt i64 {loop.index}, {root}")
+    rest = f.emit(f"sub i64 {turns}, {loop.index}")
+    candidate = f.emit(f"select i1 {is_count}, i64 {even}, i64 {rest}")
+    chunks = f.emit(f"sdiv i64 {last}, {candidate}")
+    own_again = f.emit(f"mul i64 {chunks}, {candidate}")
+    of_chunks, of_steps = (
+        f.emit(f"mul i64 {kept}, {chunks}"),
+        f.emit(f"mul i64 {each}, {candidate}"),
+    )
+    own_taken = f.emit(f"add i64 {of_chunks}, {of_steps}")
+    takes_less = f.emit(f"icmp slt i64 {own_taken}, {taken}")
+    takes_it_too = f.emit(f"icmp eq i64 {own_taken}, {taken}")
+    fewer_again = f.emit(f"icmp slt i64 {own_again}, {again}")
+    is_least = f.emit(f"or i1 {takes_less}, {f.emit(f'and i1 {takes_it_too}, {fewer_again}')}")
+    fits = f.emit(f"icmp sle i64 {own_taken}, {memory}")
+    is_best = f.emit(f"and i1 {fits}, {f.emit(f'icmp slt i64 {own_again}, {fewest}')}")
+    pairs = [(is_least, own_taken, taken), (is_least, own_again, again)]
+    pairs += [(is_least, candidate, every), (is_best, own_again, fewest)]
+    pairs += [(is_best, candidate, found)]
+    new = [f.emit(f"select i1 {better}, i64 {x}, i64 {old}") for better, x, old in pairs]
+    _, _, every, fewest, found = f.end_loop(loop, [Value(x, I64, 1) for x in new])
+    nothing_fits = f.emit(f"icmp eq i64 {fewest}, {_LARGEST}")
+    chosen = f.emit(f"select i1 {nothing_fits}, i64 {every}, i64 {found}")
+    is_bounded = f.emit(f"icmp sgt i64 {memory}, 0")
+    return f.emit(f"select i1 {is_bounded}, i64 {chosen}, i64 {root}")
 
 
-def _root(f: Function, a: str, b: str) -> str:
-    """The root of the product, rounded up, and 1 at least."""
+def _root(f: Function, number: str) -> str:
+    """The root of a number, rounded up."""
     f.declare("llvm.sqrt.f64", "double (double)")
-    a, b = (f.emit(f"sitofp i64 {f.at_least(x, 0)} to double") for x in (a, b))
-    root = f.emit(f"call double @llvm.sqrt.f64(double {f.emit(f'fmul double {a}, {b}')})")
+    floating = f.emit(f"sitofp i64 {number} to double")
+    root = f.emit(f"call double @llvm.sqrt.f64(double {floating})")
     whole = f.emit(f"fptosi double {root} to i64")
     is_less = f.emit(f"fcmp olt double {f.emit(f'sitofp i64 {whole} to double')}, {root}")
-    return f.at_least(f.emit(f"add i64 {whole}, {f.emit(f'zext i1 {is_less} to i64')}"), 1)
+    return f.emit(f"add i64 {whole}, {f.emit(f'zext i1 {is_less} to i64')}")
 
 
 @frame_kernel
