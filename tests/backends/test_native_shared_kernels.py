@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import symgraph as sg
 from symgraph.backends.base import load_backend
+from symgraph.backends.llvm.analysis.analyses import Analysis
+from symgraph.backends.llvm.code.engine import engine
+from symgraph.backends.llvm.lowering.program import ProgramBuilder
 from symgraph.core.graph import Graph
 
 Build = Callable[..., tuple[list[sg.Variable], Any]]
@@ -96,6 +102,68 @@ def test_sizes_and_constants_need_no_kernels_of_their_own(
         wanted = sg.compile(*made, backend="numpy")(*arrays)
         for a, b in zip(_list(f(*arrays)), _list(wanted), strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("build", [leaky, spikes])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"n_units": 96}, {"batch": 48}, {"decay": 0.99}, {"slope": 0.01}],
+)
+def test_two_loops_of_one_program_share_their_kernels(
+    build: Build, options: dict[str, Any]
+) -> None:
+    if not set(options) <= set(inspect.signature(build).parameters):
+        pytest.skip("it has no such option")
+    (inputs, outputs), (others, more) = build(), build(**options)
+    both = [*_list(outputs), *_list(more)]
+    f = sg.compile([*inputs, *others], both)
+    one = sg.compile(inputs, outputs)
+    assert f.report.loops == f.report.bodies == 2 * one.report.loops
+    assert f.report.distinct_kernels == one.report.distinct_kernels
+    arrays = _arrays([*inputs, *others])
+    wanted = sg.compile([*inputs, *others], both, backend="numpy")(*arrays)
+    for a, b in zip(f(*arrays), wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+
+
+def test_loops_that_have_one_body_are_analysed_once() -> None:
+    found = Counter[str]()
+
+    def analyse(self: ProgramBuilder, analysis: Analysis, *given: Any) -> Any:
+        found[analysis.name] += 1
+        return analysis.find(*given)
+
+    pairs = [leaky() for _ in range(3)]
+    inputs = [x for xs, _ in pairs for x in xs]
+    outputs = [y for _, ys in pairs for y in ys]
+    with (
+        mock.patch.object(engine(), "cache", None),
+        mock.patch.object(ProgramBuilder, "analyse", analyse),
+    ):
+        f = sg.compile(inputs, outputs)
+    assert f.report.loops == 6
+    # The function, the body of the loops, and that of their gradients.
+    assert (found["sink"], found["layout"], found["cluster"]) == (3, 3, 3)
+
+
+def test_one_body_on_arrays_that_lie_otherwise() -> None:
+    x, y = sg.tensor("x", ("T", 4, 6)), sg.tensor("y", (4, "T", 12))
+    w = sg.shared(_numbers(6, 6), "w")
+
+    def total(rows: sg.Variable, start: Any) -> sg.Variable:
+        step = lambda r, h, w: sg.tanh(r + h @ w) * r[:, ::-1]  # noqa: E731
+        return sg.scan(step, rows, sg.zeros((4, 6)) + start, [w]).sum(axis=0)
+
+    views = [x, x[::-1], x[:, ::-1], y[:, :, ::2].transpose(1, 0, 2), y[:, ::-1, 6:].swapaxes(0, 1)]
+    results = [total(view, 0.1 * k) for k, view in enumerate(views)]
+    loss = sum(sg.square(result).sum() for result in results)
+    outputs = [*results, *sg.grad(loss, [x, y, w])]
+    f = sg.compile([x, y], outputs)
+    for n in (0, 1, 5):
+        arrays = _numbers(n, 4, 6), _numbers(4, n, 12)
+        wanted = sg.compile([x, y], outputs, backend="numpy")(*arrays)
+        for a, b in zip(f(*arrays), wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
 
 
 def _list(results: Any) -> Sequence[Any]:

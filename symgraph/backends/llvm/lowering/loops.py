@@ -120,7 +120,9 @@ class _LoopWriter:
 
     def _loop(self, until: int) -> None:
         scope, a, loop, turns = self.scope, self.scope.assembler, self.loop, self.turns
-        graph = scope.builder.analyse(SINK, Graph(loop.body.inputs, list(self.destinations)))
+        body_of_loop = Graph(loop.body.inputs, tuple(self.destinations))
+        found_by = (body_of_loop.inputs, body_of_loop.outputs)
+        graph = scope.builder.analyse_once(found_by, SINK, body_of_loop)
         # What the slices were moved behind has other outputs only where an output was a slice.
         destinations = dict(zip(graph.outputs, self.destinations.values(), strict=True))
         ahead = self._rows_ahead(graph)

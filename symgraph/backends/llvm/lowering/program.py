@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -140,6 +140,8 @@ class ProgramBuilder:
         """Right operands that were packed ahead of a loop that is being written."""
         self.loops: list[tuple[int, Variable]] = []
         """The loops that are being written: the slot of the turn, and the loop."""
+        self._found: dict[tuple[str, Hashable], Any] = {}
+        """What analyses have found, by their names and all that it depends on."""
         self.runs: Size = 1
         """1, or 0 where a loop that is being written takes no step."""
 
@@ -171,6 +173,16 @@ class ProgramBuilder:
         result = analysis.find(*args, **kwargs)
         self.seconds[analysis.name] += time.perf_counter() - started
         return result
+
+    def analyse_once(
+        self, depends_on: Hashable, analysis: Analysis[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What the analysis finds, or found where all that it depends on was equal: for loops that
+        have one body once."""
+        key = (analysis.name, depends_on)
+        if key not in self._found:
+            self._found[key] = self.analyse(analysis, *args, **kwargs)
+        return self._found[key]
 
     def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:
         """Append the part of the program that computes these nodes; its time may be counted."""

@@ -30,7 +30,9 @@ class Scope:
         self.builder = builder
         self.assembler = builder.assembler
         self.graph = graph
-        self.values = builder.analyse(LAYOUT, graph, strides, builder.assembler, builder.facts)
+        found_by = (graph, tuple(strides.items()), builder.assembler.known())
+        layout_of = graph, strides, builder.assembler, builder.facts
+        self.values = builder.analyse_once(found_by, LAYOUT, *layout_of)
         self.bases = {v: place.base for v, place in placed.items()}
         """For each buffer's owner the slot of its address."""
         self.readers: dict[Variable, set[int]] = {}
@@ -114,7 +116,8 @@ class Scope:
         """What is to be computed, in an order in which it can be; from now on readers are known."""
         builder, values = self.builder, self.values
         computed = [v for v in self.graph.nodes if self.is_computed(v)]
-        groups = builder.analyse(CLUSTER, computed, values.producers, builder.totals)
+        of = computed, values.producers, builder.totals
+        groups = builder.analyse_once(values, CLUSTER, *of)
         for group in groups:
             for v in group.nodes:
                 for x in values.reads[v]:

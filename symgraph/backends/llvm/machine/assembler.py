@@ -6,7 +6,7 @@ The *main* stream does the work. Loops are instructions whose operands hold thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -185,6 +185,10 @@ class Assembler:
     def knows(self, atom: Atom) -> bool:
         """Whether a slot holds this name or unknown size here."""
         return atom in self._known.atoms
+
+    def known(self) -> Hashable:
+        """Which names and unknown sizes slots hold here, and which of them the arguments tell."""
+        return frozenset(self._known.atoms), frozenset(self._entry_atoms)
 
     def is_bound(self, size: Size) -> bool:
         """Whether the size can be computed here."""
