@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ....ops.gather import GATHER, SCATTER_ADD, SCATTER_SET
 from ....ops.in_range import IN_RANGE, range_error, range_fault
 from ....ops.ranges import IOTA
 from ....ops.sizes import size_of
-from ....ops.slices import SLICE, At
+from ....ops.slices import ADD_SLICE, SET_SLICE, SLICE, SYMBOL, At, Entry, Span
 from ..analysis.layout import contiguous_strides, is_contiguous, stretched
 from ..kernels.indexing import (
     extreme_kernel,
@@ -28,7 +29,7 @@ from .program import Place
 from .records import Lowering
 from .scope import Scope
 
-__all__ = ["INDEXING", "write_element"]
+__all__ = ["INDEXING", "write_change_of_element", "write_element"]
 
 # The dtype of indices that are flattened.
 _PLACES = np.dtype("int64")
@@ -90,17 +91,64 @@ def _write_in_range(scope: Scope, v: Variable) -> bool:
 # --- rows by index ------------------------------------------------------------------------------
 
 
+class _Table(NamedTuple):
+    """An array whose rows are found by index: along neighbouring axes, which count as one."""
+
+    place: Place
+    shape: tuple[Size, ...]
+    axes: tuple[int, ...]
+
+
 def write_element(scope: Scope, v: Variable) -> bool:
     """One element of an axis, at an index that the program computes: a row by index."""
     x, *symbols = v.inputs
-    axes = tuple(axis for axis, entry in enumerate(v.params[0]) if entry is not None)
-    if len(axes) != 1 or not isinstance(v.params[0][axes[0]], At):
+    table = _table_of_slice(scope, v, scope.place(x))
+    if table is None:
         return False
-    table = scope.place(x)
-    if not is_contiguous(x.type.shape[axes[0] + 1 :], table.strides[axes[0] + 1 :]):
-        return False
-    _write_rows(scope, v, symbols[:1], axes, table, scope.base(v), "gather")
+    _write_rows(scope, v, symbols, table, scope.base(v), "gather", _axis_of(v))
     return True
+
+
+def write_change_of_element(scope: Scope, v: Variable) -> bool:
+    """A copy of the array, and then one element of an axis changed, at an index that the program
+    computes."""
+    x, values, *symbols = v.inputs
+    result = scope.result(v)
+    table = _table_of_slice(scope, v, result)
+    if table is None:
+        return False
+    scope.builder.copy(scope.place(x), result, v.type.shape, v.dtype)
+    action = "set" if v.op is SET_SLICE else "add"
+    _write_rows(scope, v, symbols, table, scope.contiguous(values), action, _axis_of(v))
+    return True
+
+
+def _axis_of(v: Variable) -> int:
+    """The axis of which the program computes an index."""
+    return v.params[0].index(At(SYMBOL))
+
+
+def _table_of_slice(scope: Scope, v: Variable, whole: Place) -> _Table | None:
+    """What of an array a slice at one computed index reads or changes by that; None where it is
+    another slice. Elements of other axes, at indices that are known, are found by address."""
+    entries: tuple[Entry, ...] = v.params[0]
+    if entries.count(At(SYMBOL)) != 1 or any(isinstance(entry, Span) for entry in entries):
+        return None
+    offset: Size = 0
+    kept: list[tuple[Size, Size]] = []
+    axis = 0
+    for size, stride, entry in zip(v.inputs[0].type.shape, whole.strides, entries, strict=True):
+        if isinstance(entry, At) and entry.index != SYMBOL:
+            index = int(entry.index)
+            offset = offset + (index if index >= 0 else size + index) * stride
+            continue
+        axis = len(kept) if entry is not None else axis
+        kept.append((size, stride))
+    shape, strides = zip(*kept, strict=True)
+    if not is_contiguous(shape[axis + 1 :], strides[axis + 1 :]):
+        return None
+    base = scope.assembler.address(whole.base, offset, v.dtype)
+    return _Table(Place(base, strides), shape, (axis,))
 
 
 def _write_gather(scope: Scope, v: Variable) -> bool:
@@ -113,7 +161,7 @@ def _write_gather(scope: Scope, v: Variable) -> bool:
     merged = all(table.strides[i] == table.strides[i + 1] * shape[i + 1] for i in axes[:-1])
     if not merged or not is_contiguous(shape[axes[-1] + 1 :], table.strides[axes[-1] + 1 :]):
         table = Place(scope.contiguous(x), contiguous_strides(shape))
-    _write_rows(scope, v, indices, axes, table, scope.base(v), "gather")
+    _write_rows(scope, v, indices, _Table(table, shape, axes), scope.base(v), "gather", axes[0])
     return True
 
 
@@ -125,7 +173,8 @@ def _write_scatter(action: str, scope: Scope, v: Variable) -> bool:
         return False
     result = scope.result(v)
     scope.builder.copy(scope.place(x), result, v.type.shape, v.dtype)
-    _write_rows(scope, v, indices, axes, result, scope.contiguous(values), action)
+    table = _Table(result, v.type.shape, axes)
+    _write_rows(scope, v, indices, table, scope.contiguous(values), action, axes[0])
     return True
 
 
@@ -147,20 +196,21 @@ def _write_rows(
     scope: Scope,
     v: Variable,
     indices: list[Variable],
-    axes: tuple[int, ...],
-    table: Place,
+    rows: _Table,
     part: int,
     action: str,
+    first: int,
 ) -> None:
-    """Rows of a table at indices along neighbouring axes, which count as one; and as many rows at
-    another address, one after the other: the kernel, once for each place before the axes."""
-    a, builder, shape = scope.assembler, scope.builder, v.inputs[0].type.shape
+    """Rows of a table at indices, and as many rows at another address, one after the other: the
+    kernel, once for each place before the axes. Errors name the ``first`` axis."""
+    a, builder = scope.assembler, scope.builder
+    table, shape, axes = rows
     count, width = product(_common_shape(indices)), product(shape[axes[-1] + 1 :])
     slot, dtype = _flat_index(scope, v, indices, axes)
     kernel = rows_kernel(builder.cpu, v.dtype, dtype, action)
     size = product(shape[axis] for axis in axes)
     sizes = [a.size(n) for n in (count, width, table.strides[axes[-1]], size)]
-    failure = _out_of_range(scope, v, axes[0])
+    failure = _out_of_range(scope, v, first)
     outer = shape[: axes[0]]
     if any(isinstance(n, Dim) or n == 0 for n in outer):
         # Rows of no width: the indices are looked at even if there is no place for them.
@@ -170,8 +220,8 @@ def _write_rows(
     def write(table: int, part: int) -> None:
         a.main.emit(kernel, table, part, slot, *sizes, *failure)
 
-    rows = Place(part, contiguous_strides((*outer, count, width)))
-    builder.each(outer, [table, rows], v.dtype, write)
+    parts = Place(part, contiguous_strides((*outer, count, width)))
+    builder.each(outer, [table, parts], v.dtype, write)
 
 
 def _flat_index(
@@ -223,7 +273,7 @@ def _out_of_range(scope: Scope, v: Variable, axis: int) -> tuple[int, int]:
     bad = a.slot()
 
     def text(wrong: int, *shape: int) -> str:
-        if v.op is SLICE:
+        if v.op in (SLICE, SET_SLICE, ADD_SLICE):
             return f"index {wrong} is outside axis {axis} of an array of shape {shape}"
         return f"index {wrong} is outside axis {axis}, which has size {shape[axis]}"
 

@@ -14,7 +14,7 @@ from ....ops.sizes import CHECK_SIZE, SIZE, size_of
 from ....ops.slices import ADD_SLICE, SET_SLICE, SLICE, SYMBOL, At, Span
 from ..analysis.layout import View, contiguous_strides, is_contiguous
 from ..analysis.values import SizeCheck, Values
-from .indexing import write_element
+from .indexing import write_change_of_element, write_element
 from .program import Place
 from .records import Lowering
 from .scope import Scope
@@ -215,12 +215,12 @@ def _write_change(scope: Scope, v: Variable) -> bool:
     x, values, *symbols = v.inputs
     read = node(SLICE, (x, *symbols), v.params)
     part = _sliced(read, View.whole(v))
-    if part is None:
-        return False
     a, builder = scope.assembler, scope.builder
     for size, least in _elements_needed(read):
         slots = [a.size(size), a.literal(least)]
         a.run("at_least", *slots, builder.check(v, *slots))
+    if part is None:
+        return write_change_of_element(scope, v)
     result = scope.result(v)
     builder.copy(scope.place(x), result, v.type.shape, v.dtype)
     target = Place(a.address(result.base, part.offset, v.dtype), part.strides)
