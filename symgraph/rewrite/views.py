@@ -14,6 +14,7 @@ from ..core.variable import Variable, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to, rearrange
 from ..ops.join import CONCATENATE
 from ..ops.shape import RESHAPE
+from ..ops.sizes import CHECK_SIZE
 from ..ops.slices import ADD_SLICE, SLICE, SYMBOL, At, Entry, Span, read_slice
 from .engine import EVERY, RuleSet, rule
 from .pattern import find_sizes, if_typed, is_full_of, uniform
@@ -189,7 +190,7 @@ def merge_concatenates(v: Variable) -> Variable | None:
     for x in v.inputs:
         if x.op is CONCATENATE and x.params == v.params:
             parts += x.inputs
-        elif x.type.shape[axis] != 0:
+        elif x.type.shape[axis] != 0 or x.op is CHECK_SIZE:  # what fails fails with no rows, too
             parts.append(x)
     if len(parts) == 1:
         return parts[0]

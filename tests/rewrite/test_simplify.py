@@ -184,6 +184,16 @@ def test_slices_of_transposes(order, entries):
     np.testing.assert_array_equal(evaluate(after, cube, array), expected)
 
 
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_parts_of_no_rows_are_checked_too(backend):
+    x, y = sg.tensor("x", (None, None)), sg.tensor("y", (0, None))
+    f = sg.compile([x, y], sg.concatenate([x, y]), backend=backend)
+    rows = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(f(rows, np.ones((0, 3), "float32")), rows)
+    with pytest.raises(sg.CallError, match="concatenate"):
+        f(rows, np.ones((0, 2), "float32"))
+
+
 @SETTINGS
 @given(st.lists(st.integers(1, 3), min_size=2, max_size=4), SLICES | st.integers(-4, 3))
 def test_slices_of_parts_joined(lengths, entry):
