@@ -136,8 +136,11 @@ def sizes_of_call(program: Program, arguments: Sequence[Any]) -> dict[Atom, int]
     return values
 
 
+_AS_CALLED = "as a call tells"
+
+
 def format_checkpoints(loops: Sequence[CheckpointedLoop]) -> str:
-    """A table: each loop with its interval, how many steps run again, and the recompute factor."""
+    """A table: each loop with its interval, the bytes that it takes, and the recompute factor."""
     rows = []
     for each in loops:
         name = "  " * each.depth + (each.loop or "loop")
@@ -146,6 +149,7 @@ def format_checkpoints(loops: Sequence[CheckpointedLoop]) -> str:
         rule = each.rule
         if each.fits is False:
             rule += f": it takes {each.bytes} bytes at least"
-        shown = "as a call tells" if factor is None else f"{factor:.2f}"
-        rows.append((name + place, str(each.interval), shown, rule))
-    return format_table(("checkpoints", "every", "recompute factor", "rule"), rows)
+        shown = _AS_CALLED if factor is None else f"{factor:.2f}"
+        taken = str(each.bytes) if isinstance(each.bytes, int) else _AS_CALLED
+        rows.append((name + place, str(each.interval), taken, shown, rule))
+    return format_table(("checkpoints", "every", "bytes", "recompute factor", "rule"), rows)

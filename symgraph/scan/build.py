@@ -171,7 +171,8 @@ def scan(
     if truncate_gradient is not None and (not is_int(truncate_gradient) or truncate_gradient < 1):
         raise ScanError.here(
             "scan: truncate_gradient is a positive number of steps or None, not "
-            f"{truncate_gradient!r}"
+            f"{truncate_gradient!r}",
+            remedy="Give the number of last steps that the gradient goes back; None is all.",
         )
     check_interval(checkpoint_every)
     if checkpoint_every is not None and memory is not None:

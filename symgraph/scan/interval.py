@@ -37,7 +37,8 @@ def check_interval(value: Any) -> None:
         return
     if not is_int(value) or int(value) < 1:
         raise ScanError.here(
-            f'scan: checkpoint_every is a positive number of steps, "auto" or None, not {value!r}'
+            f'scan: checkpoint_every is a positive number of steps, "auto" or None, not {value!r}',
+            remedy='Write checkpoint_every="auto" where the sizes of a call are to choose.',
         )
 
 

@@ -335,6 +335,7 @@ def test_the_report_tells_intervals_and_how_much_runs_again(backend: str) -> Non
         assert before.loop == "rnn"
         f(*numbers(100))
         (row,) = f.report.to_dict()["checkpoints"]
+        assert f" {row['bytes']} " in str(f.report)
         return before, row
 
     before, row = report(checkpoint_every=10)

@@ -345,8 +345,8 @@ def test_outputs_that_do_not_change_over_time() -> None:
         ({"outputs_info": {"initial": ROWS, "taps": [0]}}, "taps of output 0 are negative"),
         ({"outputs_info": {"value": ROWS}}, "with 'initial' and 'taps'"),
         ({"sequences": ()}, "number of steps is not known"),
-        ({"truncate_gradient": 0}, "truncate_gradient is a positive number"),
-        ({"checkpoint_every": 1.5}, "checkpoint_every is a positive number"),
+        ({"truncate_gradient": 0}, r"truncate_gradient is a positive number(.|\n)*None is all"),
+        ({"checkpoint_every": 1.5}, r'checkpoint_every is a positive number(.|\n)*Write .*"auto"'),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], text: str) -> None:
