@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import fill
 
 from ..core.provenance import Line
 from ..scan.census import RepeatedBody
 from .graphs import Graphs
+from .tables import in_lines
 
 __all__ = ["Advice", "advice_on", "format_advice"]
 
@@ -40,10 +40,6 @@ def advice_on(graphs: Graphs, repeated: Sequence[RepeatedBody]) -> list[Advice]:
     return importlib.import_module(".advisor", __package__).find_advice(graphs, repeated)
 
 
-# How wide the text of a report is.
-_WIDTH = 96
-
-
 def format_advice(advice: Sequence[Advice]) -> str:
     """The pieces of advice as text, each with its place, what to write, and what it saves."""
     parts = ["advice\n──────"]
@@ -51,5 +47,5 @@ def format_advice(advice: Sequence[Advice]) -> str:
         places = ", ".join(map(str, dict.fromkeys(each.lines)))
         parts.append(f"{each.kind}{' at ' if places else ''}{places}")
         for text in (each.text, f"saves {each.saving}"):
-            parts.append(fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  "))
+            parts.append("  " + in_lines(text, margin="  "))
     return "\n".join(parts)

@@ -7,7 +7,7 @@ or infinite where all operands are finite.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -51,17 +51,20 @@ class Checked:
         for v, array in zip(self._graph.inputs, arrays, strict=True):
             if is_not_finite(array):
                 raise self._error(v, [], array, ())
-        self._locate(arrays)
+        self._locate(arrays, _is_at_fault)
+        self._locate(arrays, _is_nan)  # of a NaN among the constants
         raise FiniteError(
             f"{self._prefix}a value that the {self._backend} backend computed is not finite; "
             "those that the reference computed in its place are"
         )
 
-    def _locate(self, arrays: Sequence[np.ndarray]) -> None:
-        """Raise for the first value of the reference that is not finite."""
+    def _locate(
+        self, arrays: Sequence[np.ndarray], is_meant: Callable[[Sequence[Any], Any], bool]
+    ) -> None:
+        """Raise for the first value that the reference computes of which this holds."""
 
         def look(v: Variable, operands: Sequence[Any], value: Any, place: Place) -> None:
-            if is_computed(v) and _is_at_fault(operands, value):
+            if is_computed(v) and is_meant(operands, value):
                 raise _Found(v, operands, value, place)
 
         try:
@@ -123,6 +126,11 @@ def _is_at_fault(operands: Sequence[Any], value: Any) -> bool:
     if not is_not_finite(value) or any(map(_has_nan, operands)):
         return False
     return _has_nan(value) or not any(map(is_not_finite, operands))
+
+
+def _is_nan(_: Sequence[Any], value: Any) -> bool:
+    """Whether a value has a NaN, wherever that came from."""
+    return _has_nan(value)
 
 
 def _has_nan(value: Any) -> bool:

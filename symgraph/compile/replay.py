@@ -48,7 +48,8 @@ class Replay:
 
     def __init__(self, path: _Path, step: tuple[int, ...]) -> None:
         self.values, self.lines = {}, {}
-        self.loop = " in ".join(_describe(scan) for scan in reversed(path))
+        self._loops = [_describe(scan) for scan in path]
+        self.loop = " in ".join(reversed(self._loops))
         self.step = step
 
     def __str__(self) -> str:
@@ -56,8 +57,9 @@ class Replay:
             (label, f"{array.dtype}{list(array.shape)}", _in_short(array), self.lines[label] or "")
             for label, array in self.values.items()
         ]
-        steps = self.step[0] if len(self.step) == 1 else self.step
-        return f"step {steps} of {self.loop}\n\n" + format_table(("", "type", "value", ""), rows)
+        places = zip(reversed(self.step), reversed(self._loops), strict=True)
+        where = "\n  in ".join(f"step {step} of {loop}" for step, loop in places)
+        return f"{where}\n\n" + format_table(("", "type", "value", ""), rows)
 
     def __repr__(self) -> str:
         return str(self)
@@ -87,12 +89,15 @@ def replay(
     array(0.25, dtype=float32)
     """
     if not isinstance(f, Function):
-        raise SymgraphTypeError.here(f"replay takes a compiled function, not {f!r}")
+        raise SymgraphTypeError.here(
+            f"replay takes a compiled function, not {f!r}",
+            remedy="Give what sg.compile gave, then the arguments of a call in a list.",
+        )
     entries = loop if isinstance(loop, tuple) else (loop,)
     steps = step if isinstance(step, tuple) else (step,)
     graph, path = _find(f, entries)
     _check_steps(path, steps)
-    arrays = f._input_arrays((), args) if isinstance(args, Mapping) else f._input_arrays(args, {})
+    arrays = _arrays(f, args)
     wanted = tuple(zip(path, steps, strict=True))
     result, labels, last = Replay(path, steps), _Labels(path[-1]), -1
 
@@ -123,6 +128,20 @@ class _Over(BaseException):
     """Ends a run when the step is over."""
 
 
+def _arrays(f: Function, args: Any) -> list[np.ndarray]:
+    """What a call with these arguments gives to the program."""
+    if isinstance(args, Mapping):
+        return f._input_arrays((), args)
+    given: Any = list(args) if isinstance(args, np.ndarray) and args.ndim else args
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise SymgraphTypeError.here(
+            f"replay: args are the arguments of a call, in a list or in a dict by name, not "
+            f"{args!r}",
+            remedy="Write sg.replay(f, [x, y], loop=..., step=...).",
+        )
+    return f._input_arrays(given, {})
+
+
 # --- which loop ---------------------------------------------------------------------------------
 
 
@@ -132,7 +151,8 @@ def _find(f: Function, entries: Sequence[Any]) -> tuple[Graph, _Path]:
         if not isinstance(entry, str | int | np.integer) or isinstance(entry, bool):
             raise SymgraphTypeError.here(
                 f"replay: a loop is a name, a row of the report's loop_table or a line, not "
-                f"{entry!r}"
+                f"{entry!r}",
+                remedy="For a loop in a loop give a tuple of them, outermost first.",
             )
     built, compiled = with_open_composites(f.program.graph), f.graph
     by_row = any(not isinstance(entry, str) for entry in entries)
@@ -146,7 +166,7 @@ def _find(f: Function, entries: Sequence[Any]) -> tuple[Graph, _Path]:
     asked = entries[0] if len(entries) == 1 else tuple(entries)
     raise SymgraphValueError.here(
         f"replay: the function has no loop {asked!r}; it has" + ("".join(known) or " none"),
-        remedy="Give a row, a name or a line of these.",
+        remedy="Give a row, a name or a line of these." if known else None,
     )
 
 
@@ -235,5 +255,6 @@ def _in_short(array: np.ndarray) -> str:
         return f"{int(array.sum())} of {array.size} true"
     finite = array[np.isfinite(array)]
     lost = array.size - finite.size
-    text = f"{finite.min():g} to {finite.max():g}" if finite.size else "no number"
+    ends = dict.fromkeys(f"{end:g}" for end in (finite.min(), finite.max())) if finite.size else ()
+    text = " to ".join(ends) or "no number"
     return text + (f", {lost} not finite" if lost else "")

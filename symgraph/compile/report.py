@@ -23,7 +23,7 @@ from .checkpoints import (
 from .data import as_data
 from .graphs import Graphs
 from .stored import Storage, StoredLoop, format_stored
-from .tables import format_table
+from .tables import format_table, in_lines
 
 __all__ = [
     "LoopRow",
@@ -232,7 +232,9 @@ class Report:
         ]
         if self.rules:
             ranked = sorted(self.rules.items(), key=lambda entry: -entry[1])
-            parts.append("rules fired: " + ", ".join(f"{name} {hits}" for name, hits in ranked))
+            whole = [f"{name} {hits}".replace(" ", "\xa0") for name, hits in ranked]
+            fired = in_lines(f"rules fired: {', '.join(whole)}", margin="  ")
+            parts.append(fired.replace("\xa0", " "))
         if self.advances:
             parts.append(f"advanced by each call: {', '.join(self.advances)}")
         if checkpoints := self.checkpoints:

@@ -81,7 +81,7 @@ def format_stored(loops: Sequence[StoredLoop]) -> str:
 
 
 # How many names of values a row of the table has, and how many letters a formula.
-_NAMES, _LETTERS = 3, 48
+_NAMES, _LETTERS = 2, 48
 
 
 def _shown(size: Size) -> str:

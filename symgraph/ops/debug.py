@@ -48,7 +48,10 @@ def debug_print(
     """
     x = as_variable(x, "debug_print")
     if not isinstance(label, str):
-        raise SymgraphTypeError.here(f"debug_print: the label is a string, not {label!r}")
+        raise SymgraphTypeError.here(
+            f"debug_print: the label is a string, not {label!r}",
+            remedy='Write x = sg.debug_print(x, "label").',
+        )
     shown = _is_due(every)
     if when is not None:
         condition = as_condition(when, "debug_print")
@@ -80,7 +83,10 @@ def debug_assert(
     """
     x, condition = as_variable(x, "debug_assert"), as_condition(condition, "debug_assert")
     if not isinstance(message, str):
-        raise SymgraphTypeError.here(f"debug_assert: the message is a string, not {message!r}")
+        raise SymgraphTypeError.here(
+            f"debug_assert: the message is a string, not {message!r}",
+            remedy='Write sg.debug_assert(x, condition, "message {value}", value=variable).',
+        )
     _check_message(message, values)
     shown = [as_variable(value, f"debug_assert: {name}") for name, value in values.items()]
     return node(DEBUG_ASSERT, [x, condition, *shown], (message, tuple(values), next(_numbers)))
@@ -89,7 +95,10 @@ def debug_assert(
 def _is_due(every: Any) -> Variable | None:
     """Whether this step, or call, is an every so-many-th one; None where all are."""
     if not isinstance(every, int | np.integer) or isinstance(every, bool) or every < 1:
-        raise SymgraphValueError.here(f"debug_print: every is a number from 1 on, not {every!r}")
+        raise SymgraphValueError.here(
+            f"debug_print: every is a number from 1 on, not {every!r}",
+            remedy="It counts steps, or calls outside of loops: every=100 prints each 100th.",
+        )
     if every == 1:
         return None
     steps = tracing.current_steps()

@@ -11,6 +11,7 @@ So ``x * 0`` and ``x - x`` become zero for integers only: a float may be NaN or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -188,7 +189,11 @@ _NEVER_FOLDED = frozenset({"leaf", "check"})
 
 @rule(of=EVERY)
 def fold_constants(v: Variable) -> Variable | None:
-    """f(constants) → its value, where it is small or no larger than what it is made of."""
+    """f(constants) → its value, where it is small or no larger than what it is made of.
+
+    A NaN that comes of numbers, and an infinity of finite ones, are left for the call, which may
+    have to say where they came from.
+    """
     for x in v.inputs:
         if x.op is not CONSTANT:
             return None
@@ -208,7 +213,16 @@ def fold_constants(v: Variable) -> Variable | None:
         return None  # which the call will report
     if value.dtype != v.dtype or value.shape != v.type.shape:
         return None
+    if any(_has(value, what) and not any(_has(x, what) for x in arrays) for what in _NO_NUMBERS):
+        return None
     return make_constant(value)
+
+
+_NO_NUMBERS = (np.isnan, lambda array: ~np.isfinite(array))
+
+
+def _has(array: np.ndarray, what: Callable[[np.ndarray], np.ndarray]) -> bool:
+    return array.dtype.kind == "f" and bool(what(array).any())
 
 
 @rule("constant", of=EVERY)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..core import provenance
 from ..core.graph import Graph
-from ..core.variable import Variable
+from ..core.variable import ITEM, Variable
 from .op import Loop, is_scan
 
 __all__ = ["loop_paths", "symbol_labels"]
@@ -29,13 +30,37 @@ def symbol_labels(loop: Loop) -> dict[Variable, str]:
     labels: dict[Variable, str] = {}
     for i, reads in enumerate(loop.reads_by_sequence):
         for read in reads:
-            labels[read.symbol] = f"{read.sequence.name or f'sequence {i}'}{_time(read.offset)}"
+            labels[read.symbol] = f"{_sequence_label(read.sequence, i)}{_time(read.offset)}"
     for i, state in enumerate(loop.states):
         for tap, symbol in state.taps.items():
             labels[symbol] = f"{state.new.name or f'state {i}'}{_time(tap)}"
     for i, (symbol, outer) in enumerate(loop.fixed.items()):
         labels[symbol] = outer.name or f"fixed {i}"
     return labels
+
+
+def _sequence_label(sequence: Variable, i: int) -> str:
+    """The sequence's name; else its number, with what its rows were taken from if that is known."""
+    if sequence.name:
+        return sequence.name
+    source = _source(sequence)
+    if source.op is ITEM and is_scan(source.inputs[0]):
+        results = Loop(source.inputs[0]).results
+        if source.params[0] < len(results):
+            value = results[source.params[0]].value
+            words = provenance.name_of(value) or value.op.title_of(value.params)
+            return f"sequence {i} ({words})"
+    return f"sequence {i} ({source.name})" if source.name else f"sequence {i}"
+
+
+def _source(v: Variable) -> Variable:
+    """What was cut, turned round or put in another shape to make the variable."""
+    while not v.name and v.op.kind == "movement" and v.inputs:
+        first, *others = v.inputs
+        if any(x.type.shape or x.dtype.kind != "i" for x in others):  # joined to others
+            break
+        v = first
+    return v
 
 
 def _time(offset: int) -> str:

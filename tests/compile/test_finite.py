@@ -187,3 +187,23 @@ def test_with_other_options(backend: str, capsys) -> None:
     assert capsys.readouterr().out == "x: [1.]\n"
     assert caught(f, [0.0]).op == "log"
     assert capsys.readouterr().out == "x: [0.]\n"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("make", "op"),
+    [
+        (lambda x: x + sg.log(sg.constant(0.0)), "log"),
+        (lambda x: sg.maximum(sg.sqrt(sg.constant(-1.0)) * 2, x), "sqrt"),
+        (lambda x: sg.tanh(x + sg.constant(np.inf) - sg.constant(np.inf)), "subtract"),
+        (lambda x: x + (sg.constant(np.inf) - sg.constant(np.inf)), "subtract"),
+        (lambda x: x * sg.constant(np.nan), "multiply"),
+        (lambda x: sg.where(x > 0, x, np.nan).sum(), "sum"),
+    ],
+)
+def test_what_constants_make_is_told_too(backend: str, make, op: str) -> None:
+    x = sg.vector("x")
+    f = sg.compile([x], make(x), backend=backend, check_finite=True)
+    assert caught(f, [1.0, -1.0]).op == op
+    nothing = sg.compile([], sg.log(sg.constant(-1.0)), backend=backend, check_finite=True)
+    assert caught(nothing).op == "log"

@@ -130,3 +130,55 @@ def test_what_makes_no_sense_is_said() -> None:
         sg.replay(f, [], loop="cell", step=0)
     with pytest.raises(sg.SymgraphValueError, match="takes 0 steps"):
         sg.replay(f, [[]], loop="cell", step=0)
+
+
+def test_arguments_of_several_shapes() -> None:
+    x, y = sg.matrix("x"), sg.vector("y")
+    f = sg.compile([x, y], sg.scan(lambda x, y: x.sum() + y, [x], [y.sum()], name="sums"))
+    for args in ([[[1, 2]], [3]], (np.ones((2, 3)), np.ones(4)), {"x": [[1]], "y": [2]}):
+        assert sg.replay(f, args, loop="sums", step=0).values["add"] > 2
+
+
+@pytest.mark.parametrize("args", [None, 3.0, "x", {1.0}])
+def test_arguments_that_are_no_list(args) -> None:
+    with pytest.raises(sg.SymgraphTypeError, match=r"args are the arguments[\s\S]*sg\.replay\(f"):
+        sg.replay(rnn("numpy"), args, loop="cell", step=0)
+
+
+def test_no_row_of_loops_is_offered_where_there_is_none() -> None:
+    x = sg.vector("x")
+    with pytest.raises(sg.SymgraphValueError, match="it has none") as error:
+        sg.replay(sg.compile([x], x + 1), [X], loop=0, step=0)
+    assert "of these" not in str(error.value)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_a_gradient_reads_is_named(backend: str) -> None:
+    x = sg.vector("x", "float64")
+
+    def step(x, h):
+        new = sg.sqrt(h) * x
+        new.name = "h"
+        return new
+
+    h = sg.scan(step, [x], [np.float64(1)], name="roots")
+    f = sg.compile([x], sg.grad(h[-1], x), backend=backend)
+    replayed = sg.replay(f, [np.arange(1.0, 5.0)], loop="gradient of roots", step=0)
+    again = sg.replay(f, [np.arange(1.0, 5.0)], loop="roots", step=2)
+    np.testing.assert_allclose(replayed.values["sequence 1 (h)[t+1]"], again.values["h"])
+    assert replayed.values["sequence 0 (x)[t]"] == 4.0
+    turned = sg.scan(step, [x], [np.float64(1)], name="turned", go_backwards=True)
+    f = sg.compile([x], turned[-1], backend=backend)
+    replayed = sg.replay(f, [np.arange(1.0, 5.0)], loop="turned", step=1)
+    assert replayed.values["sequence 0 (x)[t]"] == 3.0
+
+
+def test_loops_in_loops_have_a_line_each() -> None:
+    x = sg.matrix("x")
+    inner = lambda row, h: sg.scan(lambda x, s: s + x, [row], [h], name="inner")[-1]  # noqa: E731
+    f = sg.compile([x], sg.scan(inner, [x], [sg.constant(0.0)], name="outer"))
+    lines = str(sg.replay(f, [np.zeros((2, 9))], loop="inner", step=(1, 2))).splitlines()
+    assert lines[0].startswith("step 2 of loop 'inner' at ")
+    assert lines[1].startswith("  in step 1 of loop 'outer' at ")
+    flat = str(sg.replay(f, [np.zeros((2, 9))], loop="outer", step=1))
+    assert " 0 to 0" not in flat  # nine equal values

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.compile.tables import format_table
 
 
 def _recurrent(x, w, h0):
@@ -222,3 +223,22 @@ def test_profiled_calls_give_the_same_results_and_errors():
     assert plain([1, 2], 1) == profiled([1, 2], 1)
     with pytest.raises(sg.IndexRangeError):
         profiled([1, 2], 2)
+
+
+def test_tables_are_no_wider_than_a_slide() -> None:
+    long = "at " + "/folder" * 12
+    header, number = ("loops", "body", "nodes"), "1234"
+    text = format_table(header, [("short", "1", "2"), (f"cell {long}", "3", number)])
+    assert text.splitlines() == [
+        "loops  body  nodes",
+        "─────  ────  ─────",
+        "short     1      2",
+        f"cell {long}",
+        "          3   1234",
+    ]
+    wide = format_table(header, [("x" * 83, "1", "2")])
+    assert wide.splitlines()[-1] == "x" * 83 + "     1      2"
+    values = format_table(("", "value", ""), [("name", "1" * 60, "f" * 60)])
+    assert values.splitlines()[-1].startswith("name  1")  # parted, it would be no narrower
+    alone = format_table(("stored", "bytes", ""), [("y" * 80, "7", ""), ("  z", "7", "w" * 20)])
+    assert alone.splitlines()[2] == "y" * 80 + "  7"
