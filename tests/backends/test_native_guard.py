@@ -44,14 +44,14 @@ def _shortened(nest: Nest) -> Nest:
 def _programs():
     """Results and buffers of several dtypes: in result arrays, the arena and allocated blocks."""
     x, n = sg.tensor("x", ("N",)), sg.scalar("n", "int64")
-    w = sg.constant(np.eye(3, dtype="float32"))
+    w = sg.constant(np.eye(6, dtype="float32"))  # more than one kernel takes whole
     data = np.arange(5, dtype="float32")
     yield "result 1", [x], sg.exp(x), [data]
     yield "result 1", [x], sg.exp(x.astype("float64")), [data]
     yield "result 1", [x], x.astype("int8") + 1, [data]
     yield "the buffer", [x], sg.exp(x)[::-1].reshape((1, -1)) @ sg.ones((5, 2)), [data]
     yield "the buffer", [n], sg.sort(sg.arange(n) * 2)[:2], [np.int64(7)]
-    loop = sg.scan(lambda h: sg.tanh(h @ w), (), sg.ones((2, 3)), (), 4, name="loop")
+    loop = sg.scan(lambda h: sg.tanh(h @ w), (), sg.ones((2, 6)), (), 4, name="loop")
     yield "the buffer", [], loop[-1], []
 
 
