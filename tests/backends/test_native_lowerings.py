@@ -8,7 +8,7 @@ import pytest
 import symgraph as sg
 from symgraph.backends.llvm.lowering.image import lower
 from symgraph.backends.llvm.lowering.records import LOWERINGS, Lowering
-from symgraph.core.op import Op
+from symgraph.core.op import OPS, Op
 from symgraph.core.variable import node
 
 BACKENDS = ["native", "numpy"]
@@ -156,3 +156,18 @@ def test_wrong_indices_are_found_though_none_is_used():
         f(values, np.full((2, 1), 9), np.zeros((1, 0), int))
     with pytest.raises(sg.IndexRangeError, match="index -4 is outside axis 1"):
         f(values, np.zeros((0, 1), int), np.full((1, 2), -4))
+
+
+def test_what_python_makes_of_another_dtype_is_stored_as_the_op_says():
+    def widened(values):
+        return np.asarray(values[0], "float64") + 1
+
+    op = Op("widened", lambda inputs: inputs[0].type, evaluate=widened)
+    x = sg.tensor("x", (5,))
+    try:
+        value = np.arange(5, dtype="float32")
+        found = sg.compile([x], sg.tanh(node(op, (x,)) * 1.5))(value)
+    finally:
+        del OPS["widened"]
+    assert found.dtype == "float32"
+    np.testing.assert_allclose(found, np.tanh((value + 1) * 1.5), 1e-5)

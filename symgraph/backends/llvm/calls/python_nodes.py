@@ -82,9 +82,9 @@ def _store(target: PythonResult, frame: Frame, array: np.ndarray, arrays: list) 
         if list(array.shape) != numbers:
             raise CallError(f"the result has shape {array.shape}; {tuple(numbers)} is expected")
         strides = [frame[s] for s in target.strides]
-        array_at(frame[target.base], numbers, strides, array.dtype)[...] = array
+        array_at(frame[target.base], numbers, strides, target.dtype)[...] = array
         return
-    array = np.array(array, order="C")
+    array = np.array(array, target.dtype, order="C")
     arrays.append(array)
     frame[target.base] = array.__array_interface__["data"][0]
     for slot, size in zip(target.shape, array.shape, strict=True):

@@ -96,6 +96,8 @@ class PythonResult(NamedTuple):
     strides: tuple[int, ...] | None
     """The slots of its strides in memory that is there, of the sizes in the slots; None where
     there is none yet: then the sizes are told."""
+    dtype: np.dtype
+    """What the program reads there, whatever Python makes."""
 
 
 class PythonNode(NamedTuple):

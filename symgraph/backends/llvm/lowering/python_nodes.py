@@ -63,14 +63,14 @@ def _result(scope: Scope, number: int, x: Variable, slots: dict[Size, int]) -> P
     if not untold:
         place = scope.place(x)  # a trace of a loop need not lie in C order
         sizes, strides = (tuple(map(a.size, s)) for s in (shape, place.strides))
-        return PythonResult(number, place.base, sizes, strides)
+        return PythonResult(number, place.base, sizes, strides, x.dtype)
     for size in untold:
         if size not in slots:
             slots[size] = a.slot()
     if x not in scope.bases:
         scope.bases[x] = a.slot()
     sizes = tuple(slots[size] if size in untold else -1 for size in shape)
-    return PythonResult(number, scope.bases[x], sizes, None)
+    return PythonResult(number, scope.bases[x], sizes, None, x.dtype)
 
 
 def _bind(a: Assembler, size: Size, slot: int) -> None:
