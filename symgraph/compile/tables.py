@@ -26,7 +26,8 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     room = max(_WIDTH - others, _SHORT)
     if all(len(first) <= room for first in firsts):
         return "\n".join(lines)
-    short = [first if len(first) <= room else "" for first in firsts]
+    blank = " " * min(_SHORT, max(_WIDTH - others, 0))
+    short = [first if len(first) <= room else blank for first in firsts]
     lines = _aligned(header, [(x, *row[1:]) for x, row in zip(short, rows, strict=True)])
     for k, (first, *cells) in enumerate(rows, start=2):
         if first not in short:

@@ -230,11 +230,11 @@ def test_tables_are_no_wider_than_a_slide() -> None:
     header, number = ("loops", "body", "nodes"), "1234"
     text = format_table(header, [("short", "1", "2"), (f"cell {long}", "3", number)])
     assert text.splitlines() == [
-        "loops  body  nodes",
-        "─────  ────  ─────",
-        "short     1      2",
+        "loops" + " " * 43 + "  body  nodes",
+        "─" * 48 + "  ────  ─────",
+        "short" + " " * 43 + "     1      2",
         f"cell {long}",
-        "          3   1234",
+        " " * 48 + "     3   1234",
     ]
     wide = format_table(header, [("x" * 83, "1", "2")])
     assert wide.splitlines()[-1] == "x" * 83 + "     1      2"
