@@ -120,6 +120,12 @@ class OpenLoop:
         return self._varying
 
     @property
+    def late(self) -> Set[Variable]:
+        """What the body computes that needs what steps before it gave."""
+        states = [symbol for state in self.states for symbol in state.taps.values()]
+        return find_varying(self.ends(), states)
+
+    @property
     def products(self) -> list[Variable]:
         """The products of two matrices that change from step to step, the oldest first."""
         products = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core.dims import maximum_zero
 from ..core.variable import Variable
 from ..ops.elementwise import add
 from ..ops.sizes import size_of
@@ -18,7 +19,7 @@ from .op import Read
 from .open import OpenLoop
 from .residuals import row_read
 
-__all__ = ["Results", "Trace", "keep_over_time", "may_turn"]
+__all__ = ["Results", "Trace", "keep_over_time", "may_turn", "rows_between"]
 
 # The results of a closed loop by the number that they have in the open one.
 Results = Mapping[int, Variable]
@@ -46,12 +47,23 @@ class Trace:
             read = loop.reads[self.read.symbol]  # whose sequence may have moved
             base, first = read.sequence, read.offset
         assert base is not None
-        over_time = base
-        if size_of(loop.n_steps) + first != base.type.shape[0]:
-            over_time = slice_axis(base, 0, first, add(loop.n_steps, first))
-        elif first:
-            over_time = slice_axis(base, 0, first)
+        over_time = rows_between(loop, base, first, first)
         return over_time[::-1] if self.is_turned else over_time
+
+
+def rows_between(loop: OpenLoop, base: Variable, first: int, last: int) -> Variable:
+    """The rows from ``first`` to those that steps read with the offset ``last``.
+
+    Where the loop has as many steps as rows allow that are read ahead, the length says so.
+    """
+    length, n_steps = base.type.shape[0], size_of(loop.n_steps)
+    if n_steps + last == length:
+        return slice_axis(base, 0, first) if first else base
+    furthest = max((r.offset for r in loop.reads.values() if r.sequence is base), default=-1)
+    if last <= furthest and maximum_zero(length - furthest) == n_steps:
+        stop = last - furthest or None
+        return slice_axis(base, 0, first, stop) if first or stop else base
+    return slice_axis(base, 0, first, add(loop.n_steps, last))
 
 
 def keep_over_time(loop: OpenLoop, value: Variable) -> Trace:

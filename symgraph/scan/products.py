@@ -6,7 +6,7 @@ sequence, or is computed of such rows; after it where only the trace of the resu
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 
@@ -16,75 +16,71 @@ from ..ops.broadcast import REARRANGE, seen_through
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
-from .close import find_varying
+from .ahead import OverTime, compute_ahead
 from .moved_axes import move_alike
+from .op import Read
 from .open import OpenLoop
-from .over_time import Results, Trace, keep_over_time
-from .stacked import stacked
+from .over_time import Results, Trace, keep_over_time, rows_between
 
 __all__ = ["ProductAfter", "multiply_after", "multiply_before"]
 
 
-def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
+def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> dict[int, Variable]:
     """Compute the products that need no state before the loop, which reads their rows instead.
+
+    With them goes what is made of them alone, and what they are made of: the results, by number,
+    that need not be computed in the loop any more, over time.
 
     ``steps_are_cheap``: but for those of rows as they are read, which the backend multiplies for
     some steps at once, and those of what is computed of rows.
     """
     products = [v for v in loop.products if _has_fixed_factor(v, loop.varying)]
     if loop.condition is not None or not products:
-        return
-    states = [symbol for state in loop.states for symbol in state.taps.values()]
-    by_states = find_varying(loop.ends(), states)
-    over_time = _OverTime(loop)
-    replaced: dict[Variable, Variable] = {}
+        return {}
+    by_states = loop.late
+    products = [v for v in products if v not in by_states and loop.has_fixed_size(v)]
+    over_time = OverTime(loop)
+    replaced = _multiply_once(loop, products)
     for v in products:
-        if v in by_states or not loop.has_fixed_size(v):
-            continue
         left, right = v.inputs
         row = seen_through(left, REARRANGE)
-        if steps_are_cheap and (row not in loop.reads or row is left):
+        if v in replaced or (steps_are_cheap and (row not in loop.reads or row is left)):
             continue
         rows = over_time.rows_of(left)
         if rows is not None:
             (matrix,) = replace([right], loop.fixed)
-            symbol = replaced[v] = make_input(v.type)
-            over_time.known[v] = _all_rows(rows, matrix)
-            loop.read(over_time.known[v], symbol)
-    if replaced:
-        loop.substitute(replaced)
+            replaced[v] = over_time.read(v, _all_rows(rows, matrix))
+    if not replaced:
+        return {}
+    before = {} if steps_are_cheap else over_time.results_among(ancestors(replaced))
+    loop.substitute(replaced)
+    return before if steps_are_cheap else before | compute_ahead(loop, list(replaced.values()))
 
 
-class _OverTime:
-    """What a body computes of rows of sequences, for all steps at once."""
+def _multiply_once(loop: OpenLoop, products: Sequence[Variable]) -> dict[Variable, Variable]:
+    """For products of several rows of one sequence with one matrix, the rows read instead.
 
-    def __init__(self, loop: OpenLoop) -> None:
-        self.loop = loop
-        self.known: dict[Variable, Variable] = {}
-        """By values of the body, the rows as they are read among them."""
-
-    def rows_of(self, v: Variable) -> Variable | None:
-        """The value over time; None where it can be computed step by step alone."""
-        row = seen_through(v, REARRANGE)
-        if row in self.loop.reads:
-            return move_alike(v, self._of_read(row), ahead=1)
-        below = [x for x in ancestors([v]) if x in self.loop.reads or x in self.known]
-        for x in below:
-            self._of_read(x)
-        # Equal lengths have to be known as equal ones.
-        if len({self.known[x].type.shape[0] for x in below}) != 1:
-            return None
-        arrays = {x: make_input(self.known[x].type) for x in below}
-        values = stacked([v], arrays)
-        if values is None:
-            return None
-        outside = {arrays[x]: self.known[x] for x in below} | self.loop.fixed
-        return replace(values, outside)[0]
-
-    def _of_read(self, symbol: Variable) -> Variable:
-        if symbol not in self.known:
-            self.known[symbol] = Trace(self.loop.reads[symbol]).over_time(self.loop, {})
-        return self.known[symbol]
+    Each row of the sequence is multiplied once, and read in several steps.
+    """
+    alike: dict[tuple[Variable, Variable, Variable], list[tuple[Variable, Read]]] = {}
+    for v in products:
+        left, right = v.inputs
+        read = loop.reads.get(seen_through(left, REARRANGE))
+        if read is not None:
+            moved = move_alike(left, read.sequence, ahead=1)
+            alike.setdefault((read.sequence, moved, right), []).append((v, read))
+    replaced: dict[Variable, Variable] = {}
+    for (sequence, _, right), found in alike.items():
+        offsets = [read.offset for _, read in found]
+        if len(set(offsets)) > 1:
+            first = min(offsets)
+            rows = rows_between(loop, sequence, first, max(offsets))
+            (matrix,) = replace([right], loop.fixed)
+            over_time = _all_rows(move_alike(found[0][0].inputs[0], rows, ahead=1), matrix)
+            for v, read in found:
+                symbol = replaced[v] = make_input(v.type)
+                loop.read(over_time, symbol, read.offset - first)
+    return replaced
 
 
 @dataclass

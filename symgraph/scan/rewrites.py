@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from ..core import provenance
 from ..core.graph import Graph
-from ..core.variable import Variable, item, make_input
+from ..core.variable import Variable, item, make_input, node
 from ..ops.sizes import size_of
 from ..ops.slices import SLICE, At
 from .equal_results import merge_equal_results
@@ -158,16 +158,18 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
         loop, read, for_others = opened[scan], reads[scan], stored.get(scan, {})
         loop.move({**moved, **dict(zip(scan.inputs, inputs, strict=True))})
         part_products(loop)
-        products, sums = _taken_out(loop, read, steps_are_cheap=steps_are_cheap)
+        before, products, sums = _taken_out(loop, read, steps_are_cheap=steps_are_cheap)
         # What another loop reads it keeps, even if it could be computed afterwards as well.
         kept = {i for trace in for_others.values() for i in trace.results}
-        results = loop.close(_needed(read, products, sums) | kept)
+        results = loop.close((_needed(read, products, sums) | kept) - before.keys()) | before
         for placeholder, trace in for_others.items():
             moved[placeholder] = trace.over_time(loop, results)
         new = {item(scan, i): results[i] for i in read.results if i in results}
         new |= {item(scan, i): loop.checkpoints[state] for i, state in read.checkpoints.items()}
         new.update((item(scan, each.result), each.value(loop, results)) for each in products)
-        new.update((read.last_rows[total.state], total.value(loop, results)) for total in sums)
+        for total in sums:
+            last = total.value(loop, results)
+            new |= {part: _part_of_row(part, last) for part in read.last_rows[total.state]}
         return new
 
     return transform_loops(graph, change)
@@ -175,17 +177,18 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
 
 def _taken_out(
     loop: OpenLoop, read: _Reads, *, steps_are_cheap: bool
-) -> tuple[list[ProductAfter], list[Total]]:
-    """The results of a loop that are computed after it; what can be before it is, from here on."""
+) -> tuple[dict[int, Variable], list[ProductAfter], list[Total]]:
+    """The results of a loop that are computed before it, with their values, and after it."""
     if loop.is_lean:
-        return [], []
-    multiply_before(loop, steps_are_cheap=steps_are_cheap)
+        return {}, [], []
+    before = multiply_before(loop, steps_are_cheap=steps_are_cheap)
     products = multiply_after(loop, set(read.results))
     sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
     traces = [*(each.left for each in products), *(x for total in sums for x in total.traces)]
     if steps_are_cheap and may_turn(loop, traces, read.results):
-        return [product.turned() for product in products], [total.turned() for total in sums]
-    return products, sums
+        products = [product.turned() for product in products]
+        sums = [total.turned() for total in sums]
+    return before, products, sums
 
 
 def _needed(read: _Reads, products: list[ProductAfter], sums: list[Total]) -> set[int]:
@@ -201,7 +204,8 @@ class _Reads:
     def __init__(self, scan: Variable, graph: Graph) -> None:
         outputs = set(graph.outputs)
         self.results: list[int] = []
-        self.last_rows: dict[int, Variable] = {}
+        self.last_rows: dict[int, list[Variable]] = {}
+        """What is read of those of which no more than the last row, or parts of it, is read."""
         self.checkpoints: dict[int, int] = {}
         """Those that are checkpoints, with the number of the state."""
         n_results = len(Loop(scan).results)
@@ -211,16 +215,21 @@ class _Reads:
                 self.checkpoints[index] = index - n_results
                 continue
             self.results.append(index)
-            users = graph.users[result]
-            if len(users) == 1 and result not in outputs and _is_last_row(users[0][0]):
-                self.last_rows[index] = users[0][0]
+            users = [user for user, _ in graph.users[result]]
+            if result not in outputs and all(map(_is_of_last_row, users)):
+                self.last_rows[index] = users
 
 
-def _is_last_row(v: Variable) -> bool:
-    if v.op is not SLICE:
-        return False
-    first, *others = v.params[0]
-    return first == At(-1) and all(entry is None for entry in others)
+def _is_of_last_row(v: Variable) -> bool:
+    return v.op is SLICE and v.params[0][0] == At(-1)
+
+
+def _part_of_row(v: Variable, row: Variable) -> Variable:
+    """What ``v`` is, a part of the last row, as a part of that ``row``."""
+    entries = v.params[0][1:]
+    if all(entry is None for entry in entries):
+        return row
+    return node(SLICE, (row, *v.inputs[1:]), (entries,))
 
 
 def _exchange_residuals(
