@@ -80,7 +80,7 @@ class Checked:
     ) -> FiniteError:
         loops, steps = self._loops_of(place), tuple(step for _, step in place)
         where = "".join(
-            f"\n  in step {step} of loop {loop!r}{_at(scan)}"
+            f"\n  in step {step} of loop {_named(scan, loop)}{_at(scan)}"
             for loop, (scan, step) in zip(reversed(loops), reversed(place), strict=True)
         )
         ranges = [_range(_label(x, place), y) for x, y in zip(v.inputs, operands, strict=False)]
@@ -142,6 +142,13 @@ def is_not_finite(value: Any) -> bool:
     """Whether an array of floats, or a number, has an element that is not finite."""
     dtype = getattr(value, "dtype", None)
     return dtype is not None and dtype.kind == "f" and not np.isfinite(value).all()
+
+
+def _named(scan: Variable, loop: str | int) -> str:
+    """The loop's name; with its row in the report, where other loops have that name too."""
+    if isinstance(loop, str) or scan.name is None:
+        return repr(loop)
+    return f"{scan.name!r} (row {loop} of the report's loops)"
 
 
 def _at(scan: Variable) -> str:

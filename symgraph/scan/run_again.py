@@ -97,6 +97,7 @@ class StepsAgain:
         again: bool,
     ) -> Loop:
         states = self.states if again else self._bare.states
+        name = self.loop.node.name
         return Loop(
             make_loop(
                 count,
@@ -104,6 +105,7 @@ class StepsAgain:
                 [s._replace(initial=x) for x, s in zip(initials, states, strict=True)],
                 self.outputs if again else self._bare.outputs,
                 fixed=self._bare.fixed,
+                name=f"{name} from a checkpoint" if name else None,
                 lines=provenance.lines_of(self.loop.node),
             )
         )

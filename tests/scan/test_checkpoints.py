@@ -143,6 +143,8 @@ def test_the_report_names_the_loops_of_the_gradient() -> None:
     f = sg.compile([x, w, u], sg.grad(cost, [w, u]))
     names = [row.name for row in f.report.loop_table]
     assert names.count("rnn") == names.count("gradient of rnn") == 1
+    assert names.count("rnn from a checkpoint") > 0
+    assert None not in names
     assert all(row.line is not None for row in f.report.loop_table if row.depth == 0)
 
 
