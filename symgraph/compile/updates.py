@@ -8,10 +8,10 @@ from typing import Any, Self, TypeAlias
 
 from ..core import provenance
 from ..core.annotations import ArrayLike
-from ..core.dims import known_different
 from ..core.errors import SymgraphTypeError, SymgraphValueError, UpdateError
 from ..core.graph import substitute
 from ..core.shared import SharedVariable
+from ..core.size_differences import known_different
 from ..core.values import takes_kind, weak_kind
 from ..core.variable import Variable, ancestors, make_constant
 from ..ops.sizes import check_size

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..core import provenance
 from ..core.annotations import ArrayLike, Shape
-from ..core.dims import Size, known_different
+from ..core.dims import Size
 from ..core.errors import CallError, ShapeError
 from ..core.op import Op
+from ..core.size_differences import known_different
 from ..core.types import TensorType, format_shape
 from ..core.variable import CONSTANT, Variable, make_constant, node
 from .promotion import as_variable

@@ -15,8 +15,9 @@ import numpy as np
 
 from ..core import provenance
 from ..core.annotations import ArrayLike, ScalarLike
-from ..core.dims import Size, known_different
+from ..core.dims import Size
 from ..core.errors import ShapeError, SymgraphTypeError
+from ..core.size_differences import known_different
 from ..core.values import entries_of, whole_number
 from ..core.variable import Variable
 from . import extremes, reduce

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..core import provenance
 from ..core.annotations import ArrayLike, Shape
-from ..core.dims import Size, floor_div, known_different, product
+from ..core.dims import Size, floor_div, product
 from ..core.errors import CallError, DtypeError, ShapeError
 from ..core.op import Op
+from ..core.size_differences import known_different
 from ..core.types import TensorType, format_shape
 from ..core.variable import Variable, node
 from .broadcast import broadcast_to, template_numbers, template_sizes, unify_shapes

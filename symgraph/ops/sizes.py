@@ -14,9 +14,10 @@ import numpy as np
 
 from ..core import provenance
 from ..core.annotations import Shape
-from ..core.dims import Dim, Size, fresh_number, fresh_size, known_different
+from ..core.dims import Dim, Size, fresh_number, fresh_size
 from ..core.errors import CallError, ShapeError, SymgraphTypeError
 from ..core.op import Op
+from ..core.size_differences import known_different
 from ..core.types import TensorType, is_integer, tensor_type
 from ..core.values import whole_number
 from ..core.variable import Variable, constant_value, make_constant, node

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import Dim, Size, known_different
+from ..core.dims import Dim, Size
 from ..core.errors import ScanError
+from ..core.size_differences import known_different
 from ..core.types import is_integer
 from ..core.values import weak_kind
 from ..core.variable import CONSTANT, Variable, make_constant

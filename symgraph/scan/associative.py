@@ -22,9 +22,10 @@ import numpy as np
 
 from ..core import provenance
 from ..core.annotations import ArrayLike
-from ..core.dims import known_different, product
+from ..core.dims import product
 from ..core.errors import ScanError
 from ..core.graph import replace
+from ..core.size_differences import known_different
 from ..core.types import tensor_type
 from ..core.variable import Variable, make_input, node
 from ..ops.broadcast import filled, rearrange

@@ -9,8 +9,9 @@ from itertools import starmap
 from typing import Any
 
 from ..core import provenance
-from ..core.dims import Size, known_different
+from ..core.dims import Size
 from ..core.errors import ScanError
+from ..core.size_differences import known_different
 from ..core.values import takes_kind, weak_kind
 from ..core.variable import Variable, make_constant, make_input
 from ..ops.promotion import as_variable

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..core import provenance
-from ..core.dims import Size, known_different
+from ..core.dims import Size
 from ..core.errors import ScanError
+from ..core.size_differences import known_different
 from ..core.variable import Variable
 from ..ops.broadcast import broadcast_to
 from ..ops.sizes import check_size, preferred_size, shape_of

@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...core import provenance
-from ...core.dims import fresh_size, known_different
+from ...core.dims import fresh_size
 from ...core.errors import ExchangeError, SymgraphError, SymgraphValueError
 from ...core.op import Op
+from ...core.size_differences import known_different
 from ...core.types import TensorType, TupleType, tensor_type
 from ...core.variable import CONSTANT, Variable, ancestors, make_input
 from ...ops.promotion import CAST, as_variable

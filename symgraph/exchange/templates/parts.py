@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ...core import provenance
-from ...core.dims import known_different
 from ...core.errors import ExchangeError
 from ...core.graph import Graph
+from ...core.size_differences import known_different
 from ...core.variable import ITEM, Variable, ancestors, make_input
 from ...ops.create import zeros
 from ...ops.sizes import check_size
