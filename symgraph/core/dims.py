@@ -192,6 +192,7 @@ def maximum_zero(size: Size) -> Size:
     return 0 if _is_at_least_zero(-size) else atom_size(("max_zero", size))
 
 
+@lru_cache(maxsize=4096)
 def _is_at_least_zero(size: Size) -> bool:
     """Whether a size is known not to be negative, as ``s - max(s - c, 0)`` is: ``min(s, c)``."""
     if isinstance(size, int):
