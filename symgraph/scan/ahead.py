@@ -22,6 +22,9 @@ from .stacked import stacked
 
 __all__ = ["OverTime", "compute_ahead"]
 
+# Of so many elements an op of NumPy takes about as long as of one.
+_SMALL = 4096
+
 
 class OverTime:
     """What a body computes of rows of sequences, for all steps at once."""
@@ -77,8 +80,11 @@ def compute_ahead(loop: OpenLoop, symbols: Sequence[Variable]) -> dict[int, Vari
     """Compute what is made of rows that were computed before the loop there as well.
 
     ``symbols`` stand for these rows. Nothing is moved that would let the loop read more than it
-    does. Given are the results, by number, that are computed before the loop now.
+    does; and of rows that may be large, nothing at all: there an op costs what it computes, in a
+    step as before the loop, and sums keep their order. Given are the results, by number, that are
+    computed before the loop now.
     """
+    symbols = [x for x in symbols if _is_small(x)]
     _gather_terms(loop, symbols)
     over_time, late, users = OverTime(loop), loop.late, _users(loop)
     # Plain outputs are no readers: over time they are what is computed before.
@@ -98,6 +104,11 @@ def compute_ahead(loop: OpenLoop, symbols: Sequence[Variable]) -> dict[int, Vari
     if replaced:
         loop.substitute(replaced)
     return results
+
+
+def _is_small(row: Variable) -> bool:
+    size = product(row.type.shape)
+    return isinstance(size, int) and size <= _SMALL
 
 
 def _users(loop: OpenLoop) -> dict[Variable, list[Variable]]:
