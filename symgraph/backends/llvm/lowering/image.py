@@ -118,7 +118,9 @@ def lower(
     """
     builder = ProgramBuilder(LOWERINGS, cpu or host(), timing, threads)
     unified, taken_for_granted = builder.analyse(UNIFY, graph)
-    return _Writer(graph, builder.analyse(SINK, unified), builder).write(taken_for_granted)
+    lowered = _Writer(graph, builder.analyse(SINK, unified), builder).write(taken_for_granted)
+    builder.found.clear()  # it refers to the builder, and the graph is to go with its last user
+    return lowered
 
 
 class _Writer:

@@ -142,7 +142,7 @@ class ProgramBuilder:
         """Right operands that were packed ahead of a loop that is being written."""
         self.loops: list[tuple[int, Variable]] = []
         """The loops that are being written: the slot of the turn, and the loop."""
-        self._found: dict[tuple[str, Hashable], Any] = {}
+        self.found: dict[tuple[str, Hashable], Any] = {}
         """What analyses have found, by their names and all that it depends on."""
         self.runs: Size = 1
         """1, or 0 where a loop that is being written takes no step."""
@@ -182,9 +182,9 @@ class ProgramBuilder:
         """What the analysis finds, or found where all that it depends on was equal: for loops that
         have one body once."""
         key = (analysis.name, depends_on)
-        if key not in self._found:
-            self._found[key] = self.analyse(analysis, *args, **kwargs)
-        return self._found[key]
+        if key not in self.found:
+            self.found[key] = self.analyse(analysis, *args, **kwargs)
+        return self.found[key]
 
     def timed(self, nodes: Sequence[Variable], write: Callable[[], object]) -> None:
         """Append the part of the program that computes these nodes; its time may be counted."""
