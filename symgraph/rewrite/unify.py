@@ -14,7 +14,11 @@ from ..core.dims import Dim, Size
 from ..core.errors import SymgraphError
 from ..core.graph import Graph, replace
 from ..core.variable import Variable, node
+from ..ops.broadcast import REARRANGE
 from ..ops.create import zeros
+from ..ops.gather import GATHER
+from ..ops.join import CONCATENATE
+from ..ops.linalg import MATMUL
 from ..ops.sizes import CHECK_SIZE, preferred_size
 
 __all__ = ["unify_inputs"]
@@ -101,8 +105,26 @@ def _united(checks: Sequence[Variable], places: _Places) -> dict[Size, tuple[Siz
         a, b = settled(x.type.shape[axis]), settled(other.type.shape[other_axis])
         model = preferred_size(b, a)
         size = a if model is b else b
-        # Two numbers that differ are an error at the call.
-        is_told = isinstance(model, int) or model in places
-        if a != b and is_told and isinstance(size, Dim) and size in places:
+        if a == b or not isinstance(size, Dim) or size not in places:
+            continue  # two numbers that differ are an error at the call
+        is_number = isinstance(model, int) and _is_made_of(x, [leaf for leaf, _ in places[size]])
+        if model in places or is_number:
             united[size] = (model, check)
     return {size: (settled(size), check) for size, (_, check) in united.items()}
+
+
+def _is_made_of(x: Variable, leaves: Sequence[Variable]) -> bool:
+    """Whether values of leaves are certain to be read for ``x``.
+
+    Of a size that becomes a number nobody asks any more: a check of a leaf that a loop reads for
+    its length, and no step, would be gone with it.
+    """
+    wanted, seen, pending = set(leaves), {x}, [x]
+    while pending:
+        v = pending.pop()
+        if v in wanted:
+            return True
+        if v.op.formula is not None or v.op in (GATHER, MATMUL, CONCATENATE, REARRANGE):
+            pending += [y for y in v.inputs if y not in seen]
+            seen.update(v.inputs)
+    return False

@@ -174,10 +174,13 @@ def _terms_among(total: Variable, inner: Collection[Variable]) -> list[Variable]
     while stack:
         v = stack.pop()
         core = seen_through(v, REARRANGE)
-        # A term of fewer axes is not moved as the sum is.
-        moves = v is core or all(x.ndim == core.ndim for x in core.inputs)
-        if core.op is ADD and core in inner and moves:
+        if core.op is ADD and core in inner and (v is core or _has_all_axes(core)):
             stack.extend(move_alike(v, x) for x in reversed(core.inputs))
         else:
             terms.append(v)
     return terms
+
+
+def _has_all_axes(total: Variable) -> bool:
+    """Whether the terms of a sum have its axes: one of fewer is not moved as the sum is."""
+    return all(x.ndim == total.ndim for x in total.inputs)

@@ -136,3 +136,15 @@ def test_an_error_that_sizes_make_certain_is_the_calls(backend: str) -> None:
     f = sg.compile([x, e], [sg.log(sg.exp(x) + sg.exp(e)), x[0]], backend=backend)
     with pytest.raises(sg.IndexRangeError, match=r"index 0 is outside axis 0.*\n.*'x'"):
         f(np.ones((0, 3), "float32"), np.ones((0, 3), "float32"))
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_a_length_that_no_value_needs_is_checked_all_the_same(backend):
+    """Of the first loop the steps' number alone matters; the second begins with two rows."""
+    x, h = sg.tensor("x", ("k", 1), "float64"), sg.scalar("h", dtype="float64")
+    same = sg.scan(lambda row, h: h, [x], [h])
+    later = sg.scan(lambda row, older, last: last, [same], [{"initial": same, "taps": [-2, -1]}])
+    f = sg.compile([x, h], later, backend=backend)
+    np.testing.assert_array_equal(f(np.ones((2, 1)), 5.0), [5.0, 5.0])
+    with pytest.raises(sg.CallError, match="has size 3"):
+        f(np.ones((3, 1)), 5.0)
