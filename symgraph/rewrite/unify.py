@@ -107,8 +107,11 @@ def _united(checks: Sequence[Variable], places: _Places) -> dict[Size, tuple[Siz
         size = a if model is b else b
         if a == b or not isinstance(size, Dim) or size not in places:
             continue  # two numbers that differ are an error at the call
-        is_number = isinstance(model, int) and _is_made_of(x, [leaf for leaf, _ in places[size]])
-        if model in places or is_number:
+        if isinstance(model, int):
+            is_told = _is_made_of(x, [leaf for leaf, _ in places[size]])
+        else:
+            is_told = model in places
+        if is_told:
             united[size] = (model, check)
     return {size: (settled(size), check) for size, (_, check) in united.items()}
 

@@ -148,3 +148,9 @@ def test_a_length_that_no_value_needs_is_checked_all_the_same(backend):
     np.testing.assert_array_equal(f(np.ones((2, 1)), 5.0), [5.0, 5.0])
     with pytest.raises(sg.CallError, match="has size 3"):
         f(np.ones((3, 1)), 5.0)
+    one, k = sg.tensor("one", (1,)), sg.tensor("k", (None,))
+    numbers = sg.scan(lambda i: i, [sg.arange(k.shape[0])], [None], go_backwards=True)
+    later = sg.scan(lambda row, h: h, [one], [{"initial": numbers, "taps": [-1]}])
+    f = sg.compile([one, k], later, backend=backend)
+    with pytest.raises(sg.CallError, match="has size 2"):
+        f(np.ones(1), np.ones(2))
