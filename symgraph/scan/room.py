@@ -144,7 +144,10 @@ class _Settled:
     def graph(self, graph: Graph) -> Graph:
         """The graph, loops inside it settled first."""
         settled = transform_loops(graph, self._with_body)
-        rooms = {v: self._number(v, graph) for v in settled.nodes if v.op is ROOM}
+        rooms: dict[Variable, Variable] = {}
+        for v in settled.nodes:
+            if v.op is ROOM:  # of which an estimate may be made of the sizes of other loops
+                rooms[v] = replace([self._number(v, graph)], rooms)[0]
         if not rooms:
             return settled
         return Graph(settled.inputs, replace(settled.outputs, rooms, keep_lines=True))

@@ -147,3 +147,26 @@ def test_a_loop_without_states(backend: str, memory: Any) -> None:
         expected = 2 * np.exp(2 * rows)
         expected[: max(steps - 3, 0)] = 0
         np.testing.assert_allclose(gradient(rows), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bytes_that_follow_from_another_loop_with_memory(backend: str) -> None:
+    """The second loop's states are as long as the first one took steps, which data decide."""
+    x, h = sg.tensor("x", (None, 1), "float64"), sg.tensor("h", (1,), "float64")
+
+    def gradients(*memory: Any) -> list[sg.Variable]:
+        def first(row: Any, h: Any) -> Any:
+            return sg.sin(h + row), sg.until(h.sum() > 0.5)
+
+        early = sg.scan(first, [x], [h], memory=memory[0])
+        later = sg.scan(lambda row, states: sg.tanh(states + row), [x], [early], memory=memory[1])
+        return sg.grad(later[-1].sum(), [x, h])
+
+    plain, within = (
+        sg.compile([x, h], gradients(*memory), backend=backend)
+        for memory in ((None, None), ("2kB", 500))
+    )
+    for steps in (1, 2, 5):
+        rows = np.linspace(-0.2, 0.6, steps)[:, None]
+        for ours, expected in zip(within(rows, [0.1]), plain(rows, [0.1]), strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-12)
