@@ -3,7 +3,8 @@
     python benchmarks/input_products.py [--only NAME …] [--backend NAME …] [--rounds 9]
 
 Each pair computes the same: once a step multiplies its row of the sequence by the input weights,
-once the whole sequence is multiplied before the loop. Milliseconds of CPU time on one thread,
+once the whole sequence is multiplied before the loop. The row is that of a sequence of numbers, or
+that of a table at an index, or masked in the step. Milliseconds of CPU time on one thread,
 forward (all states) and training (a loss and its gradients), medians of rounds in which both take
 turns. Set OMP_NUM_THREADS=1, or several threads are counted as one.
 """
@@ -35,6 +36,7 @@ class Sizes:
     batch: int = 16
     n_in: int = 64
     n_units: int = 128
+    n_symbols: int = 1000
 
 
 States = list[sg.Variable]
@@ -65,58 +67,74 @@ class Pair:
     is_joined: bool = False
     """Whether, inside the loop, one product has the input beside the state."""
     has_batch: bool = True
+    row: str = "read"
+    """``"read"``, ``"embedded"`` (that of a table at an index), or ``"masked"``."""
 
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    ", joined": {"is_joined": True},
+    ", no batch": {"has_batch": False},
+    ", joined, no batch": {"is_joined": True, "has_batch": False},
+    ", embedded": {"row": "embedded"},
+    ", embedded, no batch": {"row": "embedded", "has_batch": False},
+    ", masked": {"row": "masked"},
+}
 PAIRS = {
     f"{name}{suffix}": Pair(cell, *counts, **options)
     for name, cell, counts in (("tanh", tanh_cell, (1, 1)), ("lstm", lstm_cell, (4, 2)))
-    for suffix, options in (
-        ("", {}),
-        (", joined", {"is_joined": True}),
-        (", no batch", {"has_batch": False}),
-        (", joined, no batch", {"is_joined": True, "has_batch": False}),
-    )
+    for suffix, options in VARIANTS.items()
 }
 
 
 def compile_pair(pair: Pair, sizes: Sizes, backend: str, figure: str) -> list[sg.Function]:
-    """The functions of the sequence: the product written inside the loop, and hoisted."""
+    """The functions of the sequences: the product written inside the loop, and hoisted."""
     functions = []
     for is_inside in (True, False):
-        x, params = make_inputs(pair, sizes)
-        states = write_loop(pair, sizes, x, params, is_inside=is_inside)
+        sequences, params = make_inputs(pair, sizes)
+        states = write_loop(pair, sizes, sequences, params, is_inside=is_inside)
         outputs = [states]
         if figure == "training":
             loss = sg.square(states).mean()
             outputs = [loss, *sg.grad(loss, params)]
-        functions.append(sg.compile([x], outputs, backend=backend, threads=1))
+        functions.append(sg.compile(sequences, outputs, backend=backend, threads=1))
     return functions
 
 
-def make_inputs(pair: Pair, sizes: Sizes) -> tuple[sg.Variable, list[sg.SharedVariable]]:
-    """The sequence, and the parameters: the weights of the input above those of the state, and
-    the bias. They are the same each time."""
+def make_inputs(pair: Pair, sizes: Sizes) -> tuple[list[sg.Variable], list[sg.SharedVariable]]:
+    """The sequences, and the parameters: the weights of the input above those of the state, the
+    bias, and the table where rows are those of one. They are the same each time."""
     rng = np.random.default_rng(0)
-    x = sg.tensor("x", ("T", "B", sizes.n_in) if pair.has_batch else ("T", sizes.n_in))
+    names = ("T", "B") if pair.has_batch else ("T",)
+    if pair.row == "embedded":
+        sequences = [sg.tensor("symbols", names, dtype="int64")]
+    else:
+        sequences = [sg.tensor("x", (*names, sizes.n_in))]
+    if pair.row == "masked":
+        sequences.append(sg.tensor("mask", names))
     n_columns = pair.n_gates * sizes.n_units
     shapes = {"weights": (sizes.n_in + sizes.n_units, n_columns), "bias": (n_columns,)}
+    if pair.row == "embedded":
+        shapes["table"] = (sizes.n_symbols, sizes.n_in)
     arrays = {name: rng.normal(0, 0.1, shape) for name, shape in shapes.items()}
-    return x, [sg.shared(array.astype("float32"), name) for name, array in arrays.items()]
+    return sequences, [sg.shared(array.astype("float32"), name) for name, array in arrays.items()]
 
 
 def write_loop(
     pair: Pair,
     sizes: Sizes,
-    x: sg.Variable,
+    sequences: list[sg.Variable],
     params: list[sg.SharedVariable],
     *,
     is_inside: bool,
 ) -> sg.Variable:
     """The states over time."""
-    weights, bias = params
+    weights, bias, *table = params
     w, u = weights[: sizes.n_in], weights[sizes.n_in :]
+    n_read = len(sequences)
 
-    def step_inside(x_t: sg.Variable, h: sg.Variable, *others: sg.Variable) -> States:
+    def step_inside(*read: sg.Variable) -> States:
+        x_t, (h, *others) = write_rows(pair, table, *read[:n_read]), read[n_read:]
         if pair.is_joined:
             return pair.cell(sg.concatenate([x_t, h], axis=-1) @ weights + bias, h, *others)
         return pair.cell(x_t @ w + h @ u + bias, h, *others)
@@ -124,20 +142,34 @@ def write_loop(
     def step_hoisted(a: sg.Variable, h: sg.Variable, *others: sg.Variable) -> States:
         return pair.cell(a + h @ u, h, *others)
 
-    start = sg.zeros((*(x.shape[k] for k in range(1, x.ndim - 1)), sizes.n_units))
+    start = sg.zeros((sequences[0].shape[1], sizes.n_units) if pair.has_batch else sizes.n_units)
     initial = [start] * pair.n_states
     if is_inside:
-        found = sg.scan(step_inside, x, initial)
+        found = sg.scan(step_inside, sequences, initial)
     else:
-        found = sg.scan(step_hoisted, x @ w + bias, initial)
+        found = sg.scan(step_hoisted, write_rows(pair, table, *sequences) @ w + bias, initial)
     return found[0] if isinstance(found, list) else found
 
 
-def make_sequence(pair: Pair, sizes: Sizes) -> np.ndarray:
-    """Normal numbers."""
-    rows = (sizes.batch,) if pair.has_batch else ()
-    shape = (sizes.n_steps, *rows, sizes.n_in)
-    return np.random.default_rng(1).normal(size=shape).astype("float32")
+def write_rows(
+    pair: Pair, table: list[sg.SharedVariable], x: sg.Variable, *mask: sg.Variable
+) -> sg.Variable:
+    """What is multiplied, from a step's rows of the sequences or from whole ones."""
+    if pair.row == "embedded":
+        return table[0][x]
+    return mask[0][..., None] * x if pair.row == "masked" else x
+
+
+def make_sequences(pair: Pair, sizes: Sizes) -> list[np.ndarray]:
+    """Normal numbers, or symbols; and where they are masked a mask that leaves out some."""
+    rng = np.random.default_rng(1)
+    rows = (sizes.n_steps, sizes.batch) if pair.has_batch else (sizes.n_steps,)
+    if pair.row == "embedded":
+        return [rng.integers(sizes.n_symbols, size=rows)]
+    arrays: list[Any] = [rng.normal(size=(*rows, sizes.n_in))]
+    if pair.row == "masked":
+        arrays.append(rng.binomial(1, 0.8, rows))
+    return [array.astype("float32") for array in arrays]
 
 
 def measure_pair(
@@ -145,10 +177,10 @@ def measure_pair(
 ) -> dict[str, Any]:
     """A row: for each figure both milliseconds, and inside as a multiple of hoisted."""
     pair, sizes = PAIRS[name], sizes or Sizes()
-    value = make_sequence(pair, sizes)
+    values = make_sequences(pair, sizes)
     row: dict[str, Any] = {"net": name, "backend": backend}
     for figure in FIGURES:
-        calls = [partial(f, value) for f in compile_pair(pair, sizes, backend, figure)]
+        calls = [partial(f, *values) for f in compile_pair(pair, sizes, backend, figure)]
         turns = [[time_calls(call, 1)[0] for call in calls] for _ in range(rounds)]
         inside, hoisted = map(median, zip(*turns, strict=True))
         row |= {

@@ -12,6 +12,7 @@ from typing import Any
 from ..core.dims import Size, product
 from ..core.variable import Variable, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to, rearrange
+from ..ops.gather import SCATTER_ADD
 from ..ops.join import CONCATENATE
 from ..ops.shape import RESHAPE
 from ..ops.sizes import CHECK_SIZE
@@ -236,12 +237,13 @@ def _entry_within(entry: Any, start: int, size: int, total: Size) -> Entry:
     return None
 
 
-@rule("add", of=EVERY, reads=("add_slice",))
+@rule("add", of=EVERY, reads=("add_slice", "scatter_add"))
 def add_to_part(v: Variable) -> Variable | None:
-    """x + add_slice(zeros, y) → add_slice(x, y)."""
+    """x + add_slice(zeros, y) → add_slice(x, y), and alike for scatter_add."""
     for x, part in (v.inputs, v.inputs[::-1]):
-        if part.op is ADD_SLICE and is_full_of(part.inputs[0], 0) and x.type is part.type:
-            return node(ADD_SLICE, (x, *part.inputs[1:]), part.params)
+        is_part = part.op is ADD_SLICE or part.op is SCATTER_ADD
+        if is_part and is_full_of(part.inputs[0], 0) and x.type is part.type:
+            return node(part.op, (x, *part.inputs[1:]), part.params)
     return None
 
 

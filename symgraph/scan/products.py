@@ -22,7 +22,14 @@ from .op import Read
 from .open import OpenLoop
 from .over_time import Results, Trace, keep_over_time, rows_between
 
-__all__ = ["ProductAfter", "multiply_after", "multiply_before"]
+__all__ = [
+    "ProductAfter",
+    "has_fixed_factor",
+    "left_of",
+    "multiply_after",
+    "multiply_before",
+    "product_over_time",
+]
 
 
 def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> dict[int, Variable]:
@@ -34,7 +41,7 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> dict[int, Varia
     ``steps_are_cheap``: but for those of rows as they are read, which the backend multiplies for
     some steps at once, and those of what is computed of rows.
     """
-    products = [v for v in loop.products if _has_fixed_factor(v, loop.varying)]
+    products = [v for v in loop.products if has_fixed_factor(v, loop.varying)]
     if loop.condition is not None or not products:
         return {}
     by_states = loop.late
@@ -93,10 +100,7 @@ class ProductAfter:
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The plain output over time."""
-        left, right = seen_through(self.product, REARRANGE).inputs
-        (matrix,) = replace([right], loop.fixed)
-        rows = move_alike(left, self.left.over_time(loop, results), ahead=1)
-        over_time = move_alike(self.product, _all_rows(rows, matrix), ahead=1)
+        over_time = product_over_time(loop, self.product, self.left.over_time(loop, results))
         return over_time[::-1] if self.left.is_turned else over_time
 
     def turned(self) -> ProductAfter:
@@ -111,14 +115,26 @@ def multiply_after(loop: OpenLoop, read: set[int]) -> list[ProductAfter]:
     products = []
     for index, output in enumerate(list(loop.outputs), len(loop.states)):
         product = seen_through(output, REARRANGE)
-        if index in read and _has_fixed_factor(product, loop.varying):
-            left = seen_through(product.inputs[0], REARRANGE)
+        if index in read and has_fixed_factor(product, loop.varying):
+            left = left_of(product)
             if loop.has_fixed_size(output) and loop.has_fixed_size(left):
                 products.append(ProductAfter(index, output, keep_over_time(loop, left)))
     return products
 
 
-def _has_fixed_factor(v: Variable, varying: Set[Variable]) -> bool:
+def left_of(product: Variable) -> Variable:
+    """The left factor of a product whose axes were moved perhaps, as it is kept over time."""
+    return seen_through(seen_through(product, REARRANGE).inputs[0], REARRANGE)
+
+
+def product_over_time(loop: OpenLoop, product: Variable, rows: Variable) -> Variable:
+    """A product with a fixed matrix over time, from the ``rows`` of what its left factor shows."""
+    left, right = seen_through(product, REARRANGE).inputs
+    (matrix,) = replace([right], loop.fixed)
+    return move_alike(product, _all_rows(move_alike(left, rows, ahead=1), matrix), ahead=1)
+
+
+def has_fixed_factor(v: Variable, varying: Set[Variable]) -> bool:
     """Whether this is a product of two matrices of which the right one does not change."""
     if v.op is not MATMUL or any(x.ndim != 2 for x in v.inputs):
         return False

@@ -3,6 +3,8 @@
 A state ``total = total + a @ b`` of which only the last value is read, such as the gradient of a
 weight, costs a small product and a sum for each step. The loop leaves the factors behind instead,
 and one large product after it does the rest: ``sum_t a_t @ b_t`` is a product over time and rows.
+Of a state to which steps add rows at indices, such as the gradient of a table, it leaves the rows
+and the indices behind (`added_rows`).
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..core.variable import Variable
-from ..ops.broadcast import REARRANGE, SUM, rearrange, reduce_sum, seen_through
+from ..ops.broadcast import REARRANGE, SUM, is_zeros, rearrange, reduce_sum, seen_through
 from ..ops.elementwise import add, terms_of
 from ..ops.join import CONCATENATE, concatenate
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
+from .added_rows import add_rows_over_time, adds_rows, rows_and_indices
 from .close import find_varying
 from .moved_axes import axis_among, move_alike, rearranged
 from .open import OpenLoop
@@ -43,7 +46,10 @@ class Total:
         total = loop.states[self.state].initial[-1]
         for term, factors, traces in self.terms:
             over_time = [trace.over_time(loop, results) for trace in traces]
-            total = add(total, _sum_over_time(term, factors, over_time))
+            if adds_rows(term):
+                total = add_rows_over_time(loop, total, term, over_time)
+            else:
+                total = add(total, _sum_over_time(term, factors, over_time))
         return total
 
     @property
@@ -65,14 +71,14 @@ def take_out_sums(
 ) -> list[Total]:
     """The states that need not be computed in the loop; it keeps what they need meanwhile.
 
-    ``steps_are_cheap``: those without a product may stay.
+    ``steps_are_cheap``: those without a product, and without rows at indices, may stay.
     """
     if loop.condition is not None:
         return []
     sums = []
     for i in sorted(last_rows):
         terms = _terms(loop, i) if i < len(loop.states) else None
-        if terms and (not steps_are_cheap or any(map(_is_product, terms))):
+        if terms and (not steps_are_cheap or any(map(_is_dear, terms))):
             sums.append((i, terms))
     totals = {i: Total(i) for i, _ in sums}
     # Products first: the sum of rows that are kept for a product anyway needs no more of the loop.
@@ -90,21 +96,35 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
     if list(state.taps) != [-1]:
         return None
     symbol = state.taps[-1]
-    terms = terms_of(state.new)[::-1]
+    terms = _added_up(state.new)[::-1]
     if terms.count(symbol) != 1:
         return None
     terms.remove(symbol)
     others = [v for k, v in enumerate(loop.ends()) if k != i]
-    depends = find_varying([*terms, *others], [symbol])
-    if any(v in depends for v in (*terms, *others)):
-        return None
-    if not all(_is_reduction(term) for term in terms):
+    if not all(_is_reduction(loop, term) for term in terms):
         return None
     factors = [factor for term in terms for factor in _factors(loop, term)]
+    depends = find_varying([*factors, *others], [symbol])
+    if any(v in depends for v in (*factors, *others)):
+        return None
     return terms if all(map(loop.has_fixed_size, factors)) else None
 
 
-def _is_reduction(v: Variable) -> bool:
+def _added_up(total: Variable) -> list[Variable]:
+    """The terms of a sum, from left to right; rows added to one are a term, and it has its own."""
+    terms: list[Variable] = []
+    stack = [total]
+    while stack:
+        for v in terms_of(stack.pop()):
+            terms.append(v)
+            if adds_rows(v):
+                stack.append(v.inputs[0])
+    return [v for v in terms if not is_zeros(v)]
+
+
+def _is_reduction(loop: OpenLoop, v: Variable) -> bool:
+    if adds_rows(v):
+        return not loop.varying.isdisjoint(v.inputs[2:])
     v = seen_through(v, REARRANGE)
     if v.op is MATMUL:
         return all(x.ndim == 2 for x in v.inputs)
@@ -115,8 +135,14 @@ def _is_product(term: Variable) -> bool:
     return seen_through(term, REARRANGE).op is MATMUL
 
 
+def _is_dear(term: Variable) -> bool:
+    return adds_rows(term) or _is_product(term)
+
+
 def _factors(loop: OpenLoop, term: Variable) -> list[Variable]:
     """The values that a term is made of, as they are kept over time."""
+    if adds_rows(term):
+        return rows_and_indices(loop, term)
     core = seen_through(term, REARRANGE)
     if core.op is SUM and loop.is_output(core.inputs[0]):
         return [core.inputs[0]]

@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from input_products import BACKENDS, FIGURES, PAIRS, Pair, Sizes
 
-TINY = Sizes(n_steps=5, batch=2, n_in=3, n_units=4)
+TINY = Sizes(n_steps=5, batch=2, n_in=3, n_units=4, n_symbols=3)
 
 
 def states_by_numpy(pair: Pair) -> np.ndarray:
     """The states, step by step in float64."""
-    _, (weights, bias) = input_products.make_inputs(pair, TINY)
-    w, b = (p.get_value().astype("float64") for p in (weights, bias))
-    x = input_products.make_sequence(pair, TINY).astype("float64")
+    _, params = input_products.make_inputs(pair, TINY)
+    w, b, *table = (p.get_value().astype("float64") for p in params)
+    x, *mask = input_products.make_sequences(pair, TINY)
+    if table:
+        x = table[0][x]
+    if mask:
+        x = x * mask[0][..., None]
     h = c = np.zeros((*x.shape[1:-1], TINY.n_units))
     states = []
     for row in x:
@@ -33,9 +37,9 @@ def states_by_numpy(pair: Pair) -> np.ndarray:
 @pytest.mark.parametrize("name", PAIRS)
 def test_both_ways_give_the_states_of_numpy(name, backend):
     pair = PAIRS[name]
-    value = input_products.make_sequence(pair, TINY)
+    values = input_products.make_sequences(pair, TINY)
     for function in input_products.compile_pair(pair, TINY, backend, "forward"):
-        (states,) = function(value)
+        (states,) = function(*values)
         np.testing.assert_allclose(states, states_by_numpy(pair), rtol=1e-5, atol=1e-6)
 
 
@@ -43,9 +47,9 @@ def test_both_ways_give_the_states_of_numpy(name, backend):
 @pytest.mark.parametrize("name", PAIRS)
 def test_both_ways_have_the_same_gradients(name, backend):
     pair = PAIRS[name]
-    value = input_products.make_sequence(pair, TINY)
+    values = input_products.make_sequences(pair, TINY)
     inside, hoisted = input_products.compile_pair(pair, TINY, backend, "training")
-    for found, expected in zip(inside(value), hoisted(value), strict=True):
+    for found, expected in zip(inside(*values), hoisted(*values), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 

@@ -109,7 +109,11 @@ SAMPLES: dict[str, Callable[[Letters], Variable]] = {
     "slice_of_concatenate": lambda s: slices(
         joined(s.fixed, sg.maximum(s.fixed, s.number(1))), Span(2, 4, 1), None
     ),
-    "add_to_part": lambda s: s.b + zeros_like(s.a, s.a.shape).add_at((slice(None), 0), s.a[:, 1]),
+    "add_to_part": lambda s: (
+        s.b
+        + zeros_like(s.a, s.a.shape).add_at((slice(None), 0), s.a[:, 1])
+        + zeros_like(s.a, s.a.shape).add_at([1, 0, 1], s.row)
+    ),
     "join_parts": parts_among_zeros,
     "merge_sums": lambda s: total(total(s.a, axis=1, keepdims=True), axis=0),
     "negate_sum": lambda s: total(-s.a),
