@@ -20,7 +20,7 @@ from ..rewrite.places import compute_at_places
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
-from ..rewrite.unify import unify_inputs
+from ..rewrite.unify import with_united_sizes
 from ..scan.composites import with_open_composites
 from ..scan.observers import in_order
 from ..scan.op import is_scan, rebuild_alike
@@ -45,17 +45,21 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
 
     def run(graph: Graph, target: Target, hits: Hits) -> Graph:
         def rewrite_body(body: Graph) -> Graph:
-            body = sweep(unify_inputs(body, keeps_types=True), rules, hits, rebuild=rebuild_alike)
+            body = sweep(body, rules, hits, rebuild=rebuild_alike)
             small = compute_at_places(body, rebuild_alike)
             return body if small is body else sweep(small, rules, hits, rebuild=rebuild_alike)
 
-        return rewrite_loops(graph, rewrite_body, steps_are_cheap=target.steps_are_cheap)
+        return rewrite_loops(
+            graph,
+            lambda body: with_united_sizes(body, rewrite_body, keeps_types=True),
+            steps_are_cheap=target.steps_are_cheap,
+        )
 
     return run
 
 
 def _settle_and_simplify(graph: Graph, target: Target, hits: Hits) -> Graph:
-    return _apply(SIMPLIFY)(_settle(unify_inputs(graph), target), target, hits)
+    return _apply(SIMPLIFY)(_settle(graph, target), target, hits)
 
 
 def _stabilise(graph: Graph, target: Target, hits: Hits) -> Graph:
@@ -96,19 +100,28 @@ def rewrite(graph: Graph, target: Target) -> tuple[Graph, list[PassRow]]:
 
     It begins without composites: what goes out as it is keeps them through passes of its choice.
     """
-    with without_lines():
-        graph = with_open_composites(graph)
     rows: list[PassRow] = []
-    nodes = count_nodes(graph)
-    for name, run in all_passes():
-        start = time.perf_counter()
-        hits: Hits = Counter()
-        with without_lines():
-            graph = run(graph, target, hits)
-        seconds = time.perf_counter() - start
-        before, nodes = nodes, count_nodes(graph)
-        rows.append(PassRow(name, seconds, before, nodes, start, dict(hits)))
+
+    def run_passes(graph: Graph) -> Graph:
+        rows.clear()
+        for name, run in all_passes():
+            graph = _run(name, run, graph, target, rows)
+        return graph
+
+    with without_lines():
+        graph = with_united_sizes(with_open_composites(graph), run_passes)
     return in_order(graph), rows
+
+
+def _run(name: str, run: Pass, graph: Graph, target: Target, rows: list[PassRow]) -> Graph:
+    """The graph after a pass; adds what the pass did to the rows."""
+    nodes = rows[-1].nodes_after if rows else count_nodes(graph)
+    start = time.perf_counter()
+    hits: Hits = Counter()
+    graph = run(graph, target, hits)
+    seconds = time.perf_counter() - start
+    rows.append(PassRow(name, seconds, nodes, count_nodes(graph), start, dict(hits)))
+    return graph
 
 
 def expand(graph: Graph, target: Target, hits: Hits) -> Graph:

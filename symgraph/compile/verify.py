@@ -19,6 +19,7 @@ from ..core import provenance
 from ..core.errors import FiniteError, VerifyError, explain
 from ..core.graph import Graph
 from ..core.variable import Variable, item
+from ..rewrite.unify import with_united_sizes
 from ..scan.observers import without_observers
 from .locate import Fault, is_value, locate
 from .pipeline import Hits, Pass, all_passes, rewrite
@@ -111,7 +112,10 @@ class Verified:
             again = "" if fault else f" (not when it compiled it again: {_ONCE})"
             fault = fault or _as_output(graph, differences)
             self._raise(f"the {self._backend.name} backend{again}", fault, differences)
-        graph = self._built
+        with_united_sizes(self._built, lambda graph: self._examine_passes(graph, given))
+
+    def _examine_passes(self, graph: Graph, given: Sequence[np.ndarray]) -> Graph:
+        """The graph after all passes; raise where one of them is to blame for a difference."""
         for name, run in all_passes():
             suspect = Suspect(_alone(run, self._backend), reference)
             differences = compare(graph, given, suspect)
@@ -120,6 +124,7 @@ class Verified:
                 rules = _rules_at(fault, graph, run, self._backend)
                 self._raise(f"the pass '{name}'{rules}", fault, differences)
             graph = suspect.rewrite(graph)
+        return graph
 
     def _prepare(self, graph: Graph) -> Run:
         return self._backend.prepare(graph, threads=self._threads)

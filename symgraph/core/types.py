@@ -104,10 +104,15 @@ _tuple_types: InternTable[TupleType] = InternTable()
 
 
 def tensor_type(dtype: np.dtype, shape: Sequence[Size]) -> TensorType:
-    """The interned type with this dtype and this shape of ints and Dims."""
+    """The interned type with this dtype and this shape of ints and Dims.
+
+    A negative size is a `ShapeError`.
+    """
     key = (dtype, tuple(shape))
     found = _tensor_types.get(key)
     if found is None:
+        if any(isinstance(size, int) and size < 0 for size in shape):
+            raise ShapeError.here(f"a size is at least 0; found {key[1]}")
         found = object.__new__(TensorType)
         found.dtype, found.shape = key
         found = _tensor_types.keep_first(key, found)

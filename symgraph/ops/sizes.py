@@ -151,20 +151,22 @@ def _rule_for(v: Variable) -> SizeRule | None:
     return rule if all(x.dtype == _INT64 for x in (v, *v.inputs)) else None
 
 
-def carry_size(old: Variable, new: Variable) -> bool:
-    """Let ``new``, which replaces ``old``, stand for the same size; False where it cannot."""
+def carry_size(old: Variable, new: Variable) -> None:
+    """Let ``new``, which replaces ``old``, stand for the same size, where it can.
+
+    Where it cannot, types that speak of the size differ.
+    """
     if old is new or not isinstance(old.type, TensorType):
-        return True
+        return
     if old.type.shape != () or not is_integer(old.dtype):
-        return True
+        return
     size = known_size(old)
-    if size is None or known_size(new) == size:
-        return True
-    if is_size(new) or all(constant_value(x) is not None for x in new.inputs):
-        # A leaf, or what becomes a constant, is part of other graphs as well, and none of theirs
-        # is to tell what this one's rules may do.
-        return False
-    return isinstance(size, Dim) and _opaque.setdefault(new, size) is size
+    if not isinstance(size, Dim) or known_size(new) == size:
+        return
+    # A leaf, or what becomes a constant, is part of other graphs as well, and none of theirs is to
+    # tell what this one's rules may do.
+    if not is_size(new) and any(constant_value(x) is None for x in new.inputs):
+        _opaque.setdefault(new, size)
 
 
 def shape_operands(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ..core import provenance
-from ..core.errors import GraphError, SymgraphValueError
+from ..core.errors import GraphError, SymgraphError, SymgraphValueError
 from ..core.graph import Graph, Rebuild, rebuild
 from ..core.op import OPS, Op
 from ..core.variable import Variable
@@ -185,11 +185,16 @@ def sweep(
 
 
 def _on_inputs(v: Variable, inputs: Sequence[Variable], rebuild: Rebuild) -> Variable:
-    """The variable on rewritten inputs; itself where its size would no longer be the same one."""
-    result = rebuild(v, inputs)
-    # A size that depends on data belongs to one node; users of the old one rely on it.
-    if result.type is not v.type or not carry_size(v, result):
-        return v
+    """The variable on rewritten inputs; itself where their sizes are found to be no match.
+
+    Its type may speak of other sizes then: of those that another loop's steps tell, or another
+    scalar, which is the same number. What is made of it goes by the new ones.
+    """
+    try:
+        result = rebuild(v, inputs)
+    except SymgraphError:
+        return v  # an error at the call, if the call comes to it
+    carry_size(v, result)
     _take_over(v, result)
     return result
 
@@ -202,10 +207,10 @@ def _first_result(v: Variable, rules: Sequence[Rule], hits: Counter[str]) -> Var
             continue
         if result.type is not v.type:
             raise GraphError(f"rule {each.name} turned {v!r} into {result!r}: another type")
-        if carry_size(v, result):
-            hits[each.name] += 1
-            _take_over(v, result)
-            return result
+        hits[each.name] += 1
+        carry_size(v, result)
+        _take_over(v, result)
+        return result
     return v
 
 

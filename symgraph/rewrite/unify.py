@@ -7,56 +7,86 @@ rule sees what they have in common. A check at the inputs unites all that is mad
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..core import provenance
 from ..core.dims import Dim, Size
 from ..core.errors import SymgraphError
 from ..core.graph import Graph, replace
 from ..core.variable import Variable, node
-from ..ops.broadcast import REARRANGE
 from ..ops.create import zeros
-from ..ops.gather import GATHER
-from ..ops.join import CONCATENATE
-from ..ops.linalg import MATMUL
 from ..ops.sizes import CHECK_SIZE, preferred_size
 
-__all__ = ["unify_inputs"]
+__all__ = ["with_united_sizes"]
 
 # For each size the axes of inputs that have it: the input and the axis.
 _Places = Mapping[Size, Sequence[tuple[Variable, int]]]
 
 
-def unify_inputs(graph: Graph, *, keeps_types: bool = False) -> Graph:
-    """The graph in which sizes of inputs that a check compares are compared at the inputs.
+def with_united_sizes(
+    graph: Graph, rewrite: Callable[[Graph], Graph], *, keeps_types: bool = False
+) -> Graph:
+    """What ``rewrite`` makes of the graph in which sizes that a check compares are one.
 
-    It is the graph as it was where they could be one on no call, or on such alone that have empty
-    axes; with ``keeps_types``, which is for who reads the outputs from outside, also where the type
-    of an output would be another one.
+    They are compared at the inputs. Where no check of them is left (nobody needed the values that
+    it was made for), or where they could be one on no call, or on such alone that have empty axes,
+    it is what ``rewrite`` makes of the graph as it is; with ``keeps_types``, which is for who reads
+    the outputs from outside, also where the type of an output would be another one.
     """
+    united, sizes = _unite(graph, keeps_types=keeps_types)
+    rewritten = rewrite(united)
+    # A number that is made of a size would otherwise be another input's.
+    return rewritten if _are_compared(sizes, rewritten) else rewrite(graph)
+
+
+def _unite(graph: Graph, *, keeps_types: bool) -> tuple[Graph, Mapping[Size, Size]]:
+    """The graph with sizes united, and for each of them the one that takes its place."""
     checks = [v for v in graph.nodes if v.op is CHECK_SIZE]
-    if not checks:
-        return graph
-    places = _places(graph)
+    places = _places(graph) if checks else {}
+    united = _united(checks, places)
     checked: dict[Variable, Variable] = {}
-    for size, (model, check) in _united(checks, places).items():
+    for size, (model, check) in united.items():
         place = _place_of(model, places)
         for x, axis in places[size]:
             made = _checked(checked.get(x, x), axis, place, check.params[2])
             provenance.set_lines(made, provenance.lines_of(check))
             checked[x] = made
     if not checked:
-        return graph
+        return graph, {}
     try:
         outputs = replace(graph.outputs, checked | {made: made for made in checked.values()})
     except SymgraphError:
-        return graph
+        return graph, {}
     if keeps_types:
         pairs = list(zip(graph.outputs, outputs, strict=True))
         outputs = [_with_sizes_of(old, new, places) for old, new in pairs]
         if not all(new.type is old.type for (old, _), new in zip(pairs, outputs, strict=True)):
-            return graph
-    return Graph(graph.inputs, outputs)
+            return graph, {}
+    return Graph(graph.inputs, outputs), {size: model for size, (model, _) in united.items()}
+
+
+def _are_compared(sizes: Mapping[Size, Size], graph: Graph) -> bool:
+    """Whether checks in the graph make the sizes equal, each one and that which took its place."""
+    equal: dict[Size, Size] = {}
+    for v in graph.nodes if sizes else ():
+        if v.op is CHECK_SIZE:
+            a, b = (_settled(size, equal) for size in _compared(v))
+            if a != b:
+                equal[a] = b
+    return all(_settled(a, equal) == _settled(b, equal) for a, b in sizes.items())
+
+
+def _settled(size: Size, united: Mapping[Size, Size]) -> Size:
+    while size in united:
+        size = united[size]
+    return size
+
+
+def _compared(check: Variable) -> tuple[Size, Size]:
+    """The sizes that a check compares."""
+    axis, other_axis, _ = check.params
+    x, other = check.inputs
+    return x.type.shape[axis], other.type.shape[other_axis]
 
 
 def _with_sizes_of(old: Variable, new: Variable, places: _Places) -> Variable:
@@ -92,42 +122,14 @@ def _places(graph: Graph) -> _Places:
 
 def _united(checks: Sequence[Variable], places: _Places) -> dict[Size, tuple[Size, Variable]]:
     """For sizes of inputs the one that takes their place, and a check that says so."""
-    united: dict[Size, tuple[Size, Variable]] = {}
-
-    def settled(size: Size) -> Size:
-        while size in united:
-            size = united[size][0]
-        return size
-
+    united: dict[Size, Size] = {}
+    told: dict[Size, Variable] = {}
     for check in checks:
-        axis, other_axis, _ = check.params
-        x, other = check.inputs
-        a, b = settled(x.type.shape[axis]), settled(other.type.shape[other_axis])
+        a, b = (_settled(size, united) for size in _compared(check))
         model = preferred_size(b, a)
         size = a if model is b else b
         if a == b or not isinstance(size, Dim) or size not in places:
             continue  # two numbers that differ are an error at the call
-        if isinstance(model, int):
-            is_told = _is_made_of(x, [leaf for leaf, _ in places[size]])
-        else:
-            is_told = model in places
-        if is_told:
-            united[size] = (model, check)
-    return {size: (settled(size), check) for size, (_, check) in united.items()}
-
-
-def _is_made_of(x: Variable, leaves: Sequence[Variable]) -> bool:
-    """Whether values of leaves are certain to be read for ``x``.
-
-    Of a size that becomes a number nobody asks any more: a check of a leaf that a loop reads for
-    its length, and no step, would be gone with it.
-    """
-    wanted, seen, pending = set(leaves), {x}, [x]
-    while pending:
-        v = pending.pop()
-        if v in wanted:
-            return True
-        if v.op.formula is not None or v.op in (GATHER, MATMUL, CONCATENATE, REARRANGE):
-            pending += [y for y in v.inputs if y not in seen]
-            seen.update(v.inputs)
-    return False
+        if isinstance(model, int) or model in places:
+            united[size], told[size] = model, check
+    return {size: (_settled(size, united), check) for size, check in told.items()}

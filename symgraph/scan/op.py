@@ -293,7 +293,7 @@ def rebuild_alike(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     if variable.op is SCAN:
         _hand_on_sizes(variable, inputs, *variable.params)
     rebuilt = rebuild(variable, inputs)
-    carry_size(variable, rebuilt)  # where it cannot, the types that speak of the size differ
+    carry_size(variable, rebuilt)
     return rebuilt
 
 

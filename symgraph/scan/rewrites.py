@@ -33,11 +33,13 @@ from .products import ProductAfter, multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
 from .sums import Total, take_out_sums
 
-__all__ = ["Replacements", "rewrite_bodies", "rewrite_loops", "transform_loops"]
+__all__ = ["Change", "Replacements", "rewrite_bodies", "rewrite_loops", "transform_loops"]
 
 Rewrite = Callable[[Graph], Graph]
 # For results of a loop (and the reads of their last rows) what they become.
 Replacements = dict[Variable, Variable]
+# What becomes of a loop on its new inputs: another loop, or what the loop's results become.
+Change = Callable[[Variable, Sequence[Variable]], Replacements | Variable]
 
 
 def rewrite_loops(
@@ -82,19 +84,29 @@ def rewrite_bodies(graph: Graph, rewrite: Rewrite) -> Graph:
     return rewrite_inside(graph)
 
 
-def transform_loops(
-    graph: Graph, change: Callable[[Variable, Sequence[Variable]], Replacements | Variable]
-) -> Graph:
+def transform_loops(graph: Graph, changes_in: Callable[[Graph], Change]) -> Graph:
     """The graph with ``change(loop, its new inputs)`` in place of each loop.
 
-    ``change`` returns the new loop, or what the loop's results become.
+    ``changes_in`` gives ``change`` for a graph. A loop of which the inputs have other sizes by then
+    (those of a loop that was there before, or of constants) is changed in another round, of the
+    graph in which it goes by these.
     """
+    is_done = False
+    while not is_done:
+        graph, is_done = _changed(graph, changes_in(graph))
+    return graph
+
+
+def _changed(graph: Graph, change: Change) -> tuple[Graph, bool]:
+    """The graph with its loops changed, and whether these are all of them."""
     new: dict[Variable, Variable] = {v: v for v in graph.inputs}
+    is_done = True
     for v in graph.nodes:
         if v in new:
             continue
         inputs = tuple([new[x] for x in v.inputs])
-        if is_scan(v):
+        is_whole = all(x.type is old.type for x, old in zip(inputs, v.inputs, strict=True))
+        if is_scan(v) and is_whole:
             changed = change(v, inputs)
             if isinstance(changed, Variable):
                 new[v] = changed
@@ -104,28 +116,23 @@ def transform_loops(
         elif inputs == v.inputs:
             new[v] = v
         else:
+            is_done = is_done and not is_scan(v)
             rebuilt = new[v] = rebuild_alike(v, inputs)
             if v.name and rebuilt.name is None:
                 provenance.set_name(rebuilt, v.name)
             provenance.set_lines(rebuilt, provenance.lines_of(v))
     outputs = tuple([new[v] for v in graph.outputs])
-    if outputs == graph.outputs:
-        return graph
-    return Graph(graph.inputs, outputs)
+    return (graph if outputs == graph.outputs else Graph(graph.inputs, outputs)), is_done
 
 
 def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:
     def change(scan: Variable, inputs: Sequence[Variable]) -> Variable:
-        if any(x.type is not old.type for x, old in zip(inputs, scan.inputs, strict=True)):
-            # A loop before this one became a constant, which has the sizes that only steps told.
-            scan = rebuild_alike(scan, inputs)
-            inputs = scan.inputs
         body = rewrite_body(scan.params[0])
         if body is scan.params[0] and tuple(inputs) == scan.inputs:
             return scan
         return make_alike(scan, inputs, body=body)
 
-    return transform_loops(graph, change)
+    return transform_loops(graph, lambda _: change)
 
 
 def _fold_and_merge(graph: Graph, rewrite: Rewrite) -> Graph:
@@ -140,7 +147,7 @@ def _fold_and_merge(graph: Graph, rewrite: Rewrite) -> Graph:
         return merge_equal_results(scan, inputs)
 
     while True:
-        graph = transform_loops(graph, change)
+        graph = transform_loops(graph, lambda _: change)
         if not folded:
             return graph
         folded.clear()
@@ -149,6 +156,13 @@ def _fold_and_merge(graph: Graph, rewrite: Rewrite) -> Graph:
 
 def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
     """The graph with loops that do no more than is read, and no work that could be outside."""
+    return transform_loops(
+        graph, lambda each: _restructuring(each, steps_are_cheap=steps_are_cheap)
+    )
+
+
+def _restructuring(graph: Graph, *, steps_are_cheap: bool) -> Change:
+    """What puts the loops of the graph in order, by what is read of them and what they keep."""
     reads = {v: _Reads(v, graph) for v in graph.nodes if is_scan(v)}
     opened = {v: OpenLoop(Loop(v)) for v in reads}
     stored = _exchange_residuals(opened)
@@ -172,7 +186,7 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
             new |= {part: _part_of_row(part, last) for part in read.last_rows[total.state]}
         return new
 
-    return transform_loops(graph, change)
+    return change
 
 
 def _taken_out(

@@ -143,7 +143,7 @@ class _Settled:
 
     def graph(self, graph: Graph) -> Graph:
         """The graph, loops inside it settled first."""
-        settled = transform_loops(graph, self._with_body)
+        settled = transform_loops(graph, lambda _: self._with_body)
         rooms: dict[Variable, Variable] = {}
         for v in settled.nodes:
             if v.op is ROOM:  # of which an estimate may be made of the sizes of other loops

@@ -19,7 +19,7 @@ from ..ops.positions import take
 from ..ops.ranges import arange
 from ..ops.slices import SLICE, SYMBOL, At, Span
 from .op import Loop, is_scan, make_alike
-from .rewrites import Replacements, rewrite_bodies, transform_loops
+from .rewrites import Change, Replacements, rewrite_bodies, transform_loops
 from .run_again import StepsAgain
 
 __all__ = ["settle_checkpoints"]
@@ -42,7 +42,7 @@ def settle_checkpoints(graph: Graph, *, are_kept: bool = False) -> Graph:
         return graph
 
     def settle(part: Graph) -> Graph:
-        return _settled(part, are_kept=are_kept)
+        return transform_loops(part, lambda each: _settling(each, are_kept=are_kept))
 
     return rewrite_bodies(settle(graph), settle)
 
@@ -60,7 +60,8 @@ def _has_checkpoints(graph: Graph) -> bool:
     return False
 
 
-def _settled(graph: Graph, *, are_kept: bool) -> Graph:
+def _settling(graph: Graph, *, are_kept: bool) -> Change:
+    """What leaves the loops of the graph with the checkpoints that somebody reads."""
     needed = set(graph.nodes)
 
     def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements | Variable:
@@ -76,7 +77,7 @@ def _settled(graph: Graph, *, are_kept: bool) -> Graph:
             return loop.node
         return _ending_at_checkpoint(before, loop, last_rows)
 
-    return transform_loops(graph, change)
+    return change
 
 
 def _without_checkpoints(loop: Loop) -> Loop:

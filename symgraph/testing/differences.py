@@ -56,6 +56,8 @@ def _wrong_along(
     cost: Callable[[Arrays], float | None], by: str, arrays: Arrays, gradient: np.ndarray
 ) -> str | None:
     """What is wrong with one gradient along each of a few directions."""
+    if gradient.shape != arrays[by].shape:
+        return f"shape {gradient.shape} for {by} of shape {arrays[by].shape}"
     steepest = float(np.max(np.abs(gradient), initial=0.0))
     # Where a step changes values by more than 1 it may pass whole waves of a sine.
     if not steepest * _STEPS[0] <= 1.0 or cost(arrays) is None:

@@ -206,18 +206,17 @@ def test_a_size_that_depends_on_data_stays_the_same_size():
     assert graph.outputs[0].inputs[1].inputs[2].op.name == "multiply"
 
 
-def test_a_rule_that_would_confuse_sizes_is_not_applied():
+def test_what_is_made_of_a_size_goes_by_the_number_that_replaces_it():
     condition = variable("c", dtype="bool")
     n, m = variable("n", dtype="int64"), variable("m", dtype="int64")
     size = where(condition, n, m)
-    zeros = broadcast_to(make_constant(0.0), [size])
+    zeros = broadcast_to(make_constant(0.0), [add(size, 1)])
     assert size_of(n) != size_of(size)
     take = Rule("take", ("where",), EVERY, lambda v: v.inputs[1])
-    graph = Graph([condition, n, m], [zeros])
-    assert sweep(graph, RuleSet(take)) is graph
-    # Where nothing was made of that size, there is nothing to confuse.
-    other = where(condition, m, n)
-    assert sweep(Graph([condition, n, m], [other]), RuleSet(take)).outputs == (m,)
+    graph = sweep(Graph([condition, n, m], [zeros]), RuleSet(take))
+    verify(graph)
+    assert graph.outputs == (broadcast_to(make_constant(0.0), [add(n, 1)]),)
+    assert graph.outputs[0].type.shape == (size_of(n) + 1,)
 
 
 def test_another_rebuild_can_be_given():

@@ -154,3 +154,29 @@ def test_a_length_that_no_value_needs_is_checked_all_the_same(backend):
     f = sg.compile([one, k], later, backend=backend)
     with pytest.raises(sg.CallError, match="has size 2"):
         f(np.ones(1), np.ones(2))
+
+
+def a_loop_of_no_steps(x: sg.Variable) -> sg.Variable:
+    """Rows of a loop whose steps, of which there are none, say that ``x`` has three columns."""
+
+    def outer(first: sg.Variable, second: sg.Variable) -> sg.Variable:
+        def inner(row, oldest, older, last):
+            return last * 0.5
+
+        rows = x.T.reshape(x.shape[1], x.shape[0])
+        return sg.scan(inner, [rows], [{"initial": x.T, "taps": [-3, -2, -1]}])
+
+    return sg.scan(outer, [{"input": x, "taps": [-2, 0]}])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n", [1, 3, 8])
+def test_sizes_that_nobody_compares_in_the_end_are_not_one(backend: str, n: int) -> None:
+    x, y = sg.tensor("x", (2, None), "float64"), sg.vector("y", dtype="float64")
+    cost = (sg.grad(y.mean(), y) * y).sum()
+    outputs = [*sg.grad(cost, [x, y], disconnected="zero"), sg.ones_like(x).sum()]
+    f = sg.compile([x, y], [*outputs, a_loop_of_no_steps(x).shape[0]], backend=backend)
+    by_x, by_y, number, n_rows = f(np.ones((2, n)), np.ones(n))
+    np.testing.assert_array_equal(by_x, np.zeros((2, n)))
+    np.testing.assert_allclose(by_y, np.full(n, 1 / n))
+    assert (number, n_rows) == (2 * n, 0)

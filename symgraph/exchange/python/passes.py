@@ -14,6 +14,7 @@ from ...core.graph import Graph
 from ...core.op import Op
 from ...core.provenance import without_lines
 from ...ops.composite import body_of, is_composite
+from ...rewrite.unify import with_united_sizes
 from ...scan.op import SCAN, is_scan
 from .surroundings import Framework
 
@@ -50,7 +51,10 @@ def prepared(graph: Graph, framework: Framework) -> tuple[Graph, dict[Graph, Gra
 
 
 def _rewritten(graph: Graph, target: Target) -> Graph:
-    with without_lines():
+    def run_passes(graph: Graph) -> Graph:
         for _, run in all_passes():
             graph = run(graph, target, Counter())
-    return graph
+        return graph
+
+    with without_lines():
+        return with_united_sizes(graph, run_passes)
