@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 from ..core.graph import replace
-from ..core.variable import Variable, node
+from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE, rearrange, seen_through
 from ..ops.elementwise import add, terms_of
 from ..ops.gather import SCATTER_ADD, place_of
@@ -56,7 +56,9 @@ def add_rows_over_time(
     axes = _axes(v)
     place = place_of(axes)
     order = [*range(1, place + 1), 0, *range(place + 1, all_rows.ndim)]
-    return node(SCATTER_ADD, (total, rearrange(all_rows, order), *places), (axes,))
+    # Of sequences of several lengths it is not known that as many rows are read.
+    assert SCATTER_ADD.build is not None
+    return SCATTER_ADD.build((total, rearrange(all_rows, order), *places), axes)
 
 
 def _with_ndim(index: Variable, ndim: int) -> Variable:

@@ -139,3 +139,26 @@ def test_gradients_of_a_table_read_twice_and_of_several_products_are_sums(backen
         by_second = by_second + TABLE[ROWS[t]].T @ z
     for found, expected in zip(f(ROWS), (by_table, by_first, by_second), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sequences_may_have_several_lengths_of_which_the_shortest_counts(backend):
+    symbols, x = sg.tensor("symbols", ("S", "B"), "int64"), sg.tensor("x", ("T",), "float64")
+    table = sg.shared(TABLE, "table")
+
+    def step(before, i, x_t, h):
+        return h * 0.5 + x_t * ((table[i] - table[before]) @ sg.constant(MATRIX))
+
+    start = sg.zeros((symbols.shape[1], N_UNITS), "float64")
+    sequences = [{"input": symbols, "taps": [-1, 0]}, x]
+    states = sg.scan(step, sequences, start)
+    f = sg.compile([symbols, x], sg.grad(states[-1].sum(), table), backend=backend)
+    for length in (2, 9):
+        values = np.arange(1.0, length + 1)
+        n_steps = min(T - 1, length)
+        expected = np.zeros_like(TABLE)
+        for t in range(n_steps):
+            z = np.full((B, N_UNITS), 0.5 ** (n_steps - 1 - t) * values[t])
+            np.add.at(expected, ROWS[t + 1], z @ MATRIX.T)
+            np.subtract.at(expected, ROWS[t], z @ MATRIX.T)
+        np.testing.assert_allclose(f(ROWS, values), expected, rtol=1e-10)
