@@ -237,10 +237,11 @@ def _is_complete(error: Exception, v: Variable) -> bool:
 
 def in_step(error: SymgraphError, step: int, loop: Variable) -> SymgraphError:
     """The error with the step of a loop in which it arose, the loop by its name and line."""
-    line = provenance.line_of(loop)
-    words = f"loop {loop.name!r}" if loop.name else "the loop"
-    place = f" at {line}" if line else ""
-    told = type(error)(f"{error}\n  in step {step} of {words}{place}")
+    return _in_step_of(error, step, provenance.loop_words(loop))
+
+
+def _in_step_of(error: SymgraphError, step: int, loop: str) -> SymgraphError:
+    told = type(error)(f"{error}\n  in step {step} of {loop}")
     told.__cause__ = error.__cause__
     return told
 
@@ -260,7 +261,11 @@ def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception
     # A check speaks for the op that asked for it.
     title = "" if "check" in v.op.traits else f"{v.op.name} failed: "
     what = f"{title}{message}" + (f"\n  on {operands}" if operands else "")
-    return kind(explain(what, line=provenance.nearest_line(v)))
+    told = kind(explain(what, line=provenance.nearest_line(v)))
+    if isinstance(error, IndexRangeError):
+        for step, loop in reversed(provenance.steps_at(v, error.place)):
+            told = _in_step_of(told, step, loop)
+    return told
 
 
 def _result_text(v: Variable, values: Sequence[Any]) -> str | None:

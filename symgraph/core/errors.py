@@ -71,6 +71,9 @@ class ShapeError(SymgraphValueError):
 class IndexRangeError(SymgraphError, IndexError):
     """An index outside the axis that it addresses."""
 
+    place: tuple[int, ...] = ()
+    """Where in the arrays of indices it stands."""
+
 
 class SymbolicValueError(SymgraphTypeError):
     """A symbol was used where Python needs a value: for truth, len, iteration or an array."""

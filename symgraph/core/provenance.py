@@ -20,6 +20,7 @@ from .node import Node
 
 __all__ = [
     "Line",
+    "Steps",
     "add_callers",
     "add_lines",
     "add_note",
@@ -35,6 +36,7 @@ __all__ = [
     "line_at",
     "line_in",
     "line_of",
+    "loop_words",
     "lines_in",
     "lines_of",
     "name_of",
@@ -47,6 +49,8 @@ __all__ = [
     "without_lines",
     "set_lines",
     "set_name",
+    "steps_at",
+    "tell_steps",
     "user_line",
     "user_lines",
     "written_at",
@@ -78,10 +82,21 @@ class Line(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
+class Steps(NamedTuple):
+    """Of which loop's steps an array has values along an axis."""
+
+    loop: str
+    """The loop as messages name it."""
+    ahead: int
+    """How many places after its first one a step reads at most."""
+
+
 class Lines(tuple[Line, ...]):
     """The user's lines; and the innermost of those that made the variable, the layers' too."""
 
     written: tuple[Line, ...] = ()
+    steps: tuple[Steps, ...] = ()
+    """For what is computed for all steps of loops at once, those that its first axes are of."""
 
 
 _notes: weakref.WeakKeyDictionary[Node, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
@@ -328,6 +343,27 @@ def line_at(variable: Node, loops: Sequence[Node]) -> tuple[str | None, bool]:
         return own, True
     candidates = [nearest_line(variable, loop), *map(line_of, reversed(loops))]
     return next((line for line in candidates if line is not None), None), False
+
+
+def loop_words(loop: Node) -> str:
+    """A loop as a message names it: by its name and its line."""
+    name, line = name_of(loop), line_of(loop)
+    words = f"loop {name!r}" if name else "the loop"
+    return f"{words} at {line}" if line else words
+
+
+def tell_steps(variable: Node, steps: Steps) -> None:
+    """Let the variable be known as computed for all of these steps at once."""
+    before = lines_of(variable)
+    variable.lines = lines = _lines_with(before, written_at(variable))
+    lines.steps = (steps, *getattr(before, "steps", ()))
+
+
+def steps_at(variable: Node, place: Sequence[int]) -> list[tuple[int, str]]:
+    """The first steps that read what is computed for all at once at this place, each with its loop,
+    outermost first."""
+    steps: Sequence[Steps] = getattr(lines_of(variable), "steps", ())
+    return [(max(k - ahead, 0), loop) for k, (loop, ahead) in zip(place, steps, strict=False)]
 
 
 def set_name(variable: Node, name: str | None) -> None:

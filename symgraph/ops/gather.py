@@ -77,19 +77,26 @@ def _infer_scatter(inputs: Sequence[Variable], axes: tuple[int, ...]) -> TensorT
 def _locate(x: np.ndarray, indices: Sequence[np.ndarray], axes: Sequence[int]) -> tuple[Any, ...]:
     """The NumPy index for the elements; a wrong index is an `IndexRangeError`."""
     where_to: list[Any] = [slice(None)] * x.ndim
+    ndim = max(index.ndim for index in indices)
     for index, axis in zip(indices, axes, strict=True):
-        check_range(index, x.shape[axis], axis)
+        check_range(index, x.shape[axis], axis, ndim=ndim)
         where_to[axis] = index
     return tuple(where_to)
 
 
-def check_range(index: np.ndarray, size: int, axis: int, line: str | None = None) -> None:
-    """Raise an `IndexRangeError` unless all the indices address an axis of this size."""
+def check_range(
+    index: np.ndarray, size: int, axis: int, *, ndim: int = 0, line: str | None = None
+) -> None:
+    """Raise an `IndexRangeError` unless all the indices address an axis of this size.
+
+    ``ndim``: how many axes the indices have with which these are broadcast.
+    """
     if index.size and not (-size <= int(index.min()) and int(index.max()) < size):
-        wrong = index[(index < -size) | (index >= size)].flat[0]
-        raise IndexRangeError(
-            explain(f"index {wrong} is outside axis {axis}, which has size {size}", line=line)
-        )
+        first = tuple(map(int, np.argwhere((index < -size) | (index >= size))[0]))
+        what = f"index {index[first]} is outside axis {axis}, which has size {size}"
+        error = IndexRangeError(explain(what, line=line))
+        error.place = (*[0] * (ndim - index.ndim), *first)
+        raise error
 
 
 def _evaluate_gather(arrays: Sequence[np.ndarray], axes: tuple[int, ...]) -> np.ndarray:
@@ -241,7 +248,7 @@ def check_indices(x: Variable, indices: Sequence[Variable], axes: Sequence[int])
     for index, axis in zip(indices, axes, strict=True):
         value, length = constant_value(index), x.type.shape[axis]
         if value is not None and isinstance(length, int):
-            check_range(value, length, axis, provenance.user_line())
+            check_range(value, length, axis, line=provenance.user_line())
 
 
 # --- masks --------------------------------------------------------------------------------------

@@ -46,9 +46,12 @@ def _check(
     indices: np.ndarray, size: int, what: str, *, is_index: bool, line: str | None = None
 ) -> None:
     if indices.size and not (int(indices.min()) >= 0 and int(indices.max()) < size):
-        wrong = int(indices[(indices < 0) | (indices >= size)].flat[0])
-        error = range_error(is_index=is_index)
-        raise error(explain(range_fault(wrong, size, what), line=line))
+        first = tuple(map(int, np.argwhere((indices < 0) | (indices >= size))[0]))
+        fault = range_fault(int(indices[first]), size, what)
+        error = range_error(is_index=is_index)(explain(fault, line=line))
+        if isinstance(error, IndexRangeError):
+            error.place = first
+        raise error
 
 
 def _evaluate_in_range(arrays: Sequence[np.ndarray], what: str, is_index: bool) -> np.ndarray:

@@ -8,8 +8,8 @@ sizes and ``x[1:]`` and ``x[:-1]`` have one and the same type.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,17 +32,20 @@ __all__ = [
     "SLICE",
     "SYMBOL",
     "At",
+    "AtIndices",
     "Entry",
     "Span",
     "bounds_of",
     "change_slice",
     "read_slice",
     "slice_axis",
+    "take_out_indices",
 ]
 
 # Stands in an entry for the next symbolic input.
 SYMBOL = "symbol"
 Bound = int | str
+T = TypeVar("T")
 
 
 class At(NamedTuple):
@@ -288,6 +291,38 @@ def _change(op: Op, inputs: Sequence[Variable], entries: tuple[Entry, ...]) -> V
     x, values, *symbols = inputs
     part = node(SLICE, (x, *symbols), (entries,))
     return node(op, (x, fit(cast_to(values, x.dtype), part, op.name), *symbols), (entries,))
+
+
+class AtIndices(NamedTuple, Generic[T]):
+    """A part at indices that are taken out of its entries: elements of a part without them."""
+
+    entries: tuple[Entry, ...]
+    symbols: list[T]
+    indices: list[T]
+    axes: tuple[int, ...]
+    """The axes of the part without them that the indices address."""
+
+
+def take_out_indices(
+    entries: Sequence[Entry], symbols: Sequence[T], is_taken: Callable[[T], bool]
+) -> AtIndices[T] | None:
+    """The entries without those symbolic indices that ``is_taken`` chooses; None where it chooses
+    the bound of a slice."""
+    rest, left, indices = iter(symbols), [], []
+    others: list[Entry] = []
+    axes: list[int] = []
+    for entry in entries:
+        given = [next(rest) for edge in (entry or ())[:2] if edge == SYMBOL]
+        if not any(map(is_taken, given)):
+            left += given
+            others.append(entry)
+        elif isinstance(entry, At):
+            axes.append(sum(not isinstance(other, At) for other in others))
+            indices += given
+            others.append(None)
+        else:
+            return None
+    return AtIndices(tuple(others), left, indices, tuple(axes))
 
 
 def slice_axis(

@@ -15,50 +15,76 @@ from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE, rearrange, seen_through
 from ..ops.elementwise import add, terms_of
 from ..ops.gather import SCATTER_ADD, place_of
-from ..ops.slices import ADD_SLICE, SYMBOL, At
+from ..ops.slices import (
+    ADD_SLICE,
+    SET_SLICE,
+    SYMBOL,
+    At,
+    AtIndices,
+    change_slice,
+    read_slice,
+    take_out_indices,
+)
+from .moved_axes import move_alike
 from .open import OpenLoop
 from .products import has_fixed_factor, left_of, product_over_time
 
-__all__ = ["add_rows_over_time", "adds_rows", "rows_and_indices"]
+__all__ = ["add_rows_over_time", "adds_rows", "is_sum_of_rows", "rows_and_indices"]
 
 
 def adds_rows(v: Variable) -> bool:
     """Whether this is its first input with rows added at indices that are computed."""
-    if v.op is ADD_SLICE:
-        return len(v.inputs) > 2 and all(e is None or e == At(SYMBOL) for e in v.params[0])
-    return v.op is SCATTER_ADD
+    return v.op is SCATTER_ADD or (v.op is ADD_SLICE and At(SYMBOL) in v.params[0])
+
+
+def is_sum_of_rows(loop: OpenLoop, v: Variable) -> bool:
+    """Whether rows that steps add can be added for all steps at once."""
+    part = _part_of(loop, v)
+    return part is not None and any(index in loop.varying for index in part.indices)
 
 
 def rows_and_indices(loop: OpenLoop, v: Variable) -> list[Variable]:
     """What the rows are made of, and the indices that change, as they are kept over time."""
-    _, rows, *indices = v.inputs
-    return [*([left_of(p) for p in _products(loop, rows)] or [rows]), *_varying(loop, indices)]
+    rows, part = v.inputs[1], _part_of(loop, v)
+    assert part is not None
+    made_of = [left_of(product) for product in _products(loop, rows)] or [rows]
+    return [*made_of, *(index for index in part.indices if index in loop.varying)]
 
 
 def add_rows_over_time(
-    loop: OpenLoop, total: Variable, v: Variable, over_time: list[Variable]
+    loop: OpenLoop, total: Variable, v: Variable, over_time: Sequence[Variable]
 ) -> Variable:
     """The ``total`` with the rows of all steps added, from what they are made of over time."""
-    _, rows, *indices = v.inputs
-    products, n_varying = _products(loop, rows), len(_varying(loop, indices))
-    made_of, changing = over_time[:-n_varying], iter(over_time[-n_varying:])
-    if products:
-        pairs = zip(products, made_of, strict=True)
-        made_of = [product_over_time(loop, product, left) for product, left in pairs]
-    all_rows = reduce(add, made_of)
-    ndim = max(index.ndim for index in indices)
-    places = [
-        _with_ndim(next(changing), ndim + 1)
+    rows, part = v.inputs[1], _part_of(loop, v)
+    assert part is not None
+    given, products = iter(over_time), _products(loop, rows)
+    made_of = [product_over_time(loop, product, next(given)) for product in products]
+    all_rows = reduce(add, made_of or [next(given)])
+    ndim = max(index.ndim for index in part.indices)
+    indices = [
+        _with_ndim(next(given), ndim + 1)
         if index in loop.varying
         else replace([index], loop.fixed)[0]
-        for index in indices
+        for index in part.indices
     ]
-    axes = _axes(v)
-    place = place_of(axes)
+    place = place_of(part.axes)
     order = [*range(1, place + 1), 0, *range(place + 1, all_rows.ndim)]
+    symbols = replace(part.symbols, loop.fixed)
+    changed = read_slice(total, part.entries, symbols)
     # Of sequences of several lengths it is not known that as many rows are read.
     assert SCATTER_ADD.build is not None
-    return SCATTER_ADD.build((total, rearrange(all_rows, order), *places), axes)
+    added = SCATTER_ADD.build((changed, rearrange(all_rows, order), *indices), part.axes)
+    if changed is total:
+        return added
+    return change_slice(SET_SLICE, total, added, part.entries, symbols)
+
+
+def _part_of(loop: OpenLoop, v: Variable) -> AtIndices[Variable] | None:
+    """The part to which rows are added: at these indices, of a part that is the same each time."""
+    _, _, *indices = v.inputs
+    if v.op is SCATTER_ADD:
+        return AtIndices((None,) * v.ndim, [], indices, v.params[0])
+    return take_out_indices(v.params[0], indices, loop.varying.__contains__)
 
 
 def _with_ndim(index: Variable, ndim: int) -> Variable:
@@ -67,18 +93,8 @@ def _with_ndim(index: Variable, ndim: int) -> Variable:
     return rearrange(index, [0, *gap, *range(1, index.ndim)])
 
 
-def _varying(loop: OpenLoop, indices: Sequence[Variable]) -> list[Variable]:
-    return [index for index in indices if index in loop.varying]
-
-
-def _axes(v: Variable) -> tuple[int, ...]:
-    if v.op is SCATTER_ADD:
-        return v.params[0]
-    return tuple(axis for axis, entry in enumerate(v.params[0]) if entry is not None)
-
-
 def _products(loop: OpenLoop, rows: Variable) -> list[Variable]:
     """The products with fixed matrices that rows are the sum of; none where they are not."""
-    terms = terms_of(rows)
+    terms = [move_alike(rows, term) for term in terms_of(seen_through(rows, REARRANGE))]
     cores = (seen_through(term, REARRANGE) for term in terms)
     return terms if all(has_fixed_factor(core, loop.varying) for core in cores) else []

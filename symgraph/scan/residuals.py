@@ -93,8 +93,13 @@ def _is_loop_result(variable: Variable) -> bool:
     return variable.op is ITEM and is_scan(variable.inputs[0])
 
 
-def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
-    """What the loop should keep for the gradient loop, the oldest first."""
+def find_residuals(
+    loop: Loop, gradient: OpenLoop, is_at_hand: Callable[[Variable], bool] = lambda v: False
+) -> list[Residual]:
+    """What the loop should keep for the gradient loop, the oldest first.
+
+    ``is_at_hand``: of what values of the loop's body there are arrays over time.
+    """
     if loop.layout.until:
         return []
     images = _common_nodes(loop, gradient)
@@ -103,13 +108,17 @@ def find_residuals(loop: Loop, gradient: OpenLoop) -> list[Residual]:
     at_edge += [x for v in varying if v not in images for x in v.inputs if x in images]
     symbols = set(gradient.symbols)
     dear = _dear_nodes(
-        (v for v in at_edge if v in varying), varying - symbols, gradient.has_fixed_size
+        (v for v in at_edge if v in varying),
+        varying - symbols,
+        lambda v: (
+            (_is_dear(v) or (v in images and is_at_hand(images[v]))) and gradient.has_fixed_size(v)
+        ),
     )
     return [Residual(images[v], v) for v in dear if v in images]
 
 
 def _dear_nodes(
-    wanted: Iterable[Variable], among: Set[Variable], can_be_kept: Callable[[Variable], bool]
+    wanted: Iterable[Variable], among: Set[Variable], is_worth_it: Callable[[Variable], bool]
 ) -> list[Variable]:
     """The nearest nodes, at or below the wanted ones, that are worth keeping."""
     dear: dict[Variable, None] = {}
@@ -120,7 +129,7 @@ def _dear_nodes(
         if v in seen or v not in among:
             continue
         seen.add(v)
-        if _is_dear(v) and can_be_kept(v):
+        if is_worth_it(v):
             dear[v] = None
         else:
             stack.extend(v.inputs)

@@ -7,6 +7,7 @@
 - equal states and outputs are made one (`equal_results`);
 - results, states, slices and inputs that nobody reads are dropped;
 - what does not change over time is computed before the loop;
+- rows at indices that products multiply are read before the loop (`rows_at_indices`);
 - what a gradient loop would compute again is kept by the loop before it (`residuals`);
 - products are parted, so that each part can be where it costs least (`parted_products`);
 - products that need no state are computed before or after the loop, all steps at once (`products`);
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..core import provenance
 from ..core.graph import Graph
@@ -31,6 +33,7 @@ from .over_time import Trace, keep_over_time, may_turn
 from .parted_products import part_products
 from .products import ProductAfter, multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
+from .rows_at_indices import is_read_before, read_at_indices_before
 from .sums import Total, take_out_sums
 
 __all__ = ["Change", "Replacements", "rewrite_bodies", "rewrite_loops", "transform_loops"]
@@ -165,7 +168,7 @@ def _restructuring(graph: Graph, *, steps_are_cheap: bool) -> Change:
     """What puts the loops of the graph in order, by what is read of them and what they keep."""
     reads = {v: _Reads(v, graph) for v in graph.nodes if is_scan(v)}
     opened = {v: OpenLoop(Loop(v)) for v in reads}
-    stored = _exchange_residuals(opened)
+    stored = _exchange_residuals(opened, steps_are_cheap=steps_are_cheap)
     moved: dict[Variable, Variable] = {}
 
     def change(scan: Variable, inputs: Sequence[Variable]) -> Replacements:
@@ -247,10 +250,13 @@ def _part_of_row(v: Variable, row: Variable) -> Variable:
 
 
 def _exchange_residuals(
-    opened: dict[Variable, OpenLoop],
+    opened: dict[Variable, OpenLoop], *, steps_are_cheap: bool
 ) -> dict[Variable, dict[Variable, Trace]]:
     """Let loops keep what others compute again: for each loop what is read of it over time, by the
-    variables that stand for that, from the last step to the first, meanwhile."""
+    variables that stand for that, from the last step to the first, meanwhile.
+
+    Unless steps are cheap, each loop reads what it reads at indices before it, as soon as that.
+    """
     stored: dict[Variable, dict[Variable, Trace]] = {}
     for gradient in opened.values():
         length = size_of(gradient.n_steps)
@@ -259,7 +265,7 @@ def _exchange_residuals(
             loop = opened[scan]
             if loop.is_lean or gradient.is_lean:
                 continue
-            residuals = find_residuals(Loop(scan), gradient)
+            residuals = find_residuals(Loop(scan), gradient, partial(is_read_before, loop))
             values = loop.as_now([residual.value for residual in residuals])
             for (_, copy), value in zip(residuals, values, strict=True):
                 trace = replace(keep_over_time(loop, value), is_turned=True)
@@ -269,4 +275,6 @@ def _exchange_residuals(
                 stored.setdefault(scan, {})[placeholder] = trace
         if replaced:
             gradient.substitute(replaced)
+        if not steps_are_cheap:
+            read_at_indices_before(gradient)
     return stored

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from ..core import provenance
 from ..core.graph import has_effect, rebuild
 from ..core.op import Op
 from ..core.types import TensorType
@@ -12,10 +13,12 @@ from ..core.variable import Variable, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, SUM, broadcast_to, rearrange
 from ..ops.cumulative import CUMPROD, CUMSUM
 from ..ops.extremes import MAX, MIN
+from ..ops.gather import GATHER, place_of
+from ..ops.in_range import IN_RANGE
 from ..ops.join import CONCATENATE
 from ..ops.reshape import RESHAPE, reshape
 from ..ops.sizes import CHECK_SIZE, check_size, shape_of
-from ..ops.slices import SLICE
+from ..ops.slices import SLICE, read_slice, take_out_indices
 from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
 from .close import find_varying
 
@@ -43,28 +46,32 @@ Rule = Callable[[Variable, list[_Operand], int | Variable], Variable | None]
 
 
 def stacked(
-    outputs: Sequence[Variable], rows: Mapping[Variable, Variable]
+    outputs: Sequence[Variable], rows: Mapping[Variable, Variable], *, may_fail: bool = False
 ) -> list[Variable] | None:
     """The outputs for each row of what stands in place of symbols, stacked, or None.
 
     ``rows``: for each symbol an array that has along its first axis values for it, all as many.
     None where an op on them has an effect, or no rule here. What does not depend on the symbols is
-    the same for all rows.
+    the same for all rows. ``may_fail``: what reads at indices, which may be out of range, has
+    rules, too. Lines are those of the originals.
     """
     if not rows:
         return None
     n = shape_of(next(iter(rows.values())))[0]
     made = {v: _Operand(x, True, v.ndim) for v, x in rows.items()}
     varying = find_varying(outputs, list(rows)).difference(rows)
-    for v in sorted(varying, key=lambda v: v.serial):
-        if has_effect(v) or not isinstance(v.type, TensorType):
-            return None
-        operands = [made.get(x) or _Operand(x, False, x.ndim) for x in v.inputs]
-        is_stacked = any(x.is_stacked for x in operands)
-        value = _rule_of(v)(v, operands, n) if is_stacked else _rebuilt(v, operands)
-        if value is None:
-            return None
-        made[v] = _Operand(value, is_stacked, v.ndim)
+    with provenance.hand_on_lines():
+        for v in sorted(varying, key=lambda v: v.serial):
+            if has_effect(v) or not isinstance(v.type, TensorType):
+                return None
+            provenance.derive_from(v)
+            operands = [made.get(x) or _Operand(x, False, x.ndim) for x in v.inputs]
+            is_stacked = any(x.is_stacked for x in operands)
+            rule = _rule_of(v, may_fail=may_fail) if is_stacked else _rebuilt
+            value = rule(v, operands, n)
+            if value is None:
+                return None
+            made[v] = _Operand(value, is_stacked, v.ndim)
     return [_on_all(made.get(v) or _Operand(v, False, v.ndim), n) for v in outputs]
 
 
@@ -73,11 +80,14 @@ def is_done_for_rows(v: Variable) -> bool:
     return v.op.kind == "elementwise" or v.op in _RULES
 
 
-def _rule_of(v: Variable) -> Rule:
-    return _elementwise if v.op.kind == "elementwise" else _RULES.get(v.op, lambda *_: None)
+def _rule_of(v: Variable, *, may_fail: bool) -> Rule:
+    if v.op.kind == "elementwise":
+        return _elementwise
+    rule = _AT_INDICES.get(v.op) if may_fail else None
+    return rule or _RULES.get(v.op, lambda *_: None)
 
 
-def _rebuilt(v: Variable, operands: list[_Operand]) -> Variable:
+def _rebuilt(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable:
     return rebuild(v, [x.value for x in operands])
 
 
@@ -141,6 +151,36 @@ def _check_size(v: Variable, operands: list[_Operand], n: int | Variable) -> Var
     return check_size(value, axis + 1, other.value, other_axis + other.is_stacked, context)
 
 
+def _gather(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:
+    x, *indices = operands
+    return None if x.is_stacked else _gathered(x.value, indices, v.params[0])
+
+
+def _slice_at(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:
+    """A slice, perhaps at indices that differ from row to row."""
+    x, *symbols = operands
+    if x.is_stacked:
+        return _slice(v, operands, n)
+    part = take_out_indices(v.params[0], symbols, lambda symbol: symbol.is_stacked)
+    if part is None:
+        return None
+    fixed = [symbol.value for symbol in part.symbols]
+    return _gathered(read_slice(x.value, part.entries, fixed), part.indices, part.axes)
+
+
+def _gathered(x: Variable, indices: list[_Operand], axes: tuple[int, ...]) -> Variable:
+    """Elements of one array at indices, some of which are stacked."""
+    ndim = max(index.ndim for index in indices)
+    part = node(GATHER, (x, *(index.with_ndim(ndim) for index in indices)), (axes,))
+    place = place_of(axes)
+    return rearrange(part, [place, *(axis for axis in range(part.ndim) if axis != place)])
+
+
+def _in_range(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:
+    indices, size = operands
+    return None if size.is_stacked else node(IN_RANGE, (indices.value, size.value), v.params)
+
+
 # Products of matrices have none: for small ones, products one after the other are faster.
 _RULES: dict[Op, Rule] = {
     **dict.fromkeys((SUM, MAX, MIN, CUMSUM, CUMPROD, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX), _reduction),
@@ -151,3 +191,4 @@ _RULES: dict[Op, Rule] = {
     CONCATENATE: _concatenate,
     CHECK_SIZE: _check_size,
 }
+_AT_INDICES: dict[Op, Rule] = {GATHER: _gather, SLICE: _slice_at, IN_RANGE: _in_range}

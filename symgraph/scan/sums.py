@@ -19,7 +19,7 @@ from ..ops.join import CONCATENATE, concatenate
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
-from .added_rows import add_rows_over_time, adds_rows, rows_and_indices
+from .added_rows import add_rows_over_time, adds_rows, is_sum_of_rows, rows_and_indices
 from .close import find_varying
 from .moved_axes import axis_among, move_alike, rearranged
 from .open import OpenLoop
@@ -124,7 +124,7 @@ def _added_up(total: Variable) -> list[Variable]:
 
 def _is_reduction(loop: OpenLoop, v: Variable) -> bool:
     if adds_rows(v):
-        return not loop.varying.isdisjoint(v.inputs[2:])
+        return is_sum_of_rows(loop, v)
     v = seen_through(v, REARRANGE)
     if v.op is MATMUL:
         return all(x.ndim == 2 for x in v.inputs)
