@@ -14,6 +14,7 @@ import numpy as np
 import symgraph as sg
 
 from ..backends.base import load_backend
+from ..compile.rounding import reference
 from ..core.errors import SymgraphError
 from ..core.graph import Graph
 from ..core.shared import SharedVariable
@@ -262,6 +263,8 @@ class _Run:
         if told.size == np.size(e) == 0 and told.ndim == np.ndim(e) and self.has_loops:
             return None  # of what sizes no row was, only a step could tell
         text = difference(e, told, magnitude=magnitude, only_finite=True)
+        if told.shape != np.shape(e) and self.is_refused_as_built(i, name):
+            return None  # NumPy stretches the axis of a value that no result needs
         if text and not self.is_explained(e, told, i, name):
             return Failure(
                 f"wrong: reference and NumPy differ{_in_type(text)}",
@@ -312,6 +315,18 @@ class _Run:
         told = [run_eagerly(self.program, arrays, [name], nudge=k)[name] for k in range(4)]
         first = np.asarray(told[0])
         return any(explains(np.asarray(t), first, found, expected) for t in told[1:])
+
+    def is_refused_as_built(self, i: int, name: str) -> bool:
+        """Whether the graph of an output is an error where all of it is computed."""
+        state = self.results("numpy")[i][0]
+        values = self.arrays(self.program.calls[i]) | state
+        variables = self.arguments | self.shared
+        graph = Graph(list(variables.values()), [self.variables[name]])
+        try:
+            reference(graph)(*[values[each] for each in variables])
+        except SymgraphError:
+            return True
+        return False
 
     def result(self, results: Any, i: int, name: str) -> np.ndarray:
         """One value of one call."""

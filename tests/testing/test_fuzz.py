@@ -114,6 +114,30 @@ def test_what_both_refuse_is_a_refusal() -> None:
     assert "CallError" in outcome.refusal
 
 
+def test_what_numpy_stretches_and_no_result_needs_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody refuses the shape of what ``where`` does not choose; one that is wrong is noticed."""
+    x, y = Input("x", ("?n",)), Input("y", ("?m",))
+    text = ("z = sg.where(sg.zeros_like(x) < 1.0, x, y)",)
+    program = Program((x, y), text, ("z",), calls=({"n": 1, "m": 2},))
+    assert outcome_of(program).failure is None
+    monkeypatch.setattr(sg, "where", lambda c, x, y: x)
+    failure = outcome_of(program).failure
+    assert failure is not None
+    assert failure.kind == "wrong: reference and NumPy differ in shape"
+
+
+def test_a_gradient_of_another_shape_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ("c = sg.sum(x * x)", "g, = sg.grad(c, [x])")
+    program = Program((Input("x", (4,)),), text, ("g",))
+    right = sg.grad
+    monkeypatch.setattr(sg, "grad", lambda c, wrt: [g[:2] for g in right(c, wrt)])
+    failure = outcome_of(program).failure
+    assert failure is not None
+    assert "shape (2,) for x of shape (4,)" in failure.text
+
+
 def test_a_refusal_that_hangs_on_rounding_is_no_failure() -> None:
     """A sum that is zero but for rounding decides how many rows there are."""
     text = (
