@@ -25,7 +25,23 @@ def length(d: Drawer, most: int = 5) -> str | None:
     s = d.pick(lambda v: v.ndim == 0 and v.dtype.kind == "i" and 0 <= v < 40)
     if s is not None:
         forms += [s, f"{s} + 1", f"{s} * 2"]
-    return d.one_of(forms) if forms else None
+    if not forms:
+        return None
+    return roundabout(d, d.one_of(forms)) if d.chance(0.15) else d.one_of(forms)
+
+
+def roundabout(d: Drawer, n: str) -> str:
+    """A whole number written in a way that rewriting makes another scalar, or a constant, of."""
+    return d.one_of(
+        (
+            f"sg.stop_gradient({n})",
+            f"sg.maximum({n}, {n})",
+            f"sg.where(sg.constant(True), {n}, 1)",
+            f"sg.stack([{n}, 1])[0]",
+            f"sg.stop_gradient(sg.constant({d.integer(0, 3)}))",
+            f"sg.constant([{d.integer(0, 3)}, 1])[0]",
+        )
+    )
 
 
 def counted(d: Drawer) -> str | None:
