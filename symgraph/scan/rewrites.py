@@ -255,7 +255,7 @@ def _exchange_residuals(
     """Let loops keep what others compute again: for each loop what is read of it over time, by the
     variables that stand for that, from the last step to the first, meanwhile.
 
-    Unless steps are cheap, each loop reads what it reads at indices before it, as soon as that.
+    As soon as that is known, rows at indices that a loop's products multiply are read before it.
     """
     stored: dict[Variable, dict[Variable, Trace]] = {}
     for gradient in opened.values():
@@ -275,6 +275,5 @@ def _exchange_residuals(
                 stored.setdefault(scan, {})[placeholder] = trace
         if replaced:
             gradient.substitute(replaced)
-        if not steps_are_cheap:
-            read_at_indices_before(gradient)
+        read_at_indices_before(gradient, steps_are_cheap=steps_are_cheap)
     return stored

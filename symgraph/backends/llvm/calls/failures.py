@@ -32,7 +32,9 @@ def error_of_status(
         if check.node.op is SCAN:
             error: Exception = check.error(explain(text, line=provenance.line_of(check.node)))
         else:
-            error = error_of(check.node, check.error, text, _sizes(check, frame))
+            error = error_of(
+                check.node, check.error, text, _sizes(check, frame), _place(check, frame)
+            )
     elif status in lowered.input_checks:
         return _misfit(lowered, types, arrays)
     else:
@@ -42,6 +44,17 @@ def error_of_status(
 
 def _sizes(check: Check, frame: Frame) -> dict[Atom, int]:
     return {atom: frame[slot] for atom, slot in check.sizes.items()}
+
+
+def _place(check: Check, frame: Frame) -> tuple[int, ...]:
+    """Where in an array of indices the one stands that is out of range."""
+    if check.place is None:
+        return ()
+    slot, shape = check.place
+    numbers = [n for n in shape_numbers(shape, _sizes(check, frame)) if n]
+    if len(numbers) != len(shape):
+        return ()
+    return tuple(map(int, np.unravel_index(frame[slot], numbers)))
 
 
 def no_room_for_arena(lowered: Lowered, frame: Frame) -> Exception:

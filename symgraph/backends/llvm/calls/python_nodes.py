@@ -8,7 +8,7 @@ import numpy as np
 
 from ....core.binding import shape_numbers
 from ....core.dims import Atom, Dim
-from ....core.errors import CallError, SymgraphError
+from ....core.errors import CallError, IndexRangeError, SymgraphError
 from ....core.variable import Variable
 from ....ops.sizes import size_of
 from ...numpy import reference_call
@@ -119,10 +119,18 @@ def error_on_shapes(node: Variable, sizes: Mapping[Atom, int]) -> Exception:
 
 
 def error_of(
-    node: Variable, error: type[SymgraphError], text: str, sizes: Mapping[Atom, int]
+    node: Variable,
+    error: type[SymgraphError],
+    text: str,
+    sizes: Mapping[Atom, int],
+    place: tuple[int, ...] = (),
 ) -> Exception:
-    """An error of the node with this text, its operands and the user's line."""
-    return explained_error(error(text), node, _operands(node, sizes))
+    """An error of the node with this text, its operands and the user's line; ``place``: of an index
+    that is out of range, in the indices."""
+    bare = error(text)
+    if isinstance(bare, IndexRangeError):
+        bare.place = place
+    return explained_error(bare, node, _operands(node, sizes))
 
 
 def _operands(node: Variable, sizes: Mapping[Atom, int]) -> list[Operand]:

@@ -17,7 +17,8 @@ def rows_kernel(f: Function, cpu: Cpu, dtype: np.dtype, index: np.dtype, action:
     """Rows of a table copied from or to where indices say: ``gather``, ``set`` or ``add``.
 
     Operands: table, rows, indices, how many, elements of a row, elements from row to row of the
-    table, rows of the table, the offset of a slot for an index out of range, the status then.
+    table, rows of the table, the offset of two slots for an index out of
+    range and its place, the status then.
     """
     table, rows, indices = (operand_address(f, i) for i in range(3))
     count, width, stride, size = (operand(f, i) for i in range(3, 7))
@@ -26,7 +27,7 @@ def rows_kernel(f: Function, cpu: Cpu, dtype: np.dtype, index: np.dtype, action:
     m = Vectors(f, 1, cpu)
     loop = f.begin_loop(count)
     given = m.cast(f.load(f.pointer(indices, loop.index.text, index), index), I64)
-    row = _counted_from_start(f, given, size, bad, status)
+    row = _counted_from_start(f, given, loop.index, size, bad, status)
     there = f.pointer(table, f.emit(f"mul i64 {row}, {stride}"), dtype)
     here = f.pointer(rows, f.emit(f"mul i64 {loop.index}, {width}"), dtype)
     inner = f.begin_loop(width, by=str(lanes))
@@ -107,7 +108,7 @@ def flat_index_kernel(f: Function, cpu: Cpu, dtypes: tuple[np.dtype, ...]) -> No
     flat = "0"
     for (indices, size, bad, status), dtype in zip(axes, dtypes, strict=True):
         given = m.cast(f.load(f.pointer(indices, loop.index.text, dtype), dtype), I64)
-        place = _counted_from_start(f, given, size, bad, status)
+        place = _counted_from_start(f, given, loop.index, size, bad, status)
         flat = f.emit(f"add i64 {f.emit(f'mul i64 {flat}, {size}')}, {place}")
     f.store(Value(flat, I64, 1), f.pointer(out, loop.index.text, I64))
     f.end_loop(loop)
@@ -131,29 +132,34 @@ def range_kernel(f: Function, cpu: Cpu, dtype: np.dtype) -> None:
     loop = f.begin_loop(count)
     given = f.load(f.pointer(indices, loop.index.text, dtype), dtype)
     wide = m.cast(given, I64)
-    _fail_unless_below(f, wide.text, wide, size, bad, status)
+    _fail_unless_below(f, wide.text, wide, loop.index, size, bad, status)
     f.store(given, f.pointer(out, loop.index.text, dtype))
     f.end_loop(loop)
 
 
-def _counted_from_start(f: Function, given: Value, size: str, bad: str, status: str) -> str:
-    """An index as a number from 0 on; one that is outside goes to the slot ``bad``, and ends the
-    kernel with the status."""
+def _counted_from_start(
+    f: Function, given: Value, at: Value, size: str, bad: str, status: str
+) -> str:
+    """An index as a number from 0 on; one that is outside goes to the slot ``bad``, its place among
+    the indices to the next one, and the kernel ends with the status."""
     moved = f.emit(f"add i64 {given}, {size}")
     negative = f.emit(f"icmp slt i64 {given}, 0")
     place = f.emit(f"select i1 {negative}, i64 {moved}, i64 {given}")
-    _fail_unless_below(f, place, given, size, bad, status)
+    _fail_unless_below(f, place, given, at, size, bad, status)
     return place
 
 
 def _fail_unless_below(
-    f: Function, place: str, given: Value, size: str, bad: str, status: str
+    f: Function, place: str, given: Value, at: Value, size: str, bad: str, status: str
 ) -> None:
-    """End the kernel with the status, and the index given in the slot ``bad``, unless it fits."""
+    """End the kernel with the status, and the index given in the slot ``bad``, where it stands in
+    the next one, unless it fits."""
     fits, fails = f.new_label("fits"), f.new_label("fails")
     # As an unsigned number a negative one is large.
     f.branch(f.emit(f"icmp ult i64 {place}, {size}"), fits, fails)
     f.start_block(fails)
-    f.do(f"store i64 {given}, ptr {f.emit(f'getelementptr i8, ptr %frame, i64 {bad}')}")
+    slot = f.emit(f"getelementptr i8, ptr %frame, i64 {bad}")
+    f.do(f"store i64 {given}, ptr {slot}")
+    f.do(f"store i64 {at}, ptr {f.emit(f'getelementptr i64, ptr {slot}, i64 1')}")
     f.do(f"ret i32 {f.emit(f'trunc i64 {status} to i32')}")
     f.start_block(fits)

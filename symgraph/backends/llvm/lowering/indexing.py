@@ -73,13 +73,14 @@ def _write_in_range(scope: Scope, v: Variable) -> bool:
     a, size = scope.assembler, size_of(count)
     if not a.is_bound(size):
         return False
-    bad, limit, unsigned = a.slot(), a.size(size), v.dtype.kind == "u"
+    (bad, place), limit, unsigned = _two_slots(scope), a.size(size), v.dtype.kind == "u"
     status = scope.builder.check(
         v,
         bad,
         limit,
         text=lambda wrong, n: range_fault(wrong % 2**64 if unsigned else wrong, n, what),
         error=range_error(is_index=is_index),
+        place=(place, v.type.shape),
     )
     kernel = range_kernel(scope.builder.cpu, v.dtype)
     places = scope.base(v), scope.contiguous(indices)
@@ -210,7 +211,7 @@ def _write_rows(
     kernel = rows_kernel(builder.cpu, v.dtype, dtype, action)
     size = product(shape[axis] for axis in axes)
     sizes = [a.size(n) for n in (count, width, table.strides[axes[-1]], size)]
-    failure = _out_of_range(scope, v, first)
+    failure = _out_of_range(scope, v, first, _common_shape(indices))
     outer = shape[: axes[0]]
     if any(isinstance(n, Dim) or n == 0 for n in outer):
         # Rows of no width: the indices are looked at even if there is no place for them.
@@ -232,7 +233,10 @@ def _flat_index(
         return scope.contiguous(indices[0]), indices[0].dtype
     a, builder, shape = scope.assembler, scope.builder, v.inputs[0].type.shape
     common, places = _common_shape(indices), [scope.contiguous(index) for index in indices]
-    dtypes, faults = [i.dtype for i in indices], [_out_of_range(scope, v, axis) for axis in axes]
+    dtypes, faults = [index.dtype for index in indices], []
+    for index, axis in zip(indices, axes, strict=True):
+        ones = (1,) * (len(common) - index.ndim)
+        faults.append(_out_of_range(scope, v, axis, (*ones, *index.type.shape)))
     for i, index in enumerate(indices):
         if index.type.shape != common:
             size = a.size(shape[axes[i]])
@@ -267,10 +271,18 @@ def _broadcast(
     return slot
 
 
-def _out_of_range(scope: Scope, v: Variable, axis: int) -> tuple[int, int]:
-    """Literals: the offset of a slot for an index that is out of range, the status then."""
+def _two_slots(scope: Scope) -> tuple[int, int]:
+    """Slots that follow each other: for an index that is out of range, and for its place."""
+    return scope.assembler.slot(), scope.assembler.slot()
+
+
+def _out_of_range(
+    scope: Scope, v: Variable, axis: int, common: tuple[Size, ...]
+) -> tuple[int, int]:
+    """Literals: the offset of the slots for an index of an array of such a shape that is out of
+    range, and the status then."""
     a = scope.assembler
-    bad = a.slot()
+    bad, place = _two_slots(scope)
 
     def text(wrong: int, *shape: int) -> str:
         if v.op in (SLICE, SET_SLICE, ADD_SLICE):
@@ -278,7 +290,9 @@ def _out_of_range(scope: Scope, v: Variable, axis: int) -> tuple[int, int]:
         return f"index {wrong} is outside axis {axis}, which has size {shape[axis]}"
 
     sizes = map(a.size, v.inputs[0].type.shape)
-    status = scope.builder.check(v, bad, *sizes, text=text, error=IndexRangeError)
+    status = scope.builder.check(
+        v, bad, *sizes, text=text, error=IndexRangeError, place=(place, common)
+    )
     return a.literal(bad), a.literal(status)
 
 

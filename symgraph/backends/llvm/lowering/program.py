@@ -73,6 +73,8 @@ class Check(NamedTuple):
     loops: tuple[tuple[int, Variable], ...]
     sizes: dict[Atom, int]
     """The slots of the sizes that were known there."""
+    place: tuple[int, tuple[Size, ...]] | None = None
+    """For an index in an array of such a shape the slot of its place, in C order."""
 
 
 class PythonOperand(NamedTuple):
@@ -153,10 +155,11 @@ class ProgramBuilder:
         *slots: int,
         text: Callable[..., str] | None = None,
         error: type[SymgraphError] = CallError,
+        place: tuple[int, tuple[Size, ...]] | None = None,
     ) -> int:
         """The status of a new check; the text is made from the numbers in the slots."""
         known = self.assembler.sizes_known()
-        self.checks.append(Check(node, slots, text, error, tuple(self.loops), known))
+        self.checks.append(Check(node, slots, text, error, tuple(self.loops), known, place))
         return len(self.checks)
 
     @contextmanager
