@@ -38,7 +38,8 @@ class NumpyBackend(Backend):
 
     def prepare(self, graph: Graph, *, threads: int = 1, profile: bool = False) -> NumpyExecutable:
         """The graph as a list of steps; threads are NumPy's own affair."""
-        return NumpyExecutable(Planner(profile=Profile() if profile else None), graph)
+        planner = Planner(Profile()) if profile else Planner(each_step=False)
+        return NumpyExecutable(planner, graph)
 
     def prepare_rounding(self, graph: Graph, seed: int = 0) -> NumpyExecutable:
         """The graph as an executable whose every call rounds otherwise; for one thread."""
@@ -66,15 +67,19 @@ class Planner:
 
     ``around``
         From a node and what computes it to what is called in its place; loops are left alone.
+    ``each_step``
+        Whether bodies are run for each step, for who watches them or counts.
     """
 
     def __init__(
         self,
         profile: Profile | None = None,
         around: Callable[[Variable, Call], Call] = lambda v, call: call,
+        *,
+        each_step: bool = True,
     ) -> None:
         self.profile, self.log = profile, Log()
-        self._around = around
+        self._around, self._each_step = around, each_step
         self.bodies: dict[Graph, Plan] = {}
         self.few_rows: dict[Variable, Mapping[int, int]] = {}
         """For each loop met so far how many last rows of its states are kept, where not all are."""
@@ -95,7 +100,8 @@ class Planner:
         body: Graph = v.params[0]
         if body not in self.bodies:
             self.bodies[body] = self.plan(body, depth + 1)
-        return NumpyLoop(v, self.bodies[body], self.few_rows.get(v, {}))
+        few_rows = self.few_rows.get(v, {})
+        return NumpyLoop(v, self.bodies[body], few_rows, each_step=self._each_step)
 
 
 def reference_call(v: Variable) -> Call:

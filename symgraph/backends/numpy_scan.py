@@ -21,6 +21,7 @@ from ..core.variable import Variable
 from ..scan.last_rows import kept_rows
 from ..scan.op import Loop, is_scan
 from .last_rows import LastRows
+from .numpy_running import Running
 from .plan import Plan, in_step
 
 __all__ = ["NumpyLoop", "few_rows"]
@@ -105,10 +106,13 @@ class _Checkpoints:
 class NumpyLoop:
     """A scan node, ready to run: from the values of its inputs to its buffers and traces.
 
-    ``few_rows``: for states of which no more rows are kept, how many last ones are.
+    ``few_rows``: for states of which no more rows are kept, how many last ones are. ``each_step``:
+    whether the body's plan is run for each step, however little it does.
     """
 
-    def __init__(self, scan: Variable, body: Plan, few_rows: Mapping[int, int]) -> None:
+    def __init__(
+        self, scan: Variable, body: Plan, few_rows: Mapping[int, int], *, each_step: bool
+    ) -> None:
         self._scan = scan
         self._body = body
         self._few_rows = few_rows
@@ -117,6 +121,7 @@ class NumpyLoop:
         self._depths = [result.depth for result in loop.results]
         self._n_changing = len(loop.changing)
         self._until = loop.layout.until
+        self._running = None if each_step else Running.of(loop)
 
     def __call__(self, n_steps: Any, *arrays: np.ndarray) -> tuple[np.ndarray | LastRows, ...]:
         """Buffers and traces, for the values of the node's inputs."""
@@ -158,6 +163,8 @@ class NumpyLoop:
         for start, stop in kept.cut(spans):
             kept.keep(start, results)
             self._make_room(results, n, start, stop)
+            if self._run_at_once(start, stop, sequences, results):
+                continue
             rows = self._rows(start, stop, sequences, results)
             targets = self._targets(results)
             for t, row in enumerate(rows, start):
@@ -178,6 +185,16 @@ class NumpyLoop:
                 if self._until and values[body.outputs[-1]]:
                     return t + 1
         return n
+
+    def _run_at_once(
+        self, start: int, stop: int, sequences: Sequence[np.ndarray], results: list[_Rows]
+    ) -> bool:
+        """Whether these steps are done, all at once."""
+        if self._running is None:
+            return False
+        (rows,) = results
+        states = rows.array[rows.at(start - 1) : rows.at(stop)]
+        return self._running.write(states, sequences, start, stop)
 
     def _rows(
         self, start: int, stop: int, sequences: Sequence[np.ndarray], results: list[_Rows]
