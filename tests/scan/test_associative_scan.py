@@ -40,6 +40,31 @@ def moments(first: Rows, second: Rows) -> Rows:
     return total, mean + gap * m / total, rest + more + gap * gap * n * m / total
 
 
+def turn_in_space(first: Any, second: Any) -> Any:
+    """The product of quaternions, which are rows of four."""
+    (a, b, c, d), (e, f, g, h) = ([row[i] for i in range(4)] for row in (first, second))
+    parts = [
+        a * e - b * f - c * g - d * h,
+        a * f + b * e + c * h - d * g,
+        a * g - b * h + c * e + d * f,
+        a * h + b * g - c * f + d * e,
+    ]
+    return sg.stack(parts) if isinstance(first, sg.Variable) else np.stack(parts)
+
+
+def longest_ways(first: Any, second: Any) -> Any:
+    """The product of matrices in which maxima are sums, and sums products."""
+    return (first[:, :, None] + second[None]).max(axis=1)
+
+
+def weighed(first: Rows, second: Rows) -> Rows:
+    """Maximum, total weight below it, and weighed vector of two sets, as in attention."""
+    maths: Any = sg if isinstance(first[0], sg.Variable) else np
+    top = maths.maximum(first[0], second[0])
+    a, b = maths.exp(first[0] - top), maths.exp(second[0] - top)
+    return top, first[1] * a + second[1] * b, first[2] * a + second[2] * b
+
+
 # Each with what NumPy has for it, and the shapes of the rows.
 CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[tuple[int, ...]]]] = {
     "sums": (lambda a, b: a + b, np.add, [()]),
@@ -55,6 +80,9 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[tuple[int, .
     "complex products": (turn, turn, [(2,)]),
     "products of matrices": (lambda a, b: a @ b, np.matmul, [(2, 2)]),
     "moments": (moments, moments, [(), (), ()]),
+    "quaternions": (turn_in_space, turn_in_space, [(4,)]),
+    "longest ways": (longest_ways, longest_ways, [(3, 3)]),
+    "weighed": (weighed, weighed, [(), (), (3,)]),
     "the last": (lambda a, b: b, lambda a, b: b, [(2,)]),
     "the first": (lambda a, b: a, lambda a, b: a, [()]),
     "sorted pairs": (
@@ -190,7 +218,9 @@ def cost_of_firsts(weights: Sequence[sg.Variable], firsts: Sequence[sg.Variable]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("case", ["logsumexp", "recurrences", "complex products", "moments"])
+@pytest.mark.parametrize(
+    "case", ["logsumexp", "recurrences", "complex products", "moments", "quaternions", "weighed"]
+)
 def test_gradients_against_differences(case: str, reverse: bool) -> None:
     op, _, shapes = CASES[case]
 
