@@ -219,7 +219,7 @@ def cost_of_firsts(weights: Sequence[sg.Variable], firsts: Sequence[sg.Variable]
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
-    "case", ["logsumexp", "recurrences", "complex products", "moments", "quaternions", "weighed"]
+    "case", ["logsumexp", "recurrences", "complex products", "moments", "weighed"]
 )
 def test_gradients_against_differences(case: str, reverse: bool) -> None:
     op, _, shapes = CASES[case]
