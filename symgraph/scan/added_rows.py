@@ -1,19 +1,16 @@
 """Rows that a state has added at indices, in each step some, added for all steps at once.
 
 What adds them is ``total.add_at(i, rows)``, with one array of indices or more, or with an index for
-each step. Where the rows are products with a matrix that does not change, such as those of the
-gradient of ``table[i] @ matrix``, these are computed after the loop, too.
+each step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 from ..core.graph import replace
 from ..core.variable import Variable
-from ..ops.broadcast import REARRANGE, rearrange, seen_through
-from ..ops.elementwise import add, terms_of
+from ..ops.broadcast import rearrange
 from ..ops.gather import SCATTER_ADD, place_of
 from ..ops.slices import (
     ADD_SLICE,
@@ -25,9 +22,7 @@ from ..ops.slices import (
     read_slice,
     take_out_indices,
 )
-from .moved_axes import move_alike
 from .open import OpenLoop
-from .products import has_fixed_factor, left_of, product_over_time
 
 __all__ = ["add_rows_over_time", "adds_rows", "is_sum_of_rows", "rows_and_indices"]
 
@@ -44,22 +39,19 @@ def is_sum_of_rows(loop: OpenLoop, v: Variable) -> bool:
 
 
 def rows_and_indices(loop: OpenLoop, v: Variable) -> list[Variable]:
-    """What the rows are made of, and the indices that change, as they are kept over time."""
-    rows, part = v.inputs[1], _part_of(loop, v)
+    """The rows, and the indices that change."""
+    part = _part_of(loop, v)
     assert part is not None
-    made_of = [left_of(product) for product in _products(loop, rows)] or [rows]
-    return [*made_of, *(index for index in part.indices if index in loop.varying)]
+    return [v.inputs[1], *(index for index in part.indices if index in loop.varying)]
 
 
 def add_rows_over_time(
     loop: OpenLoop, total: Variable, v: Variable, over_time: Sequence[Variable]
 ) -> Variable:
-    """The ``total`` with the rows of all steps added, from what they are made of over time."""
-    rows, part = v.inputs[1], _part_of(loop, v)
+    """The ``total`` with the rows of all steps added, from them and the indices over time."""
+    part, (rows, *changing) = _part_of(loop, v), over_time
     assert part is not None
-    given, products = iter(over_time), _products(loop, rows)
-    made_of = [product_over_time(loop, product, next(given)) for product in products]
-    all_rows = reduce(add, made_of or [next(given)])
+    given = iter(changing)
     ndim = max(index.ndim for index in part.indices)
     indices = [
         _with_ndim(next(given), ndim + 1)
@@ -68,12 +60,12 @@ def add_rows_over_time(
         for index in part.indices
     ]
     place = place_of(part.axes)
-    order = [*range(1, place + 1), 0, *range(place + 1, all_rows.ndim)]
+    order = [*range(1, place + 1), 0, *range(place + 1, rows.ndim)]
     symbols = replace(part.symbols, loop.fixed)
     changed = read_slice(total, part.entries, symbols)
     # Of sequences of several lengths it is not known that as many rows are read.
     assert SCATTER_ADD.build is not None
-    added = SCATTER_ADD.build((changed, rearrange(all_rows, order), *indices), part.axes)
+    added = SCATTER_ADD.build((changed, rearrange(rows, order), *indices), part.axes)
     if changed is total:
         return added
     return change_slice(SET_SLICE, total, added, part.entries, symbols)
@@ -91,10 +83,3 @@ def _with_ndim(index: Variable, ndim: int) -> Variable:
     """An index over time so that it broadcasts with others over time of so many axes."""
     gap = [None] * (ndim - index.ndim)
     return rearrange(index, [0, *gap, *range(1, index.ndim)])
-
-
-def _products(loop: OpenLoop, rows: Variable) -> list[Variable]:
-    """The products with fixed matrices that rows are the sum of; none where they are not."""
-    terms = [move_alike(rows, term) for term in terms_of(seen_through(rows, REARRANGE))]
-    cores = (seen_through(term, REARRANGE) for term in terms)
-    return terms if all(has_fixed_factor(core, loop.varying) for core in cores) else []

@@ -84,6 +84,10 @@ class OpenLoop:
             self.outputs.append(value)
         return self._kept[value]
 
+    def result_with(self, value: Variable) -> int | None:
+        """The number of the result that has the body's value over time; None where none has."""
+        return self._kept[value][0] if value in self._kept else None
+
     def is_output(self, value: Variable) -> bool:
         """Whether the body's value is a plain output."""
         result, _ = self._kept.get(value, (-1, 0))

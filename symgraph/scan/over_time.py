@@ -8,7 +8,7 @@ they were made, and the loop writes the others from the last place to the first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.dims import maximum_zero
 from ..core.variable import Variable
@@ -39,6 +39,15 @@ class Trace:
     def results(self) -> set[int]:
         """The results of the loop that it needs."""
         return set() if self.read else {self.result}
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The values over time that it is made of: itself."""
+        return [self]
+
+    def turned(self) -> Trace:
+        """The same, from the last step to the first."""
+        return replace(self, is_turned=True)
 
     def over_time(self, loop: OpenLoop, results: Results) -> Variable:
         """The value over time, ``[n, ...]``, once the loop is closed."""

@@ -38,8 +38,8 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> dict[int, Varia
     With them goes what is made of them alone, and what they are made of: the results, by number,
     that need not be computed in the loop any more, over time.
 
-    ``steps_are_cheap``: but for those of rows as they are read, which the backend multiplies for
-    some steps at once, and those of what is computed of rows.
+    ``steps_are_cheap``: but for those of several rows in a step, which the backend multiplies as
+    they are read, for some steps at once, or as they are computed.
     """
     products = [v for v in loop.products if has_fixed_factor(v, loop.varying)]
     if loop.condition is not None or not products:
@@ -51,7 +51,7 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> dict[int, Varia
     for v in products:
         left, right = v.inputs
         row = seen_through(left, REARRANGE)
-        if v in replaced or (steps_are_cheap and (row not in loop.reads or row is left)):
+        if v in replaced or (steps_are_cheap and row is left):
             continue
         rows = over_time.rows_of(left)
         if rows is not None:

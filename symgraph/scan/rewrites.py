@@ -11,7 +11,8 @@
 - what a gradient loop would compute again is kept by the loop before it (`residuals`);
 - products are parted, so that each part can be where it costs least (`parted_products`);
 - products that need no state are computed before or after the loop, all steps at once (`products`);
-- sums over time, such as the gradients of weights, are computed after the loop (`sums`).
+- sums over time, such as the gradients of weights, are computed after the loop (`sums`), and with
+  them what no state needs (`computed_after`).
 """
 
 from __future__ import annotations
@@ -200,7 +201,8 @@ def _taken_out(
         return {}, [], []
     before = multiply_before(loop, steps_are_cheap=steps_are_cheap)
     products = multiply_after(loop, set(read.results))
-    sums = take_out_sums(loop, read.last_rows, steps_are_cheap=steps_are_cheap)
+    left = [*_needed(read, products, []), *range(len(Loop(loop.node).results), len(loop.ends()))]
+    sums = take_out_sums(loop, read.last_rows, left, steps_are_cheap=steps_are_cheap)
     traces = [*(each.left for each in products), *(x for total in sums for x in total.traces)]
     if steps_are_cheap and may_turn(loop, traces, read.results):
         products = [product.turned() for product in products]

@@ -10,7 +10,7 @@ and the indices behind (`added_rows`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE, SUM, is_zeros, rearrange, reduce_sum, seen_through
@@ -21,11 +21,14 @@ from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from .added_rows import add_rows_over_time, adds_rows, is_sum_of_rows, rows_and_indices
 from .close import find_varying
+from .computed_after import ComputedAfter, Needed, compute_after
 from .moved_axes import axis_among, move_alike, rearranged
 from .open import OpenLoop
 from .over_time import Results, Trace, keep_over_time
 
 __all__ = ["Total", "take_out_sums"]
+
+OverTime = Trace | ComputedAfter
 
 
 @dataclass
@@ -33,19 +36,19 @@ class Total:
     """A state that is a sum over time, and what its last value is made of instead."""
 
     state: int
-    terms: list[tuple[Variable, list[Variable], list[Trace]]] = field(default_factory=list)
-    """Each term, the values of the body that it is made of, and where these are kept over time."""
+    terms: list[tuple[Variable, list[Variable], list[OverTime]]] = field(default_factory=list)
+    """Each term, the values of the body that it is made of, and how these are had over time."""
 
     @property
     def results(self) -> set[int]:
         """The results of the loop that it needs."""
-        return {i for trace in self.traces for i in trace.results}
+        return {i for _, _, factors in self.terms for each in factors for i in each.results}
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The last value of the state."""
         total = loop.states[self.state].initial[-1]
-        for term, factors, traces in self.terms:
-            over_time = [trace.over_time(loop, results) for trace in traces]
+        for term, factors, kept in self.terms:
+            over_time = [each.over_time(loop, results) for each in kept]
             if adds_rows(term):
                 total = add_rows_over_time(loop, total, term, over_time)
             else:
@@ -55,43 +58,89 @@ class Total:
     @property
     def traces(self) -> list[Trace]:
         """The values over time that it is made of."""
-        return [trace for _, _, traces in self.terms for trace in traces]
+        return [x for _, _, factors in self.terms for each in factors for x in each.traces]
 
     def turned(self) -> Total:
         """The same, added up from the last step to the first."""
         terms = [
-            (term, factors, [replace(trace, is_turned=True) for trace in traces])
-            for term, factors, traces in self.terms
+            (term, factors, [each.turned() for each in over_time])
+            for term, factors, over_time in self.terms
         ]
         return Total(self.state, terms)
 
 
 def take_out_sums(
-    loop: OpenLoop, last_rows: Iterable[int], *, steps_are_cheap: bool
+    loop: OpenLoop, last_rows: Iterable[int], results: Iterable[int], *, steps_are_cheap: bool
 ) -> list[Total]:
     """The states that need not be computed in the loop; it keeps what they need meanwhile.
 
-    ``steps_are_cheap``: those without a product, and without rows at indices, may stay.
+    ``results``: the plain outputs, by number, that it has to compute. ``steps_are_cheap``: states
+    without a product, and without rows at indices, may stay, and so may work on several rows.
     """
     if loop.condition is not None:
         return []
-    sums = []
-    for i in sorted(last_rows):
-        terms = _terms(loop, i) if i < len(loop.states) else None
-        if terms and (not steps_are_cheap or any(map(_is_dear, terms))):
-            sums.append((i, terms))
-    totals = {i: Total(i) for i, _ in sums}
-    # Products first: the sum of rows that are kept for a product anyway needs no more of the loop.
-    for i, terms in sorted(sums, key=lambda pair: not any(map(_is_product, pair[1]))):
-        for term in terms:
+    found = {i: _terms(loop, i) for i in sorted(last_rows) if i < len(loop.states)}
+    found = {i: terms for i, terms in found.items() if terms}
+    sums = {
+        i: terms
+        for i, terms in found.items()
+        if all(_is_reduction(loop, term) for term in terms)
+        and (not steps_are_cheap or any(map(_is_dear, terms)))
+    }
+    known = _Known(loop, Needed(loop, found.keys(), results), steps_are_cheap=steps_are_cheap)
+    # What is needed anyway first: of that others are computed. And products first: the sum of rows
+    # that are kept for a product needs no more of the loop.
+    known.keep_needed(v for terms in sums.values() for term in terms for v in _factors(loop, term))
+    totals = {i: Total(i) for i in sums}
+    for i in sorted(sums, key=lambda i: not any(map(_is_product, sums[i]))):
+        for term in sums[i]:
             factors = _factors(loop, term)
-            traces = [keep_over_time(loop, factor) for factor in factors]
-            totals[i].terms.append((term, factors, traces))
+            over_time = [known.kept_or_computed(v, of=term) for v in factors]
+            totals[i].terms.append((term, factors, over_time))
+    # Other sums are taken out where the loop keeps nothing more for that.
+    for i in sorted(found.keys() - sums.keys()):
+        terms = [seen_through(term, REARRANGE) for term in found[i]]
+        over_time = [known.had_already(v) for v in terms]
+        if all(over_time):
+            made_of = zip(found[i], terms, over_time, strict=True)
+            totals[i] = Total(i, [(term, [v], [x]) for term, v, x in made_of if x])
     return list(totals.values())
 
 
+class _Known:
+    """What values of a loop's body are had over time, so far."""
+
+    def __init__(self, loop: OpenLoop, needed: Needed, *, steps_are_cheap: bool) -> None:
+        self._loop, self._needed, self._steps_are_cheap = loop, needed, steps_are_cheap
+        self._known: dict[Variable, OverTime] = {}
+
+    def keep_needed(self, values: Iterable[Variable]) -> None:
+        """Keep those of the values that the loop computes anyway."""
+        for v in values:
+            if v in self._needed.values:
+                self._known[v] = keep_over_time(self._loop, v)
+
+    def kept_or_computed(self, v: Variable, of: Variable) -> OverTime:
+        """The value over time, for a term that is made ``of`` it."""
+        if v not in self._known:
+            of_single_rows = self._steps_are_cheap and not adds_rows(of)
+            after = compute_after(self._loop, v, self._needed, of_single_rows=of_single_rows)
+            self._known[v] = after or keep_over_time(self._loop, v)
+        return self._known[v]
+
+    def had_already(self, v: Variable) -> OverTime | None:
+        """The value over time, where the loop keeps no more for it, and has less to do."""
+        is_cheap = self._steps_are_cheap
+        known = self._known.get(v) or compute_after(
+            self._loop, v, self._needed, may_keep=0, of_single_rows=is_cheap
+        )
+        if is_cheap and not (isinstance(known, ComputedAfter) and known.has_products(self._loop)):
+            return None
+        return known
+
+
 def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
-    """What state ``i`` adds up: products, sums and scalars; None where it is no such sum."""
+    """What state ``i`` adds up; None where it is no sum of what does not need it."""
     state = loop.states[i]
     if list(state.taps) != [-1]:
         return None
@@ -101,8 +150,6 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
         return None
     terms.remove(symbol)
     others = [v for k, v in enumerate(loop.ends()) if k != i]
-    if not all(_is_reduction(loop, term) for term in terms):
-        return None
     factors = [factor for term in terms for factor in _factors(loop, term)]
     depends = find_varying([*factors, *others], [symbol])
     if any(v in depends for v in (*factors, *others)):
@@ -141,7 +188,7 @@ def _is_dear(term: Variable) -> bool:
 
 def _factors(loop: OpenLoop, term: Variable) -> list[Variable]:
     """The values that a term is made of, as they are kept over time."""
-    if adds_rows(term):
+    if adds_rows(term) and is_sum_of_rows(loop, term):
         return rows_and_indices(loop, term)
     core = seen_through(term, REARRANGE)
     if core.op is SUM and loop.is_output(core.inputs[0]):
