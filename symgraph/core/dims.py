@@ -74,7 +74,7 @@ class Dim(Interned):
     __radd__ = __add__
 
     def __neg__(self) -> Size:
-        return _from_terms(tuple((monomial, -factor) for monomial, factor in self.terms))
+        return _intern(tuple([(monomial, -factor) for monomial, factor in self.terms]))
 
     def __sub__(self, other: Size) -> Size:
         return self + -other

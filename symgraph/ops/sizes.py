@@ -72,8 +72,8 @@ def shape_of(x: Variable) -> tuple[int | Variable, ...]:
 
 SizeRule = Callable[..., Size]
 _rules: dict[Op, SizeRule] = {}
-# Numbers that depend on data: one Dim for each scalar.
-_opaque: weakref.WeakKeyDictionary[Variable, Dim] = weakref.WeakKeyDictionary()
+# What scalars stand for that have been asked: a number that depends on data for ever one Dim.
+_found: weakref.WeakKeyDictionary[Variable, Size] = weakref.WeakKeyDictionary()
 
 
 def size_rule(op: Op, rule: SizeRule) -> None:
@@ -101,33 +101,37 @@ def known_size(scalar: Variable) -> Size | None:
 
 def take_for_size(scalar: Variable) -> None:
     """Let an integer scalar that only data tell be known not to be negative."""
-    _opaque.setdefault(scalar, fresh_size())
+    _found.setdefault(scalar, fresh_size())
 
 
 def _meaning(scalar: Variable, *, ask: bool) -> Size | None:
-    known: dict[Variable, Size] = {}
-    stack = [scalar]
+    size = _at_hand(scalar)
+    stack = [scalar] if size is None else []
     while stack:
         v = stack[-1]
-        if v in known:
-            stack.pop()
-            continue
-        if v.op is SIZE:
-            known[v] = v.inputs[0].type.shape[v.params[0]]
-        elif (value := constant_value(v)) is not None and value.shape == ():
-            known[v] = int(value)
-        elif v in _opaque or (rule := _rule_for(v)) is None:
-            if not ask and v not in _opaque:
-                return None
-            known[v] = _opaque.setdefault(v, fresh_number())
-        else:
-            missing = [x for x in v.inputs if x not in known]
+        rule = _rule_for(v)
+        if rule is not None:
+            sizes = [_at_hand(x) for x in v.inputs]
+            missing = [x for x, known in zip(v.inputs, sizes, strict=True) if known is None]
             if missing:
-                stack.extend(missing)
+                stack += missing
                 continue
-            known[v] = rule(*(known[x] for x in v.inputs))
+            size = rule(*sizes)
+        elif ask:
+            size = fresh_number()
+        else:
+            return None
+        size = _found.setdefault(v, size)
         stack.pop()
-    return known[scalar]
+    return size
+
+
+def _at_hand(scalar: Variable) -> Size | None:
+    """What a scalar stands for that is the size of an axis, a constant, or has been asked."""
+    if scalar.op is SIZE:
+        return scalar.inputs[0].type.shape[scalar.params[0]]
+    value = constant_value(scalar)
+    return int(value) if value is not None and value.shape == () else _found.get(scalar)
 
 
 def is_size(v: Variable) -> bool:
@@ -166,7 +170,7 @@ def carry_size(old: Variable, new: Variable) -> None:
     # A leaf, or what becomes a constant, is part of other graphs as well, and none of theirs is to
     # tell what this one's rules may do.
     if not is_size(new) and any(constant_value(x) is None for x in new.inputs):
-        _opaque.setdefault(new, size)
+        _found.setdefault(new, size)
 
 
 def shape_operands(

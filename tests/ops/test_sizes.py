@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.core.dims import named_size
+from symgraph.core.dims import Size, named_size
 from symgraph.core.variable import ancestors
+from symgraph.ops import sizes
+from symgraph.ops.elementwise import ADD
 from symgraph.ops.sizes import size_of
 from symgraph.testing import evaluate
 
@@ -43,6 +45,21 @@ def test_a_size_that_depends_on_data_is_one_size() -> None:
     x, y = sg.zeros((n,)), sg.ones((n,))
     assert x.type is y.type
     assert "check_size" not in names_of(x + y)
+
+
+def test_a_long_chain_of_sizes_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Size] = []
+
+    def rule(a: Size, b: Size) -> Size:
+        asked.append(a)
+        return a + b
+
+    monkeypatch.setitem(sizes._rules, ADD, rule)
+    n = sg.vector("x").shape[0]
+    for _ in range(100):
+        n = n + 1
+        assert sg.zeros((n,)).type.shape == (size_of(n),)
+    assert len(asked) <= 100
 
 
 def test_names_that_differ_are_an_error_when_built() -> None:

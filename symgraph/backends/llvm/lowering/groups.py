@@ -29,9 +29,10 @@ def write_scope(scope: Scope, destinations: Mapping[Variable, Sequence[Place]]) 
     scope.lay_outputs(destinations)
     groups = scope.groups()
     scope.bind_sizes(v for v in scope.values.told_by if not scope.is_computed(v))
-    checks = scope.values.size_checks()
+    checks, n_known = scope.values.size_checks(), -1
     for stage in _stages(scope, groups):
-        checks = _write_checks(scope, checks)
+        if n_known < scope.assembler.n_known:
+            checks, n_known = _write_checks(scope, checks), scope.assembler.n_known
         _write_stage(scope, stage)
         for group in stage:
             scope.bind_sizes(group.nodes)

@@ -186,6 +186,11 @@ class Assembler:
         """Whether a slot holds this name or unknown size here."""
         return atom in self._known.atoms
 
+    @property
+    def n_known(self) -> int:
+        """How many names and unknown sizes slots hold here: within a scope never fewer."""
+        return len(self._known.atoms)
+
     def known(self) -> Hashable:
         """Which names and unknown sizes slots hold here, and which of them the arguments tell."""
         return frozenset(self._known.atoms), frozenset(self._entry_atoms)
