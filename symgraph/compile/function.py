@@ -208,6 +208,10 @@ class Function:
             is_verified=options.verify,
             start=start,
         )
+        # Of these loops the report tells how the sizes of the last call let them run.
+        self._has_checkpoints = any(
+            row.checkpoint_every is not None for row in self.report.loop_table
+        )
 
     @property
     def graph(self) -> Graph:
@@ -248,15 +252,12 @@ class Function:
         results = run(*arguments, **by_name)
         seconds = time.perf_counter() - start
         if self.report.first_call is None:
-            self._note_first_call(seconds, arguments)
+            self.report.first_call = seconds
+        if self._has_checkpoints:
+            given = self._signature.arranged(arguments, by_name)
+            self.report.last_arguments = tuple(map(_outline, given))
         self.calls.append((start, seconds))
         return results
-
-    def _note_first_call(self, seconds: float, arguments: Sequence[ArrayLike]) -> None:
-        """Let the report know what the first call took, and of which sizes it was."""
-        self.report.first_call = seconds
-        if any(row.checkpoint_every is not None for row in self.report.loop_table):
-            self.report.first_arguments = tuple(map(_outline, arguments))
 
     def _make_fast(self) -> tuple[Callable[..., Any] | None, Any]:
         """The executable's short way for the usual arguments, and what must live as long."""

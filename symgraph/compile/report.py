@@ -120,8 +120,9 @@ class Report:
     """The shared variables, such as random streams, that each call advances unasked."""
     first_call: float | None = None
     """The seconds of the first call; None before it."""
-    first_arguments: tuple[Any, ...] = field(default=(), repr=False, compare=False)
-    """Shapes of the first call's arguments, as arrays that take no memory, and whole numbers."""
+    last_arguments: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    """Shapes of the last call's arguments, as arrays that take no memory, and whole numbers; of
+    functions that have loops with checkpoints."""
     graphs: Graphs | None = field(default=None, repr=False, compare=False)
     """What `repeated_bodies`, `advice` and `stored` are told from, when they are asked for."""
 
@@ -174,7 +175,7 @@ class Report:
     @property
     def checkpoints(self) -> list[CheckpointedLoop]:
         """The loops with checkpoints: how many steps these are apart, and how much runs again;
-        formulas of sizes, or numbers, where these are known or once there has been a call.
+        formulas of sizes, or numbers where these are known: of the last call, if there was one.
 
         >>> x = sg.tensor("x", (100, 8))
         >>> h = sg.scan(lambda x, h: sg.tanh(x + h), [x], [sg.zeros(8)], checkpoint_every="auto")
@@ -184,7 +185,7 @@ class Report:
         """
         if self.graphs is None or not any(row.checkpoint_every for row in self.loop_table):
             return []
-        values = sizes_of_call(self.graphs.program, self.first_arguments)
+        values = sizes_of_call(self.graphs.program, self.last_arguments)
         return checkpointed_loops(self.graphs, values)
 
     @cached_property
@@ -209,7 +210,7 @@ class Report:
         >>> sg.compile([x], sg.exp(x), name="f").report.to_dict()["name"]
         'f'
         """
-        hidden = ("graphs", "start", "first_arguments")
+        hidden = ("graphs", "start", "last_arguments")
         names = [x.name for x in fields(self) if x.name not in hidden]
         told = (*names, "rules", "stored", "advice")
         found = {name: as_data(getattr(self, name)) for name in told}

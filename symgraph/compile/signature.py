@@ -54,7 +54,7 @@ class Signature:
     def arrays(self, arguments: Sequence[Any], by_name: Mapping[str, Any]) -> list[np.ndarray]:
         """The arguments of a call as arrays of the parameters' types, in order."""
         if by_name or len(arguments) != len(self._converters):
-            arguments = self._arranged(arguments, by_name)
+            arguments = self.arranged(arguments, by_name)
         try:
             arrays = [
                 convert(argument)
@@ -65,7 +65,7 @@ class Signature:
             raise with_prefix(error, self._prefix) from None
         return arrays
 
-    def _arranged(self, arguments: Sequence[Any], by_name: Mapping[str, Any]) -> list[Any]:
+    def arranged(self, arguments: Sequence[Any], by_name: Mapping[str, Any]) -> list[Any]:
         """One argument for each parameter, from positions, then names, then defaults."""
         parameters = self.parameters
         if len(arguments) > len(parameters):

@@ -154,8 +154,8 @@ def scan(
     memory
         Instead of ``checkpoint_every``: how much of it the gradient may take, bytes or text such
         as ``"200MB"``. Each call takes, by its sizes, the interval that fits and lets the fewest
-        steps be computed again; none are where the loop without checkpoints fits. The report tells
-        the interval and how much is computed again.
+        steps be computed again; none are where the loop without checkpoints fits and of its outputs
+        the last ones alone are read. The report tells the interval and how much is computed again.
 
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.

@@ -326,6 +326,19 @@ def test_intervals_that_the_sizes_of_a_call_choose(backend: str, options: dict[s
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_the_report_tells_the_intervals_of_the_last_call(backend: str) -> None:
+    x, w, u = inputs()
+    cost = elman(x, w, u, checkpoint_every="auto")[-1].sum()
+    given = [x, w, sg.In(u, value=np.zeros((4, 4)))]
+    f = sg.compile(given, [cost, sg.grad(cost, w)], backend=backend)
+    for steps in (100, 25, 64):
+        rows, matrix, _ = numbers(steps)
+        f(rows, w=matrix)
+        (loop,) = f.report.checkpoints
+        assert (loop.interval, loop.steps) == (round(steps**0.5), steps)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_report_tells_intervals_and_how_much_runs_again(backend: str) -> None:
     x, w, u = inputs()
 
