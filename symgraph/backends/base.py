@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..core.dims import Size
 from ..core.errors import BackendError
 from ..core.graph import Graph
 from ..core.op import Op
@@ -31,6 +32,7 @@ __all__ = [
     "Kept",
     "Programs",
     "Target",
+    "buffers_of",
     "executable_of",
     "keeps_checkpoints",
     "load_backend",
@@ -163,6 +165,13 @@ def keeps_checkpoints(target: Target) -> bool:
     Elsewhere checkpoints are taken out of all rows of the states, for the memory that these take.
     """
     return getattr(target, "keeps_checkpoints", False)
+
+
+def buffers_of(backend: Backend, graph: Graph, *, threads: int) -> Sequence[Size] | None:
+    """The bytes of each buffer that a call takes beside arguments and results; None where the
+    backend does not say, by a method ``buffers``, which no backend has to have."""
+    buffers = getattr(backend, "buffers", None)
+    return None if buffers is None else buffers(graph, threads=threads)
 
 
 def executable_of(

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..backends.base import Backend, load_backend
+from ..backends.base import Backend, buffers_of, load_backend
 from ..backends.profile import Profile
 from ..core import provenance
 from ..core.annotations import ArrayLike
@@ -195,7 +195,12 @@ class Function:
                 name=options.name,
                 labels=_labels(program),
             )
-        self._graphs = Graphs(program, partial(_rewritten, program, backend), compiled.graph)
+        self._graphs = Graphs(
+            program,
+            partial(_rewritten, program, backend),
+            partial(buffers_of, backend, threads=threads),
+            compiled.graph,
+        )
         self._signature = Signature(program.parameters, options.name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack

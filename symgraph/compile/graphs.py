@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from ..core.dims import Size
 from ..core.graph import Graph
 from ..scan.composites import with_open_composites
 from .program import Program
@@ -16,10 +17,14 @@ class Graphs:
     """What a function computes, before and after the passes."""
 
     def __init__(
-        self, program: Program, rewrite: Callable[[], Graph], rewritten: Graph | None = None
+        self,
+        program: Program,
+        rewrite: Callable[[], Graph],
+        find_buffers: Callable[[Graph], Sequence[Size] | None],
+        rewritten: Graph | None = None,
     ) -> None:
         self.program = program
-        self._rewrite = rewrite
+        self._rewrite, self._find_buffers = rewrite, find_buffers
         if rewritten is not None:
             self.rewritten = rewritten
 
@@ -32,3 +37,8 @@ class Graphs:
     def rewritten(self) -> Graph:
         """The graph after all passes; a program that was recalled has none until it is asked."""
         return self._rewrite()
+
+    @cached_property
+    def buffers(self) -> Sequence[Size] | None:
+        """The bytes of each buffer of a call, where the backend says that."""
+        return self._find_buffers(self.rewritten)

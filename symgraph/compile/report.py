@@ -159,7 +159,8 @@ class Report:
         return [] if self._storage is None else self._storage.loops
 
     def stored_bytes(self, **sizes: int) -> int:
-        """What all loops store over time, in bytes, for sizes by name.
+        """What all loops store over time, in bytes, for sizes by name: each result counted by
+        itself. What a call takes of memory is not the same, see `call_bytes`.
 
         A size without a name goes by its input's name and axis, as ``x_0``, and an input that is a
         whole number by its own name. A name that is missing or unknown is a `SymgraphTypeError`
@@ -171,6 +172,21 @@ class Report:
         3200
         """
         return 0 if self._storage is None else self._storage.bytes_for(sizes)
+
+    def call_bytes(self, **sizes: int) -> int | None:
+        """How many bytes a call takes beside its arguments, for sizes as `stored_bytes` takes them.
+
+        All buffers of the program, each once for all values that lie in it one after the other,
+        and the results. Buffers of which only data tell the size are not counted. None where the
+        backend does not lay out memory ahead, as the reference does not.
+
+        >>> x = sg.tensor("x", ("T", 64))
+        >>> h = sg.scan(lambda x, h: sg.tanh(x + h), [x], [sg.zeros(64)])
+        >>> report = sg.compile([x], (h * 2).sum()).report
+        >>> 256_000 <= report.call_bytes(T=1000) < 260_000
+        True
+        """
+        return None if self._storage is None else self._storage.taken_for(sizes)
 
     @property
     def checkpoints(self) -> list[CheckpointedLoop]:

@@ -9,7 +9,16 @@ from itertools import groupby
 
 import numpy as np
 
-from ..core.dims import PRIMITIVE, Atom, Dim, Size, named_size, size_atoms, substitute_size
+from ..core.dims import (
+    PRIMITIVE,
+    Atom,
+    Dim,
+    Size,
+    named_size,
+    product,
+    size_atoms,
+    substitute_size,
+)
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.provenance import Line, lines_of
 from ..core.types import is_integer
@@ -192,7 +201,7 @@ class Storage:
     def bytes_for(self, sizes: Mapping[str, int]) -> int:
         """The total for sizes by name; a loop that is in one of no steps stores nothing."""
         loops = self.loops
-        _check(sizes, self.sizes.names, loops)
+        _check("stored_bytes", sizes, self.sizes.names, [each.bytes for each in loops])
         values: dict[Atom, int] = {("name", name): int(value) for name, value in sizes.items()}
 
         def number(size: Size) -> int | None:
@@ -204,19 +213,38 @@ class Storage:
             if 0 not in map(number, around)
         )
 
+    def taken_for(self, sizes: Mapping[str, int]) -> int | None:
+        """The bytes of a call's buffers and results for sizes by name; None where the backend does
+        not say."""
+        buffers = self._graphs.buffers
+        if buffers is None:
+            return None
+        names = self.sizes.names
+        results = [v.type for v in self._graphs.rewritten.outputs]
+        taken = [*buffers, *(product(x.shape) * x.dtype.itemsize for x in results)]
+        told = [size for size in map(self.sizes.in_words, taken) if _names_in([size]) <= set(names)]
+        _check("call_bytes", sizes, names, told)
+        values: dict[Atom, int] = {("name", name): int(value) for name, value in sizes.items()}
+        numbers = (x if isinstance(x, int) else x.evaluate(values) or 0 for x in told)
+        return sum(max(number, 0) for number in numbers)
 
-def _check(sizes: Mapping[str, int], known: Sequence[str], loops: Sequence[StoredLoop]) -> None:
+
+def _names_in(sizes: Sequence[Size]) -> set[str]:
+    return {atom[1] for size in sizes for atom in size_atoms(size)}
+
+
+def _check(method: str, sizes: Mapping[str, int], known: Sequence[str], of: Sequence[Size]) -> None:
+    """Refuse sizes that are none, and too few for these formulas."""
     remedy = f"The sizes of this function are: {', '.join(known) or 'none'}."
     for name, value in sizes.items():
         if name not in known:
-            raise SymgraphTypeError.here(f"stored_bytes: {name!r} is no size", remedy=remedy)
+            raise SymgraphTypeError.here(f"{method}: {name!r} is no size", remedy=remedy)
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise SymgraphTypeError.here(f"stored_bytes: {name} is a number, not {value!r}")
+            raise SymgraphTypeError.here(f"{method}: {name} is a number, not {value!r}")
         if value < 0:
-            raise SymgraphValueError.here(f"stored_bytes: {name} is at least 0, not {value}")
-    needed = {a[1] for x in loops if isinstance(x.bytes, Dim) for a in size_atoms(x.bytes)}
-    if missing := sorted(needed - set(sizes)):
+            raise SymgraphValueError.here(f"{method}: {name} is at least 0, not {value}")
+    if missing := sorted(_names_in(of) - set(sizes)):
         raise SymgraphTypeError.here(
-            f"stored_bytes takes the size{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            remedy=f"Write stored_bytes({', '.join(f'{name}=…' for name in missing)}). {remedy}",
+            f"{method} takes the size{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+            remedy=f"Write {method}({', '.join(f'{name}=…' for name in missing)}). {remedy}",
         )

@@ -180,6 +180,32 @@ def test_without_loops_nothing_is_stored() -> None:
     assert "stored over time" not in str(report)
 
 
+@pytest.mark.parametrize("cell", [nn.LSTMCell, nn.GRUCell])
+def test_buffers_of_a_call_share_room(cell: Any) -> None:
+    x = sg.tensor("x", ("T", 16, 32))
+    layer = nn.Recurrent(cell(32, 32, rng=0))
+    loss = sg.square(layer(x)).mean()
+    updates = nn.sgd(loss, layer.params, 0.01)
+    report = sg.compile([x], loss, updates=updates, threads=1).report
+    rows = 4 * 16 * 32 * 1000
+    # Eight arrays of all steps: the states, the gates and the loss's gradient.
+    assert 8 * rows <= report.call_bytes(T=1000) < 8.8 * rows
+    assert report.call_bytes(T=1000) < report.stored_bytes(T=1000)
+
+
+def test_the_bytes_of_a_call_are_told_where_memory_is_laid_out() -> None:
+    x = sg.vector("x")
+    f = sg.compile([x], sg.cumsum(sg.exp(x)) + 1)
+    assert 2 * 4000 <= f.report.call_bytes(x_0=1000) <= 3 * 4000
+    assert sg.compile([x], sg.exp(x) + 1).report.call_bytes(x_0=1000) == 4000
+    with pytest.raises(sg.SymgraphTypeError, match=r"call_bytes takes the size x_0"):
+        f.report.call_bytes()
+    assert sg.compile([x], sg.exp(x), backend="numpy").report.call_bytes(x_0=3) is None
+    n = sg.scalar("n", "int64")
+    h = sg.scan(lambda h: sg.tanh(h), [], [sg.ones(8)], n_steps=n)
+    assert sg.compile([n], h.sum()).report.call_bytes(n=100) >= 32 * 101
+
+
 def test_sizes_are_asked_for_by_name() -> None:
     x, _, h = rnn()
     report = sg.compile([x], h).report
@@ -339,7 +365,8 @@ with open("/proc/self/clear_refs", "w") as reset:
     reset.write("5")
 before = peak()[1]
 f(many)
-print(peak()[0] - before, f.report.stored_bytes(T=10_000, B=16))
+taken, sizes = peak()[0] - before, dict(T=10_000, B=16)
+print(taken, f.report.stored_bytes(**sizes), f.report.call_bytes(**sizes))
 """
 
 
@@ -359,6 +386,7 @@ def test_native_takes_what_is_told(step: str, initial: str, output: str) -> None
     ran = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    taken, told = map(int, ran.stdout.split())
+    taken, told, in_call = map(int, ran.stdout.split())
+    assert 0.95 * in_call - 3e6 <= taken <= 1.05 * in_call + 3e6
     # What is computed of the results after the loops is not counted, such as what goes out.
     assert 0.95 * told - 2e6 <= taken <= 1.05 * told + 4e6 + (42e6 if "x)" in output else 0)

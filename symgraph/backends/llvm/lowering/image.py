@@ -103,6 +103,8 @@ class Lowered(NamedTuple):
     """Whether the program wants guarded memory."""
     rooms: tuple[Room, ...]
     """What shares the arena."""
+    taken: tuple[Size, ...]
+    """The bytes of all buffers, those of the arena and others."""
     outputs: tuple[Variable | None, ...]
     """What is computed for each output; None for constants, which nothing here keeps alive."""
     seconds: Mapping[str, float]
@@ -164,6 +166,7 @@ class _Writer:
             tuple(taken_for_granted),
             a.guarded,
             tuple(a.arena),
+            tuple(a.taken),
             tuple(v if v.inputs else None for v in self._graph.outputs),
             builder.seconds,
         )

@@ -123,6 +123,8 @@ class Assembler:
         self.main = Stream()
         self.arena: list[Room] = []
         """Buffers of known sizes."""
+        self.taken: list[Size] = []
+        """The bytes of all buffers, those of the arena and others."""
         self._known = Known()
         """What is known where the program has got to."""
         self._entry_atoms: set[Atom] = set()
@@ -316,6 +318,7 @@ class Assembler:
     def memory(self, elements: Size, dtype: np.dtype) -> int:
         """A slot with the address of room for so many elements."""
         slot = self.slot()
+        self.taken.append(elements * dtype.itemsize)
         if self.is_known_at_entry(elements):
             status = self._too_large(elements, dtype)
             self.arena.append(Room(slot, self.size(elements), dtype.itemsize, status))
