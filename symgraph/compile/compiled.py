@@ -96,6 +96,13 @@ def compile_graph(
 ) -> Compiled:
     """The graph as an executable of the backend; with one more output where it is to be checked
     whether all values are finite."""
+    options = {"threads": threads, "profile": profile, "check_finite": check_finite}
+    return call_without_collection(lambda: _compiled(built, backend, **options))
+
+
+def _compiled(
+    built: Graph, backend: Backend, *, threads: int, profile: bool, check_finite: bool
+) -> Compiled:
     start = time.perf_counter()
     built = with_open_composites(built)
 
@@ -110,12 +117,12 @@ def compile_graph(
     if not check_finite:
         key, reason = _key(built, programs, threads=threads, profile=profile)
     if programs is None or key is None:
-        executable, graph, summary = call_without_collection(prepare)
+        executable, graph, summary = prepare()
         return Compiled(executable, summary, graph, reason)
     recalled = programs.recall(key, built, lambda: call_without_collection(prepare)[0])
     if not isinstance(recalled, str):
         return _recalled(recalled, built, start)
-    executable, graph, summary = call_without_collection(prepare)
+    executable, graph, summary = prepare()
     reason = programs.keep(key, executable, summary.as_plain()) or recalled
     return Compiled(executable, summary, graph, reason)
 
