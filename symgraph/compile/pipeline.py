@@ -22,6 +22,7 @@ from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
 from ..rewrite.unify import with_united_sizes
 from ..scan.composites import with_open_composites
+from ..scan.first_rows import run_first_steps
 from ..scan.observers import in_order
 from ..scan.op import is_scan, rebuild_alike
 from ..scan.rewrites import rewrite_bodies, rewrite_loops
@@ -46,7 +47,7 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
     def run(graph: Graph, target: Target, hits: Hits) -> Graph:
         def rewrite_body(body: Graph) -> Graph:
             body = sweep(body, rules, hits, rebuild=rebuild_alike)
-            small = compute_at_places(body, rebuild_alike)
+            small = _what_is_read(body)
             return body if small is body else sweep(small, rules, hits, rebuild=rebuild_alike)
 
         return rewrite_loops(
@@ -64,7 +65,12 @@ def _settle_and_simplify(graph: Graph, target: Target, hits: Hits) -> Graph:
 
 def _stabilise(graph: Graph, target: Target, hits: Hits) -> Graph:
     # In this order: stable forms are seen in whole arrays.
-    return compute_at_places(_apply(SIMPLIFY + STABILISE)(graph, target, hits), rebuild_alike)
+    return _what_is_read(_apply(SIMPLIFY + STABILISE)(graph, target, hits))
+
+
+def _what_is_read(graph: Graph) -> Graph:
+    """The graph without the places and the last steps of loops that nobody reads."""
+    return run_first_steps(compute_at_places(graph, rebuild_alike), rebuild_alike)
 
 
 def _settle(graph: Graph, target: Target) -> Graph:

@@ -26,6 +26,7 @@ from ..ops.reshape import reshape
 from ..ops.sizes import shape_of, size_of, take_for_size, unified_with
 from ..ops.slices import ADD_SLICE, Entry, Span, change_slice, slice_axis
 from .cotangents import BufferCotangent, split_cotangent
+from .first_steps import vjp_of_first_steps
 from .op import SCAN, Loop, Read, State, make_loop
 from .run_again import StepsAgain
 from .vjp import gradient_of_body, reached_results, vjp_of_steps
@@ -39,6 +40,9 @@ def vjp_scan(scan: Variable, cotangents: tuple[Maybe, ...]) -> Sequence[Maybe]:
     """The cotangents of a loop's inputs, from those of its buffers, traces and checkpoints."""
     with provenance.without_lines():
         loop = Loop(scan)
+        of_first_steps = vjp_of_first_steps(loop, cotangents)
+        if of_first_steps is not None:
+            return of_first_steps
         if loop.layout.has_checkpoints:
             return _GradientInChunks(loop, cotangents).input_cotangents()
         return vjp_of_steps(loop, cotangents)

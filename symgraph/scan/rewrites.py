@@ -265,15 +265,18 @@ def _exchange_residuals(
         replaced: dict[Variable, Variable] = {}
         for scan in loops_behind(gradient):
             loop = opened[scan]
-            if loop.is_lean or gradient.is_lean:
+            # Of which the gradient may be that of the first steps.
+            later = size_of(loop.n_steps) - length
+            if not isinstance(later, int) or later < 0 or loop.is_lean or gradient.is_lean:
                 continue
             residuals = find_residuals(Loop(scan), gradient, partial(is_read_before, loop))
             values = loop.as_now([residual.value for residual in residuals])
             for (_, copy), value in zip(residuals, values, strict=True):
                 trace = replace(keep_over_time(loop, value), is_turned=True)
-                placeholder = make_input(value.type.with_shape((length, *value.type.shape)))
+                shape = (length + later, *value.type.shape)
+                placeholder = make_input(value.type.with_shape(shape))
                 symbol = replaced[copy] = make_input(value.type)
-                gradient.read(placeholder, symbol)
+                gradient.read(placeholder, symbol, later)
                 stored.setdefault(scan, {})[placeholder] = trace
         if replaced:
             gradient.substitute(replaced)
