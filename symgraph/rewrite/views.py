@@ -9,13 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..core.dims import Size, product
+from ..core.dims import Size, maximum_zero, product
 from ..core.variable import Variable, node
 from ..ops.broadcast import BROADCAST_TO, REARRANGE, broadcast_to, rearrange
 from ..ops.gather import SCATTER_ADD
 from ..ops.join import CONCATENATE
 from ..ops.shape import RESHAPE
-from ..ops.sizes import CHECK_SIZE
+from ..ops.sizes import CHECK_SIZE, known_size
 from ..ops.slices import ADD_SLICE, SLICE, SYMBOL, At, Entry, Span, read_slice
 from .engine import EVERY, RuleSet, rule
 from .pattern import find_sizes, if_typed, is_full_of, uniform
@@ -122,6 +122,46 @@ def merge_slices(v: Variable) -> Variable | None:
         merged.append(both)
     entries = [None if entry == Span(0, None, 1) else entry for entry in merged]
     return if_typed(v, lambda: read_slice(x, entries, ()))
+
+
+@rule("slice", of=EVERY, reads=("slice",))
+def index_of_reversed(v: Variable) -> Variable | None:
+    """x[::-1][i] → x[-1 - i], so that the last row is known to be the last one."""
+    inner, *symbols = v.inputs
+    if inner.op is not SLICE or symbols:
+        return None
+    forward, entries = list(inner.params[0]), list(v.params[0])
+    kept = [i for i, entry in enumerate(forward) if not isinstance(entry, At)]
+    turned = False
+    for i, axis in enumerate(kept):
+        span: Any = forward[axis]
+        entry: Any = entries[i]
+        if isinstance(span, Span) and span.step == -1 and isinstance(entry, At):
+            forward[axis] = None if span[:2] == (0, None) else span._replace(step=1)
+            entries[i] = At(-1 - int(entry.index))
+            turned = True
+    if not turned:
+        return None
+    x, *symbols = inner.inputs
+    return if_typed(v, lambda: read_slice(read_slice(x, forward, symbols), entries, ()))
+
+
+@rule("slice", of=EVERY)
+def index_of_last(v: Variable) -> Variable | None:
+    """x[the size of the axis - 1] → x[-1]: the same element, and none where there is none."""
+    x, *symbols = v.inputs
+    entries = list(v.params[0])
+    axes = [i for i, entry in enumerate(entries) for edge in (entry or ())[:2] if edge == SYMBOL]
+    kept: list[Variable] = []
+    for axis, symbol in zip(axes, symbols, strict=True):
+        index = known_size(symbol) if isinstance(entries[axis], At) else None
+        if index is not None and maximum_zero(index + 1) == x.type.shape[axis]:
+            entries[axis] = At(-1)
+        else:
+            kept.append(symbol)
+    if len(kept) == len(symbols):
+        return None
+    return if_typed(v, lambda: read_slice(x, entries, kept))
 
 
 def _merge_entries(first: Any, second: Any) -> Entry:
@@ -287,6 +327,8 @@ VIEWS = RuleSet(
     slice_before_rearrange,
     drop_slice,
     merge_slices,
+    index_of_reversed,
+    index_of_last,
     merge_concatenates,
     slice_of_concatenate,
     add_to_part,

@@ -41,11 +41,11 @@ def check_scan(
     Outputs are compared with those of a loop in Python that evaluates the step row by row.
     Derivatives by all float arrays, of orders 1 to ``orders``, in reverse and in forward mode, are
     compared with those of the steps written out, loops within the step too, and gradients also with
-    finite differences, where all is float64 and nothing is truncated. Derivatives are of the sum
-    of all outputs with weights. Of a truncated gradient the twin stops at the value that each
-    earlier step gave. Raises AssertionError where anything is off by more than ``tolerance``
-    (1e-8 for float64, 2e-3 for float32), relative to the largest number of an array where that is
-    above 1.
+    finite differences, where all is float64 and nothing is truncated or stopped by
+    `stop_gradient`. Derivatives are of the sum of all outputs with weights. Of a truncated
+    gradient the twin stops at the value that each earlier step gave. Raises AssertionError where
+    anything is off by more than ``tolerance`` (1e-8 for float64, 2e-3 for float32), relative to
+    the largest number of an array where that is above 1.
 
     >>> x, start = np.array([1.0, 2.0]), np.array(0.5)
     >>> sg.testing.check_scan(lambda x_t, h: sg.tanh(x_t) * h, [x], [start], orders=1)[0].shape

@@ -103,6 +103,8 @@ SAMPLES: dict[str, Callable[[Letters], Variable]] = {
     "slice_before_rearrange": lambda s: s.a.T[2],
     "drop_slice": lambda s: slices(s.fixed, Span(0, 2, 1), None),
     "merge_slices": lambda s: slices(slices(s.a, Span(2, None, 1), None), At(3), Span(0, None, -1)),
+    "index_of_reversed": lambda s: slices(slices(s.a, Span(1, None, -1), None), At(0), At(2)),
+    "index_of_last": lambda s: s.a[s.a.shape[0] - 1],
     "merge_concatenates": lambda s: joined(
         joined(s.a, s.b), zeros_like(s.a, (0, s.a.shape[1])), s.a
     ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,3 +244,37 @@ def test_no_others_are_kept(backend: str, ends_early: bool) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert int(result.stdout) < 5_000
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda h, n: h[n - 1],
+        lambda h, n: h[h.shape[0] - 1],
+        lambda h, n: h.take(n - 1, axis=0),
+        lambda h, n: h[::-1][0],
+        lambda h, n: h[::-1, ::-1][0, 1],
+    ],
+    ids=["n - 1", "shape[0] - 1", "take", "reversed", "both axes reversed"],
+)
+def test_the_last_row_by_another_way_to_write_it(backend: str, read: Callable[..., Any]) -> None:
+    n = sg.scalar("n", "int64")
+    h = sg.scan(lambda h: 0.5 * h + 1, outputs_info=[np.arange(3.0)], n_steps=n)
+    f = sg.compile([n], read(h, n), backend=backend)
+    assert f.report.stored_bytes(n=1000) == 2 * 24
+    rows = [np.arange(3.0)]
+    for steps in (1, 2, 7):
+        while len(rows) <= steps:
+            rows.append(0.5 * rows[-1] + 1)
+        np.testing.assert_array_equal(f(steps), read(np.array(rows[1:]), steps), strict=True)
+    with pytest.raises(sg.IndexRangeError):
+        f(0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_row_before_the_last_by_the_size_counts_from_the_front(backend: str) -> None:
+    x = sg.tensor("x", ("T",))
+    f = sg.compile([x], x[x.shape[0] - 2], backend=backend)
+    assert f(np.array([1, 2, 3], "float32")) == 2
+    assert f(np.array([1], "float32")) == 1  # at -1, which is there; at -2 there is none
