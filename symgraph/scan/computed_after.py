@@ -23,6 +23,10 @@ from .stacked import stacked
 
 __all__ = ["ComputedAfter", "Needed", "compute_after"]
 
+# Of so many values of a body at most is one made that is computed after the loop: each of the
+# values of a long body is made of those before it.
+_MOST = 48
+
 
 @dataclass(frozen=True)
 class ComputedAfter:
@@ -71,11 +75,18 @@ class Needed:
         self._n_results = len(ends)
         roots = {*range(len(loop.states))}.difference(without) | self._left
         self.values: Set[Variable] = set(ancestors([ends[i] for i in roots]))
+        self._in_all_steps: dict[Variable, bool] = {}
 
     def is_left_behind(self, v: Variable) -> bool:
         """Whether the loop is known to leave the value behind, for all steps."""
         result = self._loop.result_with(v)
         return result is not None and (result in self._left or result >= self._n_results)
+
+    def can_be_in_all_steps(self, v: Variable) -> bool:
+        """Whether a value can be computed for all steps at once, if what it is made of is there."""
+        if v not in self._in_all_steps:
+            self._in_all_steps[v] = _can_be_in_all_steps(self._loop, v)
+        return self._in_all_steps[v]
 
 
 def compute_after(
@@ -97,25 +108,24 @@ def compute_after(
     if of_single_rows and value.ndim > 1:
         return None
     sources: set[Variable] = set()
-    stack, seen = [value], set[Variable]()
+    new: list[Variable] = []
+    stack, seen, symbols = [value], {value}, set(loop.symbols)
     while stack:
         v = stack.pop()
-        if v in seen:
-            continue
-        seen.add(v)
-        if v in needed.values or v in loop.symbols or needed.is_left_behind(v):
+        if v in needed.values or v in symbols or needed.is_left_behind(v):
             sources.add(v)
-        elif not _can_be_in_all_steps(loop, v):
+            new += [v] if v not in loop.reads and not needed.is_left_behind(v) else []
+            if len(new) > may_keep or not loop.has_fixed_size(v) or (of_single_rows and v.ndim > 1):
+                return None
+        elif len(seen) > _MOST or not needed.can_be_in_all_steps(v):
             return None
         else:
-            stack.extend(_made_of(loop, v))
-    new = [v for v in sources if v not in loop.reads and not needed.is_left_behind(v)]
+            made_of = [x for x in _made_of(loop, v) if x not in seen]
+            seen.update(made_of)
+            # What is left behind first: it may tell that nothing can be done.
+            stack += sorted(made_of, key=lambda x: x in needed.values or x in symbols)
     has_products = any(v.op is MATMUL for v in seen - sources)
-    if len(new) > may_keep or not (has_products or all(_is_no_larger(v, value) for v in new)):
-        return None
-    if not all(map(loop.has_fixed_size, sources)):
-        return None
-    if of_single_rows and any(v.ndim > 1 for v in sources):
+    if not (has_products or all(_is_no_larger(v, value) for v in new)):
         return None
     if not all(_has_row_for_each_step(loop, v) for v in sources):
         return None

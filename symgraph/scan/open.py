@@ -80,7 +80,8 @@ class OpenLoop:
         """
         if value not in self._kept:
             self._kept[value] = len(self.states) + len(self.outputs), 0
-            self._varying = None
+            if self._varying is not None and value not in self._varying:
+                self._varying = None
             self.outputs.append(value)
         return self._kept[value]
 
