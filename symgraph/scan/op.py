@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,8 @@ from ..core.op import Op
 from ..core.types import TensorType, TupleType, tensor_type
 from ..core.variable import Variable, existing_node, item, node
 from ..ops.elementwise import subtract
-from ..ops.sizes import SIZE, carry_size, size_of
+from ..ops.reshape import reshape
+from ..ops.sizes import SIZE, carry_size, shape_of, size_of
 from ..ops.slices import slice_axis
 from .close import close_body
 from .layout import IntervalRule, Layout
@@ -276,9 +278,27 @@ def make_alike(
 
     The body's first outputs are those of the loop, but for a condition, which stays the last one.
     """
-    params = (body, layout or scan.params[1])
+    layout = layout or scan.params[1]
+    params = (_with_types_of_states(body, layout), layout)
     _hand_on_sizes(scan, inputs, *params)
     return _named(node(SCAN, inputs, params), scan.name, provenance.lines_of(scan))
+
+
+def _with_types_of_states(body: Graph, layout: Layout) -> Graph:
+    """The body of which the new values of states have the types that the states have.
+
+    Where rewriting found a size to be a number, or another one, it is the state's size again.
+    """
+    symbols = iter(body.inputs[sum(map(len, layout.sequences)) :])
+    states = [next(islice(symbols, len(taps) - 1, None)) for taps in layout.states]
+    pairs = zip(states, body.outputs, strict=False)
+    if all(new.type is state.type for state, new in pairs):
+        return body
+    news = [
+        new if new.type is state.type else reshape(new, shape_of(state))
+        for state, new in zip(states, body.outputs, strict=False)
+    ]
+    return Graph(body.inputs, [*news, *body.outputs[len(states) :]]).canonical()
 
 
 def _named(loop: Variable, name: str | None, lines: tuple[provenance.Line, ...]) -> Variable:

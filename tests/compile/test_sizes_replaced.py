@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.core.graph import Graph
+from symgraph.core.variable import item
+from symgraph.scan.op import Loop, is_scan, make_alike
 
 BACKENDS = ["native", "numpy"]
 
@@ -92,3 +95,21 @@ def test_a_loop_put_in_order_becomes_one_that_has_sizes_of_its_own(backend: str,
         shapes = (0,), (1, n), (2, 1)
         for value, shape in zip(found, shapes, strict=True):
             np.testing.assert_array_equal(value, np.zeros(shape))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_state_whose_size_turns_out_to_be_a_number_keeps_its_type(backend: str) -> None:
+    n = sg.scalar("n", dtype="int64")
+    loop = Loop(scan_of(sg.scan(lambda h: sg.tanh(h), [], [sg.zeros(n)], n_steps=3)))
+    body = Graph(loop.body.inputs, [sg.constant(np.ones(4, "float32"))])
+    alike = make_alike(loop.node, loop.node.inputs, body=body)
+    assert alike.type is loop.node.type
+    f = sg.compile([n], item(alike, 0)[-1], backend=backend)
+    np.testing.assert_array_equal(f(4), np.ones(4))
+    with pytest.raises(sg.CallError, match="reshape"):
+        f(5)
+
+
+def scan_of(result: sg.Variable) -> sg.Variable:
+    (scan,) = [v for v in sg.ancestors(result) if is_scan(v)]
+    return scan
