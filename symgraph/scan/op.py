@@ -278,8 +278,8 @@ def make_alike(
 
     The body's first outputs are those of the loop, but for a condition, which stays the last one.
     """
-    layout = layout or scan.params[1]
-    params = (_with_types_of_states(body, layout), layout)
+    given: Layout = scan.params[1] if layout is None else layout
+    params = (_with_types_of_states(body, given), given)
     _hand_on_sizes(scan, inputs, *params)
     return _named(node(SCAN, inputs, params), scan.name, provenance.lines_of(scan))
 
