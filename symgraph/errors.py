@@ -2,7 +2,7 @@
 
 ``explain(what, line=user_line(), remedy=...)`` makes a message as symgraph's own are made, and
 ``describe(variable)`` names a variable in it. ``refuse_masked(value, what)`` raises for arrays that
-would lose their mask.
+would lose their mask; ``check_flags("layer", reverse=reverse)`` for what is neither True nor False.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from .core.errors import (
     VerifyError,
     explain,
 )
+from .core.flags import check_flags
 from .core.provenance import describe, user_line
 from .core.values import refuse_masked
 
@@ -62,6 +63,7 @@ __all__ = [
     "TooLargeError",
     "UpdateError",
     "VerifyError",
+    "check_flags",
     "describe",
     "explain",
     "refuse_masked",

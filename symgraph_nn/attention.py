@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import ShapeError, SymgraphValueError
+from symgraph.errors import ShapeError, SymgraphValueError, check_flags
 from symgraph.typing import ArrayLike
 
 from .checks import as_mask, as_variable, check_axes, check_features, check_positive, check_sizes
@@ -89,6 +89,7 @@ class MultiHeadAttention(Module):
         query = self._checked(query)
         memory = query if memory is None else self._checked(memory)
         check_sizes(f"{self}", query, memory, [1])
+        check_flags(self, causal=causal)
         visible = self._visible(query, memory, mask, causal=causal)
         if mask is not None:
             memory = sg.where(sg.expand_dims(_as_bool(mask, memory, self), 2), memory, 0)

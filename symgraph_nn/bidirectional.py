@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Literal, TypeVar, overload
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError
+from symgraph.errors import SymgraphTypeError, check_flags
 from symgraph.typing import ArrayLike
 
 from .module import Module
@@ -92,6 +92,7 @@ class Bidirectional(Module, Generic[StateT, BackwardT]):
         constants: Any = None,
     ) -> sg.Variable | tuple[sg.Variable, tuple[StateT, BackwardT]]:
         """The outputs [time, batch, forward units + backward units], with the state if wanted."""
+        check_flags(self, return_state=return_state)
         if state is None:
             state = (None, None)
         elif not isinstance(state, (tuple, list)) or len(state) != 2:

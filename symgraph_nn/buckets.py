@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from symgraph.errors import ShapeError, SymgraphTypeError, SymgraphValueError
+from symgraph.errors import ShapeError, SymgraphTypeError, SymgraphValueError, check_flags
 
 from .batches import as_array
 from .checks import check_positive
@@ -66,6 +66,7 @@ def buckets(
     (3, 2) [ 1  1 -1] [1. 1. 0.]
     (5, 2) [ 1  1  1  1 -1] [1. 1. 1. 1. 0.]
     """
+    check_flags("buckets", mask=mask, shuffle=shuffle)
     check_positive("buckets", batch_size=batch_size)
     names = list(data) if isinstance(data, Mapping) else None
     if not isinstance(data, (list, tuple, Mapping)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError
+from symgraph.errors import SymgraphTypeError, SymgraphValueError, check_flags
 
 from .checks import check_number, check_positive
 from .history import History
@@ -132,6 +132,7 @@ class LowerOnPlateau:
                 f"LowerOnPlateau: rate is a shared scalar, not {rate!r}",
                 remedy="Make it with sg.shared(0.1), and give it to the update rule.",
             )
+        check_flags("LowerOnPlateau", higher_is_better=higher_is_better)
         check_positive("LowerOnPlateau", patience=patience)
         check_number("LowerOnPlateau", factor=factor, least=least)
         if not 0 < factor < 1:

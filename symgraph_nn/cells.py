@@ -15,7 +15,7 @@ from typing import Literal, TypedDict, Unpack
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError
+from symgraph.errors import SymgraphValueError, check_flags
 from symgraph.typing import SizeLike
 
 from .checks import check_activation, check_positive
@@ -210,6 +210,7 @@ class LSTMCell(_GatedCell):
         forget_bias: float = 1.0,
         **initial: Unpack[CellOptions],
     ) -> None:
+        check_flags("LSTMCell", peepholes=peepholes)
         super().__init__(n_in, n_units, **initial)
         if initial.get("bias") is None:
             bias = self.b.get_value()
@@ -304,6 +305,7 @@ class GRUCell(_GatedCell):
         second_bias: bool = False,
         **initial: Unpack[CellOptions],
     ) -> None:
+        check_flags("GRUCell", second_bias=second_bias)
         super().__init__(n_in, n_units, **initial)
         if reset not in ("after", "before"):
             raise SymgraphValueError.here(f"GRUCell: reset is 'after' or 'before', not {reset!r}")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError
+from symgraph.errors import SymgraphValueError, check_flags
 from symgraph.typing import ArrayLike
 
 from .checks import (
@@ -141,6 +141,7 @@ class Conv1D(_Convolution):
         time_major: bool = False,
         **options: Unpack[ConvOptions],
     ) -> None:
+        check_flags("Conv1D", time_major=time_major)
         super().__init__(n_in, n_units, size, activation, **options)
         self.time_major = time_major
 
@@ -241,6 +242,7 @@ class MaxPool1D(Module):
         padding: Padding = "valid",
         time_major: bool = False,
     ) -> None:
+        check_flags("MaxPool1D", time_major=time_major)
         self.size = _sizes("MaxPool1D", size, 1)
         self.stride, self.padding, self.time_major = stride, padding, time_major
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 import symgraph as sg
-from symgraph.errors import SymgraphValueError
+from symgraph.errors import SymgraphValueError, check_flags
 from symgraph.typing import ArrayLike
 
 from .checks import (
@@ -194,6 +194,7 @@ class ConvTranspose1D(_ConvTranspose):
         time_major: bool = False,
         **options: Unpack[ConvTransposeOptions],
     ) -> None:
+        check_flags("ConvTranspose1D", time_major=time_major)
         super().__init__(n_in, n_units, size, activation, **options)
         self.time_major = time_major
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import DtypeError, ShapeError, SymgraphValueError, describe
+from symgraph.errors import DtypeError, ShapeError, SymgraphValueError, check_flags, describe
 from symgraph.typing import ArrayLike
 
 from .checks import as_variable, check_axes, check_float, check_sizes
@@ -48,6 +48,7 @@ def ctc(
     >>> nn.ctc(np.zeros((3, 1, 2), "float32"), [[1]], [3], [1]).eval().round(4)  # log(8 / 6)
     np.float32(0.2877)
     """
+    check_flags("ctc", zero_infinity=zero_infinity)
     x = as_variable(logits, "ctc")
     check_axes(x, 3, "ctc", "logits [time, batch, classes]")
     check_float(x, "ctc")

@@ -10,6 +10,7 @@ import symgraph as sg
 from symgraph.errors import (
     DtypeError,
     SymgraphTypeError,
+    check_flags,
     describe,
 )
 from symgraph.typing import ArrayLike
@@ -212,6 +213,7 @@ class Dropout(Module):
 
         A `DtypeError` where ``x`` is not of floats.
         """
+        check_flags(self, training=training)
         x = as_variable(x, self)
         if not training or self.rate == 0:
             return x

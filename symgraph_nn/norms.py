@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import ShapeError, SymgraphValueError, describe
+from symgraph.errors import ShapeError, SymgraphValueError, check_flags, describe
 from symgraph.typing import ArrayLike
 
 from .buffers import Buffer
@@ -113,6 +113,7 @@ class BatchNorm(Module):
 
     def __call__(self, x: ArrayLike, *, training: bool = False) -> sg.Variable:
         """The normalised ``x``, of the same shape; ``training`` says by which statistics."""
+        check_flags(self, training=training)
         x = as_variable(x, self)
         check_features(x, self.n_units, self, self.axis)
         axis = self.axis % x.ndim
@@ -173,6 +174,7 @@ class GroupNorm(Module):
         dtype: str = "float32",
     ) -> None:
         check_positive("GroupNorm", n_groups=n_groups, n_units=n_units)
+        check_flags("GroupNorm", time_major=time_major)
         if n_units % n_groups:
             raise SymgraphValueError.here(
                 f"GroupNorm: {n_units} units cannot be shared among {n_groups} groups",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import symgraph as sg
-from symgraph.errors import ShapeError, describe
+from symgraph.errors import ShapeError, check_flags, describe
 from symgraph.typing import ArrayLike
 
 from .checks import as_mask, as_variable, check_axes, check_sizes
@@ -46,6 +46,7 @@ class AveragePool1D(Module):
         padding: Padding = "valid",
         time_major: bool = False,
     ) -> None:
+        check_flags("AveragePool1D", time_major=time_major)
         self.size, self.stride, self.padding = size, stride, padding
         self.time_major = time_major
 
@@ -108,6 +109,7 @@ class _GlobalPool(Module):
     time_major: bool
 
     def __init__(self, *, time_major: bool = False) -> None:
+        check_flags(type(self).__name__, time_major=time_major)
         self.time_major = time_major
 
     def _axes(self, x: sg.Variable) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from symgraph.errors import (
     DtypeError,
     ShapeError,
     SymgraphTypeError,
+    check_flags,
     describe,
 )
 from symgraph.typing import ArrayLike
@@ -129,6 +130,7 @@ class Recurrent(Module, Generic[StateT]):
                     f"Recurrent: {cell!r} is no cell: it has no {name!r}",
                     remedy="A cell has params, initial_state(batch) and step(x_t, state).",
                 )
+        check_flags("Recurrent", reverse=reverse, learn_initial=learn_initial)
         self.cell = cell
         self.reverse = reverse
         self.truncate_gradient = truncate_gradient
@@ -174,6 +176,7 @@ class Recurrent(Module, Generic[StateT]):
         constants: Any = None,
     ) -> sg.Variable | tuple[sg.Variable, StateT]:
         """The outputs [time, batch, units]; with ``return_state`` also the last step's state."""
+        check_flags(self, return_state=return_state, training=training)
         x = self._checked(x, "time, batch")
         mask = self._prepared_mask(mask, x)
         if mask is not None:
@@ -207,6 +210,7 @@ class Recurrent(Module, Generic[StateT]):
         """
         if self.reverse:
             raise SymgraphTypeError.here(f"{self}: a layer in reverse needs the whole sequence")
+        check_flags(self, training=training)
         x_t = self._checked(x_t, "batch")
         initial = self._initial_state(sg.expand_dims(x_t, 0), state)
         step = CellStep(self, initial, self._extras(constants, training=training))

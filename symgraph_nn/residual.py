@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import symgraph as sg
-from symgraph.errors import ShapeError, SymgraphTypeError, describe
+from symgraph.errors import ShapeError, SymgraphTypeError, check_flags, describe
 from symgraph.typing import ArrayLike
 
 from .checks import as_variable
@@ -47,6 +47,7 @@ class Residual(Module):
         return_state: bool = False,
     ) -> Any:
         """The sum, of the shape of ``x``; with ``return_state`` also the module's state."""
+        check_flags(self, return_state=return_state, training=training)
         x = as_variable(x, self)
         options = accepted(self.module, mask=mask, training=training, constants=constants)
         own = accepted(self.module, state=state, return_state=return_state)
@@ -67,6 +68,7 @@ class Residual(Module):
         >>> y_t.shape, h.shape
         ((2, 3), (2, 3))
         """
+        check_flags(self, training=training)
         x_t = as_variable(x_t, self)
         options = {"training": training, "constants": constants}
         change, after = step_of(self.module, x_t, state, options)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, overload
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError, describe
+from symgraph.errors import SymgraphTypeError, SymgraphValueError, check_flags, describe
 from symgraph.typing import ArrayLike
 
 from .axes import is_named
@@ -86,6 +86,7 @@ class Sequential(Module):
         return_state: bool = False,
     ) -> Any:
         """What the last layer returns; with ``return_state`` also the states of all layers."""
+        check_flags(self, return_state=return_state, training=training)
         options = {"mask": mask, "training": training, "constants": constants}
         value: Any = x
         states: list[Any] = []
@@ -119,6 +120,7 @@ class Sequential(Module):
         >>> y_t.shape, state[1]
         ((1, 2), None)
         """
+        check_flags(self, training=training)
         value: sg.Variable = as_variable(x_t, self)
         states: list[Any] = []
         for layer, before in zip(self.layers, self._states(state), strict=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import symgraph as sg
-from symgraph.errors import SymgraphTypeError, SymgraphValueError
+from symgraph.errors import SymgraphTypeError, SymgraphValueError, check_flags
 
 from .extras import load_package
 from .files import as_path, check_target, write_whole
@@ -101,8 +101,7 @@ def load(
     >>> print(nn.load(other, "net.safetensors"))
     2 loaded
     """
-    if not isinstance(strict, bool):
-        raise SymgraphTypeError.here(f"load: strict is True or False, not {strict!r}")
+    check_flags("load", strict=strict)
     variables = {**variables_of(module), **optimiser_variables(module, updates)}
     stored, _ = read_arrays(path)
     if updates is None:

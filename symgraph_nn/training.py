@@ -12,6 +12,7 @@ from symgraph.errors import (
     InputError,
     SymgraphTypeError,
     SymgraphValueError,
+    check_flags,
     describe,
 )
 
@@ -158,6 +159,7 @@ def fit(
     for path in (checkpoint, resume):
         if path is not None:
             check_target(path)
+    check_flags("fit", higher_is_better=higher_is_better, progress=progress)
     check_positive("fit", epochs=epochs, batch_size=batch_size)
     if patience is not None:
         check_positive("fit", patience=patience)

@@ -236,14 +236,13 @@ def _is_complete(error: Exception, v: Variable) -> bool:
 
 
 def in_step(error: SymgraphError, step: int, loop: Variable) -> SymgraphError:
-    """The error with the step of a loop in which it arose, the loop by its name and line."""
+    """The error, but for its cause, with the step of a loop in which it arose, the loop by its name
+    and line."""
     return _in_step_of(error, step, provenance.loop_words(loop))
 
 
 def _in_step_of(error: SymgraphError, step: int, loop: str) -> SymgraphError:
-    told = type(error)(f"{error}\n  in step {step} of {loop}")
-    told.__cause__ = error.__cause__
-    return told
+    return type(error)(f"{error}\n  in step {step} of {loop}")
 
 
 def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:

@@ -16,6 +16,7 @@ from ..backends.profile import Profile
 from ..core import provenance
 from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError, SymgraphValueError
+from ..core.flags import check_flags
 from ..core.graph import Graph
 from ..core.processes import n_threads
 from ..core.shared import SharedVariable
@@ -108,10 +109,11 @@ def compile(
     """
     start = time.perf_counter()
     _check_options(name, threads, unused)
+    check_flags("compile", profile=profile, verify=verify, check_finite=check_finite, debug=debug)
     load_backend(backend)  # an unknown one is said first
     imported = time.perf_counter() - start
-    program = make_program(inputs, outputs, updates, givens, unused=unused, debug=bool(debug))
-    options = _Options(backend, name, profile, threads, bool(verify), bool(check_finite))
+    program = make_program(inputs, outputs, updates, givens, unused=unused, debug=debug)
+    options = _Options(backend, name, profile, threads, verify, check_finite)
     function = Function(program, options, start=start)
     if imported > _NOTICED:
         function.report.stages["import"] = imported

@@ -9,6 +9,7 @@ import numpy as np
 from ..core import provenance
 from ..core.annotations import ArrayLike, Axis, DTypeLike
 from ..core.errors import ShapeError
+from ..core.flags import check_flags
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype
 from ..core.variable import Variable, node
@@ -148,6 +149,7 @@ def cumulative_sum(
     >>> sg.cumulative_sum([1, 2, 3], include_initial=True).eval()
     array([0, 1, 3, 6])
     """
+    check_flags("cumulative_sum", include_initial=include_initial)
     return _from_first(CUMSUM, x, axis, dtype, 0 if include_initial else None)
 
 
@@ -163,6 +165,7 @@ def cumulative_prod(
     >>> sg.cumulative_prod([1, 2, 3], include_initial=True).eval()
     array([1, 1, 2, 6])
     """
+    check_flags("cumulative_prod", include_initial=include_initial)
     return _from_first(CUMPROD, x, axis, dtype, 1 if include_initial else None)
 
 

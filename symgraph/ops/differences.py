@@ -9,6 +9,7 @@ import numpy as np
 from ..core import provenance
 from ..core.annotations import ArrayLike, Axes, Axis
 from ..core.errors import ShapeError, SymgraphValueError
+from ..core.flags import check_flags
 from ..core.variable import Variable, make_constant
 from .broadcast import broadcast_to, rearrange
 from .comparison import equal, isfinite, isnan, less_equal, logical_and, logical_or, not_equal
@@ -94,6 +95,7 @@ def average(
     >>> sg.average([1.0, 4.0], weights=[2, 1]).eval()
     np.float32(2.0)
     """
+    check_flags("average", returned=returned)
     if weights is None:
         result = mean(x, axis, keepdims=keepdims)
         if not returned:
@@ -146,6 +148,7 @@ def isclose(
     >>> sg.isclose([1.0, 2.0], [1.000001, 2.1]).eval()
     array([ True, False])
     """
+    check_flags("isclose", equal_nan=equal_nan)
     x, y = promote_arguments("isclose", (x, y))
     if x.dtype.kind != "f":
         x, y = (cast_to(v, np.dtype("float64")) for v in (x, y))

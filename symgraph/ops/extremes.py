@@ -12,6 +12,7 @@ import numpy as np
 from ..core import provenance
 from ..core.annotations import ArrayLike, Axes, Axis
 from ..core.errors import CallError, ShapeError
+from ..core.flags import check_flags
 from ..core.op import Op
 from ..core.types import TensorType, format_shape, tensor_type
 from ..core.variable import Variable, node
@@ -106,6 +107,7 @@ amin = min
 
 
 def _extreme(op: Op, x: ArrayLike, axis: Axes, *, keepdims: bool) -> Variable:
+    check_flags(op.name, keepdims=keepdims)
     x = as_variable(x, op.name)
     axes = reduced_axes(x, axis, op.name)
     if not axes:
@@ -176,6 +178,7 @@ def argmin(x: ArrayLike, axis: Axis | None = None, *, keepdims: bool = False) ->
 
 
 def _position(op: Op, x: ArrayLike, axis: Axis | None, *, keepdims: bool) -> Variable:
+    check_flags(op.name, keepdims=keepdims)
     x = as_variable(x, op.name)
     operand, along = along_axis(x, axis, op.name)
     place = node(op, (operand,), (along,))

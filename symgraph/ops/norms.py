@@ -9,6 +9,7 @@ import numpy as np
 from ..core import provenance
 from ..core.annotations import ArrayLike, Axes
 from ..core.errors import ShapeError, SymgraphTypeError
+from ..core.flags import check_flags
 from ..core.variable import Variable
 from .broadcast import restore_axes
 from .comparison import not_equal
@@ -39,6 +40,7 @@ def norm(
     >>> np.linalg.norm(sg.constant([3.0, 4.0])).eval()
     np.float32(5.0)
     """
+    check_flags("norm", keepdims=keepdims)
     x = as_variable(x, "norm")
     x = x if x.dtype.kind == "f" else cast_to(x, np.dtype("float64"))
     axes = normalise_axes(list(range(x.ndim)) if axis is None else axis, x.ndim, "norm")

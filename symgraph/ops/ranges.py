@@ -16,6 +16,7 @@ from ..core.errors import (
     SymgraphValueError,
     TooLargeError,
 )
+from ..core.flags import check_flags
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype, is_integer, tensor_type
 from ..core.values import whole_number
@@ -188,6 +189,7 @@ def linspace(
     >>> sg.linspace(0, 1, 5).eval()
     array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
+    check_flags("linspace", endpoint=endpoint)
     count = whole_number(num)
     if count is None or count < 0:
         raise SymgraphTypeError.here(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..core.annotations import ArrayLike, Axes, DTypeLike
+from ..core.flags import check_flags
 from ..core.op import Op
 from ..core.types import TensorType, as_dtype
 from ..core.variable import Variable, node
@@ -45,6 +46,7 @@ def sum(
     >>> sg.sum([[1, 2], [3, 4]], axis=0).eval()
     array([4, 6])
     """
+    check_flags("sum", keepdims=keepdims)
     x = accumulated(as_variable(x, "sum"), dtype)
     return reduce_sum(x, reduced_axes(x, axis, "sum"), keepdims=keepdims)
 
@@ -70,6 +72,7 @@ def mean(
     array([[1.5],
            [3.5]], dtype=float32)
     """
+    check_flags("mean", keepdims=keepdims)
     x = _averaged(x, "mean", dtype)
     axes = reduced_axes(x, axis, "mean")
     return divide(reduce_sum(x, axes, keepdims=keepdims), _count(x, axes))
@@ -91,6 +94,7 @@ def var(
     >>> sg.var([1.0, 3.0], ddof=1).eval()
     np.float32(2.0)
     """
+    check_flags("var", keepdims=keepdims)
     x = _averaged(x, "var", dtype)
     axes = reduced_axes(x, axis, "var")
     squares = square(subtract(x, mean(x, axes, keepdims=True)))
@@ -181,6 +185,7 @@ def all(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Variable:
 
 
 def _truth(op: Op, x: ArrayLike, axis: Axes, *, keepdims: bool) -> Variable:
+    check_flags(op.name, keepdims=keepdims)
     x = as_bool(x, op.name)
     axes = reduced_axes(x, axis, op.name)
     return node(op, (x,), (axes, keepdims)) if axes else x
@@ -221,6 +226,7 @@ def prod(
     >>> sg.prod([[1, 2], [3, 4]], axis=0).eval()
     array([3, 8])
     """
+    check_flags("prod", keepdims=keepdims)
     x = accumulated(as_variable(x, "prod"), dtype)
     axes = reduced_axes(x, axis, "prod")
     result = x

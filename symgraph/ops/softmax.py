@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.annotations import ArrayLike, Axes
+from ..core.flags import check_flags
 from ..core.op import Op
 from ..core.types import TensorType
 from ..core.variable import Variable, node
@@ -200,6 +201,7 @@ def logsumexp(x: ArrayLike, axis: Axes = None, *, keepdims: bool = False) -> Var
     >>> sg.logsumexp([[1000.0, -np.inf], [0.0, -np.inf]], axis=1).eval()
     array([1000.,    0.], dtype=float32)
     """
+    check_flags("logsumexp", keepdims=keepdims)
     x = to_float(as_variable(x, "logsumexp"))
     axes = reduced_axes(x, axis, "logsumexp")
     return node(LOGSUMEXP, (x,), (axes, keepdims)) if axes else x

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from ..core.annotations import ArrayLike, SizeLike
 from ..core.errors import ScanError
+from ..core.flags import check_flags
 from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
 from ..ops.join import concatenate
@@ -174,6 +175,7 @@ def scan(
             f"{truncate_gradient!r}",
             remedy="Give the number of last steps that the gradient goes back; None is all.",
         )
+    check_flags("scan", go_backwards=go_backwards, strict=strict)
     check_interval(checkpoint_every)
     if checkpoint_every is not None and memory is not None:
         raise ScanError.here(

@@ -12,6 +12,7 @@ import numpy as np
 from ...core.annotations import ArrayLike
 from ...core.dims import fresh_size
 from ...core.errors import ExchangeError, ShapeError, SymgraphError, SymgraphTypeError
+from ...core.flags import check_flags
 from ...core.graph import substitute
 from ...core.shared import SharedVariable
 from ...core.types import size_from, tensor_type
@@ -109,6 +110,7 @@ def import_onnx(
 
     What cannot be read is an `ExchangeError` that names the op, the node and the reason.
     """
+    check_flags("import_onnx", trainable=trainable)
     loaded = load_model(path_or_bytes, folder=folder)
     graph = loaded.graph
     scope, parameters = _outermost(loaded, trainable)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..._version import __version__
 from ...compile.program import In
 from ...core.errors import ExchangeError, SymgraphTypeError
+from ...core.flags import check_flags
 from ...core.graph import Graph
 from ...core.shared import SharedVariable
 from ...core.types import TensorType
@@ -88,6 +89,7 @@ def export_onnx(
     """
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise SymgraphTypeError.here(f"path is that of a file, a str or a Path, not {path!r}")
+    check_flags("export_onnx", fused=fused, check=check)
     subject = subject_of(what, inputs)
     model = Model(_check_opset(opset))
     ends = _Ends(model, subject)

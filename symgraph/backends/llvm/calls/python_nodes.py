@@ -104,8 +104,10 @@ def in_steps(error: Exception, loops: Sequence[tuple[int, Variable]], frame: Fra
     """The error with the step that each loop around it was in."""
     if not isinstance(error, SymgraphError):
         return error
+    cause = error.__cause__
     for turn, loop in reversed(loops):
         error = in_step(error, frame[turn], loop)
+    error.__cause__ = cause
     return error
 
 
