@@ -39,7 +39,15 @@ class Graph(Interned):
     (<Graph (float32[?]) -> (float32[?]), 2 nodes>, ['input', 'multiply'])
     """
 
-    __slots__ = ("__weakref__", "_nodes", "_users", "inputs", "outputs")
+    __slots__ = (
+        "__weakref__",
+        "_has_effects",
+        "_has_observers",
+        "_nodes",
+        "_users",
+        "inputs",
+        "outputs",
+    )
 
     inputs: tuple[Variable, ...]
     outputs: tuple[Variable, ...]
@@ -49,6 +57,8 @@ class Graph(Interned):
         self.outputs = tuple(outputs)
         self._nodes = _closed_nodes(self.inputs, self.outputs)
         self._users: dict[Variable, list[tuple[Variable, int]]] | None = None
+        self._has_effects: bool | None = None
+        self._has_observers: bool | None = None
 
     @property
     def nodes(self) -> tuple[Variable, ...]:
@@ -76,12 +86,21 @@ class Graph(Interned):
     @property
     def has_effects(self) -> bool:
         """Whether something in it, or in graphs inside, has an effect."""
-        return any(map(has_effect, self._nodes))
+        if self._has_effects is None:
+            self._has_effects = any(
+                "effect" in op.traits for op in {v.op for v in self._nodes}
+            ) or (any(graph.has_effects for graph in self._inside()))
+        return self._has_effects
 
     @property
     def has_observers(self) -> bool:
         """Whether something in it, or in graphs inside, looks at values."""
-        return any(map(_looks, self._nodes))
+        if self._has_observers is None:
+            self._has_observers = self.has_effects and any(map(_looks, self._nodes))
+        return self._has_observers
+
+    def _inside(self) -> list[Graph]:
+        return [p for v in self._nodes for p in v.params if p.__class__ is Graph]
 
     def canonical(self) -> Graph:
         """The one graph that is equal to this but for what its inputs are called.
@@ -129,7 +148,10 @@ def _load_graph(n_inputs: int, kind: str, dumped: tuple[Any, ...]) -> Graph:
 
 def has_effect(v: Variable) -> bool:
     """Whether computing the variable from its inputs has an effect, in a loop's body perhaps."""
-    return "effect" in v.op.traits or any(isinstance(p, Graph) and p.has_effects for p in v.params)
+    if "effect" in v.op.traits:
+        return True
+    # Most nodes have no parameters.
+    return bool(v.params) and any(isinstance(p, Graph) and p.has_effects for p in v.params)
 
 
 def _looks(v: Variable) -> bool:

@@ -106,19 +106,22 @@ def _find_lengths(variables: Iterable[Variable]) -> set[Variable]:
 
 
 def find_varying(outputs: Sequence[Variable], symbols: Sequence[Variable]) -> set[Variable]:
-    """Of the variables that the outputs are made of, those that depend on one of the symbols."""
+    """Of the variables that the outputs are made of, those that depend on one of the symbols.
+
+    What the symbols are made of, where they stand for values that are, is left out.
+    """
     if not symbols:
         return set()
     # What is older than every symbol depends on none.
     oldest = min(v.serial for v in symbols)
-    seen = {v for v in outputs if v.serial >= oldest}
+    varying = set(symbols)
+    seen = {v for v in outputs if v.serial >= oldest and v not in varying}
     stack = list(seen)
     while stack:
         for x in stack.pop().inputs:
-            if x.serial >= oldest and x not in seen:
+            if x.serial >= oldest and x not in seen and x not in varying:
                 seen.add(x)
                 stack.append(x)
-    varying = set(symbols)
     for v in sorted(seen, key=attrgetter("serial")):
         if not varying.isdisjoint(v.inputs):
             varying.add(v)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields
 
 from ..core.dims import product
-from ..core.graph import replace
+from ..core.graph import has_effect, replace
 from ..core.types import TupleType
 from ..core.variable import Variable, ancestors, make_input
 from ..ops.linalg import MATMUL
@@ -25,7 +25,7 @@ __all__ = ["ComputedAfter", "Needed", "compute_after"]
 
 # Of so many values of a body at most is one made that is computed after the loop: each of the
 # values of a long body is made of those before it.
-_MOST = 48
+_MOST = 16
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def compute_after(
     value: Variable,
     needed: Needed,
     *,
-    may_keep: int = 1,
+    may_keep: int,
     of_single_rows: bool = False,
 ) -> ComputedAfter | None:
     """How to compute a value after the loop; None where it needs the value, or it cannot be done.
@@ -109,21 +109,26 @@ def compute_after(
         return None
     sources: set[Variable] = set()
     new: list[Variable] = []
-    stack, seen, symbols = [value], {value}, set(loop.symbols)
-    while stack:
-        v = stack.pop()
-        if v in needed.values or v in symbols or needed.is_left_behind(v):
+    stack, seen = [], {value}
+    symbols, met = set(loop.symbols), [value]
+    while met:
+        # What is left behind first: it may tell that nothing can be done.
+        for v in met:
+            is_left = needed.is_left_behind(v)
+            if not (is_left or v in needed.values or v in symbols):
+                stack.append(v)
+                continue
             sources.add(v)
-            new += [v] if v not in loop.reads and not needed.is_left_behind(v) else []
+            new += [v] if v not in loop.reads and not is_left else []
             if len(new) > may_keep or not loop.has_fixed_size(v) or (of_single_rows and v.ndim > 1):
                 return None
-        elif len(seen) > _MOST or not needed.can_be_in_all_steps(v):
-            return None
-        else:
-            made_of = [x for x in _made_of(loop, v) if x not in seen]
-            seen.update(made_of)
-            # What is left behind first: it may tell that nothing can be done.
-            stack += sorted(made_of, key=lambda x: x in needed.values or x in symbols)
+        met.clear()
+        while stack and not met:
+            v = stack.pop()
+            if len(seen) > _MOST or not needed.can_be_in_all_steps(v):
+                return None
+            met += dict.fromkeys(x for x in _made_of(loop, v) if x not in seen)
+            seen.update(met)
     has_products = any(v.op is MATMUL for v in seen - sources)
     if not (has_products or all(_is_no_larger(v, value) for v in new)):
         return None
@@ -146,7 +151,7 @@ def _has_row_for_each_step(loop: OpenLoop, v: Variable) -> bool:
 
 
 def _can_be_in_all_steps(loop: OpenLoop, v: Variable) -> bool:
-    if has_fixed_factor(v, loop.varying):
+    if (v.op.kind == "elementwise" and not has_effect(v)) or has_fixed_factor(v, loop.varying):
         return True
     n = size_of(loop.n_steps)
     rows = [x for x in v.inputs if x in loop.varying]
@@ -157,9 +162,10 @@ def _can_be_in_all_steps(loop: OpenLoop, v: Variable) -> bool:
 
 
 def _made_of(loop: OpenLoop, v: Variable) -> list[Variable]:
-    if has_fixed_factor(v, loop.varying):
+    varying = loop.varying
+    if v.op is MATMUL and has_fixed_factor(v, varying):
         return [left_of(v)]
-    return [x for x in v.inputs if x in loop.varying]
+    return [x for x in v.inputs if x in varying]
 
 
 def _between(loop: OpenLoop, value: Variable, sources: Iterable[Variable]) -> list[Variable]:

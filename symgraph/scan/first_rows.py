@@ -6,6 +6,7 @@ steps after those that give what is read are dead code, as an expression is that
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import NamedTuple
 
 from ..core import provenance
@@ -14,7 +15,7 @@ from ..core.variable import Variable, item, make_constant, node
 from ..ops.elementwise import minimum
 from ..ops.sizes import SIZE, size_of
 from ..ops.slices import SLICE, At, Entry, Span, slice_axis
-from .op import SCAN, Loop, is_scan
+from .op import SCAN, Loop
 
 __all__ = ["ALL_ROWS", "Rows", "first_steps_of", "run_first_steps"]
 
@@ -61,7 +62,7 @@ def _bounds(entry: At | Span) -> tuple[int, int | None] | None:
 def run_first_steps(graph: Graph, rebuild: Rebuild) -> Graph:
     """The graph with loops that run no more steps than give what is read of them."""
     # From the last loop on: one that runs fewer steps reads fewer rows of those before it.
-    for scan in reversed([v for v in graph.nodes if is_scan(v)]):
+    for scan in reversed([v for v in graph.nodes if v.op is SCAN]):
         new = _read_of_first_steps(scan, graph, rebuild) if scan in graph.users else {}
         if new:
             outputs = replace(graph.outputs, new, keep_lines=True, rebuild=rebuild)
@@ -74,18 +75,18 @@ def _read_of_first_steps(
 ) -> dict[Variable, Variable]:
     """For what reads the results of a loop the same of its first steps; none where all count."""
     loop = Loop(scan)
-    if loop.layout.has_checkpoints or loop.body.has_effects or loop.body.has_observers:
+    if loop.layout.has_checkpoints:
         return {}
-    count = 1
+    count, outputs = 1, set(graph.outputs)
     read: list[Variable] = []
     for result, _ in graph.users[scan]:
-        found = _first_rows_read(graph, result)
+        found = _first_rows_read(graph, result, outputs)
         if found is None:
             return {}
         stop, readers = found
         count = max(count, stop - loop.results[result.params[0]].depth)
         read += readers
-    short = first_steps_of(loop, count)
+    short = None if loop.body.has_effects else first_steps_of(loop, count)
     if short is None:
         return {}
     of_short = {item(scan, k): item(short, k) for k in range(len(scan.type.items))}
@@ -117,10 +118,12 @@ def first_steps_of(loop: Loop, count: int) -> Variable | None:
     return short
 
 
-def _first_rows_read(graph: Graph, result: Variable) -> tuple[int, list[Variable]] | None:
+def _first_rows_read(
+    graph: Graph, result: Variable, outputs: Set[Variable]
+) -> tuple[int, list[Variable]] | None:
     """How many of a result's first rows are read at most, and by what; None where it may be
     others."""
-    outputs, most = set(graph.outputs), 0
+    most = 0
     readers: list[Variable] = []
     pending = [(result, ALL_ROWS)]
     while pending:

@@ -107,7 +107,7 @@ def _first_steps(loop: Loop, count: int) -> Loop | None:
         return None if steps is None else _FirstSteps(steps, loop, count)
     if count > (every if isinstance(every, int) else 1):
         return None
-    if loop.body.has_effects or loop.body.has_observers:
+    if loop.body.has_effects:
         return None
     steps = first_steps_of(loop, count)
     return None if steps is None else Loop(steps)

@@ -109,8 +109,7 @@ def _changed(graph: Graph, change: Change) -> tuple[Graph, bool]:
         if v in new:
             continue
         inputs = tuple([new[x] for x in v.inputs])
-        is_whole = all(x.type is old.type for x, old in zip(inputs, v.inputs, strict=True))
-        if is_scan(v) and is_whole:
+        if is_scan(v) and _have_types_of(inputs, v.inputs):
             changed = change(v, inputs)
             if isinstance(changed, Variable):
                 new[v] = changed
@@ -127,6 +126,10 @@ def _changed(graph: Graph, change: Change) -> tuple[Graph, bool]:
             provenance.set_lines(rebuilt, provenance.lines_of(v))
     outputs = tuple([new[v] for v in graph.outputs])
     return (graph if outputs == graph.outputs else Graph(graph.inputs, outputs)), is_done
+
+
+def _have_types_of(inputs: Sequence[Variable], others: Sequence[Variable]) -> bool:
+    return all(x.type is other.type for x, other in zip(inputs, others, strict=True))
 
 
 def _with_bodies(graph: Graph, rewrite_body: Callable[[Graph], Graph]) -> Graph:

@@ -112,6 +112,8 @@ class _Known:
 
     def __init__(self, loop: OpenLoop, needed: Needed, *, steps_are_cheap: bool) -> None:
         self._loop, self._needed, self._steps_are_cheap = loop, needed, steps_are_cheap
+        # To leave another value behind, and not this one, gains the products between them alone.
+        self._has_products = MATMUL in {v.op for v in loop.varying}
         self._known: dict[Variable, OverTime] = {}
 
     def keep_needed(self, values: Iterable[Variable]) -> None:
@@ -124,7 +126,9 @@ class _Known:
         """The value over time, for a term that is made ``of`` it."""
         if v not in self._known:
             of_single_rows = self._steps_are_cheap and not adds_rows(of)
-            after = compute_after(self._loop, v, self._needed, of_single_rows=of_single_rows)
+            after = self._has_products and compute_after(
+                self._loop, v, self._needed, may_keep=1, of_single_rows=of_single_rows
+            )
             self._known[v] = after or keep_over_time(self._loop, v)
         return self._known[v]
 
