@@ -173,7 +173,7 @@ def _fewer_steps(each: Recurrence, steps: Size, sizes: Sizes) -> str:
     of_what = " of products of matrices" if each.kind == "matrix" else ""
     return (
         f"{text} about log2({sizes.in_words(steps)}) rounds{of_what}, many at a time; so far this "
-        "is done for single numbers, and larger rows follow one another"
+        "is done for short rows whose elements meet, and other rows follow one another"
     )
 
 

@@ -235,7 +235,8 @@ def _names_in(sizes: Sequence[Size]) -> set[str]:
 
 def _check(method: str, sizes: Mapping[str, int], known: Sequence[str], of: Sequence[Size]) -> None:
     """Refuse sizes that are none, and too few for these formulas."""
-    remedy = f"The sizes of this function are: {', '.join(known) or 'none'}."
+    used = sorted(_names_in(of))
+    remedy = f"The sizes that count are: {', '.join(used) or 'none'}."
     for name, value in sizes.items():
         if name not in known:
             raise SymgraphTypeError.here(f"{method}: {name!r} is no size", remedy=remedy)
@@ -243,8 +244,8 @@ def _check(method: str, sizes: Mapping[str, int], known: Sequence[str], of: Sequ
             raise SymgraphTypeError.here(f"{method}: {name} is a number, not {value!r}")
         if value < 0:
             raise SymgraphValueError.here(f"{method}: {name} is at least 0, not {value}")
-    if missing := sorted(_names_in(of) - set(sizes)):
+    if missing := [name for name in used if name not in sizes]:
         raise SymgraphTypeError.here(
             f"{method} takes the size{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            remedy=f"Write {method}({', '.join(f'{name}=…' for name in missing)}). {remedy}",
+            remedy=f"Write {method}({', '.join(f'{name}=…' for name in used)}).",
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
+import numpy as np
+
 from ..core import provenance
 from ..core.annotations import ArrayLike
-from ..core.errors import ScanError
+from ..core.errors import ScanError, ShapeError, SymgraphTypeError
 from ..core.graph import rebuild, replace
+from ..core.values import brief
 from ..core.variable import ITEM, Variable, ancestors, constant_value, node
 from ..ops.create import zeros
 from ..ops.gradient import stop_gradient
@@ -43,10 +46,41 @@ def unroll(
     array([3., 7.], dtype=float32)
     """
     several = not isinstance(results, Variable)
-    outputs = open_composites(list(results) if several else [results])
+    outputs = open_composites(_checked(results))
+    _check_given({} if given is None else given)
     while any(is_scan(v) for v in ancestors(outputs)):
         outputs = _without_outer_loops(outputs, given)
     return outputs if several else outputs[0]
+
+
+def _checked(results: object) -> list[Variable]:
+    outputs = list(results) if isinstance(results, (list, tuple)) else [results]
+    for each in outputs:
+        if not isinstance(each, Variable):
+            raise SymgraphTypeError.here(
+                f"unroll takes a variable or a list of variables, not {brief(each)}"
+            )
+    return outputs
+
+
+def _check_given(given: object) -> None:
+    """Raise unless these are values for variables, with as many axes."""
+    if not isinstance(given, Mapping):
+        raise SymgraphTypeError.here(
+            f"unroll: the values given are a dict, not {brief(given)}",
+            remedy="Write given={x: value}.",
+        )
+    for v, value in given.items():
+        if not isinstance(v, Variable):
+            raise SymgraphTypeError.here(
+                f"unroll: values are given for variables, not for {brief(v)}",
+                remedy="Write given={x: value}, with the variable x itself.",
+            )
+        if np.ndim(value) != v.ndim:
+            raise ShapeError.here(
+                f"unroll: {provenance.describe(v)} is given an array of shape {np.shape(value)}",
+                remedy=f"Give it {v.ndim} axes.",
+            )
 
 
 def _without_outer_loops(outputs: Sequence[Variable], given: Values | None) -> list[Variable]:

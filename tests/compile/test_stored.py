@@ -209,7 +209,7 @@ def test_the_bytes_of_a_call_are_told_where_memory_is_laid_out() -> None:
 def test_sizes_are_asked_for_by_name() -> None:
     x, _, h = rnn()
     report = sg.compile([x], h).report
-    with pytest.raises(sg.SymgraphTypeError, match=r"the size B.*\n.*\n.*stored_bytes\(B=…\)"):
+    with pytest.raises(sg.SymgraphTypeError, match=r"the size B.*\n.*\n.*stored_bytes\(B=…, T=…\)"):
         report.stored_bytes(T=3)
     with pytest.raises(sg.SymgraphTypeError, match=r"'t' is no size(.|\n)*B, T"):
         report.stored_bytes(t=3, B=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -369,3 +369,16 @@ def test_a_drawn_loop_prints_as_lines_that_check_it() -> None:
     exec(case.text, {"sg": sg, "np": np, "numbers": numbers, "check_scan": check})
     for result, expected in zip(found, case.expected, strict=True):
         np.testing.assert_allclose(result, expected)
+
+
+def test_unroll_refuses_what_is_no_variable_and_values_that_do_not_fit() -> None:
+    x = sg.vector("x")
+    loop = sg.scan(lambda row, total: total + row, [x], [0.0])
+    with pytest.raises(sg.SymgraphTypeError, match=r"unroll takes a variable or a list .* not 3"):
+        sg.testing.unroll(cast(Any, 3))
+    with pytest.raises(sg.SymgraphTypeError, match="given for variables, not for 'x'"):
+        sg.testing.unroll(loop, given=cast(Any, {"x": [1.0]}))
+    with pytest.raises(sg.SymgraphTypeError, match="the values given are a dict"):
+        sg.testing.unroll(loop, given=cast(Any, [1.0]))
+    with pytest.raises(sg.ShapeError, match=r"'x' .* is given an array of shape \(2, 2\)"):
+        sg.testing.unroll(loop, given={x: np.ones((2, 2))})
