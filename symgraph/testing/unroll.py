@@ -54,7 +54,7 @@ def unroll(
 
 
 def _checked(results: object) -> list[Variable]:
-    outputs = list(results) if isinstance(results, (list, tuple)) else [results]
+    outputs: list[Any] = list(results) if isinstance(results, (list, tuple)) else [results]
     for each in outputs:
         if not isinstance(each, Variable):
             raise SymgraphTypeError.here(
