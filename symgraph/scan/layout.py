@@ -21,6 +21,11 @@ class Inputs(NamedTuple, Generic[T]):
     interval: T | None
     """A vector as long as checkpoints are apart; None without checkpoints."""
 
+    def flat(self) -> tuple[T, ...]:
+        """The inputs in their order."""
+        ending = () if self.interval is None else (self.interval,)
+        return (self.n_steps, *self.sequences, *self.initials, *self.fixed, *ending)
+
 
 @dataclass(frozen=True)
 class IntervalRule:

@@ -80,7 +80,9 @@ def _with_chained_body(
         return make_alike(scan, inputs, body=Graph(body.inputs, _chained(body, None)).canonical())
     symbol = make_input(before.type)
     chained = Graph((*body.inputs, symbol), _chained(body, symbol)).canonical()
-    return make_alike(scan, (*inputs, before), body=chained)
+    parts = scan.params[1].parts(inputs)
+    given = parts._replace(fixed=(*parts.fixed, before)).flat()
+    return make_alike(scan, given, body=chained)
 
 
 def _as_written(graph: Graph) -> list[Variable]:

@@ -190,8 +190,8 @@ def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Vari
     made = loop.make(loop.trace_to_fixed_types())
     changed = Loop(made)
     like_before = replace(layout, sequences=changed.layout.sequences, states=changed.layout.states)
-    ending = () if parts.interval is None else (parts.interval,)
-    return make_alike(made, (*made.inputs, *ending), body=changed.body, layout=like_before)
+    given = changed.layout.parts(made.inputs)._replace(interval=parts.interval).flat()
+    return make_alike(made, given, body=changed.body, layout=like_before)
 
 
 SCAN.attach(build=_build_scan)

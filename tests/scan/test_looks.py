@@ -75,6 +75,25 @@ def test_nested_loops_print_in_order(backend: str, capsys) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("options", [{"checkpoint_every": 2}, {"checkpoint_every": "auto"}])
+def test_loops_with_checkpoints_print_in_their_turn(backend: str, options: dict, capsys) -> None:
+    x, w = sg.vector("x", "float64"), sg.shared(np.float64(0.5), "w")
+    state = sg.debug_print(x[0], "start")
+    for label in "ab":
+
+        def step(x, h, label=label):
+            return sg.debug_print(cell(x, w * h), label)
+
+        state = sg.scan(step, [x], [state], **options)[-1]
+    array = np.linspace(-1, 1, 3)
+    gradient = run([x], sg.grad(state, w), array, backend=backend)
+    labels = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert labels == ["start", *"aaabbb"]
+    silent = sg.compile([x], sg.grad(state, w), backend=backend, debug=False)
+    np.testing.assert_allclose(gradient, silent(array))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_every_so_often_and_when(backend: str, capsys) -> None:
     x = sg.vector("x")
 
