@@ -195,12 +195,19 @@ def _described(each: Recurrence) -> tuple[str, str]:
         )
     function = _FUNCTIONS[each.algebra]
     if each.kind == "sum":
-        return f"a running {each.algebra}", f"lambda a, b: {function}"
+        return f"a running {_logical(each)}{each.algebra}", f"lambda a, b: {function}"
     joined = function.replace("(a, b)", "(f[1] + g[0], g[1])")
     return (
         f"a recurrence of {each.algebra}, h[t] = {each.algebra}(h[t-1] + a[t], b[t])",
         f"lambda f, g: (f[0] + g[0], {joined}) on the pairs (a, b)",
     )
+
+
+def _logical(each: Recurrence) -> str:
+    if each.algebra not in ("and", "or"):
+        return ""
+    kinds = {state.new.dtype.kind for state in Loop(each.scan).states}
+    return "logical " if kinds == {"b"} else "bitwise "
 
 
 def _on_copy(each: ForcedCopy, sizes: Sizes) -> Advice:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..core import provenance
 from ..core.dims import Size, product
 from ..core.graph import Graph
 from ..core.variable import Variable
@@ -34,8 +35,10 @@ from ..ops.linalg import MATMUL
 from ..ops.promotion import CAST
 from ..ops.sizes import CHECK_SIZE, SIZE
 from ..ops.softmax import LOGADDEXP
+from ..rewrite.engine import sweep
+from ..rewrite.simplify import SIMPLIFY
 from .close import find_varying
-from .op import Loop
+from .op import Loop, make_alike, rebuild_alike
 from .written import loops_written
 
 __all__ = ["Recurrence", "find_recurrences"]
@@ -53,6 +56,9 @@ _REPEATED = {
 """Ops that add up in an algebra of their own."""
 _SHIFTED = frozenset({"maximum", "minimum", "logaddexp"})
 """Algebras in which sums are products."""
+
+_IDEMPOTENT = frozenset({"maximum", "minimum", "and", "or"})
+"""Algebras in which a value added to itself is the value."""
 
 # For each algebra that a value is linear in, how much of it is used.
 Form = Mapping[str, str]
@@ -73,10 +79,17 @@ def find_recurrences(graph: Graph) -> Iterator[Recurrence]:
     """The loops that `associative_scan` could do, in a graph as it was built."""
     for _, scan in loops_written(graph):
         loop = Loop(scan)
-        found = _algebra_of(loop) if _may_be_grouped(loop) else None
+        found = _algebra_of(_simplified(loop)) if _may_be_grouped(loop) else None
         if found is not None:
             row = max((product(s.new.type.shape) for s in loop.states), key=_known_first)
             yield Recurrence(scan, *found, row)
+
+
+def _simplified(loop: Loop) -> Loop:
+    """The loop without what changes nothing, such as a factor of 1."""
+    with provenance.without_lines():
+        body = sweep(loop.body, SIMPLIFY, rebuild=rebuild_alike)
+        return Loop(make_alike(loop.node, loop.node.inputs, body=body))
 
 
 def _known_first(size: Size) -> tuple[bool, int]:
@@ -217,7 +230,7 @@ def _joined(algebra: str, operands: list[Form | None]) -> Form:
     if not kinds or None in kinds:
         return {}
     kind = max((kind for kind in kinds if kind), key=_KINDS.index)
-    if len(kinds) == 1 and kind in ("state", "sum"):
+    if (len(kinds) == 1 or algebra in _IDEMPOTENT) and kind in ("state", "sum"):
         return {algebra: "sum"}
     return {algebra: _more(kind, "linear")}
 

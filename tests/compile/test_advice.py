@@ -130,6 +130,11 @@ ASSOCIATIVE = {
     "running sum": (lambda x, a, h: h + x * a, "T steps one after another, for 1 operation"),
     "running product": (lambda x, a, h: x * h, "1 operation"),
     "running maximum": (lambda x, a, h: sg.maximum(h, x), "log2(T) rounds"),
+    "a running maximum,": (lambda x, a, h: sg.maximum(h, x) * 1, "log2(T) rounds"),
+    "running maximum, whose": (
+        lambda x, a, h: sg.maximum(sg.maximum(h, x), sg.maximum(h, a)),
+        "log2(T) rounds",
+    ),
     "running minimum": (lambda x, a, h: sg.minimum(sg.exp(x), h), "log2(T) rounds"),
     "running logaddexp": (lambda x, a, h: sg.logaddexp(x, h), "log2(T) rounds"),
     "a[t] * h[t-1] + b[t]": (lambda x, a, h: a * h + x, "log2(T) rounds"),
@@ -154,6 +159,13 @@ def test_a_recurrence_that_can_be_grouped(words: str, with_gradient: bool) -> No
     assert words in found.text
     assert "sg.associative_scan" in found.text
     assert saving in found.saving
+
+
+@pytest.mark.parametrize(("dtype", "words"), [("bool", "logical or"), ("int64", "bitwise or")])
+def test_which_or_is_meant(dtype: str, words: str) -> None:
+    v = sg.tensor("v", ("T",), dtype)
+    h = sg.scan(lambda v, h: h | v, v, np.zeros((), dtype))
+    assert f"computes a running {words}, whose" in only(advice([v], h), "associative loop").text
 
 
 def test_how_many_steps_there_are_of_single_numbers() -> None:
