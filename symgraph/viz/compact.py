@@ -8,6 +8,7 @@ from ..core.types import TupleType, is_integer
 from ..core.variable import ITEM, PARAMETER, Variable, constant_value
 from ..ops.promotion import CAST
 from ..ops.sizes import SIZE, size_of
+from ..scan.op import Loop, is_scan
 from .labels import constant_text, is_scalar_constant
 
 __all__ = ["Compact"]
@@ -55,7 +56,7 @@ class Compact:
         needed = set(self._outputs)
         for v in reversed(order):
             if v in needed and v not in self.inline:
-                needed.update(v.inputs)
+                needed.update(_operands(v))
         named = (v for v in order if v in needed or "leaf" in v.op.traits)
         return [v for v in named if v not in self.inline and v.op is not ITEM]
 
@@ -107,3 +108,12 @@ class Compact:
 
 def _is_integer_scalar(v: Variable) -> bool:
     return not isinstance(v.type, TupleType) and v.ndim == 0 and is_integer(v.dtype)
+
+
+def _operands(v: Variable) -> Sequence[Variable]:
+    """What is drawn of a node's inputs: of a loop not the vector as long as checkpoints are apart,
+    which has no edge, since the title says how long it is."""
+    if not is_scan(v):
+        return v.inputs
+    loop = Loop(v)
+    return [loop.n_steps, *loop.operands]

@@ -232,13 +232,7 @@ class _Drawing:
         cluster = graphviz.Digraph(f"cluster_{next(self.numbers)}")
         self.clusters.append((frame.target, cluster))
         steps = compact.inline.get(loop.n_steps)
-        title = " · ".join(
-            [
-                f"scan <b>{escape(v.name)}</b>" if v.name else "scan",
-                *([f"{escape(steps)} steps"] if steps is not None else []),
-                f"body {self.bodies.number(loop.body)}",
-            ]
-        )
+        title = _title(loop, steps, self.bodies.number(loop.body))
         fill = _LOOP_FILLS[min(frame.depth, len(_LOOP_FILLS) - 1)]
         cluster.attr(label=f"<{title}>", bgcolor=fill, **_CLUSTER)
         operands = loop.operands
@@ -248,7 +242,8 @@ class _Drawing:
         ]
         ports = dict(zip(loop.body.inputs, self._ports(cluster, labels), strict=True))
         results = self._ports(cluster, output_ports(v, loop.body))
-        frame.results[v] = results
+        kept = self._draw_checkpoints(cluster, loop, results)
+        frame.results[v] = [*results[: len(loop.results)], *kept]  # `until` is no result
         if steps is None:
             self._connect(frame, loop.n_steps, self.node(cluster, "port", "steps"))
         for x, port in zip(operands, ports.values(), strict=True):
@@ -272,6 +267,16 @@ class _Drawing:
         names = [self.node(row, "port", label) for label in labels]
         cluster.subgraph(row)
         return names
+
+    def _draw_checkpoints(
+        self, cluster: graphviz.Digraph, loop: Loop, results: Sequence[str]
+    ) -> list[str]:
+        """The ports of a loop's checkpoints, below the new values of states; none without."""
+        labels = [f"checkpoints of state {i}" for i in range(len(loop.checkpoints))]
+        ports = self._ports(cluster, labels) if labels else []
+        for result, port in zip(results, ports, strict=False):
+            self._edge(result, port, f"every {loop.checkpoint_every} steps")
+        return ports
 
     def _draw_feedback(
         self, loop: Loop, ports: Mapping[Variable, str], results: Sequence[str]
@@ -310,6 +315,15 @@ def _new_digraph(name: str | None) -> graphviz.Digraph:
 
 def _leaf_kind(v: Variable) -> str:
     return "shared" if v.op is SHARED else "constant" if v.op is CONSTANT else "input"
+
+
+def _title(loop: Loop, steps: str | None, body: int) -> str:
+    """What stands above a loop: its name, and how it runs."""
+    name, every = loop.node.name, loop.checkpoint_every
+    parts = [f"scan <b>{escape(name)}</b>" if name else "scan"]
+    parts += [f"{escape(steps)} steps"] if steps is not None else []
+    parts += [f"checkpoints every {escape(str(every))} steps"] if every is not None else []
+    return " · ".join([*parts, f"body {body}"])
 
 
 def _name(v: Variable) -> str:

@@ -63,6 +63,42 @@ def test_a_picture_shows_loops_as_clusters_and_marks_what_is_shared():
     assert "update" in source
 
 
+def _with_checkpoints(until, **options):
+    x = sg.tensor("x", ("T", 3))
+
+    def step(x_t, h):
+        new = sg.tanh(x_t + h)
+        return ([new, new.sum()], sg.until(new.sum() > 2.0)) if until else [new, new.sum()]
+
+    h, totals = sg.scan(step, [x], [sg.zeros(3), None], name="loop", **options)
+    return x, h, sg.grad(h[-1].sum() + totals.sum(), x)
+
+
+@pytest.mark.parametrize("until", [False, True])
+@pytest.mark.parametrize("option", [{"checkpoint_every": 4}, {"memory": "1kB"}])
+def test_a_picture_shows_the_checkpoints_that_a_gradient_reads(until, option):
+    x, h, gradient = _with_checkpoints(until, **option)
+    for subject in (gradient, [h, gradient], sg.compile([x], gradient)):
+        lines = [line.strip() for line in sg.to_dot(subject).source.splitlines()]
+        nodes = {line.split(" ")[0]: line for line in lines if " [label=<" in line}
+        edges = [line.split(" [")[0].split(" -> ") for line in lines if " -> " in line]
+        (kept,) = [name for name, line in nodes.items() if "<checkpoints of state 0>" in line]
+        (new,) = [tail for tail, head in edges if head == kept]
+        assert "<new state 0>" in nodes[new]
+        assert any(tail == kept for tail, _ in edges)
+        # Nothing is read of what ends the loop, and each box is joined to something.
+        assert not [tail for tail, _ in edges if "<until>" in nodes[tail.split(":")[0]]]
+        joined = {end.split(":")[0] for edge in edges for end in edge}
+        assert [line for name, line in nodes.items() if name not in joined] == []
+
+
+def test_a_picture_says_how_far_checkpoints_are_apart():
+    _x, h, _ = _with_checkpoints(False, checkpoint_every=4)
+    source = sg.to_dot(h).source
+    assert "T steps · checkpoints every 4 steps · body 1" in source
+    assert "checkpoints" not in sg.to_dot(_with_checkpoints(False)[1]).source
+
+
 @pytest.mark.parametrize("wrong", [3, None, "x"])
 def test_what_cannot_be_shown(wrong):
     for show in (sg.to_dot, sg.listing, sg.dprint):
