@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from ..core import provenance
 from ..core.graph import replace
-from ..core.variable import Variable, ancestors, make_input
+from ..core.variable import Variable, ancestors, make_input, next_serial
 from ..ops.broadcast import REARRANGE
 from ..ops.gather import GATHER
 from ..ops.join import CONCATENATE
@@ -111,8 +111,11 @@ def _over_time(
     values = stacked([template], arrays, may_fail=True)
     if values is None:
         return None
-    told = provenance.Steps(provenance.loop_words(loop.node), high - low)
-    for v in ancestors(values, arrays.values()):
-        provenance.tell_steps(v, told)
     outside: Mapping[Variable, Variable] = {arrays[x]: rows[x] for x in below} | loop.fixed
-    return replace(values, outside, keep_lines=True)[0]
+    since = next_serial()
+    made = replace(values, outside)
+    told = provenance.Steps(provenance.loop_words(loop.node), high - low)
+    for v in ancestors(made, outside.values()):
+        if v.serial > since:  # what the user has written of all rows is of no step
+            provenance.tell_steps(v, told)
+    return made[0]

@@ -267,3 +267,21 @@ def test_with_checkpoints_and_truncation_gradients_are_those_without(backend):
     np.testing.assert_allclose(gradient(checkpoint_every=2), whole, rtol=1e-10)
     np.testing.assert_allclose(gradient(checkpoint_every=2, truncate_gradient=2), cut, rtol=1e-10)
     assert not np.allclose(whole, cut)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_an_error_of_the_users_own_rows_is_of_no_step(backend):
+    """They are the rows that the loop reads before it, in another program."""
+    table, matrix, index = sg.matrix("table"), sg.matrix("matrix"), sg.tensor("i", ("T",), "int64")
+    rows = table[index]
+    last = sg.scan(lambda i, h: sg.tanh(table[i] @ matrix + h), [index], [sg.zeros(3)])[-1]
+    ones, wrong = np.ones((4, 3), "float32"), np.array([0, 9])
+    in_loop = sg.compile([table, matrix, index], last, backend=backend)
+    alone = sg.compile([table, index], rows * 2, backend=backend)
+    with pytest.raises(sg.IndexRangeError, match="index 9 is outside axis 0"):
+        in_loop(ones, ones[:3], wrong)
+    with pytest.raises(sg.IndexRangeError, match="index 9 is outside axis 0") as caught:
+        alone(ones, wrong)
+    assert "in step" not in str(caught.value)
+    line = test_an_error_of_the_users_own_rows_is_of_no_step.__code__.co_firstlineno + 4
+    assert f"test_rows_at_indices.py:{line}" in str(caught.value)
