@@ -22,6 +22,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..core import provenance
+from ..core.errors import GraphError
 from ..core.graph import Graph
 from ..core.variable import Variable, item, make_input, node
 from ..ops.sizes import size_of
@@ -44,6 +45,9 @@ Rewrite = Callable[[Graph], Graph]
 Replacements = dict[Variable, Variable]
 # What becomes of a loop on its new inputs: another loop, or what the loop's results become.
 Change = Callable[[Variable, Sequence[Variable]], Replacements | Variable]
+
+# In each round some loops come to sizes that they keep: more would be a mistake in the changes.
+_MOST_ROUNDS = 1000
 
 
 def rewrite_loops(
@@ -95,10 +99,11 @@ def transform_loops(graph: Graph, changes_in: Callable[[Graph], Change]) -> Grap
     (those of a loop that was there before, or of constants) is changed in another round, of the
     graph in which it goes by these.
     """
-    is_done = False
-    while not is_done:
+    for _ in range(_MOST_ROUNDS):
         graph, is_done = _changed(graph, changes_in(graph))
-    return graph
+        if is_done:
+            return graph
+    raise GraphError("loops do not come to sizes that they keep")
 
 
 def _changed(graph: Graph, change: Change) -> tuple[Graph, bool]:
