@@ -94,7 +94,7 @@ FLAGS = list(dict.fromkeys(public_flags()))
 @pytest.mark.parametrize(
     ("function", "flag"), FLAGS, ids=[f"{f.__qualname__}-{n}" for f, n in FLAGS]
 )
-@pytest.mark.parametrize("value", ["no", 1, None])
+@pytest.mark.parametrize("value", ["no", 2, 1.0, None])
 def test_another_value_is_refused(function: Any, flag: str, value: object) -> None:
     error = sg.ScanError if function is sg.associative_scan else sg.SymgraphTypeError
     with pytest.raises(error, match=f"{flag} is True or False, not {value!r}") as caught:
@@ -102,6 +102,7 @@ def test_another_value_is_refused(function: Any, flag: str, value: object) -> No
     assert "test_flags.py:" in str(caught.value)
 
 
-def test_bools_of_numpy_are_taken() -> None:
-    f = sg.compile([], sg.sum(X, keepdims=np.True_), debug=np.False_, check_finite=np.False_)
+@pytest.mark.parametrize(("yes", "no"), [(np.True_, np.False_), (1, 0), (np.int64(1), np.int8(0))])
+def test_bools_of_numpy_and_numbers_for_them_are_taken(yes: Any, no: Any) -> None:
+    f = sg.compile([], sg.sum(X, keepdims=yes), debug=no, check_finite=no)
     assert f().shape == (1, 1, 1)
