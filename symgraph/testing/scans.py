@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import SymgraphValueError
+from ..core.errors import ShapeError, SymgraphTypeError, SymgraphValueError
+from ..core.provenance import describe
+from ..core.values import brief
+from ..core.variable import Variable
 from ..scan.arguments import as_list
 from ..scan.build import scan
 from ..scan.step import Until
@@ -54,6 +57,7 @@ def check_scan(
     if not isinstance(orders, (int, np.integer)) or isinstance(orders, bool) or orders < 0:
         raise SymgraphValueError.here(f"check_scan: orders is a number from 0 on, not {orders!r}")
     given = (as_list(sequences), as_list(outputs_info), as_list(non_sequences))
+    _check_arrays(*given[:2])
     telling = {name: options[name] for name in _TELLING if options.get(name) is not None}
     if telling.get("truncate_gradient") == -1:  # Theano's way to say: all the way
         del telling["truncate_gradient"]
@@ -73,6 +77,21 @@ def check_scan(
         for i, pair in enumerate(zip(results, walked.outputs, strict=True)):
             assert_alike(f"the outputs, by a loop in Python: number {i}", *pair, tolerance)
     return results
+
+
+def _check_arrays(sequences: list[Any], infos: list[Any]) -> None:
+    """Raise where a variable is given for an array, or a number for rows."""
+    for role, entries in (("sequence", sequences), ("initial value", infos)):
+        for i, entry in enumerate(entries):
+            is_full = isinstance(entry, Mapping)
+            value: Any = entry.get("input", entry.get("initial")) if is_full else entry
+            if isinstance(value, Variable):
+                raise SymgraphTypeError.here(
+                    f"check_scan: {role} {i} is {describe(value)}, and not an array",
+                    remedy="Give a value: the loop is built of variables of its type.",
+                )
+            if role == "sequence" and not np.ndim(value):
+                raise ShapeError.here(f"check_scan: sequence {i} has no rows: {brief(value)}")
 
 
 def _without_until(step: Callable[..., Any]) -> Callable[..., Any]:

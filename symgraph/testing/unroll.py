@@ -79,7 +79,7 @@ def _check_given(given: object) -> None:
         if np.ndim(value) != v.ndim:
             raise ShapeError.here(
                 f"unroll: {provenance.describe(v)} is given an array of shape {np.shape(value)}",
-                remedy=f"Give it {v.ndim} axes.",
+                remedy=f"Its type is {v.type}.",
             )
 
 

@@ -382,3 +382,14 @@ def test_unroll_refuses_what_is_no_variable_and_values_that_do_not_fit() -> None
         sg.testing.unroll(loop, given=cast(Any, [1.0]))
     with pytest.raises(sg.ShapeError, match=r"'x' .* is given an array of shape \(2, 2\)"):
         sg.testing.unroll(loop, given={x: np.ones((2, 2))})
+
+
+def test_check_scan_refuses_a_variable_for_an_array_and_a_sequence_of_no_rows() -> None:
+    x = sg.matrix("x")
+    for given in ([x], [{"input": x, "taps": [0]}]):
+        with pytest.raises(sg.SymgraphTypeError, match=r"check_scan: sequence 0 is 'x'.*an array"):
+            check_scan(recurrence, given, [FIRST])
+    with pytest.raises(sg.SymgraphTypeError, match="check_scan: initial value 0 is 'x'"):
+        check_scan(recurrence, [ROWS], [{"initial": x, "taps": [-1]}])
+    with pytest.raises(sg.ShapeError, match="check_scan: sequence 0 has no rows: 3"):
+        check_scan(recurrence, 3, [FIRST])
