@@ -8,14 +8,14 @@ from typing import Any, TypeAlias
 
 from ..core.graph import Graph
 from ..core.variable import Variable
-from ..scan.op import SCAN
+from ..scan.op import SCAN, Loop
 from .numpy import NumpyExecutable, Planner
 from .plan import Call, Plan
 
 __all__ = ["Look", "Place", "looking"]
 
 Place: TypeAlias = tuple[tuple[Variable, int], ...]
-"""Where a run is: the loops around it, from the outermost on, each with its step from 0."""
+"""Where a run is: the loops around it, from the outermost on, each with the number of its step."""
 
 Look: TypeAlias = Callable[[Variable, Sequence[Any], Any, Place], None]
 """What is called with a node, the values of its operands, its own value, and the place."""
@@ -59,7 +59,8 @@ class _LookingPlanner(Planner):
             return result
 
         def run_and_show(*operands: Any) -> Any:
-            self._loops.append((v, -1))
+            first = Loop(v).layout.parts(operands).first
+            self._loops.append((v, -1 if first is None else int(first) - 1))
             result = call(*operands)
             self._loops.pop()
             self._look(v, operands, result, tuple(self._loops))

@@ -132,7 +132,8 @@ class NumpyLoop:
         values[self._n_changing : self._n_changing + len(parts.fixed)] = parts.fixed
         rows = list(map(self._first_rows, range(len(self._states)), parts.initials))
         kept = _Checkpoints(parts.interval, self._depths[: len(rows)])
-        taken = self._run(n, values, parts.sequences, rows, kept)
+        number = 0 if parts.first is None else int(parts.first)
+        taken = self._run(n, values, parts.sequences, rows, kept, number)
         if len(rows) < len(self._depths):
             rows += [_Rows(trace, 0) for trace in self._empty_traces((n_steps, *arrays))]
         checkpoints = kept.arrays(taken, rows, ends=self._loop.layout.ends_at_checkpoint)
@@ -156,8 +157,10 @@ class NumpyLoop:
         sequences: Sequence[np.ndarray],
         results: list[_Rows],
         kept: _Checkpoints,
+        number: int,
     ) -> int:
-        """How many steps were taken; the results have their rows then."""
+        """How many steps were taken; the results have their rows then. Messages count them from
+        ``number`` on."""
         body, n_changing = self._body, self._n_changing
         spans = _spans(n, in_parts=self._until, in_windows=bool(self._few_rows))
         for start, stop in kept.cut(spans):
@@ -172,7 +175,7 @@ class NumpyLoop:
                 try:
                     body.run(values)
                 except SymgraphError as error:
-                    raise in_step(error, t, self._scan) from error.__cause__
+                    raise in_step(error, number + t, self._scan) from error.__cause__
                 if len(targets) < len(self._depths):
                     room = stop if self._until else n
                     results += [_Rows(trace, 0) for trace in self._new_traces(values, room)]
@@ -180,7 +183,7 @@ class NumpyLoop:
                 for target, offset, shape, slot in targets:
                     value = values[slot]
                     if value.shape != shape:
-                        raise self._changed_shape(t, slot, shape, value.shape)
+                        raise self._changed_shape(number + t, slot, shape, value.shape)
                     target[offset + t] = value
                 if self._until and values[body.outputs[-1]]:
                     return t + 1

@@ -237,12 +237,13 @@ def _is_complete(error: Exception, v: Variable) -> bool:
 
 def in_step(error: SymgraphError, step: int, loop: Variable) -> SymgraphError:
     """The error, but for its cause, with the step of a loop in which it arose, the loop by its name
-    and line."""
-    return _in_step_of(error, step, provenance.loop_words(loop))
+    and line; with the chunk of one over chunks."""
+    step_word = "chunk" if loop.params[1].is_over_chunks else "step"
+    return _in_step_of(error, f"{step_word} {step}", provenance.loop_words(loop))
 
 
-def _in_step_of(error: SymgraphError, step: int, loop: str) -> SymgraphError:
-    return type(error)(f"{error}\n  in step {step} of {loop}")
+def _in_step_of(error: SymgraphError, step: str, loop: str) -> SymgraphError:
+    return type(error)(f"{error}\n  in {step} of {loop}")
 
 
 def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:
@@ -263,7 +264,7 @@ def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception
     told = kind(explain(what, line=provenance.nearest_line(v)))
     if isinstance(error, IndexRangeError):
         for step, loop in reversed(provenance.steps_at(v, error.place)):
-            told = _in_step_of(told, step, loop)
+            told = _in_step_of(told, f"step {step}", loop)
     return told
 
 

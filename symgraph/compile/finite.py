@@ -21,7 +21,7 @@ from ..core.graph import Graph
 from ..core.variable import Variable, constant_value
 from ..scan.observers import without_observers
 from ..scan.op import Loop
-from ..scan.paths import loop_paths, symbol_labels
+from ..scan.paths import counted_loops, loop_paths, symbol_labels
 from .marks import is_computed
 from .rounding import expanded
 
@@ -78,17 +78,19 @@ class Checked:
     def _error(
         self, v: Variable, operands: Sequence[Any], value: np.ndarray, place: Place
     ) -> FiniteError:
-        loops, steps = self._loops_of(place), tuple(step for _, step in place)
+        path = [scan for scan, _ in place]
+        counted = counted_loops(path)
+        loops, steps = self._labels(path, counted), tuple(place[i][1] for i in counted)
         where = "".join(
-            f"\n  in step {step} of loop {_named(scan, loop)}{_at(scan)}"
-            for loop, (scan, step) in zip(reversed(loops), reversed(place), strict=True)
+            f"\n  in step {place[i][1]} of loop {_named(path[i], loop)}{_at(path[i])}"
+            for i, loop in zip(reversed(counted), reversed(loops), strict=True)
         )
         ranges = [_range(_label(x, place), y) for x, y in zip(v.inputs, operands, strict=False)]
         is_given = "leaf" in v.op.traits
         subject = provenance.describe(v) if is_given else v.op.name
         text = f"{self._prefix}{subject} {'is' if is_given else 'gives'} {_first(value)}"
         text += "".join(f"\n  of {each}" for each in ranges) + where
-        line, is_own = provenance.line_at(v, [scan for scan, _ in place])
+        line, is_own = provenance.line_at(v, path)
         return FiniteError(
             explain(text, line=line, remedy=None if is_own else _RECORD),
             op=v.op.name,
@@ -98,19 +100,24 @@ class Checked:
             operands=tuple(ranges),
         )
 
-    def _loops_of(self, place: Place) -> tuple[str | int, ...]:
-        """For each loop its name, where one loop alone has it, or else its row in the report."""
-        path = tuple(scan for scan, _ in place)
+    def _labels(self, path: Sequence[Variable], counted: Sequence[int]) -> tuple[str | int, ...]:
+        """For each of these loops its name, where that tells which one is meant, or else its row in
+        the report. Steps that run again from a checkpoint are those of the loop of that name."""
         if not path:
             return ()
         paths = loop_paths(self._graph)
-        names = [each[-1].name for each in paths]
+        known = [_names(x) for x in paths if all(Loop(scan).layout.role != "again" for scan in x)]
         labels = []
-        for depth in range(1, len(path) + 1):
-            row = paths.index(path[:depth])
-            name = names[row]
-            labels.append(row if name is None or names.count(name) > 1 else name)
+        for i in counted:
+            names = _names(path[: i + 1])
+            alike = [x for x in known if (x if len(names) > 1 else x[-1:]) == names]
+            is_told = names[-1] is not None and len(alike) <= 1
+            labels.append(names[-1] if is_told else paths.index(tuple(path[: i + 1])))
         return tuple(labels)
+
+
+def _names(path: Sequence[Variable]) -> list[str | None]:
+    return [path[i].name for i in counted_loops(path)]
 
 
 class _Found(BaseException):

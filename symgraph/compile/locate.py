@@ -37,7 +37,7 @@ class Fault:
     """The operation: a loop itself where it hands on values that its body did not compute."""
     difference: Difference
     loops: tuple[tuple[Variable, int], ...]
-    """The loops around it from the outermost on, each with the step from 0."""
+    """The loops around it from the outermost on, each with the number of the step."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def locate(graph: Graph, arrays: Sequence[np.ndarray], suspect: Suspect) -> Faul
         scan, number = wrong.node.inputs[0], wrong.node.params[0]
         place = _Inside(graph, arrays, suspect, scan)
         wrong = _first_wrong(place) or place.by_rows(number, wrong)
-        loops.append((scan, wrong.row))
+        loops.append((scan, place.first + wrong.row))
         if wrong.node.op is PARAMETER:  # what a step reads is not what it should be
             wrong = replace(wrong, node=scan)
         if wrong.node is scan:
@@ -164,6 +164,11 @@ class _Inside:
         # What a step reads comes first; what has another size in each step has no trace.
         changing = [x for x in self._loop.changing if x in read]
         values = [v for v in body.nodes if is_value(v)]
+        first = self._loop.first
+        self.first = 0
+        """The number of the first step."""
+        if first is not None:
+            self.first = int(reference(Graph(graph.inputs, [first]))(*arrays)[0])
         traced = [v for v in values if is_made_of(v.type.shape, outer)]
         self.has_ragged = len(traced) < len(values)
         self.nodes = [*changing, *traced]

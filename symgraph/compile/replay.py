@@ -17,7 +17,7 @@ from ..core.variable import ITEM, Variable
 from ..scan.composites import with_open_composites
 from ..scan.observers import without_observers
 from ..scan.op import Loop
-from ..scan.paths import loop_paths, symbol_labels
+from ..scan.paths import counted_loops, loop_paths, symbol_labels
 from .function import Function
 from .rounding import expanded
 from .tables import format_table
@@ -46,9 +46,9 @@ class Replay:
     step: tuple[int, ...]
     """The step of each of them, from 0."""
 
-    def __init__(self, path: _Path, step: tuple[int, ...]) -> None:
+    def __init__(self, loops: Sequence[Variable], step: tuple[int, ...]) -> None:
         self.values, self.lines = {}, {}
-        self._loops = [_describe(scan) for scan in path]
+        self._loops = [_describe(scan) for scan in loops]
         self.loop = " in ".join(reversed(self._loops))
         self.step = step
 
@@ -77,10 +77,10 @@ def replay(
     ``args`` are the arguments of the call, in a list, or a dict by name; shared variables have the
     values of now, and nothing is stored. ``loop`` is the loop's name, its row in
     ``f.report.loop_table`` (from 0), or the user's line, as ``"file.py:12"``; ``step`` counts from
-    0 in the order of execution. For a loop in a loop both may be tuples, outermost first; ``step``
-    has to be one. By name and line it is the loop as it was built; by row that of the rewritten
-    graph, where the loops of gradients are. Raises `SymgraphValueError` for a loop that there is
-    not, and for a step that is not taken.
+    0 in the order of execution, through all parts of a loop with checkpoints. For a loop in a loop
+    both may be tuples, outermost first; ``step`` has to be one. By name and line it is the loop as
+    it was built; by row that of the rewritten graph, where the loops of gradients are. Raises
+    `SymgraphValueError` for a loop that there is not, and for a step that is not taken.
 
     >>> x = sg.vector("x")
     >>> h = sg.scan(lambda x, h: sg.tanh(x + h), [x], [sg.constant(0.0)], name="cell")
@@ -96,25 +96,27 @@ def replay(
     entries = loop if isinstance(loop, tuple) else (loop,)
     steps = step if isinstance(step, tuple) else (step,)
     graph, path = _find(f, entries)
-    _check_steps(path, steps)
+    counted = counted_loops(path)
+    loops = [path[i] for i in counted]
+    _check_steps(loops, steps)
     arrays = _arrays(f, args)
-    wanted = tuple(zip(path, steps, strict=True))
-    result, labels, last = Replay(path, steps), _Labels(path[-1]), -1
+    result, labels, taken = Replay(loops, steps), _Labels(path[-1]), _Taken()
 
     def look(v: Variable, operands: Sequence[Any], value: Any, place: Place) -> None:
-        nonlocal last
-        if place == wanted:
+        step = _steps_at(place, path, counted)
+        if step is not None and step[:-1] == steps[:-1]:
+            taken.add(step[-1])
+        if step != steps:
+            if result.values:
+                raise _Over
+        elif len(place) == len(path):
             _add(result, labels, v, value, path[-1])
-        elif result.values and place[: len(wanted)] != wanted:
-            raise _Over
-        if [scan for scan, _ in place] == list(path) and place[:-1] == wanted[:-1]:
-            last = place[-1][1]
 
     with contextlib.suppress(_Over):
         looking(graph, look)(*arrays)
-    if last < steps[-1]:
+    if not result.values:
         raise SymgraphValueError.here(
-            f"replay: {result.loop} takes {last + 1} steps in this call; there is no step {step}",
+            f"replay: {result.loop} takes {taken} in this call; there is no step {step}",
             remedy="Steps count from 0.",
         )
     named = [label for label in result.values if label in labels.given]
@@ -122,6 +124,28 @@ def replay(
         for label in (*named, *(x for x in [*of_label] if x not in labels.given)):
             of_label[label] = of_label.pop(label)  # type: ignore[assignment]
     return result
+
+
+def _steps_at(place: Place, path: _Path, counted: Sequence[int]) -> tuple[int, ...] | None:
+    """The steps of those loops of a path that count; None at a place in other loops."""
+    if len(place) < len(path) or any(place[i][0] is not scan for i, scan in enumerate(path)):
+        return None
+    return tuple([place[i][1] for i in counted])
+
+
+class _Taken:
+    """The steps that a loop takes where those around it are in theirs."""
+
+    def __init__(self) -> None:
+        self._first, self._last = 0, -1
+
+    def add(self, step: int) -> None:
+        self._first = step if self._last < 0 else min(self._first, step)
+        self._last = max(self._last, step)
+
+    def __str__(self) -> str:
+        first, last = self._first, self._last
+        return f"the steps {first} to {last}" if first else f"{last + 1} steps"
 
 
 class _Over(BaseException):
@@ -174,8 +198,9 @@ def _fits(path: _Path, entries: Sequence[Any], paths: Sequence[_Path]) -> bool:
     """Whether these entries mean the loop: the last one itself, all of them those around it too."""
     if len(entries) == 1:
         return _is_meant(path, entries[0], paths)
-    return len(entries) == len(path) and all(
-        _is_meant(path[: i + 1], entry, paths) for i, entry in enumerate(entries)
+    counted = counted_loops(path)
+    return len(entries) == len(counted) and all(
+        _is_meant(path[: i + 1], entry, paths) for i, entry in zip(counted, entries, strict=True)
     )
 
 
@@ -195,12 +220,13 @@ def _describe(scan: Variable) -> str:
     return name + (f" at {line}" if line else "")
 
 
-def _check_steps(path: _Path, steps: Sequence[Any]) -> None:
-    if len(steps) != len(path):
-        loops = ", ".join(_describe(scan) for scan in path)
+def _check_steps(loops: Sequence[Variable], steps: Sequence[Any]) -> None:
+    if len(steps) != len(loops):
+        all_loops = ", ".join(map(_describe, loops))
         raise SymgraphValueError.here(
-            f"replay: {len(steps)} steps are given for {len(path)} loops, outermost first: {loops}",
-            remedy=f"Give step as {'a tuple of numbers' if len(path) > 1 else 'one number'}.",
+            f"replay: {len(steps)} steps are given for {len(loops)} loops, outermost first: "
+            f"{all_loops}",
+            remedy=f"Give step as {'a tuple of numbers' if len(loops) > 1 else 'one number'}.",
         )
     for each in steps:
         if not isinstance(each, int | np.integer) or isinstance(each, bool) or each < 0:

@@ -329,7 +329,7 @@ def list_loops(graph: Graph) -> list[LoopRow]:
     numbers: dict[Graph, int] = {}
     return [
         LoopRow(
-            loop.node.name,
+            loop.title,
             next(iter(provenance.lines_of(loop.node)), None),
             depth,
             numbers.setdefault(loop.body, len(numbers) + 1),

@@ -23,6 +23,7 @@ from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.provenance import Line, lines_of
 from ..core.types import is_integer
 from ..ops.sizes import size_of
+from ..scan.op import Loop
 from ..scan.storage import StoredResult, stored_results
 from .graphs import Graphs
 from .program import Program
@@ -196,7 +197,7 @@ class Storage:
             for each in group
         )
         scan = path[-1]
-        return StoredLoop(scan.name, lines_of(scan), len(path) - 1, values, _total(values))
+        return StoredLoop(Loop(scan).title, lines_of(scan), len(path) - 1, values, _total(values))
 
     def bytes_for(self, sizes: Mapping[str, int]) -> int:
         """The total for sizes by name; a loop that is in one of no steps stores nothing."""

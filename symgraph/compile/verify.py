@@ -21,6 +21,7 @@ from ..core.graph import Graph
 from ..core.variable import Variable, item
 from ..rewrite.unify import with_united_sizes
 from ..scan.observers import without_observers
+from ..scan.paths import counted_loops
 from .locate import Fault, is_value, locate
 from .pipeline import Hits, Pass, all_passes, rewrite
 from .rounding import ULPS, Difference, Run, Suspect, compare, differs, reference, ulps_between
@@ -130,8 +131,9 @@ class Verified:
         return self._backend.prepare(graph, threads=self._threads)
 
     def _raise(self, culprit: str, fault: Fault, differences: Sequence[Difference]) -> None:
-        names = tuple(scan.name or "scan" for scan, _ in fault.loops)
-        steps = tuple(step for _, step in fault.loops)
+        loops = [fault.loops[i] for i in counted_loops([scan for scan, _ in fault.loops])]
+        names = tuple(scan.name or "scan" for scan, _ in loops)
+        steps = tuple(step for _, step in loops)
         where = "".join(
             f" in step {step} of loop '{name}'"
             for step, name in zip(reversed(steps), reversed(names), strict=True)

@@ -42,7 +42,6 @@ from ..ops.sizes import as_scalar, shape_of, unify_axis
 from ..ops.slices import slice_axis
 from .arguments import as_list
 from .combination import Combination
-from .derived import GROUPING
 from .op import Loop, Read, State, make_loop
 from .stacked import stacked
 
@@ -50,6 +49,7 @@ __all__ = ["GROUP", "associative_scan"]
 
 GROUP = 32
 _SMALL = 8
+_NAME = "associative_scan"
 
 
 @overload
@@ -219,7 +219,7 @@ def _from_the_first(combine: Combination, rows: Sequence[Variable]) -> list[Vari
             rows, combine.left, combine.right, combine.outputs, strict=True
         )
     ]
-    return Loop(make_loop(n, reads, states, [], name=GROUPING)).over_time()
+    return Loop(make_loop(n, reads, states, [], role="grouping", name=_NAME)).over_time()
 
 
 def _one_by_one(combine: Combination, rows: Sequence[Variable], n: Any) -> list[Variable]:
@@ -236,7 +236,7 @@ def _loop(
     reads = [Read(x, offset, v) for x, v in zip(rows, combine.right, strict=True)]
     parts = zip(firsts, combine.left, combine.outputs, strict=True)
     states = [State(first, {-1: v}, new) for first, v, new in parts]
-    return Loop(make_loop(as_scalar(n), reads, states, [], name=GROUPING)).buffers
+    return Loop(make_loop(as_scalar(n), reads, states, [], role="grouping", name=_NAME)).buffers
 
 
 def _first_of(x: Variable) -> Variable:

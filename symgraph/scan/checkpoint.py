@@ -22,6 +22,7 @@ from ..ops.comparison import less
 from ..ops.elementwise import add, floor_divide, maximum, minimum, multiply, subtract, where
 from ..ops.gradient import stop_gradient
 from ..ops.join import concatenate
+from ..ops.ranges import arange
 from ..ops.reshape import reshape
 from ..ops.sizes import shape_of, size_of, take_for_size, unified_with
 from ..ops.slices import ADD_SLICE, Entry, Span, change_slice, slice_axis
@@ -29,7 +30,7 @@ from .cotangents import BufferCotangent, split_cotangent
 from .first_steps import vjp_of_first_steps
 from .op import SCAN, Loop, Read, State, make_loop
 from .run_again import StepsAgain
-from .vjp import gradient_of_body, reached_results, vjp_of_steps
+from .vjp import gradient_of_body, padded, reached_results, vjp_of_steps
 
 __all__: list[str] = []
 
@@ -152,7 +153,7 @@ class _GradientInChunks:
         again, first = self.again, self.first
         assert first is not None
         begin = _of_data(minimum(maximum(first, start), stop))
-        skipped = again.steps(subtract(begin, start), again.rows(start, begin), initials)
+        skipped = again.steps(start, subtract(begin, start), again.rows(start, begin), initials)
         is_cut = less(start, begin)
         rows = [
             where(is_cut, self._stopped(state, buffer[-state.depth :], begin), initial)
@@ -178,10 +179,12 @@ class _GradientInChunks:
             None if x is None else self.again.of_steps(x, start, stop) for x in self.arriving
         ]
         rows = self.again.rows(start, stop)
-        return self._back(subtract(stop, start), rows, initials, arriving, back.pending)
+        count = subtract(stop, start)
+        return self._back(start, count, rows, initials, arriving, back.pending)
 
     def _back(
         self,
+        start: Variable,
         count: Variable,
         rows: Sequence[Variable],
         initials: Sequence[Variable],
@@ -189,6 +192,7 @@ class _GradientInChunks:
         pending: Sequence[Maybe],
     ) -> _Back:
         """What comes back through so many steps, run again from the states before them."""
+        later = subtract(self.again.taken, add(start, count))
 
         def gradient(steps: Loop) -> list[Maybe]:
             cotangents = [
@@ -197,9 +201,9 @@ class _GradientInChunks:
                 else _of_buffer(steps.buffers[k], x, result.depth)
                 for k, (x, result) in enumerate(zip(arriving, steps.results, strict=True))
             ]
-            return list(vjp_of_steps(steps, cotangents, pending))
+            return list(vjp_of_steps(steps, cotangents, pending, first=later))
 
-        steps, found = self.again.vjp_of_steps(count, rows, initials, gradient)
+        steps, found = self.again.vjp_of_steps(start, count, rows, initials, gradient)
         parts = steps.layout.parts(found)
         new = [
             x if x is None else unified_with(x, p, "gradient of scan") if p is not None else x
@@ -224,8 +228,8 @@ class _GradientInChunks:
         def read_chunks(x: Variable) -> Variable:
             return read(reshape(x, (count, again.every, *shape_of(x)[1:])))
 
-        start = multiply(first, again.every)
-        stop = again.tail_start
+        start, stop = multiply(first, again.every), again.tail_start
+        starts = multiply(add(first, arange(count)), again.every)
         last = add(first, count)
         initials = [read(slice_axis(x, 0, first, last)) for x in self.loop.checkpoints]
         rows = [read_chunks(x) for x in again.rows(start, stop)]
@@ -241,7 +245,7 @@ class _GradientInChunks:
                 # Of the checkpoints after the chunks.
                 of_chunk = read(slice_axis(ct, 0, add(first, 1), add(last, 1)))
                 pending[i] = add(symbol, of_chunk)
-        through = self._back(again.every, rows, initials, arriving, pending)
+        through = self._back(read(starts), again.every, rows, initials, arriving, pending)
         return self._loop_over_chunks(count, reads, symbols, back, through)
 
     def _loop_over_chunks(
@@ -271,6 +275,7 @@ class _GradientInChunks:
                 reads,
                 states,
                 [parts[0] for parts in through.rows.values()],
+                role="gradient",
                 is_over_chunks=True,
                 name=f"gradient of {name}" if name else None,
                 lines=provenance.lines_of(self.loop.node),
@@ -291,7 +296,7 @@ class _GradientInChunks:
         loop = self.loop
         totals = dict(back.totals)
         numbers = iter(range(len(loop.reads)))
-        return [
+        found = [
             None,
             *(
                 self._of_sequence([(read, back.rows.get(next(numbers))) for read in reads])
@@ -299,8 +304,8 @@ class _GradientInChunks:
             ),
             *(self._of_initial(i, back.pending[i]) for i in range(len(loop.states))),
             *(totals.pop(x, None) for x in loop.layout.parts(loop.node.inputs).fixed),
-            None,
         ]
+        return padded(found, loop)
 
     def _of_sequence(self, reads: Sequence[tuple[Read, list[Variable] | None]]) -> Maybe:
         """The cotangent of a sequence from those of the rows that steps read."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core import provenance
 from ..core.graph import replace
 from ..core.variable import Variable, item
-from .op import Loop, Read, State, make_loop, rebuild_alike
+from .op import Loop, Read, State, make_loop_instead, rebuild_alike
 
 __all__ = ["merge_equal_results"]
 
@@ -104,16 +103,14 @@ def _with_results(loop: Loop, classes: Sequence[int], kept: Sequence[int]) -> Va
         for i, value in zip(kept, new, strict=True)
         if i < len(loop.states)
     ]
-    return make_loop(
+    return make_loop_instead(
+        loop,
+        kept,
         loop.n_steps,
         list(rows.values()),
         states,
         new[len(states) :],
         condition=condition,
         fixed=loop.fixed,
-        truncate=loop.layout.truncate,
-        is_over_chunks=loop.layout.is_over_chunks,
-        instead_of=(loop.node, kept),
-        name=loop.node.name,
-        lines=provenance.lines_of(loop.node),
+        ending=loop.ending,
     )

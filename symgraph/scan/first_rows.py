@@ -102,16 +102,15 @@ def first_steps_of(loop: Loop, count: int) -> Variable | None:
         return None
     is_known = isinstance(n_steps, int)
     layout, parts = loop.layout.without_checkpoints(), loop.layout.parts(loop.node.inputs)
-    inputs = [
-        make_constant(count, "int64") if is_known else minimum(loop.n_steps, count),
-        *(
+    inputs = parts._replace(
+        n_steps=make_constant(count, "int64") if is_known else minimum(loop.n_steps, count),
+        sequences=[
             slice_axis(x, 0, 0, count + max(offsets))
             for x, offsets in zip(parts.sequences, layout.sequences, strict=True)
-        ),
-        *parts.initials,
-        *parts.fixed,
-    ]
-    short = node(SCAN, inputs, (loop.body, layout))
+        ],
+        interval=None,
+    )
+    short = node(SCAN, inputs.flat(), (loop.body, layout))
     provenance.set_lines(short, provenance.lines_of(loop.node))
     if loop.node.name and short.name is None:
         provenance.set_name(short, loop.node.name)

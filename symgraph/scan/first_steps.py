@@ -17,7 +17,7 @@ from ..ops.elementwise import add, terms_of
 from ..ops.slices import ADD_SLICE, SLICE, At, Entry, Span, change_slice, slice_axis
 from .first_rows import ALL_ROWS, Rows, first_steps_of
 from .op import Loop
-from .vjp import vjp_of_steps
+from .vjp import padded, vjp_of_steps
 
 __all__ = ["vjp_of_first_steps"]
 
@@ -96,7 +96,7 @@ def vjp_of_first_steps(
         ct = pulled[k]
         if ct is not None and x is not whole:
             pulled[k] = _added_to(whole, ct, *x.params[0])
-    return [*pulled, None] if loop.layout.has_checkpoints else pulled
+    return padded(pulled, loop)
 
 
 def _first_steps(loop: Loop, count: int) -> Loop | None:

@@ -72,7 +72,7 @@ def _run(scan: Variable, arrays: Values, left: list[int]) -> Values:
     loop, layout = Loop(scan), scan.params[1]
     if layout.has_checkpoints or not _is_small(scan):
         raise _NotFolded
-    n_steps, sequences, initials, fixed, _ = layout.parts(arrays)
+    n_steps, sequences, initials, fixed, *_ = layout.parts(arrays)
     states = [list(x) for x in initials]
     plain: list[Values] = [[] for _ in loop.outputs]
     for t in range(int(n_steps)):

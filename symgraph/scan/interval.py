@@ -74,7 +74,8 @@ def with_checkpoints(scan: Variable, *, every: int | str | None, memory: int | N
     else:
         interval, rule = _within(loop, memory), IntervalRule(memory)
     layout = loop.layout.with_checkpoints(rule)
-    return make_alike(scan, (*scan.inputs, of_length(interval)), body=loop.body, layout=layout)
+    inputs = loop.layout.parts(scan.inputs)._replace(interval=of_length(interval)).flat()
+    return make_alike(scan, inputs, body=loop.body, layout=layout)
 
 
 def _within(loop: Loop, memory: int) -> Variable:

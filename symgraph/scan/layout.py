@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-__all__ = ["Inputs", "IntervalRule", "Layout"]
+__all__ = ["Inputs", "IntervalRule", "Layout", "Role"]
 
 T = TypeVar("T")
+
+Role: TypeAlias = Literal["written", "again", "gradient", "grouping"]
+"""What a loop is: written by somebody, steps of one that are run again from a checkpoint, the
+gradient of one, or a part of what `associative_scan` does."""
 
 
 class Inputs(NamedTuple, Generic[T]):
@@ -20,10 +24,12 @@ class Inputs(NamedTuple, Generic[T]):
     fixed: Sequence[T]
     interval: T | None
     """A vector as long as checkpoints are apart; None without checkpoints."""
+    first: T | None
+    """The number of the first step, where that is not 0: of a part of the steps of a loop."""
 
     def flat(self) -> tuple[T, ...]:
         """The inputs in their order."""
-        ending = () if self.interval is None else (self.interval,)
+        ending = [x for x in (self.interval, self.first) if x is not None]
         return (self.n_steps, *self.sequences, *self.initials, *self.fixed, *ending)
 
 
@@ -59,6 +65,9 @@ class Layout:
     is_over_chunks: bool = False
     """Whether its steps are chunks of steps: what leaves such a loop would be as long as they all
     are together."""
+    role: Role = "written"
+    is_numbered: bool = False
+    """Whether it is told the number of its first step."""
 
     @property
     def is_lean(self) -> bool:
@@ -77,6 +86,8 @@ class Layout:
         """The loop's inputs, or values of them, taken apart."""
         first = 1 + len(self.sequences)
         last = first + len(self.states)
-        end = len(inputs) - self.has_checkpoints
+        end = len(inputs) - self.has_checkpoints - self.is_numbered
         interval = inputs[end] if self.has_checkpoints else None
-        return Inputs(inputs[0], inputs[1:first], inputs[first:last], inputs[last:end], interval)
+        number = inputs[-1] if self.is_numbered else None
+        sequences, initials, fixed = inputs[1:first], inputs[first:last], inputs[last:end]
+        return Inputs(inputs[0], sequences, initials, fixed, interval, number)

@@ -3,7 +3,7 @@
 `Loop` gives its parts as records, and `make_loop` makes a loop of such records; how they lie in the
 node is known here alone. Inputs, in order::
 
-    n_steps, *sequences, *initials, *fixed[, interval]
+    n_steps, *sequences, *initials, *fixed[, interval][, first]
 
 ``n_steps`` is an int64 scalar. Step ``t`` reads ``sequence[t + offset]`` for each offset of each
 sequence. A state is an output that later steps read: its initial is an array of ``depth`` rows (how
@@ -19,12 +19,15 @@ lie; for each plain output a *trace* ``[n, ...]``. ``n`` is ``n_steps``, or the 
 taken where ``until`` ends the loop earlier. A loop with checkpoints has also, for each state, its
 *checkpoints* ``[count, depth, ...]``: the rows that its taps go back to, before the first step and
 after every so-many-th one but the last step; after the last step too, where the layout says so.
-So many: as long as the last input is, a vector of zeros that takes no memory.
+So many: as long as the interval is, a vector of zeros that takes no memory. ``first`` is an int64
+scalar, by which alone messages go: the number of the first step, of a loop that takes a part of
+another's steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace as with_fields
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -43,7 +46,7 @@ from ..ops.reshape import reshape
 from ..ops.sizes import SIZE, carry_size, shape_of, size_of
 from ..ops.slices import slice_axis
 from .close import close_body
-from .layout import IntervalRule, Layout
+from .layout import Layout, Role
 from .step_sizes import hand_on_sizes, row_sizes, steps_taken
 
 __all__ = [
@@ -55,6 +58,7 @@ __all__ = [
     "is_scan",
     "make_alike",
     "make_loop",
+    "make_loop_instead",
     "rebuild_alike",
 ]
 
@@ -96,6 +100,13 @@ class Loop:
         self.node = scan
         self.body: Graph = scan.params[0]
         self.layout: Layout = scan.params[1]
+
+    @property
+    def title(self) -> str | None:
+        """What a table calls it: its name, and whether it is a part of that loop; None without a
+        name."""
+        name = self.node.name
+        return f"{name} from a checkpoint" if name and self.layout.is_numbered else name
 
     @property
     def n_steps(self) -> Variable:
@@ -190,6 +201,17 @@ class Loop:
         return self.layout.parts(self.node.inputs).interval
 
     @property
+    def first(self) -> Variable | None:
+        """The number of the first step; None where it is 0."""
+        return self.layout.parts(self.node.inputs).first
+
+    @property
+    def ending(self) -> tuple[Variable, ...]:
+        """The inputs that no step reads: the interval, and the number of the first step."""
+        parts = self.layout.parts(self.node.inputs)
+        return tuple([x for x in (parts.interval, parts.first) if x is not None])
+
+    @property
     def checkpoint_every(self) -> Size | None:
         """How many steps checkpoints are apart; None without checkpoints."""
         interval = self.interval
@@ -221,42 +243,76 @@ def make_loop(
     condition: Variable | None = None,
     fixed: Mapping[Variable, Variable] | None = None,
     truncate: int | None = None,
-    interval: Variable | None = None,
-    interval_rule: IntervalRule | None = None,
-    ends_at_checkpoint: bool = False,
+    first: Variable | None = None,
+    role: Role = "written",
     is_over_chunks: bool = False,
-    instead_of: tuple[Variable, Sequence[int]] | None = None,
     name: str | None = None,
     lines: tuple[provenance.Line, ...] = (),
 ) -> Variable:
     """The loop with these parts, whose new values and outputs are expressions of the symbols.
 
     What does not change over time is found in the expressions; ``fixed`` says what symbols for such
-    variables stand for. ``instead_of``: a loop that this one replaces, and for each of its results
-    which it was of that one. ``lines`` are the user's, where they are not the present ones. With
-    an ``interval``, a vector of that length, it has checkpoints.
+    variables stand for. ``lines`` are the user's, where they are not the present ones.
     """
+    layout = Layout(
+        (),
+        (),
+        truncate=truncate,
+        is_over_chunks=is_over_chunks,
+        role=role,
+        is_numbered=first is not None,
+    )
+    ending = () if first is None else (first,)
+    parts = _closed(layout, n_steps, reads, states, outputs, condition, fixed, ending)
+    return _named(node(SCAN, *parts), name, lines)
+
+
+def make_loop_instead(
+    loop: Loop,
+    numbers: Sequence[int],
+    n_steps: Variable,
+    reads: Sequence[Read],
+    states: Sequence[State],
+    outputs: Sequence[Variable],
+    *,
+    condition: Variable | None,
+    fixed: Mapping[Variable, Variable],
+    ending: tuple[Variable, ...],
+) -> Variable:
+    """A loop that replaces one, like it but for these parts, as those of `make_loop`.
+
+    ``numbers``: for each of its results which it was of that one. ``ending``: see `Loop`.
+    """
+    parts = _closed(loop.layout, n_steps, reads, states, outputs, condition, fixed, ending)
+    _hand_on_sizes(loop.node, parts[0], *parts[1], numbers)
+    return _named(node(SCAN, *parts), loop.node.name, provenance.lines_of(loop.node))
+
+
+def _closed(
+    like: Layout,
+    n_steps: Variable,
+    reads: Sequence[Read],
+    states: Sequence[State],
+    outputs: Sequence[Variable],
+    condition: Variable | None,
+    fixed: Mapping[Variable, Variable] | None,
+    ending: tuple[Variable, ...],
+) -> tuple[tuple[Variable, ...], tuple[Graph, Layout]]:
+    """The inputs of a loop with these parts, and its parameters."""
     sequences = _by_sequence(reads)
     symbols = [read.symbol for read in reads]
     symbols += [symbol for state in states for symbol in state.taps.values()]
     ends = [] if condition is None else [condition]
     body, outer = close_body(symbols, [*(state.new for state in states), *outputs, *ends], fixed)
-    layout = Layout(
-        tuple(tuple(read.offset for read in group) for group in sequences),
-        tuple(tuple(state.taps) for state in states),
-        condition is not None,
-        truncate,
-        has_checkpoints=interval is not None,
-        rule=interval_rule,
-        ends_at_checkpoint=ends_at_checkpoint,
-        is_over_chunks=is_over_chunks,
+    layout = with_fields(
+        like,
+        sequences=tuple(tuple(read.offset for read in group) for group in sequences),
+        states=tuple(tuple(state.taps) for state in states),
+        until=condition is not None,
     )
     initials = (state.initial for state in states)
-    ending = () if interval is None else (interval,)
     inputs = (n_steps, *(group[0].sequence for group in sequences), *initials, *outer, *ending)
-    if instead_of is not None:
-        _hand_on_sizes(instead_of[0], inputs, body, layout, instead_of[1])
-    return _named(node(SCAN, inputs, (body, layout)), name, lines)
+    return inputs, (body, layout)
 
 
 def _by_sequence(reads: Sequence[Read]) -> list[list[Read]]:

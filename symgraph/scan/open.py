@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from operator import attrgetter
 
-from ..core import provenance
 from ..core.graph import replace
 from ..core.variable import Variable, ancestors, item, make_input
 from ..ops.linalg import MATMUL
 from .close import find_varying
-from .op import Loop, Read, State, make_loop
+from .op import Loop, Read, State, make_loop_instead
 from .step_sizes import atoms_of, is_made_of
 
 __all__ = ["OpenLoop"]
@@ -22,7 +21,7 @@ class OpenLoop:
     def __init__(self, loop: Loop) -> None:
         self.node: Variable = loop.node
         self.n_steps: Variable = loop.n_steps
-        self.interval: Variable | None = loop.interval
+        self._ending = loop.ending
         self.checkpoints: dict[int, Variable] = {}
         """Once it is closed: for states of which checkpoints are kept, by number, these."""
         one_for: dict[Variable, Variable] = {}
@@ -46,8 +45,7 @@ class OpenLoop:
     def move(self, moved: Mapping[Variable, Variable]) -> None:
         """Put other variables, of the same values, in place of those around the loop."""
         self.n_steps = moved.get(self.n_steps, self.n_steps)
-        if self.interval is not None:
-            self.interval = moved.get(self.interval, self.interval)
+        self._ending = tuple([moved.get(x, x) for x in self._ending])
         self.fixed = {symbol: moved.get(v, v) for symbol, v in self.fixed.items()}
         for symbol, read in self.reads.items():
             self.reads[symbol] = read._replace(sequence=moved.get(read.sequence, read.sequence))
@@ -155,22 +153,16 @@ class OpenLoop:
         if replaced:
             values = replace(values, replaced, keep_lines=True)
         condition = None if self.condition is None else values.pop()
-        layout = self.node.params[1]
-        loop = make_loop(
+        loop = make_loop_instead(
+            Loop(self.node),
+            numbers,
             self.n_steps,
             reads,
             [state._replace(new=new) for state, new in zip(states, values, strict=False)],
             values[len(states) :],
             condition=condition,
             fixed=self.fixed,
-            truncate=layout.truncate,
-            interval=self.interval,
-            interval_rule=layout.rule,
-            ends_at_checkpoint=layout.ends_at_checkpoint,
-            is_over_chunks=layout.is_over_chunks,
-            instead_of=(self.node, numbers),
-            name=self.node.name,
-            lines=provenance.lines_of(self.node),
+            ending=self._ending,
         )
         self.checkpoints = dict(zip(numbers, Loop(loop).checkpoints, strict=False))
         return {number: item(loop, k) for k, number in enumerate(numbers) if number in read}

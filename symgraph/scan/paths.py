@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core import provenance
 from ..core.graph import Graph
 from ..core.variable import ITEM, Variable
 from .op import Loop, is_scan
 
-__all__ = ["loop_paths", "symbol_labels"]
+__all__ = ["counted_loops", "loop_paths", "symbol_labels"]
 
 
 def loop_paths(graph: Graph) -> list[tuple[Variable, ...]]:
@@ -23,6 +25,14 @@ def loop_paths(graph: Graph) -> list[tuple[Variable, ...]]:
         body: Graph = path[-1].params[0]
         pending += [(*path, v) for v in reversed(body.nodes) if is_scan(v)]
     return paths
+
+
+def counted_loops(path: Sequence[Variable]) -> list[int]:
+    """Which loops of a path, by their places in it, count the steps: not one over chunks where the
+    steps of the next one have numbers that go on from chunk to chunk."""
+    layouts = [Loop(scan).layout for scan in path]
+    goes_on = [*(layout.is_numbered for layout in layouts[1:]), False]
+    return [i for i, layout in enumerate(layouts) if not (layout.is_over_chunks and goes_on[i])]
 
 
 def symbol_labels(loop: Loop) -> dict[Variable, str]:

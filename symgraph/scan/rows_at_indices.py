@@ -114,7 +114,10 @@ def _over_time(
     outside: Mapping[Variable, Variable] = {arrays[x]: rows[x] for x in below} | loop.fixed
     since = next_serial()
     made = replace(values, outside)
-    told = provenance.Steps(provenance.loop_words(loop.node), high - low)
+    words = provenance.loop_words(loop.node)
+    if loop.node.params[1].is_numbered:
+        words += ", counted from a checkpoint"  # the number of that one is not known here
+    told = provenance.Steps(words, high - low)
     for v in ancestors(made, outside.values()):
         if v.serial > since:  # what the user has written of all rows is of no step
             provenance.tell_steps(v, told)

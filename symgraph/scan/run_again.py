@@ -65,21 +65,27 @@ class StepsAgain:
         return check_size(rows, 0, of_length(subtract(stop, start)), 0, "scan")
 
     def steps(
-        self, count: Variable, rows: Sequence[Variable], initials: Sequence[Variable]
+        self,
+        first: Variable,
+        count: Variable,
+        rows: Sequence[Variable],
+        initials: Sequence[Variable],
     ) -> Loop:
         """A loop for so many steps, from the rows that they read and the states before them."""
-        return self._loop(count, zip(rows, self.reads, strict=True), initials, again=True)
+        return self._loop(first, count, zip(rows, self.reads, strict=True), initials, again=True)
 
     def vjp_of_steps(
         self,
+        first: Variable,
         count: Variable,
         rows: Sequence[Variable],
         initials: Sequence[Variable],
         gradient: Callable[[Loop], list[Variable | None]],
     ) -> tuple[Loop, list[Variable | None]]:
         """The steps as they were, and ``gradient`` of them in terms of what is run again."""
-        again = self.steps(count, rows, initials)
-        before = self._loop(count, zip(rows, self._bare.reads, strict=False), initials, again=False)
+        again = self.steps(first, count, rows, initials)
+        bare = zip(rows, self._bare.reads, strict=False)
+        before = self._loop(first, count, bare, initials, again=False)
         cotangents = gradient(before)
         if again.node is before.node:
             return before, cotangents
@@ -90,6 +96,7 @@ class StepsAgain:
 
     def _loop(
         self,
+        first: Variable,
         count: Variable,
         rows: Iterable[tuple[Variable, Read]],
         initials: Sequence[Variable],
@@ -97,7 +104,6 @@ class StepsAgain:
         again: bool,
     ) -> Loop:
         states = self.states if again else self._bare.states
-        name = self.loop.node.name
         return Loop(
             make_loop(
                 count,
@@ -105,7 +111,9 @@ class StepsAgain:
                 [s._replace(initial=x) for x, s in zip(initials, states, strict=True)],
                 self.outputs if again else self._bare.outputs,
                 fixed=self._bare.fixed,
-                name=f"{name} from a checkpoint" if name else None,
+                first=first,
+                role="again",
+                name=self.loop.node.name,
                 lines=provenance.lines_of(self.loop.node),
             )
         )
@@ -113,6 +121,7 @@ class StepsAgain:
     def tail(self) -> Loop:
         """The last steps, from the last checkpoint on."""
         return self.steps(
+            self.tail_start,
             subtract(self.taken, self.tail_start),
             self.rows(self.tail_start, self.taken),
             self.tail_states(),

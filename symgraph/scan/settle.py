@@ -82,7 +82,8 @@ def _settling(graph: Graph, *, are_kept: bool) -> Change:
 
 def _without_checkpoints(loop: Loop) -> Loop:
     layout = loop.layout.without_checkpoints()
-    return Loop(make_alike(loop.node, loop.node.inputs[:-1], body=loop.body, layout=layout))
+    inputs = loop.layout.parts(loop.node.inputs)._replace(interval=None).flat()
+    return Loop(make_alike(loop.node, inputs, body=loop.body, layout=layout))
 
 
 def _taken_from_buffers(before: Loop, loop: Loop) -> Replacements:

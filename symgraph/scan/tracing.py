@@ -190,7 +190,8 @@ def _build_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Vari
     made = loop.make(loop.trace_to_fixed_types())
     changed = Loop(made)
     like_before = replace(layout, sequences=changed.layout.sequences, states=changed.layout.states)
-    given = changed.layout.parts(made.inputs)._replace(interval=parts.interval).flat()
+    read = changed.layout.parts(made.inputs)
+    given = read._replace(interval=parts.interval, first=parts.first).flat()
     return make_alike(made, given, body=changed.body, layout=like_before)
 
 

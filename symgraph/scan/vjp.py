@@ -31,12 +31,11 @@ from ..ops.join import concatenate
 from ..ops.sizes import shape_of, size_of, unified_with
 from ..ops.slices import slice_axis
 from .cotangents import BufferCotangent, split_cotangent
-from .derived import mark_as_derived
 from .effects import kept_effects
 from .observers import without_observers
 from .op import SCAN, Loop, Read, State, make_loop
 
-__all__ = ["BodyGradient", "gradient_of_body", "reached_results", "vjp_of_steps"]
+__all__ = ["BodyGradient", "gradient_of_body", "padded", "reached_results", "vjp_of_steps"]
 
 T = TypeVar("T")
 
@@ -88,12 +87,14 @@ def vjp_of_steps(
     loop: Loop,
     cotangents: Sequence[Variable | None],
     endings: Sequence[Variable | None] | None = None,
+    first: Variable | None = None,
 ) -> Sequence[Variable | None]:
     """The cotangents of a loop's inputs, from those of its buffers and traces.
 
     ``endings``: for each state further ones, of as many last rows as there are initial ones.
+    ``first``: how many steps of the gradient come before these; none where it is None.
     """
-    return _GradientLoop(loop, cotangents, endings).input_cotangents()
+    return _GradientLoop(loop, cotangents, endings, first).input_cotangents()
 
 
 def inner_vjp_scan(
@@ -103,6 +104,11 @@ def inner_vjp_scan(
     with provenance.without_lines():
         loop = Loop(scan)
         return _GradientLoop(loop, cotangents[: len(loop.results)]).later_cotangents()
+
+
+def padded(cotangents: list[Variable | None], loop: Loop) -> list[Variable | None]:
+    """The cotangents with none for the last inputs of a loop, which tell of numbers of steps."""
+    return cotangents + [None] * (len(loop.node.inputs) - len(cotangents))
 
 
 def reached_results(loop: Loop, arriving: Sequence[Variable | None]) -> tuple[bool, ...]:
@@ -150,8 +156,10 @@ class _GradientLoop:
         loop: Loop,
         cotangents: Sequence[Variable | None],
         endings: Sequence[Variable | None] | None = None,
+        first: Variable | None = None,
     ) -> None:
         self.loop = loop
+        self.first = first
         self.arriving = cotangents
         self.endings = endings or [None] * len(loop.states)
         present = list(cotangents)
@@ -180,7 +188,7 @@ class _GradientLoop:
             return [None] * len(loop.node.inputs)
         ran = self._run()
         last = {symbol: buffer[-1] for symbol, buffer in ran.buffers.items()}
-        return [
+        found = [
             None,
             *(self._sequence_cotangent(reads, ran.traces) for reads in loop.reads_by_sequence),
             *(
@@ -189,6 +197,7 @@ class _GradientLoop:
             ),
             *(None if total is None else last[total] for total in ran.totals),
         ]
+        return padded(found, loop)
 
     def later_cotangents(self) -> Sequence[Variable | None]:
         """For each result of the loop what steps that read it give it; None where none do."""
@@ -325,16 +334,17 @@ class _GradientLoop:
         values = iter(replace([*(s.new for s in self.states), *outputs], dict(rows) | fixed))
         states = [state._replace(new=next(values)) for state in self.states]
         name = self.loop.node.name
-        gradient = make_loop(
+        return make_loop(
             self.n_steps,
             self.reads,
             states,
             list(values),
+            first=self.first,
+            role="gradient",
             is_over_chunks=self.loop.layout.is_over_chunks,
             name=f"gradient of {name}" if name else None,
             lines=provenance.lines_of(self.loop.node),
         )
-        return mark_as_derived(gradient)
 
     def _sequence_cotangent(
         self, reads: Sequence[Read], traces: Mapping[Variable, Variable]

@@ -150,7 +150,7 @@ def _written_out(loop: Loop, inputs: Sequence[Variable], n: int) -> _Written:
     """The steps of a loop one after the other; the gradient goes back the last ones alone, where
     that is truncated."""
     layout = loop.layout
-    _, sequences, initials, fixed, _ = layout.parts(inputs)
+    _, sequences, initials, fixed, *_ = layout.parts(inputs)
     depths = [state.depth for state in loop.states]
     states = [[x[i] for i in range(k)] for x, k in zip(initials, depths, strict=True)]
     written = _Written(states, [[] for _ in loop.outputs], [])

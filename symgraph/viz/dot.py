@@ -319,7 +319,7 @@ def _leaf_kind(v: Variable) -> str:
 
 def _title(loop: Loop, steps: str | None, body: int) -> str:
     """What stands above a loop: its name, and how it runs."""
-    name, every = loop.node.name, loop.checkpoint_every
+    name, every = loop.title, loop.checkpoint_every
     parts = [f"scan <b>{escape(name)}</b>" if name else "scan"]
     parts += [f"{escape(steps)} steps"] if steps is not None else []
     parts += [f"checkpoints every {escape(str(every))} steps"] if every is not None else []

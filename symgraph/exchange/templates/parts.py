@@ -12,7 +12,7 @@ from ...core.size_differences import known_different
 from ...core.variable import ITEM, Variable, ancestors, make_input
 from ...ops.create import zeros
 from ...ops.sizes import check_size
-from ...scan.op import Loop, State, is_scan, make_loop, rebuild_alike
+from ...scan.op import Loop, State, is_scan, make_loop_instead, rebuild_alike
 
 __all__ = ["Find", "Place", "change_everywhere", "in_place_of", "nodes_of", "with_ends"]
 
@@ -132,21 +132,16 @@ def with_ends(loop: Loop, symbols: Sequence[Variable], ends: Sequence[Variable])
         State(state.initial, {tap: symbol_of[v] for tap, v in state.taps.items()}, new)
         for state, new in zip(loop.states, values, strict=False)
     ]
-    return make_loop(
+    return make_loop_instead(
+        loop,
+        range(len(values)),
         loop.n_steps,
         [read._replace(symbol=symbol_of[read.symbol]) for read in loop.reads],
         states,
         values[len(states) :],
         condition=condition,
         fixed={symbol_of[v]: outer for v, outer in loop.fixed.items()},
-        truncate=loop.layout.truncate,
-        interval=loop.interval,
-        interval_rule=loop.layout.rule,
-        ends_at_checkpoint=loop.layout.ends_at_checkpoint,
-        is_over_chunks=loop.layout.is_over_chunks,
-        instead_of=(loop.node, range(len(values))),
-        name=loop.node.name,
-        lines=provenance.lines_of(loop.node),
+        ending=loop.ending,
     )
 
 

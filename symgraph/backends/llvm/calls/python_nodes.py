@@ -14,7 +14,7 @@ from ....ops.sizes import size_of
 from ...numpy import reference_call
 from ...plan import Operand, call_of, in_step
 from ...plan import explained as explained_error
-from ..lowering.program import PythonNode, PythonResult
+from ..lowering.program import PythonNode, PythonResult, Turn
 from ..machine.frame import Frame, Status
 from .call_memory import array_at
 
@@ -100,13 +100,14 @@ def _complete_error(error: Exception, each: PythonNode, frame: Frame) -> Excepti
     return in_steps(told, each.loops, frame)
 
 
-def in_steps(error: Exception, loops: Sequence[tuple[int, Variable]], frame: Frame) -> Exception:
+def in_steps(error: Exception, loops: Sequence[Turn], frame: Frame) -> Exception:
     """The error with the step that each loop around it was in."""
     if not isinstance(error, SymgraphError):
         return error
     cause = error.__cause__
-    for turn, loop in reversed(loops):
-        error = in_step(error, frame[turn], loop)
+    for slot, loop, first in reversed(loops):
+        number = 0 if first is None else int(array_at(frame[first], (), (), np.dtype("int64")))
+        error = in_step(error, number + frame[slot], loop)
     error.__cause__ = cause
     return error
 

@@ -26,7 +26,7 @@ from .loop_checkpoints import Checkpoints, checkpoints_of
 from .loop_checks import LoopChecks
 from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, few_rows
 from .products import pack_ahead
-from .program import Place
+from .program import Place, Turn
 from .records import Lowering
 from .rows_ahead import RowsAhead, find_rows_ahead
 from .rows_in_place import RowsInPlace, result_of_rows
@@ -144,7 +144,7 @@ class _LoopWriter:
         def write_step() -> None:
             scope.builder.step(write_body)
 
-        with scope.builder.inside(turn, loop.node, self.n):
+        with scope.builder.inside(self._turn(turn), self.n):
             a.loop(a.size(self.n), turn, turns.advances, write_step, until=until)
         for key in packed:
             scope.builder.buffers.give_back(scope.builder.packed.pop(key))
@@ -219,7 +219,7 @@ class _LoopWriter:
         def write_step() -> None:
             builder.step(write_turn)
 
-        with builder.inside(turn, loop.node, self.n):
+        with builder.inside(self._turn(turn), self.n):
             spare = self.at_once - self.n
             takes_one_turn = isinstance(spare, int) and spare >= 0
             if takes_one_turn and until < 0 and self.checkpoints is None:
@@ -229,6 +229,11 @@ class _LoopWriter:
                 a.loop(a.size(n_turns), turn, turns.advances, write_step, until=until)
         self._end_checkpoints()
         self._bind_steps(taken)
+
+    def _turn(self, slot: int) -> Turn:
+        """What messages tell the number of a step by."""
+        first = self.loop.first
+        return Turn(slot, self.loop.node, None if first is None else self.scope.place(first).base)
 
     def _end_checkpoints(self) -> None:
         if self.checkpoints is not None and self.loop.layout.ends_at_checkpoint:

@@ -63,6 +63,16 @@ class PackedKey(NamedTuple):
     dtype: np.dtype
 
 
+class Turn(NamedTuple):
+    """A loop that is being run: what tells the number of its step."""
+
+    slot: int
+    """That of the turn."""
+    loop: Variable
+    first: int | None
+    """The slot of the address of the first step's number; None where it is 0."""
+
+
 class Check(NamedTuple):
     """What may fail in a program: the node that says why, and the slots of what was compared."""
 
@@ -70,7 +80,7 @@ class Check(NamedTuple):
     slots: tuple[int, ...]
     text: Callable[..., str] | None
     error: type[SymgraphError]
-    loops: tuple[tuple[int, Variable], ...]
+    loops: tuple[Turn, ...]
     sizes: dict[Atom, int]
     """The slots of the sizes that were known there."""
     place: tuple[int, tuple[Size, ...]] | None = None
@@ -108,8 +118,8 @@ class PythonNode(NamedTuple):
     node: Variable
     inputs: tuple[PythonOperand, ...]
     results: tuple[PythonResult, ...]
-    loops: tuple[tuple[int, Variable], ...]
-    """The loops around it, outermost first: the slot of the turn, and the loop."""
+    loops: tuple[Turn, ...]
+    """The loops around it, outermost first."""
 
 
 class ProgramBuilder:
@@ -142,8 +152,8 @@ class ProgramBuilder:
         """Slots of addresses, by the constant: interned on dtype, shape and bytes."""
         self.packed: dict[PackedKey, int] = {}
         """Right operands that were packed ahead of a loop that is being written."""
-        self.loops: list[tuple[int, Variable]] = []
-        """The loops that are being written: the slot of the turn, and the loop."""
+        self.loops: list[Turn] = []
+        """The loops that are being written."""
         self.found: dict[tuple[str, Hashable], Any] = {}
         """What analyses have found, by their names and all that it depends on."""
         self.runs: Size = 1
@@ -163,11 +173,11 @@ class ProgramBuilder:
         return len(self.checks)
 
     @contextmanager
-    def inside(self, turn: int, loop: Variable, steps: Size) -> Iterator[None]:
+    def inside(self, turn: Turn, steps: Size) -> Iterator[None]:
         """What is written meanwhile is the body of a loop."""
         outer = self.runs
         self.runs = outer * (steps - maximum_zero(steps - 1))
-        self.loops.append((turn, loop))
+        self.loops.append(turn)
         yield
         self.loops.pop()
         self.runs = outer
