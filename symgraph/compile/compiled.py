@@ -92,22 +92,38 @@ def _advances(updated: SharedVariable) -> bool:
 
 
 def compile_graph(
-    built: Graph, backend: Backend, *, threads: int, profile: bool, check_finite: bool = False
+    built: Graph,
+    backend: Backend,
+    *,
+    threads: int,
+    profile: bool,
+    check_finite: bool = False,
+    of_steps: bool = True,
 ) -> Compiled:
     """The graph as an executable of the backend; with one more output where it is to be checked
-    whether all values are finite."""
+    whether all values are finite.
+
+    ``of_steps``: whether it may refuse calls in which sizes do not agree that steps of loops
+    compare, even where no step is taken.
+    """
     options = {"threads": threads, "profile": profile, "check_finite": check_finite}
-    return call_without_collection(lambda: _compiled(built, backend, **options))
+    return call_without_collection(lambda: _compiled(built, backend, **options, of_steps=of_steps))
 
 
 def _compiled(
-    built: Graph, backend: Backend, *, threads: int, profile: bool, check_finite: bool
+    built: Graph,
+    backend: Backend,
+    *,
+    threads: int,
+    profile: bool,
+    check_finite: bool,
+    of_steps: bool,
 ) -> Compiled:
     start = time.perf_counter()
     built = with_open_composites(built)
 
     def prepare() -> tuple[Executable, Graph, Summary]:
-        graph, passes = rewrite(built, backend)
+        graph, passes = rewrite(built, backend, of_steps=of_steps)
         run = with_mark(graph) if check_finite else graph
         executable = executable_of(backend, run, threads=threads, profile=profile)
         return executable, graph, _summarise(graph, passes)
@@ -115,7 +131,7 @@ def _compiled(
     programs = backend.programs
     key, reason = None, "what is checked is of this process"
     if not check_finite:
-        key, reason = _key(built, programs, threads=threads, profile=profile)
+        key, reason = _key(built, programs, (threads, of_steps), profile=profile)
     if programs is None or key is None:
         executable, graph, summary = prepare()
         return Compiled(executable, summary, graph, reason)
@@ -128,14 +144,14 @@ def _compiled(
 
 
 def _key(
-    built: Graph, programs: Programs | None, *, threads: int, profile: bool
+    built: Graph, programs: Programs | None, options: tuple[int, bool], *, profile: bool
 ) -> tuple[str | None, str]:
     """The key of the program, or None and why it has none."""
     if programs is None:
         return None, "the backend keeps no programs"
     if profile:
         return None, "a profile is of this process"
-    key = program_key(built, threads)
+    key = program_key(built, *options)
     return key, "" if key is not None else "an op is the user's own"
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.base import Executable
 from ..backends.numpy_looking import Place, looking
 from ..core import provenance
 from ..core.errors import FiniteError, OperandRange, explain
@@ -23,7 +22,7 @@ from ..scan.observers import without_observers
 from ..scan.op import Loop
 from ..scan.paths import counted_loops, loop_paths, symbol_labels
 from .marks import is_computed
-from .rounding import expanded
+from .rounding import Run, expanded
 
 __all__ = ["Checked"]
 
@@ -33,9 +32,9 @@ _RECORD = "Build the graph within sg.record_lines() to be told the line of every
 class Checked:
     """A program with a mark, whose calls raise a `FiniteError` where it is not 0."""
 
-    def __init__(self, graph: Graph, executable: Executable, *, backend: str, name: str | None):
+    def __init__(self, graph: Graph, run: Run, *, backend: str, name: str | None):
         self._rewritten = graph
-        self._executable = executable
+        self._run = run
         self._backend = backend
         self._prefix = f"{name}: " if name else ""
 
@@ -45,7 +44,7 @@ class Checked:
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """The program's results."""
-        *results, mark = self._executable(*arrays)
+        *results, mark = self._run(*arrays)
         if mark == 0:
             return results
         for v, array in zip(self._graph.inputs, arrays, strict=True):

@@ -31,6 +31,7 @@ from .program import In, OutputsLike, Program, make_program
 from .report import Report
 from .rounding import Run
 from .signature import Signature
+from .sizes_of_steps import WithAgreeingSizes
 from .state import SharedState
 from .updates import GivensLike, UpdatesLike
 from .verify import Verified
@@ -174,20 +175,23 @@ class Function:
         self.backend = backend.name
         self.program = program
         self._options = options
-        compiled = compile_graph(
+        compile_program = partial(
+            compile_graph,
             program.graph,
             backend,
             threads=threads,
-            profile=options.profile,
             check_finite=options.check_finite,
         )
+        compiled = compile_program(profile=options.profile)
         self._executable = compiled.executable
-        self._run: Run = self._executable
+        self._run: Run = WithAgreeingSizes(
+            program.graph,
+            self._executable,
+            lambda: compile_program(profile=False, of_steps=False).executable,
+        )
         if options.check_finite:
             assert compiled.graph is not None
-            self._run = Checked(
-                compiled.graph, self._executable, backend=self.backend, name=options.name
-            )
+            self._run = Checked(compiled.graph, self._run, backend=self.backend, name=options.name)
         if options.verify:
             self._run = Verified(
                 with_open_composites(program.graph),
@@ -270,9 +274,8 @@ class Function:
         """The executable's short way for the usual arguments, and what must live as long."""
         container = self.program.container
         form = "one" if container == "one" else "list" if container is list else None
-        is_plain = self._run is self._executable and not (
-            self.program.shared or self.program.updates
-        )
+        is_checked = self._options.check_finite or self._options.verify
+        is_plain = not (is_checked or self.program.shared or self.program.updates)
         if form is None or not is_plain:
             return None, None
         reference = weakref.ref(self)
@@ -326,7 +329,7 @@ def _outline(argument: ArrayLike) -> np.ndarray:
 
 
 def _rewritten(program: Program, backend: Backend) -> Graph:
-    return rewrite(program.graph, backend)[0]
+    return rewrite(program.graph, backend, of_steps=True)[0]
 
 
 def _compile_again(program: Program, options: _Options, start: float | None = None) -> Function:

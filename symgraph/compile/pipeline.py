@@ -101,10 +101,11 @@ def all_passes() -> tuple[tuple[str, Pass], ...]:
     return (*PASSES, ("expand", expand))
 
 
-def rewrite(graph: Graph, target: Target) -> tuple[Graph, list[PassRow]]:
+def rewrite(graph: Graph, target: Target, *, of_steps: bool = False) -> tuple[Graph, list[PassRow]]:
     """The graph after all passes, in terms that the target runs; and what each pass did.
 
-    It begins without composites: what goes out as it is keeps them through passes of its choice.
+    ``of_steps``: see `with_united_sizes`. It begins without composites: what goes out as it is
+    keeps them through passes of its choice.
     """
     rows: list[PassRow] = []
 
@@ -115,7 +116,7 @@ def rewrite(graph: Graph, target: Target) -> tuple[Graph, list[PassRow]]:
         return graph
 
     with without_lines():
-        graph = with_united_sizes(with_open_composites(graph), run_passes)
+        graph = with_united_sizes(with_open_composites(graph), run_passes, of_steps=of_steps)
     return in_order(graph), rows
 
 

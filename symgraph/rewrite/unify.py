@@ -17,14 +17,18 @@ from ..core.variable import Variable, node
 from ..ops.create import zeros
 from ..ops.sizes import CHECK_SIZE, preferred_size
 
-__all__ = ["with_united_sizes"]
+__all__ = ["sizes_agree", "with_united_sizes"]
 
 # For each size the axes of inputs that have it: the input and the axis.
 _Places = Mapping[Size, Sequence[tuple[Variable, int]]]
 
 
 def with_united_sizes(
-    graph: Graph, rewrite: Callable[[Graph], Graph], *, keeps_types: bool = False
+    graph: Graph,
+    rewrite: Callable[[Graph], Graph],
+    *,
+    keeps_types: bool = False,
+    of_steps: bool = False,
 ) -> Graph:
     """What ``rewrite`` makes of the graph in which sizes that a check compares are one.
 
@@ -32,16 +36,57 @@ def with_united_sizes(
     it was made for), or where they could be one on no call, or on such alone that have empty axes,
     it is what ``rewrite`` makes of the graph as it is; with ``keeps_types``, which is for who reads
     the outputs from outside, also where the type of an output would be another one.
+
+    ``of_steps``: also those that steps of loops compare. What it is then refuses a call in which
+    they do not agree, even if no step is taken: for who has another graph for such a call.
     """
-    united, sizes = _unite(graph, keeps_types=keeps_types)
-    rewritten = rewrite(united)
-    # A number that is made of a size would otherwise be another input's.
-    return rewritten if _are_compared(sizes, rewritten) else rewrite(graph)
+    everywhere = _checks_in(graph, of_steps=of_steps)
+    outside = [v for v in everywhere if v in graph.users]
+    for checks in (everywhere, outside) if len(outside) < len(everywhere) else (everywhere,):
+        united, sizes = _unite(graph, checks, keeps_types=keeps_types)
+        rewritten = rewrite(united)
+        # A number that is made of a size would otherwise be another input's.
+        if _are_compared(sizes, rewritten):
+            return rewritten
+    return rewrite(graph)
 
 
-def _unite(graph: Graph, *, keeps_types: bool) -> tuple[Graph, Mapping[Size, Size]]:
-    """The graph with sizes united, and for each of them the one that takes its place."""
-    checks = [v for v in graph.nodes if v.op is CHECK_SIZE]
+def sizes_agree(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether inputs of such shapes agree in all sizes that steps of loops compare."""
+    checks = _checks_in(graph, of_steps=True)
+    places = _places(graph)
+    number = dict(zip(graph.inputs, shapes, strict=True))
+
+    def numbers(size: Size) -> set[int]:
+        if isinstance(size, int):
+            return {size}
+        return {number[x][axis] if x in number else x.type.shape[axis] for x, axis in places[size]}
+
+    return all(
+        len(numbers(size) | numbers(model)) == 1
+        for size, (model, _) in _united(checks, places).items()
+    )
+
+
+def _checks_in(graph: Graph, *, of_steps: bool) -> list[Variable]:
+    """The checks of the graph, and those in bodies of loops."""
+    checks: list[Variable] = []
+    seen, pending = {graph}, [graph]
+    while pending:
+        nodes = pending.pop().nodes
+        checks += [v for v in nodes if v.op is CHECK_SIZE]
+        if of_steps:
+            found = (x for v in nodes if v.params for x in v.params if isinstance(x, Graph))
+            bodies = [body for body in dict.fromkeys(found) if body not in seen]
+            pending += bodies
+            seen.update(bodies)
+    return checks
+
+
+def _unite(
+    graph: Graph, checks: Sequence[Variable], *, keeps_types: bool
+) -> tuple[Graph, Mapping[Size, Size]]:
+    """The graph with sizes united that are compared, and for each the one that takes its place."""
     places = _places(graph) if checks else {}
     united = _united(checks, places)
     checked: dict[Variable, Variable] = {}

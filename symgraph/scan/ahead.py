@@ -80,12 +80,11 @@ def compute_ahead(loop: OpenLoop, symbols: Sequence[Variable]) -> dict[int, Vari
     """Compute what is made of rows that were computed before the loop there as well.
 
     ``symbols`` stand for these rows. Nothing is moved that would let the loop read more than it
-    does; and of rows that may be large, nothing at all: there an op costs what it computes, in a
+    does; and of rows that may be large, nothing but views: there an op costs what it computes, in a
     step as before the loop, and sums keep their order. Given are the results, by number, that are
     computed before the loop now.
     """
-    symbols = [x for x in symbols if _is_small(x)]
-    _gather_terms(loop, symbols)
+    _gather_terms(loop, list(filter(_is_small, symbols)))
     over_time, late, users = OverTime(loop), loop.late, _users(loop)
     # Plain outputs are no readers: over time they are what is computed before.
     ends = {state.new for state in loop.states}
@@ -93,7 +92,8 @@ def compute_ahead(loop: OpenLoop, symbols: Sequence[Variable]) -> dict[int, Vari
     replaced: dict[Variable, Variable] = {}
     for v in sorted(loop.varying - late - set(loop.symbols), key=lambda v: v.serial):
         sources = ahead.intersection(v.inputs)
-        if not sources or not (v.op is REARRANGE or v.op.kind == "elementwise"):
+        is_cheap = v.op.kind == "elementwise" and all(map(_is_small, sources))
+        if not sources or not (v.op is REARRANGE or is_cheap):
             continue
         is_alone = all(set(users[x]) == {v} and x not in ends for x in sources)
         rows = over_time.rows_of(v) if is_alone and _is_no_larger(v, sources) else None
