@@ -123,7 +123,7 @@ def _compiled(
     built = with_open_composites(built)
 
     def prepare() -> tuple[Executable, Graph, Summary]:
-        graph, passes = rewrite(built, backend, of_steps=of_steps)
+        graph, passes = rewrite(built, backend, of_steps=of_steps, keeps_steps=check_finite)
         run = with_mark(graph) if check_finite else graph
         executable = executable_of(backend, run, threads=threads, profile=profile)
         return executable, graph, _summarise(graph, passes)

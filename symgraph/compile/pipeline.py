@@ -25,6 +25,7 @@ from ..scan.composites import with_open_composites
 from ..scan.first_rows import run_first_steps
 from ..scan.observers import in_order
 from ..scan.op import is_scan, rebuild_alike
+from ..scan.regroup import with_groups
 from ..scan.rewrites import rewrite_bodies, rewrite_loops
 from ..scan.room import settle_rooms
 from ..scan.settle import settle_checkpoints
@@ -101,16 +102,21 @@ def all_passes() -> tuple[tuple[str, Pass], ...]:
     return (*PASSES, ("expand", expand))
 
 
-def rewrite(graph: Graph, target: Target, *, of_steps: bool = False) -> tuple[Graph, list[PassRow]]:
+def rewrite(
+    graph: Graph, target: Target, *, of_steps: bool = False, keeps_steps: bool = False
+) -> tuple[Graph, list[PassRow]]:
     """The graph after all passes, in terms that the target runs; and what each pass did.
 
-    ``of_steps``: see `with_united_sizes`. It begins without composites: what goes out as it is
-    keeps them through passes of its choice.
+    ``of_steps``: see `with_united_sizes`. ``keeps_steps``: for who names the steps in which values
+    arise, even where other ones would be faster. It begins without composites: what goes out as it
+    is keeps them through passes of its choice.
     """
     rows: list[PassRow] = []
 
     def run_passes(graph: Graph) -> Graph:
         rows.clear()
+        if not (target.steps_are_cheap or keeps_steps):
+            graph = with_groups(graph)
         for name, run in all_passes():
             graph = _run(name, run, graph, target, rows)
         return graph

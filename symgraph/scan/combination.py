@@ -16,8 +16,9 @@ from ..core.values import takes_kind, weak_kind
 from ..core.variable import Variable, make_constant, make_input
 from ..ops.promotion import as_variable
 from ..ops.reshape import fit
-from .close import find_varying
+from ..ops.sizes import CHECK_SIZE
 from .composites import open_composites
+from .late import find_late
 from .stacked import stacked
 from .step import Step
 
@@ -65,9 +66,8 @@ class Combination:
     @property
     def is_elementwise(self) -> bool:
         """Whether each element of its results is made of those at its place, and nothing else."""
-        varying = find_varying(self.outputs, [*self.left, *self.right])
-        computed = varying.difference(self.left, self.right)
-        return all(v.op.formula is not None for v in computed)
+        computed = find_late(self.outputs, [*self.left, *self.right])
+        return all(v.op.formula is not None or v.op is CHECK_SIZE for v in computed)
 
     def stacked(self, stacks: Sequence[Variable]) -> Combination | None:
         """The same on stacks of rows, of the types of these; None where there is no rule for it."""

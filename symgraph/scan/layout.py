@@ -10,9 +10,10 @@ __all__ = ["Inputs", "IntervalRule", "Layout", "Role"]
 
 T = TypeVar("T")
 
-Role: TypeAlias = Literal["written", "again", "gradient", "grouping"]
+Role: TypeAlias = Literal["written", "again", "gradient", "grouping", "running", "running gradient"]
 """What a loop is: written by somebody, steps of one that are run again from a checkpoint, the
-gradient of one, or a part of what `associative_scan` does."""
+gradient of one, a part of what `associative_scan` does in groups; or all that it does, row by row,
+and the gradients of that, of any order, which may be done in groups."""
 
 
 class Inputs(NamedTuple, Generic[T]):

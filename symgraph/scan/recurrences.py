@@ -33,11 +33,12 @@ from ..ops.elementwise import (
 )
 from ..ops.linalg import MATMUL
 from ..ops.promotion import CAST
-from ..ops.sizes import CHECK_SIZE, SIZE
+from ..ops.sizes import CHECK_SIZE
 from ..ops.softmax import LOGADDEXP
 from ..rewrite.engine import sweep
 from ..rewrite.simplify import SIMPLIFY
 from .close import find_varying
+from .late import read_values
 from .op import Loop, make_alike, rebuild_alike
 from .written import loops_written
 
@@ -144,8 +145,7 @@ def _late(loop: Loop) -> set[Variable]:
     """What in the body depends on the values of states, and not on their sizes alone."""
     late = set(_symbols(loop))
     for v in loop.body.nodes:
-        read = v.inputs[:1] if v.op is CHECK_SIZE else () if v.op is SIZE else v.inputs
-        if not late.isdisjoint(read):
+        if not late.isdisjoint(read_values(v)):
             late.add(v)
     return late
 

@@ -17,7 +17,7 @@ from ..ops.gather import GATHER, place_of
 from ..ops.in_range import IN_RANGE
 from ..ops.join import CONCATENATE
 from ..ops.reshape import RESHAPE, reshape
-from ..ops.sizes import CHECK_SIZE, check_size, shape_of
+from ..ops.sizes import CHECK_SIZE, SIZE, check_size, shape_of
 from ..ops.slices import SLICE, read_slice, take_out_indices
 from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
 from .close import find_varying
@@ -66,6 +66,9 @@ def stacked(
                 return None
             provenance.derive_from(v)
             operands = [made.get(x) or _Operand(x, False, x.ndim) for x in v.inputs]
+            if v.op is SIZE:  # which all rows have
+                made[v] = _Operand(_size(v, operands), False, 0)
+                continue
             is_stacked = any(x.is_stacked for x in operands)
             rule = _rule_of(v, may_fail=may_fail) if is_stacked else _rebuilt
             value = rule(v, operands, n)
@@ -149,6 +152,11 @@ def _check_size(v: Variable, operands: list[_Operand], n: int | Variable) -> Var
     axis, other_axis, context = v.params
     value = x.value if x.is_stacked else _on_all(x, n)
     return check_size(value, axis + 1, other.value, other_axis + other.is_stacked, context)
+
+
+def _size(v: Variable, operands: list[_Operand]) -> Variable:
+    (x,), (axis,) = operands, v.params
+    return node(SIZE, (x.value,), (axis + x.is_stacked,))
 
 
 def _gather(v: Variable, operands: list[_Operand], n: int | Variable) -> Variable | None:

@@ -334,13 +334,14 @@ class _GradientLoop:
         values = iter(replace([*(s.new for s in self.states), *outputs], dict(rows) | fixed))
         states = [state._replace(new=next(values)) for state in self.states]
         name = self.loop.node.name
+        is_running = self.loop.layout.role in ("running", "running gradient")
         return make_loop(
             self.n_steps,
             self.reads,
             states,
             list(values),
             first=self.first,
-            role="gradient",
+            role="running gradient" if is_running else "gradient",
             is_over_chunks=self.loop.layout.is_over_chunks,
             name=f"gradient of {name}" if name else None,
             lines=provenance.lines_of(self.loop.node),

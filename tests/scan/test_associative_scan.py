@@ -183,11 +183,12 @@ def test_dtypes_stay(dtype: str, shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(sg.compile([x], result)(array), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("n", [1, 3, 65, 100])
 @pytest.mark.parametrize(
     "case", [c for c in CASES if c not in ("the last", "the first", "maxima of wide rows")]
 )
-def test_gradients_are_those_of_a_loop(case: str, n: int) -> None:
+def test_gradients_are_those_of_a_loop(case: str, n: int, backend: str) -> None:
     op, _, shapes = CASES[case]
     inputs, arrays = inputs_for(shapes, "T"), drawn(shapes, n)
     weights = [sg.constant(np.cos(np.arange(n * x.ndim).reshape(n, -1)[:, 0])) for x in inputs]
@@ -204,7 +205,8 @@ def test_gradients_are_those_of_a_loop(case: str, n: int) -> None:
     theirs = cost(by_scan(op, inputs), 1) + cost_of_firsts(weights, firsts)
     gradients = [sg.grad(ours, inputs), sg.grad(theirs, inputs)]
     second = [sg.grad(sum((g**2).sum() for g in gs), inputs) for gs in gradients]  # type: ignore[arg-type]
-    f = sg.compile(inputs, [*gradients[0], *second[0], *gradients[1], *second[1]])
+    results = [*gradients[0], *second[0], *gradients[1], *second[1]]
+    f = sg.compile(inputs, results, backend=backend)
     values = f(*arrays)
     half = len(values) // 2
     for found, right in zip(values[:half], values[half:], strict=True):
