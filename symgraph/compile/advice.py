@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.provenance import Line
+from ..core.provenance import Line, short_place
 from ..scan.census import RepeatedBody
 from .graphs import Graphs
 from .tables import in_lines
@@ -44,8 +44,8 @@ def format_advice(advice: Sequence[Advice]) -> str:
     """The pieces of advice as text, each with its place, what to write, and what it saves."""
     parts = ["advice\n──────"]
     for each in advice:
-        places = ", ".join(map(str, dict.fromkeys(each.lines)))
-        parts.append(f"{each.kind}{' at ' if places else ''}{places}")
+        places = ", ".join(short_place(str(line)) for line in dict.fromkeys(each.lines))
+        parts.append(in_lines(f"{each.kind}{' at ' if places else ''}{places}", margin="  "))
         for text in (each.text, f"saves {each.saving}"):
-            parts.append("  " + in_lines(text, margin="  "))
+            parts.append(in_lines("  " + text, margin="  "))
     return "\n".join(parts)

@@ -19,8 +19,8 @@ from ..scan.paths import loop_paths
 from ..scan.room import Room, checkpoint_source, rooms_of
 from .graphs import Graphs
 from .program import Program
-from .stored import Sizes
-from .tables import format_table
+from .stored import Sizes, in_numbers
+from .tables import Places, format_table, shown_bytes
 
 __all__ = ["CheckpointedLoop", "checkpointed_loops", "format_checkpoints", "sizes_of_call"]
 
@@ -66,15 +66,8 @@ class CheckpointedLoop:
     def with_sizes(self, values: Mapping[Atom, int]) -> CheckpointedLoop:
         """The same with numbers for formulas, as far as the values tell them."""
         names = ("interval", "steps", "run_again", "bytes")
-        found = {name: _number(getattr(self, name), values) for name in names}
+        found = {name: in_numbers(getattr(self, name), values) for name in names}
         return replace(self, **found)
-
-
-def _number(size: Size, values: Mapping[Atom, int]) -> Size:
-    if not isinstance(size, Dim):
-        return size
-    number = size.evaluate(values)
-    return size if number is None else number
 
 
 def checkpointed_loops(graphs: Graphs, values: Mapping[Atom, int]) -> list[CheckpointedLoop]:
@@ -136,20 +129,20 @@ def sizes_of_call(program: Program, arguments: Sequence[Any]) -> dict[Atom, int]
     return values
 
 
-_AS_CALLED = "as a call tells"
+_AS_CALLED = "a call tells"
 
 
 def format_checkpoints(loops: Sequence[CheckpointedLoop]) -> str:
     """A table: each loop with its interval, the bytes that it takes, and the recompute factor."""
     rows = []
-    for each in loops:
-        name = "  " * each.depth + (each.loop or "loop")
-        place = f" at {each.lines[0]}" if each.lines else ""
+    lines = [str(each.lines[0]) if each.lines else "" for each in loops]
+    places = Places(lines)
+    for each, line in zip(loops, lines, strict=True):
+        name = "  " * each.depth + (each.loop or "loop") + places.of(line)
         factor = each.recompute
-        rule = each.rule
-        if each.fits is False:
-            rule += f": it takes {each.bytes} bytes at least"
+        taken = shown_bytes(each.bytes) if isinstance(each.bytes, int) else _AS_CALLED
+        rule = f"{each.rule}: takes {taken} at least" if each.fits is False else each.rule
         shown = _AS_CALLED if factor is None else f"{factor:.2f}"
-        taken = str(each.bytes) if isinstance(each.bytes, int) else _AS_CALLED
-        rows.append((name + place, str(each.interval), taken, shown, rule))
-    return format_table(("checkpoints", "every", "bytes", "recompute factor", "rule"), rows)
+        rows.append((name, rule, str(each.interval), taken, shown))
+    header = ("checkpoints" + places.heading, "rule", "every", "memory", "recompute factor")
+    return format_table(header, rows, texts=[1])

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ..core import provenance
+from ..core.dims import Atom
 from ..core.graph import Graph
 from ..core.provenance import Line
 from ..scan.census import RepeatedBody, find_repeated
@@ -23,7 +24,7 @@ from .checkpoints import (
 from .data import as_data
 from .graphs import Graphs
 from .stored import Storage, StoredLoop, format_stored
-from .tables import format_table, in_lines
+from .tables import Places, format_table, in_lines
 
 __all__ = [
     "LoopRow",
@@ -201,8 +202,14 @@ class Report:
         """
         if self.graphs is None or not any(row.checkpoint_every for row in self.loop_table):
             return []
-        values = sizes_of_call(self.graphs.program, self.last_arguments)
-        return checkpointed_loops(self.graphs, values)
+        return checkpointed_loops(self.graphs, self._sizes_of_call)
+
+    @property
+    def _sizes_of_call(self) -> dict[Atom, int]:
+        """The sizes of the last call, if there was one that left them."""
+        if self.graphs is None or not self.last_arguments:
+            return {}
+        return sizes_of_call(self.graphs.program, self.last_arguments)
 
     @cached_property
     def _storage(self) -> Storage | None:
@@ -249,15 +256,17 @@ class Report:
         ]
         if self.rules:
             ranked = sorted(self.rules.items(), key=lambda entry: -entry[1])
-            whole = [f"{name} {hits}".replace(" ", "\xa0") for name, hits in ranked]
-            fired = in_lines(f"rules fired: {', '.join(whole)}", margin="  ")
-            parts.append(fired.replace("\xa0", " "))
+            whole = [f"{name} ({hits})".replace(" ", "\xa0") for name, hits in ranked]
+            parts.append(in_lines(f"rules fired: {', '.join(whole)}", margin="  "))
         if self.advances:
-            parts.append(f"advanced by each call: {', '.join(self.advances)}")
+            advanced = provenance.short_places(", ".join(self.advances))
+            parts.append(in_lines(f"advanced by each call: {advanced}", margin="  "))
         if checkpoints := self.checkpoints:
             parts.append(format_checkpoints(checkpoints))
-        if self.stored:
-            parts.append(format_stored(self.stored))
+        if self._storage is not None and self.stored:
+            values = self._sizes_of_call
+            when = " in the last call" if values else ""
+            parts.append(format_stored(self._storage.in_call(values), when=when))
         parts.append(describe_repeats(self.repeated_bodies))
         if self.advice:
             parts.append(format_advice(self.advice))
@@ -269,10 +278,9 @@ class Report:
     def _headline(self) -> str:
         text = f"{self.name or 'function'}: compiled for {self.backend} in {_ms(self.seconds)} ms"
         if self.first_call is not None:
-            text += (
-                f"; first call {_ms(self.first_call)} ms, "
-                f"first result after {_ms(self.seconds + self.first_call)} ms"
-            )
+            text += f"; first call {_ms(self.first_call)} ms"
+            after = f"first result after {_ms(self.seconds + self.first_call)} ms"
+            text = in_lines(f"{text}, {after}".replace(after, after.replace(" ", "\xa0")))
         if self.is_verified:
             text += "\neach call is compared with the reference"
         return text
@@ -288,14 +296,15 @@ class Report:
         return format_table(("passes", "ms", "nodes before", "nodes after"), rows)
 
     def _loop_table(self) -> str:
+        places = Places([str(row.line or "") for row in self.loop_table])
         rows = [
             (
-                "  " * row.depth + (row.name or "loop") + (f" at {row.line}" if row.line else ""),
+                "  " * row.depth + (row.name or "loop") + places.of(str(row.line or "")),
                 *map(str, (row.body, row.nodes, row.sequences, row.states, row.traces)),
             )
             for row in self.loop_table
         ]
-        header = ("loops", "body", "nodes", "sequences", "states", "traces")
+        header = ("loops" + places.heading, "body", "nodes", "sequences", "states", "traces")
         return format_table(header, rows or [("none", "", "", "", "", "")])
 
     def _count_table(self) -> str:
@@ -308,7 +317,7 @@ class Report:
             ("cache", "", self.cache, self.cache_reason),
             ("  of programs", "", "hit" if self.is_recalled else "miss", self.recall_reason),
         ]
-        return format_table(("", "built", "compiled", ""), rows)
+        return format_table(("counts", "built", "compiled", ""), rows)
 
 
 def count_nodes(graph: Graph) -> int:
@@ -355,18 +364,20 @@ def describe_repeats(repeated: Sequence[RepeatedBody]) -> str:
     groups: dict[tuple[Line, ...], int] = {}
     for each in repeated:
         groups[each.lines] = groups.get(each.lines, 0) + 1
-    sentences = []
-    for lines, count in groups.items():
-        bodies = "1 loop body is" if count == 1 else f"{count} loop bodies are"
-        times = "twice" if len(lines) == 2 else f"{len(lines)} times"
-        first, *others = map(str, lines)
-        excess = count * len(others)
-        sentences.append(
-            f"{bodies} computed {times}, at other values of the same parameters: first at {first}, "
-            f"again at {', '.join(others)} — {excess} {'body' if excess == 1 else 'bodies'} "
-            "too many"
-        )
-    return "\n".join(sentences)
+    return "\n".join(_repeat_in_words(lines, count) for lines, count in groups.items())
+
+
+def _repeat_in_words(lines: Sequence[Line], count: int) -> str:
+    bodies = "1 loop body is" if count == 1 else f"{count} loop bodies are"
+    times = "twice" if len(lines) == 2 else f"{len(lines)} times"
+    first, *others = (provenance.short_place(str(line)) for line in lines)
+    excess = count * len(others)
+    return in_lines(
+        f"{bodies} computed {times}, at other values of the same parameters: first at {first}, "
+        f"again at {', '.join(others)} — {excess} {'body' if excess == 1 else 'bodies'} "
+        "too many".replace(" ", "\xa0"),
+        margin="  ",
+    )
 
 
 def _too_many(repeated: Sequence[RepeatedBody]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
@@ -27,9 +27,9 @@ from ..scan.op import Loop
 from ..scan.storage import StoredResult, stored_results
 from .graphs import Graphs
 from .program import Program
-from .tables import format_table
+from .tables import Places, format_table, shown_bytes
 
-__all__ = ["Sizes", "Storage", "StoredLoop", "StoredValue", "format_stored"]
+__all__ = ["Sizes", "Storage", "StoredLoop", "StoredValue", "format_stored", "in_numbers"]
 
 
 @dataclass(frozen=True)
@@ -69,29 +69,38 @@ class StoredLoop:
         return f"{self.loop or 'loop'}{place}: {self.bytes} bytes"
 
 
-def format_stored(loops: Sequence[StoredLoop]) -> str:
+def format_stored(loops: Sequence[StoredLoop], *, when: str = "") -> str:
     """A table: each loop with what it stores, its values in groups of one reason; loops that
-    follow one another and store alike, such as both directions of a layer, in one."""
+    follow one another and store alike, such as both directions of a layer, in one. ``when``: of
+    which call that is."""
     rows = []
-    for loop, alike in groupby(loops):
+    has_unit = all(isinstance(loop.bytes, int) for loop in loops)
+    shown = _with_unit if has_unit else _shown
+    lines = [str(loop.lines[0]) if loop.lines else "" for loop in loops]
+    places = Places(lines)
+    for (loop, line), alike in groupby(zip(loops, lines, strict=True)):
         count = len(list(alike))
         margin = "  " * loop.depth
         times = f"{count} × " if count > 1 else ""
-        place = f" at {loop.lines[0]}" if loop.lines else ""
-        name = f"{margin}{times}{loop.loop or 'loop'}{place}"
-        rows.append((name, _shown(count * loop.bytes), ""))
+        name = f"{margin}{times}{loop.loop or 'loop'}{places.of(line)}"
+        rows.append((name, shown(count * loop.bytes)))
         by_reason: dict[str, list[StoredValue]] = {}
         for value in loop.values:
             by_reason.setdefault(value.reason, []).append(value)
         for reason, values in by_reason.items():
-            rows.append((f"{margin}  {_names(values)}", _shown(count * _total(values)), reason))
+            rows.append((f"{margin}  {_named(values, reason)}", shown(count * _total(values))))
     if len(loops) > 1:
-        rows.append(("total", _shown(_total(loops)), ""))
-    return format_table(("stored over time", "bytes", ""), rows)
+        rows.append(("total", shown(_total(loops))))
+    unit = "memory" if has_unit else "bytes"
+    return format_table((f"stored over time{when}{places.heading}", unit), rows)
 
 
 # How many names of values a row of the table has, and how many letters a formula.
-_NAMES, _LETTERS = 2, 48
+_NAMES, _LETTERS = 8, 40
+
+
+def _with_unit(size: Size) -> str:
+    return shown_bytes(size) if isinstance(size, int) else _shown(size)
 
 
 def _shown(size: Size) -> str:
@@ -103,10 +112,12 @@ def _shown(size: Size) -> str:
     return f"a formula of {', '.join(names)}"
 
 
-def _names(values: Sequence[StoredValue]) -> str:
-    names = [value.label for value in values]
+def _named(values: Sequence[StoredValue], reason: str) -> str:
+    """What is stored, and why; names whole in one line."""
+    names = [value.label.replace(" ", "\xa0") for value in values]
     more = len(names) - _NAMES
-    return ", ".join(names if more <= 0 else [*names[:_NAMES], f"{more} more"])
+    shown = names if more <= 0 else [*names[:_NAMES], f"{more} more"]
+    return f"{', '.join(shown)}: {reason}"
 
 
 def _total(parts: Sequence[StoredValue | StoredLoop]) -> Size:
@@ -150,6 +161,10 @@ class Sizes:
         for atom in size_atoms(size):
             self._learn(atom, f"size_{len(self._names)}")
         return substitute_size(size, {a: named_size(name) for a, name in self._names.items()})
+
+    def by_name(self, values: Mapping[Atom, int]) -> dict[Atom, int]:
+        """The values of sizes as those of the named ones."""
+        return {("name", name): values[a] for a, name in self._names.items() if a in values}
 
     @property
     def names(self) -> list[str]:
@@ -199,6 +214,18 @@ class Storage:
         scan = path[-1]
         return StoredLoop(Loop(scan).title, lines_of(scan), len(path) - 1, values, _total(values))
 
+    def in_call(self, values: Mapping[Atom, int]) -> list[StoredLoop]:
+        """The rows with numbers for formulas, as far as the sizes of a call tell them."""
+        known = self.sizes.by_name(values)
+        return [
+            replace(
+                loop,
+                values=tuple(replace(x, bytes=in_numbers(x.bytes, known)) for x in loop.values),
+                bytes=in_numbers(loop.bytes, known),
+            )
+            for loop in self.loops
+        ]
+
     def bytes_for(self, sizes: Mapping[str, int]) -> int:
         """The total for sizes by name; a loop that is in one of no steps stores nothing."""
         loops = self.loops
@@ -228,6 +255,12 @@ class Storage:
         values: dict[Atom, int] = {("name", name): int(value) for name, value in sizes.items()}
         numbers = (x if isinstance(x, int) else x.evaluate(values) or 0 for x in told)
         return sum(max(number, 0) for number in numbers)
+
+
+def in_numbers(size: Size, values: Mapping[Atom, int]) -> Size:
+    """The size as a number, where the values tell it; else as it is."""
+    number = size if isinstance(size, int) else size.evaluate(values)
+    return size if number is None else number
 
 
 def _names_in(sizes: Sequence[Size]) -> set[str]:

@@ -4,6 +4,7 @@ not."""
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -512,7 +513,7 @@ def test_the_report_prints_advice_and_gives_it_as_data() -> None:
     report = sg.compile([x], sg.scan(lambda x, h: h + x, x, ZEROS, name="total")).report
     text = str(report)
     assert "\nadvice\n" in text
-    assert f"associative loop at {__file__}:" in text
+    assert re.search(r"associative loop at [^/]*.*test_advice\.py:\d+\n", text)
     assert "saves T steps one after another" in text
     (data,) = json.loads(json.dumps(report.to_dict()))["advice"]
     assert data["kind"] == "associative loop"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.compile.tables import shown_bytes
 from symgraph.core.graph import Graph, replace
 from symgraph.core.interval import interval_of
 from symgraph.core.types import TupleType
@@ -350,7 +351,7 @@ def test_the_report_tells_intervals_and_how_much_runs_again(backend: str) -> Non
         assert before.loop == "rnn"
         f(*numbers(100))
         (row,) = f.report.to_dict()["checkpoints"]
-        assert f" {row['bytes']} " in str(f.report)
+        assert f" {shown_bytes(row['bytes'])} " in str(f.report)
         return before, row
 
     before, row = report(checkpoint_every=10)
