@@ -16,53 +16,16 @@ from ..core.graph import Graph
 from ..core.variable import ITEM, Variable
 from ..scan.composites import with_open_composites
 from ..scan.observers import without_observers
-from ..scan.op import Loop
 from ..scan.paths import counted_loops, loop_paths, symbol_labels
 from .function import Function
+from .replayed import Replay, Shown
 from .rounding import expanded
-from .tables import format_table
+from .step_names import StepNames
 
 __all__ = ["Replay", "replay"]
 
 LoopLike: TypeAlias = str | int
 _Path: TypeAlias = tuple[Variable, ...]
-
-
-class Replay:
-    """The values of one step of a loop, by label; printable as a table. `replay` gives it.
-
-    >>> h = sg.scan(lambda h: h * 2, outputs_info=[1.0], n_steps=3, name="double")
-    >>> print(sg.replay(sg.compile([], h), loop="double", step=2).values)
-    {'state 0[t-1]': array(4., dtype=float32), 'multiply': array(8., dtype=float32)}
-    """
-
-    values: dict[str, np.ndarray]
-    """What has a name of the user's, then what the step read and computed, in this order; the rest
-    are called after what they are."""
-    lines: dict[str, str | None]
-    """For each label the user's line, as ``file:line``, where one is known."""
-    loop: str
-    """The loop, and the loops around it, in words."""
-    step: tuple[int, ...]
-    """The step of each of them, from 0."""
-
-    def __init__(self, loops: Sequence[Variable], step: tuple[int, ...]) -> None:
-        self.values, self.lines = {}, {}
-        self._loops = [_describe(scan) for scan in loops]
-        self.loop = " in ".join(reversed(self._loops))
-        self.step = step
-
-    def __str__(self) -> str:
-        rows = [
-            (label, f"{array.dtype}{list(array.shape)}", _in_short(array), self.lines[label] or "")
-            for label, array in self.values.items()
-        ]
-        places = zip(reversed(self.step), reversed(self._loops), strict=True)
-        where = "\n  in ".join(f"step {step} of {loop}" for step, loop in places)
-        return f"{where}\n\n" + format_table(("", "type", "value", ""), rows)
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def replay(
@@ -100,7 +63,10 @@ def replay(
     loops = [path[i] for i in counted]
     _check_steps(loops, steps)
     arrays = _arrays(f, args)
-    result, labels, taken = Replay(loops, steps), _Labels(path[-1]), _Taken()
+    names, taken = StepNames(graph, path, f.program.graph), _Taken()
+    forward = None if names.forward is None else _named(names.forward)
+    result = Replay([_describe(scan) for scan in loops], steps, forward)
+    replayed = _Step(result, names)
 
     def look(v: Variable, operands: Sequence[Any], value: Any, place: Place) -> None:
         step = _steps_at(place, path, counted)
@@ -110,7 +76,7 @@ def replay(
             if result.values:
                 raise _Over
         elif len(place) == len(path):
-            _add(result, labels, v, value, path[-1])
+            replayed.add(v, value)
 
     with contextlib.suppress(_Over):
         looking(graph, look)(*arrays)
@@ -119,10 +85,7 @@ def replay(
             f"replay: {result.loop} takes {taken} in this call; there is no step {step}",
             remedy="Steps count from 0.",
         )
-    named = [label for label in result.values if label in labels.given]
-    for of_label in (result.values, result.lines):
-        for label in (*named, *(x for x in [*of_label] if x not in labels.given)):
-            of_label[label] = of_label.pop(label)  # type: ignore[assignment]
+    result._put_first(replayed.given)
     return result
 
 
@@ -216,8 +179,11 @@ def _is_meant(path: _Path, entry: LoopLike, paths: Sequence[_Path]) -> bool:
 
 def _describe(scan: Variable) -> str:
     line = provenance.line_of(scan)
-    name = f"loop {scan.name!r}" if scan.name else "a loop without a name"
-    return name + (f" at {line}" if line else "")
+    return _named(scan) + (f" at {line}" if line else "")
+
+
+def _named(scan: Variable) -> str:
+    return f"loop {scan.name!r}" if scan.name else "a loop without a name"
 
 
 def _check_steps(loops: Sequence[Variable], steps: Sequence[Any]) -> None:
@@ -239,48 +205,40 @@ def _check_steps(loops: Sequence[Variable], steps: Sequence[Any]) -> None:
 # --- what it computed ---------------------------------------------------------------------------
 
 
-def _add(result: Replay, labels: _Labels, v: Variable, value: Any, loop: Variable) -> None:
-    if isinstance(value, tuple):  # of an op with several results, which are shown one by one
-        return
-    label = labels(v)
-    result.values[label] = np.array(value)
-    result.lines[label] = provenance.line_in(v, loop)
+class _Step:
+    """The values of a step, as they come."""
 
+    def __init__(self, result: Replay, names: StepNames) -> None:
+        self._result, self._names = result, names
+        self._symbols = symbol_labels(names.loop)
+        self._labels, self._kinds = set[str](), set[str]()
+        self.given: list[str] = []
+        """The labels that the user gave."""
 
-class _Labels:
-    """What the values of a loop's body are called: each by a label of its own."""
-
-    def __init__(self, scan: Variable) -> None:
-        self._symbols = symbol_labels(Loop(scan))
-        self._taken: set[str] = set()
-        self.given: set[str] = set()
-        """Those that the user gave."""
-
-    def __call__(self, v: Variable) -> str:
-        """A label that no other value has."""
-        made = v.inputs[0] if v.op is ITEM else v
-        label = v.name or self._symbols.get(v) or made.name or made.op.name
-        unique, number = label, 1
-        while unique in self._taken:
-            number += 1
-            unique = f"{label} {number}"
-        self._taken.add(unique)
+    def add(self, v: Variable, value: Any) -> None:
+        """Put in a value, by a label that no other one has."""
+        if isinstance(value, tuple):  # of an op with several results, which are shown one by one
+            return
+        names, made = self._names, v.inputs[0] if v.op is ITEM else v
+        own = v.name or self._symbols.get(v) or made.name or made.op.name
+        what = _unique(own, self._kinds)
+        known = v.name or names.symbols.get(v) or names.values.get(v)
+        label = _unique(known or what, self._labels)
         if v.name:
-            self.given.add(unique)
-        return unique
+            self.given.append(label)
+        self._result._add(
+            Shown(label, v in self._symbols, names.sources.get(v, "")),
+            what,
+            np.array(value),
+            provenance.line_in(v, names.loop.node),
+        )
 
 
-_SHOWN = 4
-
-
-def _in_short(array: np.ndarray) -> str:
-    """The elements of a small array; of a larger one their range."""
-    if array.size <= _SHOWN:
-        return np.array2string(array, separator=", ", precision=6).replace("\n", "")
-    if array.dtype.kind == "b":
-        return f"{int(array.sum())} of {array.size} true"
-    finite = array[np.isfinite(array)]
-    lost = array.size - finite.size
-    ends = dict.fromkeys(f"{end:g}" for end in (finite.min(), finite.max())) if finite.size else ()
-    text = " to ".join(ends) or "no number"
-    return text + (f", {lost} not finite" if lost else "")
+def _unique(label: str, taken: set[str]) -> str:
+    """The label, with a number where it is taken."""
+    unique, number = label, 1
+    while unique in taken:
+        number += 1
+        unique = f"{label} {number}"
+    taken.add(unique)
+    return unique

@@ -155,7 +155,7 @@ class Report:
         >>> h = sg.scan(lambda x, h: sg.tanh(x + h), [x], [sg.zeros(8)], name="cell")
         >>> (loop,) = sg.compile([x], h).report.stored
         >>> print(loop.loop, loop.bytes, loop.values[0])
-        cell 32*T + 32 state 0 (tanh): 32*T + 32 bytes, an output that is read
+        cell 32*T + 32 h: 32*T + 32 bytes, an output that is read
         """
         return [] if self._storage is None else self._storage.loops
 

@@ -27,6 +27,7 @@ from ..scan.op import Loop
 from ..scan.storage import StoredResult, stored_results
 from .graphs import Graphs
 from .program import Program
+from .step_names import StepNames
 from .tables import Places, format_table, shown_bytes
 
 __all__ = ["Sizes", "Storage", "StoredLoop", "StoredValue", "format_stored", "in_numbers"]
@@ -201,9 +202,11 @@ class Storage:
 
     def _loop(self, group: Sequence[StoredResult]) -> StoredLoop:
         path = group[0].path
+        step = StepNames(self._graphs.rewritten, path, self._graphs.built)
+        names = step.values | step.results
         values = tuple(
             StoredValue(
-                each.label,
+                each.value.name or names.get(each.value, each.label),
                 self.sizes.in_words(each.rows),
                 self.sizes.in_words(each.bytes),
                 each.reason,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import fill, wrap
+from typing import TypeAlias
 
 from ..core.provenance import short_place
 
-__all__ = ["Places", "format_table", "in_lines", "shown_bytes"]
+__all__ = ["Places", "format_sections", "format_table", "in_lines", "shown_bytes"]
 
 # How many letters a line of a report has, where that can be.
 _WIDTH = 80
 
 # First cells have room for so many letters at least.
-_SHORT = 24
+_SHORT = 20
 
 
 class Places:
@@ -42,31 +43,62 @@ class Places:
         """What is left to say of one row."""
         if self.one or not place:
             return ""
-        return f", line {place.rpartition(':')[2]}" if self.file else f" at\xa0{short_place(place)}"
+        alone = self.alone(place)
+        return f", line {alone}" if self.file else f" at\xa0{alone}"
+
+    def alone(self, place: str) -> str:
+        """The same in a column of its own."""
+        if self.one or not place:
+            return ""
+        return place.rpartition(":")[2] if self.file else short_place(place)
 
 
-def format_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Sequence[int] = ()
-) -> str:
+Rows: TypeAlias = Sequence[Sequence[str]]
+
+
+def format_table(header: Sequence[str], rows: Rows, *, texts: Sequence[int] = ()) -> str:
     """A table of text: the first column, a last one without a heading and the columns ``texts`` to
     the left, numbers to the right.
 
     Where it would be too wide, first cells go on in lines below those of the others; a word that is
     too long for any has a line of its own.
     """
-    others = sum(max(len(row[k]) for row in (header, *rows)) + 2 for k in range(1, len(header)))
+    last = [] if header[-1] else [len(header) - 1]
+    return format_sections([(header, rows)], texts=[*texts, *last])
+
+
+def format_sections(
+    sections: Sequence[tuple[Sequence[str], Rows]], *, texts: Sequence[int] = ()
+) -> str:
+    """A table in sections, each with a header of its own; see `format_table`."""
+    n = len(sections[0][0])
+    all_rows = [row for header, rows in sections for row in (header, *rows)]
+    others = sum(max(len(row[k]) for row in all_rows) + 2 for k in range(1, n))
     room = max(_WIDTH - others, _SHORT)
-    table: list[Sequence[str]] = [header]
+    tables = [(_split([header], room), _split(rows, room)) for header, rows in sections]
+    whole = [row for header, rows in tables for row in (*header, *rows) if len(row) == n]
+    widths = [max(len(row[k]) for row in whole) for k in range(n)]
+    return "\n\n".join(_lines(header, rows, widths, {0, *texts}) for header, rows in tables)
+
+
+def _split(rows: Rows, room: int) -> list[Sequence[str]]:
+    """The rows with their first cells in several lines, if need be; a word that is too long for a
+    cell is the only one of its row."""
+    found: list[Sequence[str]] = []
     for first, *cells in rows:
         parts = _parts(first, room)
         pending = [cells, *[[""] * len(cells)] * (len(parts) - 1)]
         for part, rest in zip(parts, pending, strict=True):
-            table += [(part, *rest)] if len(part) <= room else [(part,), ("", *rest)]
-    widths = [max(len(row[k]) for row in table if k < len(row) > 1) for k in range(len(header))]
-    to_left = {0, *texts, *([] if header[-1] else [len(header) - 1])}
-    lines = [_line(row, widths, to_left) for row in table if any(row)]
-    rule = "  ".join("─" * width for width in widths if width)
-    return "\n".join([lines[0], rule, *lines[1:]])
+            found += [(part, *rest)] if len(part) <= room else [(part,), ("", *rest)]
+    return [row for row in found if any(row)]
+
+
+def _lines(header: Rows, rows: Rows, widths: Sequence[int], to_left: set[int]) -> str:
+    """The lines of a table; a column that it does not fill is left out of its rule."""
+    table = [*header, *rows]
+    filled = [any(len(row) > k and row[k] for row in table) for k in range(len(widths))]
+    rule = ["─" * width if there else "" for width, there in zip(widths, filled, strict=True)]
+    return "\n".join(_line(row, widths, to_left) for row in (*header, rule, *rows))
 
 
 def _parts(cell: str, room: int) -> list[str]:
@@ -83,7 +115,8 @@ def _line(cells: Sequence[str], widths: Sequence[int], to_left: set[int]) -> str
         cell.ljust(width) if k in to_left else cell.rjust(width)
         for k, (cell, width) in enumerate(zip(cells, widths, strict=False))
     ]
-    return "  ".join(padded).replace("\xa0", " ").rstrip()
+    shown = [text for text, width in zip(padded, widths, strict=False) if width]
+    return "  ".join(shown).replace("\xa0", " ").rstrip()
 
 
 def in_lines(text: str, *, margin: str = "") -> str:

@@ -66,6 +66,8 @@ _WRITTEN = 3
 _PLACES = 7
 # How many named variables a message tells of, and among how many they are looked for.
 _SOURCES, _SEARCHED = 3, 100
+# How many letters a file may have from the current folder on.
+_LONGEST_FILE = 36
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LAYERS = os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn")
 _COMPILER = (_PACKAGE + os.sep, "<frozen", "<string>")
@@ -356,8 +358,8 @@ def loop_words(loop: Node) -> str:
 
 
 def short_place(place: str) -> str:
-    """A line as tables show it, ``file:line``: from the current folder on where the file is below
-    it, else by the last folder."""
+    """A line as tables show it, ``file:line``: from the current folder on where the file is not far
+    below it, else with its folder alone."""
     file, colon, line = place.rpartition(":")
     if not colon or not os.path.isabs(file):
         return place
@@ -379,7 +381,7 @@ def _current_folder() -> str:
 @functools.lru_cache(maxsize=256)
 def _short_file(file: str, folder: str) -> str:
     below = os.path.join(folder, "")
-    if folder and file.startswith(below):
+    if folder and file.startswith(below) and len(file) - len(below) <= _LONGEST_FILE:
         return file[len(below) :]
     return os.path.join(*file.split(os.sep)[-2:])
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..core import provenance
 from ..core.graph import Graph
 from ..core.variable import ITEM, Variable
+from ..ops.broadcast import REARRANGE
 from .op import Loop, is_scan
 
 __all__ = ["counted_loops", "loop_paths", "symbol_labels"]
@@ -45,7 +46,7 @@ def symbol_labels(loop: Loop) -> dict[Variable, str]:
         for tap, symbol in state.taps.items():
             labels[symbol] = f"{state.new.name or f'state {i}'}{_time(tap)}"
     for i, (symbol, outer) in enumerate(loop.fixed.items()):
-        labels[symbol] = outer.name or f"fixed {i}"
+        labels[symbol] = outer.name or _expression(outer) or f"fixed {i}{_of_named(outer)}"
     return labels
 
 
@@ -60,7 +61,23 @@ def _sequence_label(sequence: Variable, i: int) -> str:
             value = results[source.params[0]].value
             words = provenance.name_of(value) or value.op.title_of(value.params)
             return f"sequence {i} ({words})"
-    return f"sequence {i} ({source.name})" if source.name else f"sequence {i}"
+    if source.name:
+        return f"sequence {i} ({source.name})"
+    return f"sequence {i}{_of_named(source)}"
+
+
+def _expression(v: Variable) -> str | None:
+    """A function of a variable that has a name, or the transpose of one."""
+    name = v.inputs[0].name if len(v.inputs) == 1 else None
+    if name and v.op.kind == "elementwise":
+        return f"{v.op.title_of(v.params)}({name})"
+    return f"{name}.T" if name and v.op is REARRANGE and v.params == ((1, 0),) else None
+
+
+def _of_named(v: Variable) -> str:
+    """What a value without a name is made of, as far as that has names."""
+    names = ", ".join(name.strip("'") for name in provenance.named_sources(v))
+    return f" (of {names})" if names else ""
 
 
 def _source(v: Variable) -> Variable:

@@ -20,7 +20,7 @@ from ..ops.slices import SLICE, SYMBOL, Span
 from .op import Loop, is_scan
 from .open import OpenLoop
 
-__all__ = ["Residual", "find_residuals", "loops_behind"]
+__all__ = ["Residual", "Row", "find_residuals", "in_some_step", "loops_behind", "row_read"]
 
 
 class Residual(NamedTuple):
@@ -153,14 +153,14 @@ def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]
     reads = sorted(gradient.reads.values(), key=lambda read: read.offset)
     needed = {read.sequence: n_steps + read.offset for read in reads}
     symbols: dict[Row | Variable, Variable] = {
-        _in_some_step(
+        in_some_step(
             row_read(read.sequence, read.offset, needed[read.sequence]).in_reverse(n_steps), n_steps
         ): symbol
         for symbol, read in gradient.reads.items()
     }
     symbols |= {outer: symbol for symbol, outer in gradient.fixed.items()}
     sources: dict[Variable, Row | Variable] = {
-        read.symbol: _in_some_step(row_read(read.sequence, read.offset), n_steps)
+        read.symbol: in_some_step(row_read(read.sequence, read.offset), n_steps)
         for read in loop.reads
     }
     for buffer, state in zip(loop.buffers, loop.states, strict=True):
@@ -178,7 +178,7 @@ def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]
     }
 
 
-def _in_some_step(row: Row, n_steps: Size) -> Row:
+def in_some_step(row: Row, n_steps: Size) -> Row:
     """The row as it is where a step is run: of ``max(n, 0)`` steps there are ``n`` then."""
     atom = n_steps.atom if isinstance(n_steps, Dim) else None
     if atom is None or atom[0] != "max_zero":

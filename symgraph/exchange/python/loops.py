@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ...core.variable import ITEM, Variable
 from ...ops.slices import SLICE, At, Span
 from ...scan.op import Loop
+from ...scan.source_names import states_in_source
 from .expression import Expression, subscript, tuple_of
 from .function import FunctionWriter
 from .identifiers import as_identifier
@@ -103,7 +104,7 @@ class LoopWriter:
         """Names for states, and for outputs that are not stored where they are made."""
         w, names = self._w, self._w.program.names
         n_states = len(self._loop.states)
-        called_so = dict(enumerate(w.program.state_names(self._loop)))
+        called_so = dict(enumerate(states_in_source(self._loop)))
         if n_states > 1:
             called_so = {i: f"state_{i}" for i in range(n_states)} | called_so
         for i, kept in enumerate(self._kept):

@@ -16,14 +16,14 @@ from ...core.types import TensorType
 from ...core.variable import Variable
 from ...ops.composite import body_of, is_composite, name_of_composite
 from ...ops.elementwise import SCALE, UNSCALE
-from ...scan.op import Loop, is_scan
+from ...scan.op import is_scan
+from ...scan.source_names import lines_of_step, snake, source_names, written_function
 from .composites import write_composite
 from .expression import Expression
 from .function import FunctionWriter
 from .identifiers import as_identifier, numbered
 from .layout import Statement
 from .loops import LoopWriter
-from .source_names import LAMBDA, snake, source_names, state_names, written_function
 from .surroundings import Framework, InnerFunction
 from .table import number_text
 
@@ -96,19 +96,9 @@ class Program:
         for v in loops:
             if v.name:
                 return as_identifier(snake(v.name.partition("(")[0]))
-        lines = (line for v in loops for line in _lines_of_step(v))
+        lines = (line for v in loops for line in lines_of_step(v))
         name = next(filter(None, map(written_function, lines)), None) or "step"
         return as_identifier(f"gradient_of_{name}" if _is_derivative(body) else name)
-
-    def state_names(self, loop: Loop) -> tuple[str, ...]:
-        """What the states of a loop are called in the function of its step, if that tells."""
-        n_reads, n_states = len(loop.reads), sum(len(state.taps) for state in loop.states)
-        if n_states == len(loop.states):
-            for line in _lines_of_step(loop.node):
-                found = state_names(line, n_reads, n_states)
-                if found is not None:
-                    return found
-        return ()
 
     # --- what functions ask for -----------------------------------------------------------------
 
@@ -216,17 +206,6 @@ class Program:
 def _is_derivative(body: Graph) -> bool:
     """Whether a body computes derivatives, which have lines of what they are derivatives of."""
     return any(v.op in (SCALE, UNSCALE) for v in body.nodes)
-
-
-def _lines_of_step(loop: Variable) -> list[provenance.Line]:
-    """The lines in the function of a loop's step, those of the last value first.
-
-    Those at which the loop itself was made lie around it. A lambda may be on such a line.
-    """
-    around = set(provenance.written_at(loop))
-    body: Graph = loop.params[0]
-    found = [line for v in reversed(body.nodes) if v.inputs for line in provenance.written_at(v)]
-    return [x for x in dict.fromkeys(found) if x.function == LAMBDA or x not in around]
 
 
 def graphs_of(graph: Graph, composites: Mapping[Graph, Graph]) -> list[Graph]:

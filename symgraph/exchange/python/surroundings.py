@@ -10,7 +10,6 @@ import numpy as np
 
 from ...core.graph import Graph
 from ...core.variable import Variable
-from ...scan.op import Loop
 from .expression import Expression
 from .table import Entry
 
@@ -124,10 +123,6 @@ class Surroundings(Protocol):
 
     def write_composite(self, writer: Any, v: Variable) -> None:
         """Write a call of a composite's function."""
-        ...
-
-    def state_names(self, loop: Loop) -> tuple[str, ...]:
-        """What the states of a loop are called in the function of its step, if that tells."""
         ...
 
     def composite_body(self, v: Variable) -> Graph:

@@ -10,13 +10,22 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...core import provenance
-from ...core.graph import Graph
-from ...core.variable import Variable
-from ...ops.composite import is_composite
-from ...scan.op import is_scan
+from ..core import provenance
+from ..core.graph import Graph
+from ..core.variable import Variable
+from ..ops.composite import is_composite
+from .op import Loop, is_scan
 
-__all__ = ["LAMBDA", "Source", "snake", "source_names", "state_names", "written_function"]
+__all__ = [
+    "LAMBDA",
+    "Source",
+    "lines_of_step",
+    "snake",
+    "source_names",
+    "statement_of",
+    "states_in_source",
+    "written_function",
+]
 
 # What Python calls every lambda.
 LAMBDA = "<lambda>"
@@ -33,7 +42,7 @@ def source_names(graphs: Sequence[Graph]) -> dict[Variable, tuple[str, Source]]:
     loop, what stayed there has it; but of a statement that made the loop or called the composite,
     what is around that.
     """
-    around = {_statement_of(v) for graph in graphs for v in graph.nodes if _has_body(v)}
+    around = {statement_of(v) for graph in graphs for v in graph.nodes if _has_body(v)}
     outermost, *bodies = (_made_by_statements(graph) for graph in graphs)
     bodies = [{s: made for s, made in body.items() if s not in around} for body in bodies]
     inside = {source for made in bodies for source in made}
@@ -56,7 +65,7 @@ def _made_by_statements(graph: Graph) -> dict[Source, list[Variable]]:
     """What each assignment made of a graph."""
     made: dict[Source, list[Variable]] = defaultdict(list)
     for v in graph.nodes:
-        statement = _statement_of(v) if v.inputs else None
+        statement = statement_of(v) if v.inputs else None
         if statement is not None:
             made[statement].append(v)
     return made
@@ -78,7 +87,7 @@ class _Statement(NamedTuple):
     """The names of what it calls."""
 
 
-def _statement_of(v: Variable) -> Source | None:
+def statement_of(v: Variable) -> Source | None:
     """The assignment that made the variable; where a function returned it, the one of its call."""
     function = ""
     for line in provenance.written_at(v):
@@ -151,7 +160,30 @@ def written_function(line: provenance.Line) -> str | None:
     return None if path is None else "_".join(map(snake, path))
 
 
-def state_names(line: provenance.Line, n_reads: int, n_states: int) -> tuple[str, ...] | None:
+def states_in_source(loop: Loop) -> tuple[str, ...]:
+    """What the states of a loop are called in the function of its step, if that tells; else
+    nothing."""
+    n_reads, n_states = len(loop.reads), sum(len(state.taps) for state in loop.states)
+    if n_states == len(loop.states):
+        for line in lines_of_step(loop.node):
+            found = _state_names(line, n_reads, n_states)
+            if found is not None:
+                return found
+    return ()
+
+
+def lines_of_step(loop: Variable) -> list[provenance.Line]:
+    """The lines in the function of a loop's step, those of the last value first.
+
+    Those at which the loop itself was made lie around it. A lambda may be on such a line.
+    """
+    around = set(provenance.written_at(loop))
+    body: Graph = loop.params[0]
+    found = [line for v in reversed(body.nodes) if v.inputs for line in provenance.written_at(v)]
+    return [x for x in dict.fromkeys(found) if x.function == LAMBDA or x not in around]
+
+
+def _state_names(line: provenance.Line, n_reads: int, n_states: int) -> tuple[str, ...] | None:
     """What the function of a step calls its states, if its arguments tell.
 
     States are arguments after the rows, or one of them that is taken apart, ``h, c = state``.
