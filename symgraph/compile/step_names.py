@@ -11,12 +11,17 @@ from ..core.graph import Graph
 from ..core.op import Op
 from ..core.types import is_float
 from ..core.variable import Variable, ancestors
-from ..ops.elementwise import WHERE
 from ..ops.sizes import size_of
 from ..scan.op import Loop, State, is_scan
 from ..scan.paths import loop_paths, symbol_labels
 from ..scan.residuals import Row, in_some_step, row_read
-from ..scan.source_names import source_names, statement_of, states_in_source
+from ..scan.source_names import (
+    names_of_states,
+    source_names,
+    statement_of,
+    states_in_source,
+    unmasked,
+)
 from ..scan.storage import gradient_loops
 
 __all__ = ["StepNames"]
@@ -65,7 +70,7 @@ class StepNames:
         labels = _state_labels(self.loop, self.values)
         for i, (state, label) in enumerate(zip(self.loop.states, labels, strict=True)):
             self.symbols |= {x: f"{label}{_time(tap)}" for tap, x in state.taps.items()}
-            chosen = _chosen(state)
+            chosen = unmasked(state)
             if chosen is not state.new and chosen in self.values:
                 self.values[chosen], self.values[state.new] = f"{label}, unmasked", label
             if label != f"state {i}":
@@ -124,19 +129,13 @@ def _functions_of(names: Mapping[Variable, str], graph: Graph) -> dict[Variable,
 
 def _state_labels(loop: Loop, names: Mapping[Variable, str]) -> list[str]:
     """What the states of a loop are called: each by a label of its own."""
-    written = states_in_source(loop)
-    labels: list[str] = []
-    for i, state in enumerate(loop.states):
-        found = names.get(_chosen(state)) or (written[i] if written else None)
-        labels.append(found or f"state {i}")
-    return [label if labels.count(label) == 1 else f"state {i}" for i, label in enumerate(labels)]
-
-
-def _chosen(state: State) -> Variable:
-    """The new value of a state; where a mask carries old ones on, what it is elsewhere."""
-    new = state.new
-    is_carried = new.op is WHERE and new.inputs[2] is state.taps.get(-1)
-    return new.inputs[1] if is_carried and not new.name else new
+    n = len(loop.states)
+    written = states_in_source(loop) or [None] * n
+    known = [x or y for x, y in zip(names_of_states(loop, names), written, strict=True)]
+    return [
+        f"state {i}" if name is None or known.count(name) > 1 else name
+        for i, name in enumerate(known)
+    ]
 
 
 def _symbols_within(path: _Path) -> dict[Variable, str]:

@@ -6,7 +6,7 @@ import ast
 import linecache
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,16 +14,19 @@ from ..core import provenance
 from ..core.graph import Graph
 from ..core.variable import Variable
 from ..ops.composite import is_composite
-from .op import Loop, is_scan
+from ..ops.elementwise import WHERE
+from .op import Loop, State, is_scan
 
 __all__ = [
     "LAMBDA",
     "Source",
     "lines_of_step",
+    "names_of_states",
     "snake",
     "source_names",
     "statement_of",
     "states_in_source",
+    "unmasked",
     "written_function",
 ]
 
@@ -158,6 +161,19 @@ def written_function(line: provenance.Line) -> str | None:
     if path is not None and len(path) > 1 and path[-1].startswith("__"):
         path = path[:-1]  # `__call__` says no more than its class
     return None if path is None else "_".join(map(snake, path))
+
+
+def names_of_states(loop: Loop, names: Mapping[Variable, str]) -> list[str | None]:
+    """For each state of a loop the name of its new value among these; None without."""
+    found = [names.get(unmasked(state)) for state in loop.states]
+    return [name if found.count(name) == 1 else None for name in found]
+
+
+def unmasked(state: State) -> Variable:
+    """The new value of a state; where a mask carries old ones on, what it is elsewhere."""
+    new = state.new
+    is_carried = new.op is WHERE and new.inputs[2] is state.taps.get(-1)
+    return new.inputs[1] if is_carried and not new.name else new
 
 
 def states_in_source(loop: Loop) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 import symgraph as sg
+import symgraph_nn as nn
 
 PROGRAM = """
 import hashlib, symgraph as sg, numpy as np
@@ -84,12 +86,23 @@ def test_a_picture_shows_the_checkpoints_that_a_gradient_reads(until, option):
         edges = [line.split(" [")[0].split(" -> ") for line in lines if " -> " in line]
         (kept,) = [name for name, line in nodes.items() if "<checkpoints of state 0>" in line]
         (new,) = [tail for tail, head in edges if head == kept]
-        assert "<new state 0>" in nodes[new]
+        assert ">new state 0<" in nodes[new]
         assert any(tail == kept for tail, _ in edges)
         # Nothing is read of what ends the loop, and each box is joined to something.
         assert not [tail for tail, _ in edges if "<until>" in nodes[tail.split(":")[0]]]
         joined = {end.split(":")[0] for edge in edges for end in edge}
         assert [line for name, line in nodes.items() if name not in joined] == []
+
+
+def test_a_picture_calls_states_by_their_names_in_the_step():
+    x, mask = sg.tensor("x", ("T", "B", 3)), sg.tensor("mask", ("T", "B"))
+    for source in (
+        sg.to_dot(nn.LSTM(3, 5)(x)).source,
+        sg.to_dot(nn.LSTM(3, 5)(x, mask=mask)).source,  # what a mask carries on has no line
+    ):
+        for name, state in (("h", "state 0"), ("c", "state 1")):
+            assert len(re.findall(rf"<b>{name}</b><br/>[^\n]*>{state}, t - 1<", source)) == 1
+            assert len(re.findall(rf"<b>{name}</b><br/>[^\n]*>new {state}<", source)) == 1
 
 
 def test_a_picture_says_how_far_checkpoints_are_apart():
