@@ -19,7 +19,8 @@ from ..core.errors import CallError, SymgraphError, explain
 from ..core.graph import Graph
 from ..core.variable import Variable
 from ..scan.last_rows import kept_rows
-from ..scan.op import Loop, is_scan
+from ..scan.op import Loop
+from ..scan.paths import loops_in
 from .last_rows import LastRows
 from .numpy_running import Running
 from .plan import Plan, in_step
@@ -32,7 +33,7 @@ _FIRST_ROWS = 64
 
 def few_rows(graph: Graph) -> Mapping[Variable, Mapping[int, int]]:
     """For each loop of the graph the states of which not all rows are kept, and how many are."""
-    return {v: dict(_few_rows(v, graph)) for v in graph.nodes if is_scan(v)}
+    return {v: dict(_few_rows(v, graph)) for v in loops_in(graph)}
 
 
 def _few_rows(scan: Variable, graph: Graph) -> Iterator[tuple[int, int]]:

@@ -14,8 +14,8 @@ from ..core.graph import Graph
 from ..core.provenance import Line, lines_of
 from ..core.variable import Variable
 from ..ops.sizes import known_size, size_of
-from ..scan.op import Loop, is_scan
-from ..scan.paths import loop_paths
+from ..scan.op import Loop
+from ..scan.paths import loop_paths, loops_in
 from ..scan.room import Room, checkpoint_source, rooms_of
 from .graphs import Graphs
 from .program import Program
@@ -109,11 +109,10 @@ def _described(loop: Loop, room: Room, graph: Graph, depth: int) -> Checkpointed
 def _tails(loop: Loop, graph: Graph) -> Iterator[Variable]:
     """The numbers of steps of loops that begin at a single checkpoint, the last one."""
     kept = set(loop.checkpoints)
-    for v in graph.nodes:
-        if is_scan(v):
-            states = [x for x in Loop(v).states if checkpoint_source(x.initial) in kept]
-            if states and states[0].initial.ndim < checkpoint_source(states[0].initial).ndim:
-                yield v.inputs[0]
+    for v in loops_in(graph):
+        states = [x for x in Loop(v).states if checkpoint_source(x.initial) in kept]
+        if states and states[0].initial.ndim < checkpoint_source(states[0].initial).ndim:
+            yield v.inputs[0]
 
 
 def sizes_of_call(program: Program, arguments: Sequence[Any]) -> dict[Atom, int]:

@@ -24,7 +24,8 @@ from ..rewrite.unify import with_united_sizes
 from ..scan.composites import with_open_composites
 from ..scan.first_rows import run_first_steps
 from ..scan.observers import in_order
-from ..scan.op import is_scan, rebuild_alike
+from ..scan.op import rebuild_alike
+from ..scan.paths import with_bodies
 from ..scan.regroup import with_groups
 from ..scan.rewrites import rewrite_bodies, rewrite_loops
 from ..scan.room import settle_rooms
@@ -176,13 +177,9 @@ def _expanded(op: Op, v: Variable) -> Variable | None:
 def _unknown(graph: Graph, target: Target) -> dict[Op, Variable]:
     """The ops of the graph and its loop bodies that the target does not know, with a node each."""
     nodes: dict[Op, Variable] = {}
-    seen, pending = {graph}, [graph]
-    while pending:
-        for v in pending.pop().nodes:
+    for part in with_bodies(graph):
+        for v in part.nodes:
             nodes.setdefault(v.op, v)
-            if is_scan(v) and v.params[0] not in seen:
-                seen.add(v.params[0])
-                pending.append(v.params[0])
     return {
         op: v
         for op, v in nodes.items()

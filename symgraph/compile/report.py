@@ -12,8 +12,8 @@ from ..core.dims import Atom
 from ..core.graph import Graph
 from ..core.provenance import Line
 from ..scan.census import RepeatedBody, find_repeated
-from ..scan.op import Loop, is_scan
-from ..scan.paths import loop_paths
+from ..scan.op import Loop
+from ..scan.paths import loop_paths, with_bodies
 from .advice import Advice, advice_on, format_advice
 from .checkpoints import (
     CheckpointedLoop,
@@ -322,15 +322,7 @@ class Report:
 
 def count_nodes(graph: Graph) -> int:
     """How many variables a graph has, those of loop bodies included: each distinct body once."""
-    total, seen, pending = 0, {graph}, [graph]
-    while pending:
-        nodes = pending.pop().nodes
-        total += len(nodes)
-        for v in nodes:
-            if is_scan(v) and v.params[0] not in seen:
-                seen.add(v.params[0])
-                pending.append(v.params[0])
-    return total
+    return sum(len(part.nodes) for part in with_bodies(graph))
 
 
 def list_loops(graph: Graph) -> list[LoopRow]:

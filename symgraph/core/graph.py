@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import is_, is_not
 from typing import Any, TypeAlias, overload
 
@@ -43,6 +43,7 @@ class Graph(Interned):
         "__weakref__",
         "_has_effects",
         "_has_observers",
+        "_holders",
         "_nodes",
         "_users",
         "inputs",
@@ -56,6 +57,7 @@ class Graph(Interned):
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self._nodes = _closed_nodes(self.inputs, self.outputs)
+        self._holders: tuple[Variable, ...] | None = None
         self._users: dict[Variable, list[tuple[Variable, int]]] | None = None
         self._has_effects: bool | None = None
         self._has_observers: bool | None = None
@@ -77,11 +79,17 @@ class Graph(Interned):
         return self._users
 
     @property
+    def holders(self) -> tuple[Variable, ...]:
+        """The nodes that have graphs inside, as loops have their bodies, in the order of nodes."""
+        if self._holders is None:
+            holders = [v for v in self._nodes for p in v.params if p.__class__ is Graph]
+            self._holders = tuple(dict.fromkeys(holders))
+        return self._holders
+
+    @property
     def depth(self) -> int:
         """How many levels of graphs lie inside this one, as loops' bodies do."""
-        return max(
-            (1 + p.depth for v in self._nodes for p in v.params if isinstance(p, Graph)), default=0
-        )
+        return max((1 + graph.depth for graph in self._inside()), default=0)
 
     @property
     def has_effects(self) -> bool:
@@ -100,7 +108,7 @@ class Graph(Interned):
         return self._has_observers
 
     def _inside(self) -> list[Graph]:
-        return [p for v in self._nodes for p in v.params if p.__class__ is Graph]
+        return [p for v in self.holders for p in v.params if p.__class__ is Graph]
 
     def canonical(self) -> Graph:
         """The one graph that is equal to this but for what its inputs are called.
@@ -114,7 +122,8 @@ class Graph(Interned):
         graph = self
         if any(map(is_not, self.inputs, parameters)):
             given = dict(zip(self.inputs, parameters, strict=True))
-            graph = Graph(parameters, replace(self.outputs, given, keep_lines=True))
+            new = _replaced(self._nodes, given, keep_lines=True, rebuild=rebuild)
+            graph = Graph(parameters, [new[v] for v in self.outputs])
         key = (*graph.inputs, None, *graph.outputs)
         return _canonical.get(key) or _canonical.keep_first(key, graph)
 
@@ -162,11 +171,8 @@ def _looks(v: Variable) -> bool:
 
 def graph_of(outputs: Sequence[Variable]) -> Graph:
     """The graph of these outputs whose inputs are all leaves that they need."""
-    return Graph([v for v in below(outputs) if _is_open_leaf(v)], outputs)
-
-
-def _is_open_leaf(v: Variable) -> bool:
-    return "leaf" in v.op.traits and v.op is not CONSTANT
+    leaves = [v for v in below(outputs) if "leaf" in v.op.traits and v.op is not CONSTANT]
+    return Graph(leaves, outputs)
 
 
 def _closed_nodes(
@@ -176,7 +182,7 @@ def _closed_nodes(
     order = below(outputs, inputs)
     given = set(inputs)
     for v in order:
-        if _is_open_leaf(v) and v not in given:
+        if "leaf" in v.op.traits and v not in given and v.op is not CONSTANT:
             user = next((u for u in order if v in u.inputs), None)
             used = f", used by {provenance.describe(user)}" if user is not None else ""
             raise GraphError(
@@ -217,7 +223,10 @@ def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     op = variable.op
     if op.build is None:
         return node(op, inputs, variable.params)
-    if [x.type for x in inputs] == [x.type for x in variable.inputs]:
+    for x, old in zip(inputs, variable.inputs, strict=True):
+        if x.type is not old.type:
+            break
+    else:
         # Of scalars that are sizes the values count, too, and no type tells these.
         try:
             return node(op, inputs, variable.params)
@@ -241,9 +250,22 @@ def replace(
 
     Copies of which no line is recorded have those of the originals; with ``keep_lines`` all have.
     """
+    order = below(outputs, replacements)
+    new = _replaced(order, replacements, keep_lines=keep_lines, rebuild=rebuild)
+    return [new[v] for v in outputs]
+
+
+def _replaced(
+    order: Iterable[Variable],
+    replacements: Mapping[Variable, Variable],
+    *,
+    keep_lines: bool,
+    rebuild: Rebuild,
+) -> dict[Variable, Variable]:
+    """What became of the variables in this order, inputs before users, and of those replaced."""
     new: dict[Variable, Variable] = dict(replacements)
     has_notes = provenance.has_notes()
-    for v in below(outputs, replacements):
+    for v in order:
         if v in new:
             continue
         inputs = tuple([new[source] for source in v.inputs])
@@ -257,7 +279,7 @@ def replace(
             made.given_name = v.given_name
         if has_notes:
             provenance.carry_notes(provenance.notes_of(v), made)
-    return [new[v] for v in outputs]
+    return new
 
 
 Replacements: TypeAlias = Mapping[Variable, ArrayLike] | Mapping[SharedVariable, ArrayLike]

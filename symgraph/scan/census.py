@@ -21,6 +21,7 @@ from ..core.types import TensorType, TupleType, is_float
 from ..core.variable import Variable, ancestors
 from .layout import Layout
 from .op import is_scan
+from .paths import loops_in
 
 __all__ = ["RepeatedBody", "count_loops", "find_repeated"]
 
@@ -59,7 +60,7 @@ def _all_bodies(scans: Iterable[Variable]) -> Iterable[Graph]:
     while pending:
         body: Graph = pending.pop().params[0]
         yield body
-        pending += [v for v in body.nodes if is_scan(v)]
+        pending += loops_in(body)
 
 
 def find_repeated(outputs: Sequence[Variable]) -> Iterable[RepeatedBody]:

@@ -18,7 +18,7 @@ from ..core.provenance import Line
 from ..core.types import TupleType
 from ..core.variable import CONSTANT, Variable, ancestors
 from ..ops.slices import SLICE, At
-from .op import is_scan
+from .paths import with_bodies
 
 __all__ = ["LEAST", "Chain", "find_chains"]
 
@@ -53,15 +53,7 @@ class _Run(NamedTuple):
 
 def find_chains(graph: Graph) -> list[Chain]:
     """The unrolled chains of the graph and of the bodies in it, gradients of chains left out."""
-    chains, seen, pending = list[Chain](), {graph}, [graph]
-    while pending:
-        part = pending.pop()
-        chains += _chains_of(part)
-        for v in filter(is_scan, part.nodes):
-            if v.params[0] not in seen:
-                seen.add(v.params[0])
-                pending.append(v.params[0])
-    return chains
+    return [chain for part in with_bodies(graph) for chain in _chains_of(part)]
 
 
 def _chains_of(graph: Graph) -> list[Chain]:

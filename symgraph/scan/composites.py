@@ -17,7 +17,8 @@ from ..ops.composite import (
     there_are_composites,
     with_body,
 )
-from .op import is_scan, rebuild_alike
+from .op import rebuild_alike
+from .paths import with_bodies
 from .rewrites import rewrite_bodies
 
 __all__ = ["open_composites", "rewrite_composites", "with_open_composites"]
@@ -54,20 +55,12 @@ def with_open_composites(graph: Graph) -> Graph:
 
 
 def _has_composites(graph: Graph) -> bool:
-    seen, pending = {graph}, [graph]
-    while pending:
-        for v in pending.pop().nodes:
-            if is_composite(v):
-                return True
-            if is_scan(v) and v.params[0] not in seen:
-                seen.add(v.params[0])
-                pending.append(v.params[0])
-    return False
+    return any(is_composite(v) for part in with_bodies(graph) for v in part.holders)
 
 
 def rewrite_composites(graph: Graph, rewrite: Callable[[Graph], Graph]) -> Graph:
     """The graph with ``rewrite`` done to what is in its composites, which stay whole."""
-    if not any(map(is_composite, graph.nodes)):
+    if not any(map(is_composite, graph.holders)):
         return graph
     new: dict[Variable, Variable] = {v: v for v in graph.inputs}
     for v in graph.nodes:
@@ -83,7 +76,7 @@ def rewrite_composites(graph: Graph, rewrite: Callable[[Graph], Graph]) -> Graph
 
 
 def _open(graph: Graph) -> Graph:
-    while any(map(is_composite, graph.nodes)):  # one may hold others
+    while any(map(is_composite, graph.holders)):  # one may hold others
         graph = Graph(graph.inputs, _open_outermost(graph))
     return graph
 

@@ -1,4 +1,4 @@
-"""Words for loops: where each stands in a graph, and what the symbols of its body are called."""
+"""Loops of a graph: where each stands in it, and what the symbols of its body are called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,24 @@ from ..core.variable import ITEM, Variable
 from ..ops.broadcast import REARRANGE
 from .op import Loop, is_scan
 
-__all__ = ["counted_loops", "loop_paths", "symbol_labels"]
+__all__ = ["counted_loops", "loop_paths", "loops_in", "symbol_labels", "with_bodies"]
+
+
+def loops_in(graph: Graph) -> list[Variable]:
+    """The loops among the nodes of the graph, in the order of these; those in bodies left out."""
+    return [v for v in graph.holders if is_scan(v)]
+
+
+def with_bodies(graph: Graph) -> list[Graph]:
+    """The graph, and each distinct body of the loops in it, those of loops inside included."""
+    found, seen, pending = list[Graph](), {graph}, [graph]
+    while pending:
+        found.append(pending.pop())
+        for v in loops_in(found[-1]):
+            if v.params[0] not in seen:
+                seen.add(v.params[0])
+                pending.append(v.params[0])
+    return found
 
 
 def loop_paths(graph: Graph) -> list[tuple[Variable, ...]]:
@@ -19,12 +36,11 @@ def loop_paths(graph: Graph) -> list[tuple[Variable, ...]]:
     In the order of a report's ``loop_table``.
     """
     paths: list[tuple[Variable, ...]] = []
-    pending: list[tuple[Variable, ...]] = [(v,) for v in reversed(graph.nodes) if is_scan(v)]
+    pending: list[tuple[Variable, ...]] = [(v,) for v in reversed(loops_in(graph))]
     while pending:
         path = pending.pop()
         paths.append(path)
-        body: Graph = path[-1].params[0]
-        pending += [(*path, v) for v in reversed(body.nodes) if is_scan(v)]
+        pending += [(*path, v) for v in reversed(loops_in(path[-1].params[0]))]
     return paths
 
 

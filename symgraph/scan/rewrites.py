@@ -33,6 +33,7 @@ from .op import Loop, is_scan, make_alike, rebuild_alike
 from .open import OpenLoop
 from .over_time import Trace, keep_over_time, may_turn
 from .parted_products import part_products
+from .paths import loops_in
 from .products import ProductAfter, multiply_after, multiply_before
 from .residuals import find_residuals, loops_behind
 from .rows_at_indices import is_read_before, read_at_indices_before
@@ -62,7 +63,7 @@ def rewrite_loops(
     ``steps_are_cheap``: see `Backend`.
     """
     memo = {} if memo is None else memo
-    if not any(is_scan(v) for v in graph.nodes):
+    if not loops_in(graph):
         return graph
 
     def rewrite_body(body: Graph) -> Graph:
@@ -81,15 +82,12 @@ def rewrite_bodies(graph: Graph, rewrite: Rewrite) -> Graph:
     """The graph with ``rewrite`` done to each distinct body, those of loops inside included."""
     memo: dict[Graph, Graph] = {}
 
-    def rewrite_inside(part: Graph) -> Graph:
-        return _with_bodies(part, rewrite_body) if any(map(is_scan, part.nodes)) else part
-
     def rewrite_body(body: Graph) -> Graph:
         if body not in memo:
-            memo[body] = rewrite_inside(rewrite(body)).canonical()
+            memo[body] = _with_bodies(rewrite(body), rewrite_body).canonical()
         return memo[body]
 
-    return rewrite_inside(graph)
+    return _with_bodies(graph, rewrite_body)
 
 
 def transform_loops(graph: Graph, changes_in: Callable[[Graph], Change]) -> Graph:
@@ -99,6 +97,8 @@ def transform_loops(graph: Graph, changes_in: Callable[[Graph], Change]) -> Grap
     (those of a loop that was there before, or of constants) is changed in another round, of the
     graph in which it goes by these.
     """
+    if not loops_in(graph):
+        return graph
     for _ in range(_MOST_ROUNDS):
         graph, is_done = _changed(graph, changes_in(graph))
         if is_done:
@@ -175,7 +175,7 @@ def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
 
 def _restructuring(graph: Graph, *, steps_are_cheap: bool) -> Change:
     """What puts the loops of the graph in order, by what is read of them and what they keep."""
-    reads = {v: _Reads(v, graph) for v in graph.nodes if is_scan(v)}
+    reads = {v: _Reads(v, graph) for v in loops_in(graph)}
     opened = {v: OpenLoop(Loop(v)) for v in reads}
     stored = _exchange_residuals(opened, steps_are_cheap=steps_are_cheap)
     moved: dict[Variable, Variable] = {}

@@ -16,7 +16,7 @@ from ..core.variable import ITEM, Variable, make_constant
 from ..ops.intervals import INTERVAL, ROOM
 from ..ops.sizes import known_size
 from .op import Loop, is_scan, make_alike
-from .paths import loop_paths
+from .paths import loop_paths, loops_in, with_bodies
 from .rewrites import transform_loops
 from .sizes import scalar_for
 from .storage import LAST_ROWS, StoredResult, stored_results
@@ -75,15 +75,7 @@ def rooms_of(
 
 def _has_rooms(graph: Graph) -> bool:
     """Whether a number stands for the bytes of a loop, even of one that is there no more."""
-    seen, pending = {graph}, [graph]
-    while pending:
-        for v in pending.pop().nodes:
-            if v.op is ROOM:
-                return True
-            if is_scan(v) and v.params[0] not in seen:
-                seen.add(v.params[0])
-                pending.append(v.params[0])
-    return False
+    return any(v.op is ROOM for part in with_bodies(graph) for v in part.nodes)
 
 
 def _usually(size: Size) -> int:
@@ -97,9 +89,8 @@ def _loops_over_chunks(loop: Loop, graph: Graph) -> list[Variable]:
     kept = set(loop.checkpoints)
     return [
         v
-        for v in graph.nodes
-        if is_scan(v)
-        and v.params[1].is_over_chunks
+        for v in loops_in(graph)
+        if v.params[1].is_over_chunks
         and any(checkpoint_source(read.sequence) in kept for read in Loop(v).reads)
     ]
 

@@ -18,7 +18,8 @@ from ..ops.elementwise import add, multiply
 from ..ops.positions import take
 from ..ops.ranges import arange
 from ..ops.slices import SLICE, SYMBOL, At, Span
-from .op import Loop, is_scan, make_alike
+from .op import Loop, make_alike
+from .paths import loops_in, with_bodies
 from .rewrites import Change, Replacements, rewrite_bodies, transform_loops
 from .run_again import StepsAgain
 
@@ -48,16 +49,8 @@ def settle_checkpoints(graph: Graph, *, are_kept: bool = False) -> Graph:
 
 
 def _has_checkpoints(graph: Graph) -> bool:
-    seen, pending = {graph}, [graph]
-    while pending:
-        for v in filter(is_scan, pending.pop().nodes):
-            body, layout = v.params
-            if layout.has_checkpoints:
-                return True
-            if body not in seen:
-                seen.add(body)
-                pending.append(body)
-    return False
+    layouts = (v.params[1] for part in with_bodies(graph) for v in loops_in(part))
+    return any(layout.has_checkpoints for layout in layouts)
 
 
 def _settling(graph: Graph, *, are_kept: bool) -> Change:

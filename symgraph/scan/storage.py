@@ -14,7 +14,7 @@ from ..ops.sizes import SIZE, size_of
 from ..ops.slices import SLICE, SYMBOL, At
 from .last_rows import kept_rows
 from .op import Loop, is_scan
-from .paths import loop_paths
+from .paths import loop_paths, loops_in
 from .residuals import row_read
 
 __all__ = [
@@ -177,7 +177,7 @@ def gradient_loops(graph: Graph) -> dict[Variable, Variable]:
     Such a loop has the lines of the other, parameters of it, and reads in reverse what it left.
     """
     found: dict[Variable, Variable] = {}
-    for v in filter(is_scan, graph.nodes):
+    for v in loops_in(graph):
         lines = provenance.lines_of(v)
         for read in Loop(v).reads:
             base, _, direction = row_read(read.sequence, read.offset)

@@ -8,8 +8,8 @@ from ..core import provenance
 from ..core.graph import Graph
 from ..core.variable import Variable
 from ..ops.sizes import size_of
-from .op import Loop, is_scan
-from .paths import loop_paths
+from .op import Loop
+from .paths import loop_paths, loops_in
 
 __all__ = ["has_gradient", "loops_written"]
 
@@ -39,7 +39,7 @@ def _is_short(scan: Variable) -> bool:
 def has_gradient(scan: Variable, graph: Graph) -> bool:
     """Whether there are loops of gradients of this one, in the graph that it stands in."""
     lines = provenance.lines_of(scan)
-    loops = map(Loop, filter(is_scan, graph.nodes))
+    loops = map(Loop, loops_in(graph))
     return any(
         loop.layout.role == "gradient" and provenance.lines_of(loop.node) == lines for loop in loops
     )

@@ -25,6 +25,7 @@ from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from ..ops.transcendental import sin
 from ..scan.op import is_scan
+from ..scan.paths import with_bodies
 from .differences import derivative
 from .unroll import unroll
 from .values import evaluate
@@ -187,10 +188,8 @@ def _direction(array: np.ndarray) -> np.ndarray:
 
 def _nodes(outputs: Sequence[Variable]) -> Iterator[Variable]:
     """All that outputs are made of, bodies of loops included."""
-    graphs = [graph_of(outputs)]
-    for graph in graphs:
+    for graph in with_bodies(graph_of(outputs)):
         yield from graph.nodes
-        graphs += [v.params[0] for v in graph.nodes if is_scan(v)]
 
 
 def _is_short(v: Variable) -> bool:

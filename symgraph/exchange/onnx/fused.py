@@ -26,7 +26,8 @@ from ...ops.join import CONCATENATE, concatenate
 from ...ops.slices import SLICE, Entry, Span, read_slice, slice_axis
 from ...rewrite.engine import RuleSet, rule, sweep
 from ...rewrite.simplify import SIMPLIFY
-from ...scan.op import is_scan, rebuild_alike
+from ...scan.op import rebuild_alike
+from ...scan.paths import loops_in
 from .layers import LAST, ROWS, Layer, StateRead, find_layer
 from .rebuild import rebuild_into
 from .weights import Fold, packed
@@ -86,7 +87,7 @@ def fuse_layers(graph: Graph, fold: Fold) -> Graph:
 
     ``fold`` makes constants of weights, laid out as ONNX has them, where their values are known.
     """
-    found = [layer for v in graph.nodes if is_scan(v) and (layer := find_layer(v, graph))]
+    found = [layer for v in loops_in(graph) if (layer := find_layer(v, graph))]
     if not found:
         return graph
     new: dict[Variable, Variable] = {v: v for v in graph.inputs}
