@@ -38,6 +38,7 @@ __all__ = [
     "bounds_of",
     "change_slice",
     "read_slice",
+    "reversed_rows",
     "slice_axis",
     "take_out_indices",
 ]
@@ -333,6 +334,11 @@ def slice_axis(
     entries: list[Entry] = [None] * x.ndim
     entries[axis] = span_between(bound(start, x, axis), bound(stop, x, axis), step, symbols)
     return read_slice(x, entries, symbols)
+
+
+def reversed_rows(x: Variable) -> Variable:
+    """``x[::-1]``: the rows from the last to the first."""
+    return read_slice(x, [Span(0, None, -1), *[None] * (x.ndim - 1)], ())
 
 
 def span_between(

@@ -52,7 +52,9 @@ def _nearest_sources(x: Variable) -> Iterator[Variable]:
         # A check that fails must do so even where only the size is used.
         if v.op is CHECK_SIZE:
             continue
-        for source in sorted(v.inputs, key=lambda source: source.op is not CHECK_SIZE):
+        checks = [source for source in v.inputs if source.op is CHECK_SIZE]
+        others = [source for source in v.inputs if source.op is not CHECK_SIZE]
+        for source in checks + others:
             if isinstance(source.type, TensorType):
                 yield source
             if len(opened) < _MAX_SOURCES:

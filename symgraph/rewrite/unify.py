@@ -73,10 +73,10 @@ def _checks_in(graph: Graph, *, of_steps: bool) -> list[Variable]:
     checks: list[Variable] = []
     seen, pending = {graph}, [graph]
     while pending:
-        nodes = pending.pop().nodes
-        checks += [v for v in nodes if v.op is CHECK_SIZE]
+        part = pending.pop()
+        checks += [v for v in part.nodes if v.op is CHECK_SIZE]
         if of_steps:
-            found = (x for v in nodes if v.params for x in v.params if isinstance(x, Graph))
+            found = (x for v in part.holders for x in v.params if isinstance(x, Graph))
             bodies = [body for body in dict.fromkeys(found) if body not in seen]
             pending += bodies
             seen.update(bodies)

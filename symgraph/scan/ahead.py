@@ -85,7 +85,7 @@ def compute_ahead(loop: OpenLoop, symbols: Sequence[Variable]) -> dict[int, Vari
     computed before the loop now.
     """
     _gather_terms(loop, list(filter(_is_small, symbols)))
-    over_time, late, users = OverTime(loop), loop.late, _users(loop)
+    over_time, late, users = OverTime(loop), loop.late, loop.users()
     # Plain outputs are no readers: over time they are what is computed before.
     ends = {state.new for state in loop.states}
     ahead = set(symbols)
@@ -109,17 +109,6 @@ def compute_ahead(loop: OpenLoop, symbols: Sequence[Variable]) -> dict[int, Vari
 def _is_small(row: Variable) -> bool:
     size = product(row.type.shape)
     return isinstance(size, int) and size <= _SMALL
-
-
-def _users(loop: OpenLoop) -> dict[Variable, list[Variable]]:
-    """For what changes from step to step in the body, who reads it there."""
-    users: dict[Variable, list[Variable]] = {v: [] for v in loop.varying}
-    users |= {symbol: [] for symbol in loop.symbols}
-    for v in loop.varying:
-        for x in v.inputs:
-            if x in users:
-                users[x].append(v)
-    return users
 
 
 def _is_no_larger(v: Variable, sources: Collection[Variable]) -> bool:
@@ -156,7 +145,7 @@ def _gather_terms(loop: OpenLoop, symbols: Sequence[Variable]) -> None:
 
 def _inner_sums(loop: OpenLoop) -> set[Variable]:
     """The sums, and views of such, that other sums alone read, each of them once."""
-    users, ends = _users(loop), set(loop.ends())
+    users, ends = loop.users(), set(loop.ends())
     inner: set[Variable] = set()
     for v in sorted(loop.varying, key=lambda v: v.serial, reverse=True):
         if v in ends or v.op not in (ADD, REARRANGE) or len(users[v]) != 1:

@@ -124,13 +124,15 @@ def compute_after(
                 return None
         met.clear()
         while stack and not met:
-            v = stack.pop()
-            if len(seen) > _MOST or not needed.can_be_in_all_steps(v):
+            if len(seen) > _MOST:
                 return None
-            met += dict.fromkeys(x for x in _made_of(loop, v) if x not in seen)
+            met += dict.fromkeys(x for x in _made_of(loop, stack.pop()) if x not in seen)
             seen.update(met)
-    has_products = any(v.op is MATMUL for v in seen - sources)
+    between = seen - sources
+    has_products = any(v.op is MATMUL for v in between)
     if not (has_products or all(_is_no_larger(v, value) for v in new)):
+        return None
+    if not all(map(needed.can_be_in_all_steps, between)):
         return None
     if not all(_has_row_for_each_step(loop, v) for v in sources):
         return None

@@ -47,7 +47,7 @@ from ..ops.sizes import SIZE, carry_size, shape_of, size_of
 from ..ops.slices import slice_axis
 from .close import close_body
 from .layout import Layout, Role
-from .step_sizes import hand_on_sizes, row_sizes, steps_taken
+from .step_sizes import atoms_of, hand_on_sizes, row_sizes, steps_taken
 
 __all__ = [
     "SCAN",
@@ -398,7 +398,7 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
     outputs = list(body.outputs)
     if layout.until and (condition := outputs.pop().type) is not tensor_type(_BOOL, ()):
         raise ScanError(f"scan: the condition is {condition}, not a bool scalar")
-    results = []
+    outer, results = atoms_of(body.inputs), []
     for i, output in enumerate(outputs):
         if i < len(initials):
             initial = initials[i].type
@@ -406,7 +406,7 @@ def _infer_scan(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Tupl
                 raise ScanError(f"scan: a state of type {initial} becomes {output.type}")
             shape = (initial.shape[0] + n, *output.type.shape)
         else:
-            shape = (n, *row_sizes(inputs, body, layout, i))
+            shape = (n, *row_sizes(inputs, body, layout, i, outer))
         results.append(tensor_type(output.type.dtype, shape))
     if interval is not None:
         last = n if layout.ends_at_checkpoint else maximum_zero(n - 1)

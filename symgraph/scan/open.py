@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from operator import attrgetter
 
 from ..core.graph import replace
+from ..core.types import TensorType
 from ..core.variable import Variable, ancestors, item, make_input
 from ..ops.linalg import MATMUL
 from .close import find_varying
@@ -33,6 +34,12 @@ class OpenLoop:
         self.reads: dict[Variable, Read] = {read.symbol: read for read in loop.reads}
         """The rows of sequences that a step reads, by their symbols."""
         self.states: list[State] = list(loop.states)
+        self.taps: dict[Variable, tuple[int, int]] = {
+            symbol: (i, tap)
+            for i, state in enumerate(loop.states)
+            for tap, symbol in state.taps.items()
+        }
+        """The symbols for earlier values of states: the number of the state, and the tap."""
         self.outputs: list[Variable] = list(loop.outputs)
         self.condition = loop.condition
         self._kept = self._find_kept()
@@ -103,7 +110,8 @@ class OpenLoop:
 
     def has_fixed_size(self, value: Variable) -> bool:
         """Whether a value of the body is as large in each step: it can be kept over time."""
-        return is_made_of(value.type.shape, self._outer_atoms)
+        type = value.type
+        return isinstance(type, TensorType) and is_made_of(type.shape, self._outer_atoms)
 
     @property
     def is_lean(self) -> bool:
@@ -113,7 +121,7 @@ class OpenLoop:
     @property
     def symbols(self) -> list[Variable]:
         """The symbols that stand for what changes from step to step."""
-        return [*self.reads, *(symbol for state in self.states for symbol in state.taps.values())]
+        return [*self.reads, *self.taps]
 
     @property
     def varying(self) -> Set[Variable]:
@@ -125,8 +133,16 @@ class OpenLoop:
     @property
     def late(self) -> Set[Variable]:
         """What the body computes that needs what steps before it gave."""
-        states = [symbol for state in self.states for symbol in state.taps.values()]
-        return find_varying(self.ends(), states)
+        return find_varying(self.ends(), list(self.taps))
+
+    def users(self) -> dict[Variable, list[Variable]]:
+        """For what changes from step to step in the body, who reads it there."""
+        users: dict[Variable, list[Variable]] = {v: [] for v in (*self.varying, *self.symbols)}
+        for v in self.varying:
+            for x in v.inputs:
+                if x in users:
+                    users[x].append(v)
+        return users
 
     @property
     def products(self) -> list[Variable]:
@@ -146,10 +162,10 @@ class OpenLoop:
 
         Results are numbered as those of the loop were, plain outputs added since at the end.
         """
-        numbers = self._live(read)
+        numbers, below = self._live(read)
         states = [self.states[i] for i in numbers if i < len(self.states)]
         values = self._values(numbers)
-        reads, replaced = self._reads_of(values)
+        reads, replaced = self._reads_among(below)
         if replaced:
             values = replace(values, replaced, keep_lines=True)
         condition = None if self.condition is None else values.pop()
@@ -172,9 +188,8 @@ class OpenLoop:
         ends = self.ends()
         return [ends[i] for i in numbers] + ([] if self.condition is None else [self.condition])
 
-    def _reads_of(self, values: list[Variable]) -> tuple[list[Read], dict[Variable, Variable]]:
-        """What the values read, sequence by sequence, each row once; what symbols became."""
-        below = set(ancestors(values))
+    def _reads_among(self, below: Set[Variable]) -> tuple[list[Read], dict[Variable, Variable]]:
+        """The reads of these symbols, sequence by sequence, each row once; what symbols became."""
         rows: dict[Variable, dict[int, Read]] = {}
         replaced: dict[Variable, Variable] = {}
         for symbol, read in self.reads.items():
@@ -189,18 +204,17 @@ class OpenLoop:
                 replaced[symbol] = first.symbol
         return [read for entry in rows.values() for read in entry.values()], replaced
 
-    def _live(self, read: Set[int]) -> list[int]:
-        """The results of the states and plain outputs that something read depends on."""
-        n_states = len(self.states)
-        n_results = n_states + len(self.outputs)
-        live = {i for i in read if i < n_results} or {0}
-        while True:
-            below = set(ancestors(self._values(sorted(live))))
-            more = {
+    def _live(self, read: Set[int]) -> tuple[list[int], Set[Variable]]:
+        """The results that something read depends on, by number, and all they are made of."""
+        n_results = len(self.states) + len(self.outputs)
+        new = {i for i in read if i < n_results} or {0}
+        live, below = set[int](), set[Variable]()
+        while new:
+            live |= new
+            below.update(ancestors(self._values(sorted(new)), below))
+            new = {
                 i
                 for i, state in enumerate(self.states)
-                if i not in live and any(symbol in below for symbol in state.taps.values())
+                if i not in live and not below.isdisjoint(state.taps.values())
             }
-            if not more:
-                return sorted(live)
-            live |= more
+        return sorted(live), below

@@ -14,7 +14,7 @@ from ..core.dims import maximum_zero
 from ..core.variable import Variable
 from ..ops.elementwise import add
 from ..ops.sizes import size_of
-from ..ops.slices import slice_axis
+from ..ops.slices import reversed_rows, slice_axis
 from .op import Read
 from .open import OpenLoop
 from .residuals import row_read
@@ -57,7 +57,7 @@ class Trace:
             base, first = read.sequence, read.offset
         assert base is not None
         over_time = rows_between(loop, base, first, first)
-        return over_time[::-1] if self.is_turned else over_time
+        return reversed_rows(over_time) if self.is_turned else over_time
 
 
 def rows_between(loop: OpenLoop, base: Variable, first: int, last: int) -> Variable:
@@ -79,10 +79,9 @@ def keep_over_time(loop: OpenLoop, value: Variable) -> Trace:
     """How to read a value of the body over time; a new plain output if need be."""
     if value in loop.reads:
         return Trace(loop.reads[value])
-    for i, state in enumerate(loop.states):
-        for tap, symbol in state.taps.items():
-            if value is symbol:
-                return Trace(result=i, first=state.depth + tap)
+    if value in loop.taps:
+        i, tap = loop.taps[value]
+        return Trace(result=i, first=loop.states[i].depth + tap)
     result, first = loop.keep(value)
     return Trace(result=result, first=first)
 

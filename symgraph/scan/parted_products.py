@@ -51,7 +51,7 @@ def _narrow(loop: OpenLoop) -> None:
         for x in v.inputs:
             if x in readers:
                 readers[x].append(v)
-    ends, outputs = loop.ends(), {seen_through(v, REARRANGE) for v in loop.outputs}
+    ends, outputs = set(loop.ends()), {seen_through(v, REARRANGE) for v in loop.outputs}
     new: dict[Variable, Variable] = {}
     for product, slices in readers.items():
         if product in ends or not all(_is_part(v) for v in slices):

@@ -16,6 +16,7 @@ from ..ops.broadcast import REARRANGE, seen_through
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
+from ..ops.slices import reversed_rows
 from .ahead import OverTime, compute_ahead
 from .moved_axes import move_alike
 from .op import Read
@@ -101,7 +102,7 @@ class ProductAfter:
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The plain output over time."""
         over_time = product_over_time(loop, self.product, self.left.over_time(loop, results))
-        return over_time[::-1] if self.left.is_turned else over_time
+        return reversed_rows(over_time) if self.left.is_turned else over_time
 
     def turned(self) -> ProductAfter:
         """The same, computed from the last step to the first."""

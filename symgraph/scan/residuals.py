@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..core.dims import Dim, Size, substitute_size
 from ..core.graph import replace
 from ..core.types import TupleType, is_integer
-from ..core.variable import ITEM, Variable, ancestors, make_input
+from ..core.variable import ITEM, Variable
 from ..ops.sizes import known_size, size_of
 from ..ops.slices import SLICE, SYMBOL, Span
 from .op import Loop, is_scan
@@ -148,7 +148,7 @@ def _is_told_by_types(v: Variable) -> bool:
 
 
 def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]:
-    """The gradient loop's nodes that the loop's body has too, with the body's."""
+    """The nodes of the loop's body as the gradient loop has them, if it does, with the body's."""
     n_steps = size_of(gradient.n_steps)
     reads = sorted(gradient.reads.values(), key=lambda read: read.offset)
     needed = {read.sequence: n_steps + read.offset for read in reads}
@@ -166,16 +166,15 @@ def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]
     for buffer, state in zip(loop.buffers, loop.states, strict=True):
         sources |= {v: Row(buffer, state.depth + tap, 1) for tap, v in state.taps.items()}
     sources |= loop.fixed
-    present = set(ancestors(gradient.ends()))
-    images = replace(
-        loop.body.nodes,
-        {v: symbols[x] if x in symbols else make_input(v.type) for v, x in sources.items()},
-    )
-    return {
-        image: v
-        for v, image in zip(loop.body.nodes, images, strict=True)
-        if image in present and v.inputs
-    }
+    apart = {v for v, x in sources.items() if x not in symbols}
+    shared: list[Variable] = []
+    for v in loop.body.nodes:
+        if not apart.isdisjoint(v.inputs):
+            apart.add(v)
+        elif v.inputs:
+            shared.append(v)
+    images = replace(shared, {v: symbols[x] for v, x in sources.items() if x in symbols})
+    return dict(zip(images, shared, strict=True))
 
 
 def in_some_step(row: Row, n_steps: Size) -> Row:

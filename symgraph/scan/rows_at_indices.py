@@ -64,8 +64,9 @@ def is_read_before(loop: OpenLoop, value: Variable) -> bool:
 def _multiplied(loop: OpenLoop, *, steps_are_cheap: bool) -> list[Variable]:
     """What the body reads at indices from sequences and multiplies by fixed matrices, the oldest
     first; joined to something else perhaps, or something is computed of it, in between."""
-    varying, late = loop.varying, loop.late
+    varying = loop.varying
     stack = [v.inputs[0] for v in loop.products if has_fixed_factor(v, varying)]
+    late = loop.late if stack else set()
     seen: set[Variable] = set()
     found: list[Variable] = []
     while stack:

@@ -58,15 +58,16 @@ def steps_taken(inputs: Sequence[Variable], body: Graph, layout: Layout) -> Size
 
 
 def row_sizes(
-    inputs: Sequence[Variable], body: Graph, layout: Layout, result: int
+    inputs: Sequence[Variable], body: Graph, layout: Layout, result: int, outer: Set[Atom]
 ) -> tuple[Size, ...]:
     """The sizes of a plain output's rows, as they are known outside the loop.
+
+    ``outer``: the atoms of the body's inputs.
 
     What the body computes may be another number in each step, and in another loop with the same
     body: outside, it is an unknown size, on which all steps have to agree.
     """
     shape = body.outputs[result].type.shape
-    outer = atoms_of(body.inputs) if any(isinstance(size, Dim) for size in shape) else set()
     if is_made_of(shape, outer):
         return shape
     rows = _sizes_of(inputs, body, layout).rows

@@ -9,7 +9,8 @@ and the indices behind (`added_rows`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.variable import Variable
@@ -20,7 +21,6 @@ from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
 from ..ops.sizes import shape_of
 from .added_rows import add_rows_over_time, adds_rows, is_sum_of_rows, rows_and_indices
-from .close import find_varying
 from .computed_after import ComputedAfter, Needed, compute_after
 from .moved_axes import axis_among, move_alike, rearranged
 from .open import OpenLoop
@@ -79,8 +79,11 @@ def take_out_sums(
     """
     if loop.condition is not None:
         return []
-    found = {i: _terms(loop, i) for i in sorted(last_rows) if i < len(loop.states)}
-    found = {i: terms for i, terms in found.items() if terms}
+    numbers = [i for i in sorted(last_rows) if i < len(loop.states)]
+    users, ends = loop.users() if numbers else {}, Counter(loop.ends())
+    found = {i: terms for i in numbers if (terms := _terms(loop, i, users, ends))}
+    if not found:
+        return []
     sums = {
         i: terms
         for i, terms in found.items()
@@ -135,6 +138,8 @@ class _Known:
     def had_already(self, v: Variable) -> OverTime | None:
         """The value over time, where the loop keeps no more for it, and has less to do."""
         is_cheap = self._steps_are_cheap
+        if is_cheap and not self._has_products:
+            return None
         known = self._known.get(v) or compute_after(
             self._loop, v, self._needed, may_keep=0, of_single_rows=is_cheap
         )
@@ -143,8 +148,13 @@ class _Known:
         return known
 
 
-def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
-    """What state ``i`` adds up; None where it is no sum of what does not need it."""
+def _terms(
+    loop: OpenLoop, i: int, users: Mapping[Variable, list[Variable]], ends: Counter[Variable]
+) -> list[Variable] | None:
+    """What state ``i`` adds up; None where it is no sum of what does not need it.
+
+    ``users``: see `OpenLoop`. ``ends``: how often the body computes each value for the sake of it.
+    """
     state = loop.states[i]
     if list(state.taps) != [-1]:
         return None
@@ -153,11 +163,14 @@ def _terms(loop: OpenLoop, i: int) -> list[Variable] | None:
     if terms.count(symbol) != 1:
         return None
     terms.remove(symbol)
-    others = [v for k, v in enumerate(loop.ends()) if k != i]
-    factors = [factor for term in terms for factor in _factors(loop, term)]
-    depends = find_varying([*factors, *others], [symbol])
-    if any(v in depends for v in (*factors, *others)):
-        return None
+    factors = {factor for term in terms for factor in _factors(loop, term)}
+    sums, stack = {symbol}, [symbol]
+    while stack:
+        v = stack.pop()
+        if v in factors or ends[v] > int(v is state.new):
+            return None
+        stack += [user for user in users[v] if user not in sums]
+        sums.update(users[v])
     return terms if all(map(loop.has_fixed_size, factors)) else None
 
 

@@ -29,7 +29,7 @@ from ..ops.broadcast import broadcast_to
 from ..ops.elementwise import add, minimum, subtract
 from ..ops.join import concatenate
 from ..ops.sizes import shape_of, size_of, unified_with
-from ..ops.slices import slice_axis
+from ..ops.slices import reversed_rows, slice_axis
 from .cotangents import BufferCotangent, split_cotangent
 from .effects import kept_effects
 from .observers import without_observers
@@ -208,7 +208,7 @@ class _GradientLoop:
         ran = self._run()
         # After k steps of the gradient loop what is pending belongs to the k-th value from the end.
         given = [
-            self._before_last(buffer, state.depth, ran.buffers[symbols[0]][1:][::-1])
+            self._before_last(buffer, state.depth, reversed_rows(ran.buffers[symbols[0]][1:]))
             if is_read
             else None
             for buffer, state, symbols, is_read in zip(
@@ -246,7 +246,7 @@ class _GradientLoop:
         """The rows that the loop's own steps read, in reverse."""
         for reads in self.loop.reads_by_sequence:
             reach = max(read.offset for read in reads)
-            used = self._first_rows(reads[0].sequence, reach)[::-1]
+            used = reversed_rows(self._first_rows(reads[0].sequence, reach))
             self.reads += [Read(used, reach - r.offset, self.symbols[r.symbol]) for r in reads]
 
     def _first_rows(self, sequence: Variable, reach: int) -> Variable:
@@ -258,7 +258,7 @@ class _GradientLoop:
     def _read_states(self) -> None:
         """The earlier states, from the buffers, in reverse."""
         for buffer, state in zip(self.loop.buffers, self.loop.states, strict=True):
-            rows = buffer[::-1]
+            rows = reversed_rows(buffer)
             self.reads += [Read(rows, -tap, self.symbols[x]) for tap, x in state.taps.items()]
 
     def _read_cotangents(self) -> None:
@@ -272,7 +272,7 @@ class _GradientLoop:
                 arriving = self.parts[k].rows
             if arriving is not None:
                 row = self._row(symbol, arriving.type.row, self.body.outputs[k])
-                self.reads.append(Read(arriving[::-1], 0, row))
+                self.reads.append(Read(reversed_rows(arriving), 0, row))
 
     def _read_effects(self) -> None:
         """What the steps' effects gave, so that they do not happen again."""
@@ -280,7 +280,7 @@ class _GradientLoop:
         traces = dict(zip(outputs, self.loop.traces, strict=False))
         for output in kept_effects(list(traces)):
             self.rows[output] = row = make_input(output.type)
-            self.reads.append(Read(traces[output][::-1], 0, row))
+            self.reads.append(Read(reversed_rows(traces[output]), 0, row))
 
     def _row(self, symbol: Variable, row: TensorType, output: Variable) -> Variable:
         """What stands for a row of a cotangent: the symbol, or one of the size known outside."""
@@ -356,7 +356,7 @@ class _GradientLoop:
         for sequence, offset, symbol in reads:
             if symbol not in traces:
                 continue
-            trace = traces[symbol][::-1]
+            trace = reversed_rows(traces[symbol])
             if truncated or sequence.type.shape[0] != trace.type.shape[0]:
                 start = add(subtract(self.taken, self.n_steps), offset) if truncated else offset
                 stop = add(self.taken, offset)

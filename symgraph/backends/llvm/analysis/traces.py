@@ -28,6 +28,7 @@ from ....ops.linalg import MATMUL
 from ....ops.sizes import SIZE
 from ....ops.slices import SLICE, Span
 from ....scan.op import Loop, is_scan
+from ....scan.paths import loops_in
 from .layout import View, contiguous_strides
 
 __all__ = ["TraceLayout", "dying_rows", "lay_traces"]
@@ -44,13 +45,15 @@ class TraceLayout(NamedTuple):
 def lay_traces(graph: Graph, is_known: Callable[[Size], bool]) -> TraceLayout:
     """Where traces lie backward or share their room; ``is_known`` tells which sizes the arguments
     tell, and of others nothing is laid out here."""
-    loops = (v for v in graph.nodes if is_scan(v))
+    loops = loops_in(graph)
     backward = {v: None for loop in loops for v in _backward_traces(graph, loop, is_known)}
     views = {v: _backward(v) for v in backward if _is_read_by_more_than_loops(graph, v)}
     rooms: dict[Variable, Size] = {}
     free = dict(backward)
+    scans = dict.fromkeys(v.inputs[0] for v in views)
+    last_read = {scan: _last_read_by(graph, Loop(scan)) for scan in scans}
     for v in list(views):
-        records = _records_for(graph, v, free)
+        records = _records_for(v, [x for x in last_read[v.inputs[0]] if x in free])
         for x in records:
             del free[x]
         if records:
@@ -121,19 +124,23 @@ def _rows(v: Variable, root: Variable, first: Size, stride: Size) -> View:
 # --- records ------------------------------------------------------------------------------------
 
 
-def _records_for(graph: Graph, v: Variable, free: dict[Variable, None]) -> Sequence[Variable]:
-    """Traces that the loop of ``v`` is the last to read, of one loop, whose rows together are as
-    large as its own."""
-    scan = v.inputs[0]
-    loop, by_loop = Loop(scan), dict[Variable, list[Variable]]()
+def _last_read_by(graph: Graph, loop: Loop) -> list[Variable]:
+    """The traces of other loops that this one, where it has products, is the last to read."""
     if not any(x.op is MATMUL for x in loop.body.nodes):
-        return ()
-    for reads in loop.reads_by_sequence:
-        turned = reads[0].sequence
-        if [read.offset for read in reads] == [0] and _is_turned(turned):
-            x = turned.inputs[0]
-            if x in free and _is_for_loop_alone(graph, x, turned, scan) and _is_alike(x, v):
-                by_loop.setdefault(x.inputs[0], []).append(x)
+        return []
+    turned = [
+        reads[0].sequence for reads in loop.reads_by_sequence if [r.offset for r in reads] == [0]
+    ]
+    pairs = [(v.inputs[0], v) for v in turned if _is_turned(v)]
+    return [x for x, v in pairs if _is_for_loop_alone(graph, x, v, loop.node)]
+
+
+def _records_for(v: Variable, traces: Sequence[Variable]) -> Sequence[Variable]:
+    """Those of the traces, all of one loop, whose rows together are as large as those of ``v``."""
+    by_loop: dict[Variable, list[Variable]] = {}
+    for x in traces:
+        if _is_alike(x, v):
+            by_loop.setdefault(x.inputs[0], []).append(x)
     runs = (run for traces in by_loop.values() for run in _runs(traces))
     wanted = product(v.type.shape[1:])
     return next((run for run in runs if _row_size(run) == wanted), ())
