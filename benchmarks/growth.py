@@ -51,6 +51,18 @@ def build_losses(n_outputs: int) -> Program:
     return [x], [sg.grad(loss, w) for loss in losses]
 
 
+def build_weights(n_outputs: int) -> Program:
+    """So many gradients of one loss: of one loop, by all the weights of its step."""
+    x = sg.tensor("x", ("T", _WIDTH))
+    weights = [_weights(f"w{k}") for k in range(n_outputs)]
+
+    def step(x: sg.Variable, h: sg.Variable, *weights: sg.Variable) -> sg.Variable:
+        return reduce(lambda h, w: sg.tanh(h @ w), weights, x + h)
+
+    last = sg.scan(step, x, sg.zeros((_WIDTH,)), weights)[-1]
+    return [x], list(sg.grad(sg.square(last).sum(), weights))
+
+
 def _last_row(x: sg.Variable, w: sg.Variable) -> sg.Variable:
     return sg.scan(lambda x, h, w: sg.tanh(x + h @ w), x, sg.zeros((_WIDTH,)), w)[-1]
 
@@ -64,6 +76,7 @@ OUTPUTS: dict[str, Callable[[int], Program]] = {
     "loops": build_loops,
     "gradients of one loss": build_gradients,
     "losses of one loop": build_losses,
+    "weights of one loop": build_weights,
 }
 
 
