@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ class Demo:
         print(f"{measure} {value:.{digits}f}")
         if self.folder.exists():
             files = ", ".join(sorted(path.name for path in self.folder.iterdir()))
-            print(f"written to {self.folder}/: {files}")
+            print(fill(f"written to {self.folder}/: {files}", 80, subsequent_indent="  "))
         line = f"result {self.name}: {measure} {value:.{digits}f}"
         self.results.append(line)
         print(line)

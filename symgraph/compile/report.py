@@ -364,10 +364,10 @@ def _repeat_in_words(lines: Sequence[Line], count: int) -> str:
     times = "twice" if len(lines) == 2 else f"{len(lines)} times"
     first, *others = (provenance.short_place(str(line)) for line in lines)
     excess = count * len(others)
+    more = f"{excess} {'body' if excess == 1 else 'bodies'} too many".replace(" ", "\xa0")
     return in_lines(
         f"{bodies} computed {times}, at other values of the same parameters: first at {first}, "
-        f"again at {', '.join(others)} — {excess} {'body' if excess == 1 else 'bodies'} "
-        "too many".replace(" ", "\xa0"),
+        f"again at {', '.join(others)} — {more}",
         margin="  ",
     )
 

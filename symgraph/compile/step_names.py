@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 from ..core import provenance
@@ -16,6 +16,7 @@ from ..scan.op import Loop, State, is_scan
 from ..scan.paths import loop_paths, symbol_labels
 from ..scan.residuals import Row, in_some_step, row_read
 from ..scan.source_names import (
+    Source,
     names_of_states,
     source_names,
     statement_of,
@@ -45,7 +46,7 @@ class StepNames:
         """In a gradient the assignment of the loop's step that each value goes back through."""
         graphs = [graph, *(scan.params[0] for scan in path)]
         if self.loop.layout.role == "gradient":
-            self._tell_sources()
+            self._tell_sources({statement_of(scan) for scan in path})
         else:
             self.values = _names_in_source(graphs, built)
             self._name_states()
@@ -60,10 +61,10 @@ class StepNames:
         found = gradient_loops(around).get(self.loop.node)
         return None if self.loop.layout.is_over_chunks else found
 
-    def _tell_sources(self) -> None:
+    def _tell_sources(self, around: Set[Source | None]) -> None:
         for v in self.loop.body.nodes:
             statement = statement_of(v) if v.inputs else None
-            if statement is not None:
+            if statement is not None and statement not in around:
                 self.sources[v] = ", ".join(statement[2])
 
     def _name_states(self) -> None:
@@ -107,7 +108,7 @@ def _names_in_source(graphs: Sequence[Graph], built: Graph) -> dict[Variable, st
     """
     loops = [Loop(path[-1]) for path in loop_paths(built)]
     bodies = dict.fromkeys(each.body for each in loops if each.layout.role != "gradient")
-    kinds: dict[object, set[Op]] = {}
+    kinds: dict[tuple[str, Source], set[Op]] = {}
     for v, found in source_names([built, *bodies]).items():
         kinds.setdefault(found, set()).add(v.op)
     written = source_names(graphs).items()

@@ -106,6 +106,25 @@ def test_all_that_is_printed_has_80_columns(
             assert str(Path(__file__).parent.parent) not in text or folder == Path("/")
 
 
+def test_advice_has_80_columns_too() -> None:
+    x, W = sg.tensor("x", ("T", "B", 3)), sg.shared(np.eye(3, dtype="float32"), "W")
+
+    def rnn(p: sg.Variable) -> sg.Variable:
+        step = lambda x_t, h: sg.tanh(x_t @ p + h @ p)  # noqa: E731
+        return sg.scan(step, x, sg.zeros((x.shape[1], 3)), name="rnn")
+
+    total = sg.scan(lambda x_t, h: x_t * h + 1, x, sg.zeros((x.shape[1], 3)))
+    chain = x
+    for _ in range(12):
+        chain = sg.tanh(chain @ W + 1)
+    costs = [rnn(W)[-1].sum() + rnn(W * 0.5).sum(), total, chain.sum()]
+    text = str(sg.compile([x], costs).report)
+    assert text.count("\n  saves ") == 3
+    assert "1 loop body is computed twice, at other values" in text
+    assert "1 body too many" in text
+    assert not [line for line in text.splitlines() if len(line) > 80]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_line_that_all_rows_share_is_said_once(backend: str) -> None:
     f = PROGRAMS["LSTM"](backend)
