@@ -37,6 +37,7 @@ from ..ops.sizes import as_scalar, shape_of, unify_axis
 from ..ops.slices import slice_axis
 from .arguments import as_list
 from .combination import Combination
+from .elements import taken_apart
 from .groups import NAME, as_long_as, first_of, in_groups, number_of_groups, one_by_one
 from .op import Loop, Read, State, make_loop
 
@@ -173,6 +174,8 @@ def _running(combine: Combination, rows: list[Variable]) -> list[Variable]:
         return [node(CUMPROD, tuple(rows), (0,))]
     if combine.is_one_of(add):
         return [node(CUMSUM, tuple(rows), (0,))]
+    if (apart := taken_apart(combine, rows)) is not None:
+        return apart.together(_running(apart.combine, apart.rows))
     if _are_small(combine, rows):
         results = in_groups(combine, rows, number_of_groups(rows[0], GROUP), GROUP)
         if results is not None:
