@@ -8,21 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..core import provenance
-from ..core.dims import Size, product
+from ..core.dims import product
 from ..core.graph import Graph
 from ..core.provenance import Line
-from ..core.variable import Variable
+from ..core.variable import Variable, ancestors
 from ..ops.sizes import size_of
 from ..scan.associative import GROUP
 from ..scan.census import RepeatedBody
 from ..scan.chains import Chain, find_chains
 from ..scan.copies import ForcedCopy, find_forced_copies
-from ..scan.faults import find_stateless, find_traces_for_last_row, find_unread_states
+from ..scan.faults import find_traces_for_last_row, find_unread_states
 from ..scan.kept_products import KeptProduct, find_kept_products
 from ..scan.op import Loop
 from ..scan.recurrences import Recurrence, find_recurrences
+from ..scan.source_names import states_in_source
+from ..scan.stateless import find_stateless
+from ..scan.written import path_to, steps_in_all
 from .advice import Advice
 from .graphs import Graphs
+from .step_names import StepNames
 from .stored import Sizes
 
 __all__ = ["find_advice"]
@@ -35,10 +39,10 @@ def find_advice(graphs: Graphs, repeated: Sequence[RepeatedBody]) -> list[Advice
         *_on_repeats(repeated),
         *map(_on_chain, find_chains(graphs.built)),
         *_on_traces(graphs.rewritten, sizes),
-        *(_on_product(each, sizes) for each in find_kept_products(graphs.rewritten)),
+        *(_on_product(each, graphs, sizes) for each in find_kept_products(graphs.rewritten)),
         *_on_states(graphs.built),
         *_on_stateless(graphs.built, graphs.rewritten, sizes),
-        *(_on_recurrence(each, sizes) for each in find_recurrences(graphs.built)),
+        *_on_recurrences(graphs, sizes),
         *(_on_copy(each, sizes) for each in find_forced_copies(graphs.rewritten)),
     ]
     return list(dict.fromkeys(found))
@@ -84,33 +88,41 @@ def _on_traces(graph: Graph, sizes: Sizes) -> Iterator[Advice]:
         )
 
 
-def _on_product(each: KeptProduct, sizes: Sizes) -> Advice:
-    steps = sizes.in_words(size_of(Loop(each.scan).n_steps))
-    lines = (provenance.lines_in(each.product, each.scan) or provenance.lines_of(each.scan))[:1]
+def _on_product(each: KeptProduct, graphs: Graphs, sizes: Sizes) -> Advice:
+    rest = f"one of {each.n_rows} rows" if each.kind == "indexed" else "a large one"
+    if each.has_columns:
+        rest += ", and as many with one column"
+    scan = each.path[-1]
+    lines = (provenance.lines_in(each.product, scan) or provenance.lines_of(scan))[:1]
     return Advice(
-        "product in a loop", _reason(each), f"{steps} small products, for a large one", lines
+        "product in a loop",
+        _reason(each, _Words(StepNames(graphs.rewritten, each.path, graphs.built))),
+        f"{sizes.in_words(steps_in_all(each.path))} small products, for {rest}",
+        lines,
     )
 
 
-def _reason(each: KeptProduct) -> str:
-    dependencies, loop = _listed(each.dependencies), _loop(each.scan)
+def _reason(each: KeptProduct, words: _Words) -> str:
+    loop = _loop(each.path[-1])
+    if each.kind == "inserted":
+        values = zip(each.dependencies, each.roles, strict=True)
+        return (
+            f"a product of rows could be done for all steps before {loop}, but for "
+            f"{_listed(list(dict.fromkeys(words.of(x, role) for x, role in values)))}, which the "
+            f"step before gives; put that in after the product: {_listed(each.formulas)}"
+        )
+    dependencies, rows = (_listed([*map(words.of, xs)]) for xs in (each.dependencies, each.rows))
     if each.kind == "joined":
         return (
-            f"{_listed(each.rows)} could be multiplied for all steps before {loop}, but for being "
-            f"joined to {dependencies}, which the step before gives; multiply them apart, with "
-            "their parts of the matrix, and add: x @ W[:n] + h @ W[n:]"
+            f"{rows} could be multiplied for all steps before {loop}, but for being joined to "
+            f"{dependencies}, which the step before gives; multiply them apart, with their parts "
+            "of the matrix, and add: x @ W[:n] + h @ W[n:]"
         )
     if each.kind == "indexed":
         return (
-            f"a product stays in {loop} since its rows are read in the step, from "
-            f"{_listed(each.rows)} at {dependencies}; read them for all steps before the loop (or "
-            "multiply first, and read rows of the product), and give them to the loop as a sequence"
-        )
-    if each.kind == "scaled":
-        return (
-            f"a product of rows could be done for all steps before {loop}, but for the factor "
-            f"{dependencies}, which the step before gives; multiply by it after the product: "
-            "(x @ W) * s is (x * s) @ W"
+            f"a product stays in {loop} since its rows are read in the step, from {rows} at "
+            f"{dependencies}; multiply all {each.n_rows} rows before the loop, and read those of "
+            "the product, (table @ W)[i] for table[i] @ W, if a call reads more rows than these"
         )
     return (
         f"a product stays in {loop} since its left operand, {dependencies}, is computed in the "
@@ -119,9 +131,32 @@ def _reason(each: KeptProduct) -> str:
     )
 
 
+class _Words:
+    """What values of a step are called in the user's words."""
+
+    def __init__(self, names: StepNames) -> None:
+        self._names = names
+
+    def of(self, x: Variable, role: str = "") -> str:
+        """A value's name, after its role; or which line makes it, and of what."""
+        symbols = self._names.symbols
+        label = symbols.get(x) or self._names.values.get(x)
+        if label:
+            return f"the {role} {label}" if role else label
+        scan, changing = self._names.loop.node, self._names.loop.changing
+        read = dict.fromkeys(symbols[v] for v in ancestors([x]) if v in changing)
+        lines = provenance.lines_in(x, scan)
+        place = provenance.short_place(str(lines[0])) if lines else "the step"
+        what = f"the {role} that" if role else "what"
+        return f"{what} {place} makes of {_listed([*read])}"
+
+
 def _on_states(graph: Graph) -> Iterator[Advice]:
     for scan, k in find_unread_states(graph):
-        name = provenance.name_of(Loop(scan).states[k].new)
+        loop = Loop(scan)
+        name = provenance.name_of(loop.states[k].new) or dict(
+            enumerate(states_in_source(loop))
+        ).get(k)
         yield Advice(
             "unread state",
             f"no step of {_loop(scan)} reads {repr(name) if name else f'state {k}'}, so a gradient "
@@ -133,7 +168,7 @@ def _on_states(graph: Graph) -> Iterator[Advice]:
 
 def _on_stateless(built: Graph, rewritten: Graph, sizes: Sizes) -> Iterator[Advice]:
     for scan in find_stateless(built, rewritten):
-        steps = sizes.in_words(size_of(Loop(scan).n_steps))
+        steps = sizes.in_words(steps_in_all(path_to(scan, built)))
         yield Advice(
             "batchable loop",
             f"no step of {_loop(scan)} reads what another one gave, and its operations take whole "
@@ -150,40 +185,54 @@ _FUNCTIONS = {
     "and": "a & b",
     "or": "a | b",
 }
-_LINEAR = "lambda f, g: (f[0] {0} g[0], f[1] {0} g[0] + g[1])"
+_LINEAR = "lambda f, g: (f[0] * g[0], f[1] * g[0] + g[1])"
 
 
-def _on_recurrence(each: Recurrence, sizes: Sizes) -> Advice:
-    what, function = _described(each)
-    return Advice(
-        "associative loop",
-        f"{_loop(each.scan)} computes {what}, whose steps can be grouped; sg.associative_scan "
-        f"does that, with {function}",
-        _fewer_steps(each, size_of(Loop(each.scan).n_steps), sizes),
-        _lines(each.scan),
-    )
+def _on_recurrences(graphs: Graphs, sizes: Sizes) -> Iterator[Advice]:
+    for each in find_recurrences(graphs.built):
+        saving = _fewer_steps(each, sizes, steps_are_cheap=graphs.steps_are_cheap)
+        if saving is not None:
+            what, function = _described(each)
+            yield Advice(
+                "associative loop",
+                f"{_loop(each.scan)} computes {what}, whose steps can be grouped; "
+                f"sg.associative_scan does that, with {function}",
+                saving,
+                _lines(each.scan),
+            )
 
 
-def _fewer_steps(each: Recurrence, steps: Size, sizes: Sizes) -> str:
+# Measured (`associative_scan`): where a step is a call of NumPy's, groups cost less of rows up to
+# so many numbers; where it is a few instructions, of single numbers alone.
+_MOST_IN_GROUPS = 64
+
+
+def _fewer_steps(each: Recurrence, sizes: Sizes, *, steps_are_cheap: bool) -> str | None:
+    """What grouping saves; None where it would be nothing, or less than it costs."""
+    steps = size_of(Loop(each.scan).n_steps)
     text = f"{sizes.in_words(steps)} steps one after another, for"
-    if each.algebra == "plus" and each.kind in ("sum", "product"):
-        return f"{text} 1 operation"
-    if each.row == 1:
+    if each.is_one_operation:
+        # The gradient of a running product is several operations, where a loop is one kernel.
+        is_dearer = steps_are_cheap and each.kind == "product" and each.has_gradient
+        return None if is_dearer else f"1 body: {text} 1 operation"
+    if isinstance(steps, int) and steps <= 2 * GROUP:
+        return None
+    if steps_are_cheap and each.row == 1 and each.algebra not in ("and", "or"):
         return f"{text} about {sizes.in_words(steps // GROUP + GROUP)}"
-    of_what = " of products of matrices" if each.kind == "matrix" else ""
-    return (
-        f"{text} about log2({sizes.in_words(steps)}) rounds{of_what}, many at a time; so far this "
-        "is done for short rows whose elements meet, and other rows follow one another"
+    is_long = isinstance(each.row, int) and each.row > _MOST_IN_GROUPS
+    if each.is_accumulated or is_long:
+        return None
+    where = (
+        "" if isinstance(each.row, int) else f" where rows have at most {_MOST_IN_GROUPS} numbers"
     )
+    text += f" about 2*sqrt({sizes.in_words(steps)}){where}"
+    if steps_are_cheap:
+        text += ", on the numpy backend; nothing on this one so far, where the loop is one kernel"
+    return text
 
 
 def _described(each: Recurrence) -> tuple[str, str]:
     """What a recurrence computes, and the function of two elements that does it."""
-    if each.kind == "matrix":
-        return (
-            "a linear recurrence, h[t] = h[t-1] @ A[t] + b[t]",
-            f"{_LINEAR.format('@')} on the pairs (A, b)",
-        )
     if each.algebra == "plus" and each.kind == "sum":
         return "a running sum", "lambda a, b: a + b, as sg.cumsum does"
     if each.algebra == "plus" and each.kind == "product":
@@ -191,7 +240,7 @@ def _described(each: Recurrence) -> tuple[str, str]:
     if each.algebra == "plus":
         return (
             "a linear recurrence, h[t] = a[t] * h[t-1] + b[t]",
-            f"{_LINEAR.format('*')} on the pairs (a, b)",
+            f"{_LINEAR} on the pairs (a, b)",
         )
     function = _FUNCTIONS[each.algebra]
     if each.kind == "sum":

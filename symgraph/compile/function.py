@@ -206,6 +206,7 @@ class Function:
             partial(_rewritten, program, backend),
             partial(buffers_of, backend, threads=threads),
             compiled.graph,
+            steps_are_cheap=backend.steps_are_cheap,
         )
         self._signature = Signature(program.parameters, options.name)
         self._state = SharedState(program.shared, tuple(program.updates))

@@ -22,8 +22,12 @@ class Graphs:
         rewrite: Callable[[], Graph],
         find_buffers: Callable[[Graph], Sequence[Size] | None],
         rewritten: Graph | None = None,
+        *,
+        steps_are_cheap: bool,
     ) -> None:
         self.program = program
+        self.steps_are_cheap = steps_are_cheap
+        """See `Backend`."""
         self._rewrite, self._find_buffers = rewrite, find_buffers
         if rewritten is not None:
             self.rewritten = rewritten

@@ -1,35 +1,35 @@
 """Products of rows of sequences with fixed matrices that stay in loops, and what keeps them there.
 
-The rewrites, or the backend, take ``x_t @ W`` out where ``x_t`` is a row as it is read. It stays
-where its operands are made in the step: of rows alone (``computed``), read at an index
-(``indexed``), of rows joined to what the step before gives (``joined``), or where such a value
-scales one of them (``scaled``).
+The rewrites, or the backend, take ``x_t @ W`` out where ``x_t`` is a row as it is read, is read at
+an index, or is computed of such rows. It stays where they are ``joined`` to what the step before
+gives, or where such a value is put into an operand (``inserted``) as a factor, a summand or a
+choice, though it is one and the same all along the axis that the product adds up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from ..core import provenance
-from ..core.dims import Size
+from ..core.dims import Size, product
 from ..core.graph import Graph
 from ..core.variable import Variable, ancestors
-from ..ops.broadcast import BROADCAST_TO, REARRANGE
-from ..ops.elementwise import DIVIDE, MULTIPLY, SCALE, UNSCALE
+from ..ops.broadcast import REARRANGE, seen_through
 from ..ops.gather import GATHER
 from ..ops.join import CONCATENATE
 from ..ops.linalg import MATMUL
 from ..ops.sizes import CHECK_SIZE
 from ..ops.slices import SLICE
-from .close import find_varying
+from .insertions import Insertions
+from .late import find_late
 from .op import Loop
-from .paths import symbol_labels
-from .written import loops_written
+from .written import loops_written, path_to, steps_in_all
 
 __all__ = ["KeptProduct", "find_kept_products"]
 
-_SCALING = (MULTIPLY, SCALE, DIVIDE, UNSCALE)
+Kind: TypeAlias = Literal["computed", "indexed", "joined", "inserted"]
+
 # Of the work of a step's products so large a part is worth a change: one in so many.
 _LEAST_PART = 4
 
@@ -37,14 +37,22 @@ _LEAST_PART = 4
 class KeptProduct(NamedTuple):
     """A product in a loop, and what keeps it there."""
 
-    scan: Variable
+    path: tuple[Variable, ...]
+    """The loop, after those that it is in."""
     product: Variable
-    kind: str
-    """``"computed"``, ``"indexed"``, ``"joined"`` or ``"scaled"``."""
-    dependencies: tuple[str, ...]
-    """What keeps it, by name."""
-    rows: tuple[str, ...]
-    """What would leave with it, by name, where it is joined or indexed."""
+    kind: Kind
+    dependencies: tuple[Variable, ...]
+    """What keeps it."""
+    rows: tuple[Variable, ...] = ()
+    """What would leave with it, where it is joined or indexed."""
+    roles: tuple[str, ...] = ()
+    """What the dependencies are, where they are inserted: factors, summands, conditions."""
+    formulas: tuple[str, ...] = ()
+    """What to write, for each way in which something is inserted."""
+    has_columns: bool = False
+    """Whether a column stays to be multiplied in each step."""
+    n_rows: Size = 0
+    """How many rows a table has that is read at an index."""
 
 
 def find_kept_products(graph: Graph) -> Iterator[KeptProduct]:
@@ -52,7 +60,7 @@ def find_kept_products(graph: Graph) -> Iterator[KeptProduct]:
     for _, scan in loops_written(graph):
         loop = Loop(scan)
         if loop.states:
-            judge = _Judge(loop)
+            judge = _Judge(loop, path_to(scan, graph))
             for v in loop.body.nodes:
                 found = judge.of(v) if v.op is MATMUL and _is_users(v) else None
                 if found is not None:
@@ -68,13 +76,14 @@ def _is_users(v: Variable) -> bool:
 class _Judge:
     """What is known of one loop's products."""
 
-    def __init__(self, loop: Loop) -> None:
-        self.loop, self.labels = loop, symbol_labels(loop)
+    def __init__(self, loop: Loop, path: tuple[Variable, ...]) -> None:
+        self.loop, self.path = loop, path
         states = [symbol for state in loop.states for symbol in state.taps.values()]
-        self.varying = find_varying(loop.body.outputs, loop.changing)
-        """What changes from step to step."""
+        outputs = loop.body.outputs
         self.changing = frozenset(loop.changing)
-        self.late = find_varying(loop.body.outputs, states)
+        self.varying = find_late(outputs, [*self.changing]) | self.changing
+        """What changes from step to step."""
+        self.late = find_late(outputs, states).union(states)
         """What depends on the step before."""
 
     def of(self, v: Variable) -> KeptProduct | None:
@@ -82,8 +91,8 @@ class _Judge:
         left, right = v.inputs
         if left in self.varying and right not in self.varying:
             return self._of_left(v, _seen(left))
-        if left in self.varying and left not in self.late and right in self.late:
-            return self._scaled(v, right, contracted=-2)
+        if right in self.late and left not in self.late:
+            return self._inserted(v, -2)
         return None
 
     def _of_left(self, v: Variable, left: Variable) -> KeptProduct | None:
@@ -94,21 +103,30 @@ class _Judge:
         if left.op is CONCATENATE:
             return self._joined(v, left)
         if left in self.late:
-            return self._scaled(v, left, contracted=-1)
-        if not self._is_worth_it(v, left.type.shape[-1]):
+            return self._inserted(v, -1)
+        return self._computed(v, left, left.type.shape[-1])
+
+    def _computed(self, v: Variable, left: Variable, columns: Size) -> KeptProduct | None:
+        """A product of single rows; those of several cost in a loop what they do before it."""
+        if v.type.shape[-2] != 1 or not self._is_worth_it(v, columns):
             return None
-        return KeptProduct(self.loop.node, v, "computed", (self._word(left),), ())
+        return KeptProduct(self.path, v, "computed", (left,))
 
     def _indexed(self, v: Variable, left: Variable) -> KeptProduct | None:
-        """Rows at an index that is a row of a sequence, or that states of whole numbers count."""
+        """Rows at an index that is a row of a sequence, or that states of whole numbers count, of a
+        table that may have fewer than are read."""
         read = [x for x in ancestors(left.inputs[1:]) if x in self.changing]
         if not all(x.dtype.kind in "iu" for x in read):
             return None
+        table = self.loop.fixed.get(left.inputs[0], left.inputs[0])
+        n_rows = product(table.type.shape[:-1])
+        more = steps_in_all(self.path) * product(left.type.shape[:-1]) - n_rows
+        if not isinstance(n_rows, int) or (isinstance(more, int) and more <= 0):
+            return None
         if not self._is_worth_it(v, left.type.shape[-1]):
             return None
-        words = tuple(self.labels[x] for x in read)
-        rows = (self.labels.get(left.inputs[0]) or self._word(left.inputs[0]),)
-        return KeptProduct(self.loop.node, v, "indexed", words, rows)
+        rows = left.inputs[:1]
+        return KeptProduct(self.path, v, "indexed", tuple(read), rows, n_rows=n_rows)
 
     def _joined(self, v: Variable, left: Variable) -> KeptProduct | None:
         if left.params[0] not in (-1, left.ndim - 1):
@@ -121,27 +139,29 @@ class _Judge:
         if not ours or not self._is_worth_it(v, columns):
             return None
         if not theirs:
-            return KeptProduct(self.loop.node, v, "computed", (self._word(left),), ())
-        words = [tuple(map(self._word, xs)) for xs in (theirs, ours)]
-        return KeptProduct(self.loop.node, v, "joined", *words)
+            return self._computed(v, left, columns)
+        return KeptProduct(self.path, v, "joined", tuple(theirs), tuple(ours))
 
-    def _scaled(self, v: Variable, operand: Variable, contracted: int) -> KeptProduct | None:
-        """Whether all that an operand has of the step before is a factor that does not vary along
-        the axis that the product adds up."""
-        factor = _seen(operand)
-        if factor.op not in _SCALING or operand.type.shape[contracted] == 1:
+    def _inserted(self, v: Variable, axis: int) -> KeptProduct | None:
+        """What an operand has of the step before, if it could be put into the product instead:
+        the left one, of which the last axis is added up, or the right one."""
+        operand, other = v.inputs if axis == -1 else reversed(v.inputs)
+        has_rows, width = other in self.varying, operand.type.shape[axis]
+        put = Insertions(self.late, axis, may_add_columns=has_rows and v.type.shape[-1] != 1)
+        if width == 1 or not put.find(operand) or not self._is_worth_it(v, width):
             return None
-        first, second = factor.inputs
-        pairs = [(first, second)]
-        if factor.op in (MULTIPLY, SCALE):
-            pairs.append((second, first))
-        for matrix, scale in pairs:
-            is_ours = matrix not in self.late and (contracted == -2 or matrix in self.varying)
-            if is_ours and scale in self.late and _is_one_along(scale, contracted):
-                if not self._is_worth_it(v, operand.type.shape[contracted]):
-                    return None
-                return KeptProduct(self.loop.node, v, "scaled", (self._word(_seen(scale)),), ())
-        return None
+        if not has_rows and self.varying.isdisjoint(put.early):
+            return None
+        roles, values = zip(*((role, _seen(x)) for role, x in put.values), strict=True)
+        return KeptProduct(
+            self.path,
+            v,
+            "inserted",
+            values,
+            roles=roles,
+            formulas=put.formulas,
+            has_columns=put.has_columns,
+        )
 
     def _is_worth_it(self, v: Variable, columns: Size) -> bool:
         """Whether the product of so many columns is a good part of the step's products; taken to
@@ -154,23 +174,7 @@ class _Judge:
             return True
         return _LEAST_PART * work >= total
 
-    def _word(self, x: Variable) -> str:
-        label = self.labels.get(x) or provenance.name_of(x)
-        if label:
-            return label
-        read = [self.labels[v] for v in ancestors([x]) if v in self.changing]
-        return f"{x.op.title_of(x.params)} of {', '.join(read)}"
-
 
 def _seen(v: Variable) -> Variable:
     """What is moved or checked alone, as it was before."""
-    while v.op in (REARRANGE, CHECK_SIZE):
-        v = v.inputs[0]
-    return v
-
-
-def _is_one_along(v: Variable, axis: int) -> bool:
-    """Whether all along an axis, counted from the end, there is one value."""
-    if v.op is BROADCAST_TO:
-        v = v.inputs[0]
-    return v.ndim < -axis or v.type.shape[axis] == 1
+    return seen_through(v, REARRANGE, CHECK_SIZE)

@@ -40,7 +40,7 @@ from ..rewrite.simplify import SIMPLIFY
 from .close import find_varying
 from .late import read_values
 from .op import Loop, make_alike, rebuild_alike
-from .written import loops_written
+from .written import has_gradient, loops_written
 
 __all__ = ["Recurrence", "find_recurrences"]
 
@@ -66,24 +66,36 @@ Form = Mapping[str, str]
 
 
 class Recurrence(NamedTuple):
-    """A loop whose states are recurrences that can be grouped."""
+    """A loop whose states are recurrences that can be grouped, element by element."""
 
     scan: Variable
     algebra: str
     kind: str
-    """``"sum"``, ``"product"``, ``"linear"`` or ``"matrix"``: of the state that takes the most."""
+    """``"sum"``, ``"product"`` or ``"linear"``: of the state that takes the most."""
     row: Size
     """How many numbers a row of the largest state has."""
+    has_gradient: bool
+
+    @property
+    def is_one_operation(self) -> bool:
+        """Whether it is a running sum or product."""
+        return self.algebra == "plus" and self.kind in ("sum", "product")
+
+    @property
+    def is_accumulated(self) -> bool:
+        """Whether a ufunc of NumPy accumulates it, and its steps cost little where others do not:
+        those of a gradient."""
+        return self.kind == "sum" and self.algebra in _IDEMPOTENT and not self.has_gradient
 
 
 def find_recurrences(graph: Graph) -> Iterator[Recurrence]:
     """The loops that `associative_scan` could do, in a graph as it was built."""
-    for _, scan in loops_written(graph):
+    for around, scan in loops_written(graph):
         loop = Loop(scan)
         found = _algebra_of(_simplified(loop)) if _may_be_grouped(loop) else None
-        if found is not None:
+        if found is not None and found[1] != "matrix":
             row = max((product(s.new.type.shape) for s in loop.states), key=_known_first)
-            yield Recurrence(scan, *found, row)
+            yield Recurrence(scan, *found, row, has_gradient(scan, around))
 
 
 def _simplified(loop: Loop) -> Loop:
@@ -134,7 +146,7 @@ def _algebra_of(loop: Loop) -> tuple[str, str] | None:
     recurrent = [pair for pair in found if pair[1] != "state"]
     if not recurrent or not late:
         return None
-    return max(recurrent, key=lambda pair: _KINDS.index(pair[1]))
+    return max(recurrent, key=lambda pair: (_KINDS.index(pair[1]), pair[0] != "plus"))
 
 
 def _symbols(loop: Loop) -> list[Variable]:

@@ -22,7 +22,7 @@ from ..ops.slices import SLICE, read_slice, take_out_indices
 from ..ops.softmax import LOG_SOFTMAX, LOGSUMEXP, SOFTMAX
 from .close import find_varying
 
-__all__ = ["is_done_for_rows", "stacked"]
+__all__ = ["stacked"]
 
 
 class _Operand(NamedTuple):
@@ -76,11 +76,6 @@ def stacked(
                 return None
             made[v] = _Operand(value, is_stacked, v.ndim)
     return [_on_all(made.get(v) or _Operand(v, False, v.ndim), n) for v in outputs]
-
-
-def is_done_for_rows(v: Variable) -> bool:
-    """Whether the operation does for many rows at once what it does for one."""
-    return v.op.kind == "elementwise" or v.op in _RULES
 
 
 def _rule_of(v: Variable, *, may_fail: bool) -> Rule:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..core import provenance
+from ..core.dims import Size, product
 from ..core.graph import Graph
 from ..core.variable import Variable
 from ..ops.sizes import size_of
 from .op import Loop
 from .paths import loop_paths, loops_in
 
-__all__ = ["has_gradient", "loops_written"]
+__all__ = ["has_gradient", "loops_written", "path_to", "steps_in_all"]
 
 
 def loops_written(graph: Graph) -> Iterator[tuple[Graph, Variable]]:
@@ -43,3 +44,13 @@ def has_gradient(scan: Variable, graph: Graph) -> bool:
     return any(
         loop.layout.role == "gradient" and provenance.lines_of(loop.node) == lines for loop in loops
     )
+
+
+def path_to(scan: Variable, graph: Graph) -> tuple[Variable, ...]:
+    """The loop after those that it is in, the outermost first."""
+    return next(path for path in loop_paths(graph) if path[-1] is scan)
+
+
+def steps_in_all(path: Sequence[Variable]) -> Size:
+    """How many steps the last loop of a path makes in a call."""
+    return product(size_of(Loop(scan).n_steps) for scan in path)

@@ -16,6 +16,7 @@ import symgraph_nn as nn
 from symgraph.backends.llvm.code.cache import DiskCache
 from symgraph.backends.llvm.code.engine import engine
 from symgraph.core.provenance import user_lines
+from symgraph.scan import insertions
 
 BACKENDS = ["native", "numpy"]
 KINDS = (
@@ -100,6 +101,19 @@ def test_nesterov_of_symgraph_nn_repeats_none(backend: str) -> None:
         lambda x: (x * x).sum(),
         lambda x: sg.softmax(sg.relu(x @ W)),
         lambda x: sg.concatenate([x, sg.exp(x)], axis=1)[:, 1:],
+        lambda x: x - x.mean(),
+        lambda x: sg.sort(x, axis=0),
+        lambda x: sg.take_along_axis(x, sg.argsort(x), 1),
+        lambda x: sg.argmax(x, axis=1) + sg.argmin(x, axis=1),
+        lambda x: sg.any(x > 0, axis=1) | sg.all(x > 1, axis=1),
+        lambda x: sg.cumsum(x, axis=1) * sg.prod(x),
+        lambda x: x[:, np.array([3, 0])],
+        lambda x: sg.pad(x, ((0, 0), (1, 1))),
+        lambda x: sg.tril(x @ sg.transpose(x)),
+        lambda x: (x * 2).reshape((x.shape[0], 2, 2)),
+        lambda x: sg.searchsorted(np.arange(5.0, dtype="float32"), x),
+        lambda x: sg.conv1d(sg.transpose(x)[None], np.ones((2, D, 1), "float32")),
+        lambda x: x * sg.arange(x.shape[0])[:, None],
     ],
 )
 def test_a_map_of_plain_operations_is_batchable(step, backend: str) -> None:
@@ -113,6 +127,33 @@ def test_a_map_that_the_compiler_takes_out_itself(backend: str) -> None:
     assert advice([x], sg.map(lambda x: x @ W, x), backend) == []
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_maps_of_indices(backend: str) -> None:
+    indices, row = sg.tensor("i", ("T", "B"), "int64"), sg.vector("row")
+    for step in (
+        lambda i: sg.one_hot(i, 5),
+        lambda i: row[i],
+        lambda i: sg.exp(W[i % D]),
+    ):
+        found = advice([indices, row], sg.map(step, indices), backend, unused="ignore")
+        only(found, "batchable loop")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_map_of_which_the_gradient_alone_is_left(backend: str) -> None:
+    costs = sg.map(lambda x: sg.tanh(x * 2).sum(), x, name="costs")
+    found = only(advice([x], sg.grad(costs.sum(), x), backend), "batchable loop")
+    assert "loop 'costs'" in found.text
+
+
+def test_a_map_in_each_step_of_a_loop() -> None:
+    def step(x, h):
+        return sg.tanh(h + sg.map(lambda row: sg.softmax(row) * 2, x))
+
+    found = only(advice([x], sg.scan(step, x, ZEROS)), "batchable loop")
+    assert found.saving == "1 body, run B*T times"
+
+
 def test_maps_that_are_not() -> None:
     row = sg.vector("row")
     inner = sg.map(lambda x: sg.scan(lambda r, h: sg.tanh(r + h), x, x[0])[-1], x)
@@ -120,6 +161,20 @@ def test_maps_that_are_not() -> None:
     indices = sg.tensor("i", ("T",), "int64")
     read = sg.map(lambda i: row[i : i + 3], indices)
     assert advice([indices, row], read) == []  # each step reads somewhere else
+    counted = sg.map(lambda i: sg.arange(i).sum(), indices)
+    assert advice([indices], counted) == []  # as many as it says
+    found = sg.map(lambda x: sg.flatnonzero(x[0] > 0).sum(), x)
+    assert advice([x], found) == []
+    placed = sg.map(lambda x: sg.searchsorted(sg.sort(x[0]), x), x)
+    assert advice([x], placed) == []  # in a vector of each step's own
+    kernels = sg.tensor("kernels", ("T", 2, D, 1))
+    own = sg.map(lambda x, k: sg.conv1d(sg.transpose(x)[None], k), [x, kernels])
+    assert advice([x, kernels], own) == []
+    assert advice([x], sg.map(lambda x: sg.debug_print(x, "x") * 2, x)) == []
+    ended = sg.scan(lambda x: (x * 2, sg.until(x.sum() > 3)), x)
+    assert advice([x], ended) == []
+    large = sg.tensor("large", ("T", 65, 64))
+    assert advice([large], sg.map(sg.softmax, large)) == []  # the steps fit caches
     assert advice([x], sg.tanh(x) * 2) == []
 
 
@@ -127,46 +182,74 @@ def test_maps_that_are_not() -> None:
 
 a = sg.tensor("a", ("T", "B", D))
 A = sg.tensor("A", ("T", D, D))
-ASSOCIATIVE = {
-    "running sum": (lambda x, a, h: h + x * a, "T steps one after another, for 1 operation"),
-    "running product": (lambda x, a, h: x * h, "1 operation"),
-    "running maximum": (lambda x, a, h: sg.maximum(h, x), "log2(T) rounds"),
-    "a running maximum,": (lambda x, a, h: sg.maximum(h, x) * 1, "log2(T) rounds"),
-    "running maximum, whose": (
-        lambda x, a, h: sg.maximum(sg.maximum(h, x), sg.maximum(h, a)),
-        "log2(T) rounds",
+# What NumPy does in one operation for all rows; its gradient goes step by step.
+EXTREMES = {
+    "running maximum": lambda x, a, h: sg.maximum(h, x),
+    "a running maximum,": lambda x, a, h: sg.maximum(h, x) * 1,
+    "running maximum, whose": lambda x, a, h: sg.maximum(sg.maximum(h, x), sg.maximum(h, a)),
+    "running minimum": lambda x, a, h: sg.minimum(sg.exp(x), h),
+}
+GROUPED = {
+    "running logaddexp": lambda x, a, h: sg.logaddexp(x, h),
+    "a[t] * h[t-1] + b[t]": lambda x, a, h: a * h + x,
+    "a[t] * h[t-1]": lambda x, a, h: h + 0.1 * (x - h),
+    "linear recurrence": lambda x, a, h: (
+        sg.sigmoid(a @ W) * h + (1 - sg.sigmoid(a @ W)) * sg.tanh(x)
     ),
-    "running minimum": (lambda x, a, h: sg.minimum(sg.exp(x), h), "log2(T) rounds"),
-    "running logaddexp": (lambda x, a, h: sg.logaddexp(x, h), "log2(T) rounds"),
-    "a[t] * h[t-1] + b[t]": (lambda x, a, h: a * h + x, "log2(T) rounds"),
-    "a[t] * h[t-1]": (lambda x, a, h: h + 0.1 * (x - h), "log2(T) rounds"),
-    "linear recurrence": (
-        lambda x, a, h: sg.sigmoid(a @ W) * h + (1 - sg.sigmoid(a @ W)) * sg.tanh(x),
-        "log2(T) rounds",
-    ),
-    "h[t-1] @ A[t] + b[t]": (lambda x, a, h: h @ W - x, "products of matrices"),
-    "maximum(h[t-1] + a[t], b[t])": (lambda x, a, h: sg.maximum(h + a, x), "log2(T) rounds"),
+    "maximum(h[t-1] + a[t], b[t])": lambda x, a, h: sg.maximum(h + a, x),
 }
 
 
-@pytest.mark.parametrize("words", ASSOCIATIVE)
-@pytest.mark.parametrize("with_gradient", [False, True])
-def test_a_recurrence_that_can_be_grouped(words: str, with_gradient: bool) -> None:
-    step, saving = ASSOCIATIVE[words]
-    at = line() + 1
+def recurrence(step, backend: str, *, with_gradient: bool) -> list:
     h = sg.scan(step, [x, a], ZEROS)
     outputs = [h, sg.grad(sg.square(h).sum(), x)] if with_gradient else [h]
-    found = only(advice([x, a], outputs, unused="ignore"), "associative loop", at)
-    assert words in found.text
-    assert "sg.associative_scan" in found.text
-    assert saving in found.saving
+    return advice([x, a], outputs, backend, unused="ignore")
 
 
-@pytest.mark.parametrize(("dtype", "words"), [("bool", "logical or"), ("int64", "bitwise or")])
-def test_which_or_is_meant(dtype: str, words: str) -> None:
-    v = sg.tensor("v", ("T",), dtype)
-    h = sg.scan(lambda v, h: h | v, v, np.zeros((), dtype))
-    assert f"computes a running {words}, whose" in only(advice([v], h), "associative loop").text
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("with_gradient", [False, True])
+@pytest.mark.parametrize("words", [*EXTREMES, *GROUPED])
+def test_a_recurrence_that_can_be_grouped(words: str, with_gradient: bool, backend: str) -> None:
+    step = (EXTREMES | GROUPED)[words]
+    found = recurrence(step, backend, with_gradient=with_gradient)
+    if words in EXTREMES and not with_gradient:
+        assert found == []
+        return
+    each = only(found, "associative loop")
+    assert words in each.text
+    assert "sg.associative_scan" in each.text
+    assert "T steps one after another, for about 2*sqrt(T) where rows have" in each.saving
+    assert ("nothing on this one so far" in each.saving) == (backend == "native")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_running_sums_and_products(with_gradient: bool, backend: str) -> None:
+    for step, words in (
+        (lambda x, a, h: h + x * a, "running sum"),
+        (lambda x, a, h: x * h, "running product"),
+    ):
+        found = recurrence(step, backend, with_gradient=with_gradient)
+        if with_gradient and words == "running product" and backend == "native":
+            assert found == []  # several operations, where the loop is one kernel
+            continue
+        each = only(found, "associative loop")
+        assert words in each.text
+        assert each.saving == "1 body: T steps one after another, for 1 operation"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_recurrences_whose_grouping_saves_nothing(backend: str) -> None:
+    wide = sg.tensor("wide", ("T", 65))
+    smooth = sg.scan(lambda x, h: 0.9 * h + x, wide, sg.zeros(65))
+    assert advice([wide], smooth, backend) == []
+    few = sg.tensor("few", (50, 4))
+    assert advice([few], sg.scan(lambda x, h: 0.9 * h + x, few, sg.zeros(4)), backend) == []
+    states = sg.scan(lambda x, h: h @ W - x, x, ZEROS)
+    assert advice([x], states, backend) == []  # products of matrices are dearer
+    flags = sg.tensor("flags", ("T",), "bool")
+    seen = sg.scan(lambda v, h: h | v, flags, np.zeros((), "bool"))
+    assert advice([flags], seen, backend) == []
 
 
 def test_how_many_steps_there_are_of_single_numbers() -> None:
@@ -177,18 +260,19 @@ def test_how_many_steps_there_are_of_single_numbers() -> None:
     )
 
 
-def test_recurrences_of_several_states_and_steps() -> None:
+def test_recurrences_of_several_states() -> None:
+    apart = sg.scan(lambda x, g, h: (g + x, 0.5 * h + x), x, [ZEROS, ZEROS])
+    assert "linear recurrence" in only(advice([x], apart), "associative loop").text
+    mixed = sg.scan(lambda x, g, h: (g + x, sg.maximum(h, x)), x, [ZEROS, ZEROS])
+    assert advice([x], mixed) == []  # the one alone would not let the loop go
+
     def fibonacci(x, first, second):
         return second, first + second + x
 
-    both = sg.scan(fibonacci, x, [ZEROS, ZEROS])
-    only(advice([x], both), "associative loop")
-    apart = sg.scan(lambda x, g, h: (g + x, sg.maximum(h, x)), x, [ZEROS, ZEROS])
-    only(advice([x], apart), "associative loop")
+    together = sg.scan(fibonacci, x, [ZEROS, ZEROS])
+    assert advice([x], together) == []
     first = {"initial": sg.zeros((2, x.shape[1], D)), "taps": [-2, -1]}
-    only(advice([x], sg.scan(lambda x, g, h: h - 0.5 * g + x, x, first)), "associative loop")
-    matrices = sg.scan(lambda A, h: A @ h, A, sg.zeros(D))
-    only(advice([A], matrices), "associative loop")
+    assert advice([x], sg.scan(lambda x, g, h: h - 0.5 * g + x, x, first)) == []
 
 
 def test_what_is_said_of_a_linear_recurrence_is_right() -> None:
@@ -276,29 +360,67 @@ def test_a_product_that_leaves_the_loop_by_itself(step, backend: str) -> None:
     assert "product in a loop" not in [a.kind for a in advice([x], rnn(step)[-1], backend)]
 
 
-@pytest.mark.parametrize(
-    ("step", "words", "backend"),
-    [
-        *(
-            row
-            for backend in BACKENDS
-            for row in [
-                (lambda x, h: sg.tanh((x * small(x, h)) @ W + h @ U), ["factor"], backend),
-                (lambda x, h: sg.tanh(x @ (W * small(x, h)) + h @ U), ["factor"], backend),
-            ]
-        ),
-        (
-            lambda x, h: sg.tanh(sg.relu(x) @ W + h @ U),
-            ["relu", "rows of sequences alone"],
-            "native",
-        ),
-    ],
-)
-def test_a_product_that_could_leave_the_loop(step, words: list[str], backend: str) -> None:
-    found = only(advice([x], rnn(step)[-1], backend), "product in a loop")
-    assert all(word in found.text for word in words)
-    assert found.saving == "T small products, for a large one"
-    assert found.lines[0].function == "<lambda>"
+def gated(x, h):
+    gate = sg.sigmoid(h[:, :1])
+    return sg.tanh((x * gate) @ W + h @ U)
+
+
+INSERTED = {
+    "the factor scale": lambda x, h: (x * small(x, h)) @ W + h @ U,
+    "the factor scale, ": lambda x, h: x @ (W * small(x, h)) + h @ U,
+    "the factor gate": gated,
+    "-> (x @ W) * s": lambda x, h: (-x / (2 + h[0, 0])) @ W,
+    "is (x @ W) * s": lambda x, h: (sg.relu(x) * 2 * h[:, 1:2]) @ W,
+    "x @ (W * s) is": lambda x, h: (W @ (x * h[0, 0]).T).T,
+    "where(c, x @ W, y @ W)": lambda x, h: sg.where(sg.sum(h) > 0, x, 0) @ W,
+    "where(c, x @ V, x @ W)": lambda x, h: x @ sg.where(sg.sum(h) > 0, W, U),
+    "x @ W + s * W.sum(0)": lambda x, h: (x - h.mean(axis=1, keepdims=True)) @ W,
+    "x.sum(-1, keepdims=True) * s": lambda x, h: x @ (W + h[0]),
+    "one column of s": lambda x, h: x @ (W + h[0, :, None]),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("words", INSERTED)
+def test_what_a_step_puts_into_a_product(words: str, backend: str) -> None:
+    h = rnn(lambda x, h: sg.tanh(INSERTED[words](x, h)))
+    each = only(advice([x], h[-1], backend), "product in a loop")
+    assert words.strip("-> ") in each.text
+    expected = "T small products, for a large one"
+    if words == "one column of s":
+        expected += ", and as many with one column"
+    assert each.saving == expected
+
+
+@pytest.mark.parametrize("way", ["factor", "summand", "column", "choice"])
+def test_what_is_said_of_such_products_is_right(way: str) -> None:
+    rng = np.random.default_rng(0)
+    values = {
+        "x": rng.normal(size=(2, D)),
+        "W": rng.normal(size=(D, 3)),
+        "V": rng.normal(size=(D, 3)),
+        "y": rng.normal(size=(2, D)),
+        "c": np.array(True),
+        "where": np.where,
+    }
+    shapes = {"left": (2, 1), "right": (D, 1) if way == "column" else (3,)}
+    for (side, each), formula in insertions._FORMULAS.items():
+        if each == way:
+            values["s"] = rng.normal(size=shapes["left" if side == -1 else "right"])
+            before, after = formula.split(", for which")[0].split(" is ")
+            got = eval(after, values)
+            np.testing.assert_allclose(eval(before, values), got)
+
+
+def test_products_in_loops_in_loops() -> None:
+    sequences = sg.tensor("sequences", ("N", "T", "B", D))
+
+    def within(rows):
+        zeros = sg.zeros((rows.shape[1], D))
+        return sg.scan(lambda x, h: sg.tanh((x * small(x, h)) @ W), rows, zeros)[-1]
+
+    (found,) = advice([sequences], sg.map(within, sequences))
+    assert found.saving == "N*T small products, for a large one"
 
 
 def test_rows_that_are_read_at_an_index() -> None:
@@ -311,14 +433,19 @@ def test_rows_that_are_read_at_an_index() -> None:
     n = x.shape[0]
     by_sequence = sg.scan(step, sg.arange(n), ZEROS)[-1]
     by_count = sg.scan(count, outputs_info=[ZEROS, np.int64(0)], n_steps=n)[0][-1]
+    assert advice([x], by_sequence) == advice([x], by_count) == []  # as many are multiplied
+
     indices, table = sg.tensor("indices", ("T", "B"), "int64"), sg.shared(np.eye(9, D, dtype="f"))
     zeros = sg.zeros((indices.shape[1], D))
     embedded = sg.scan(lambda i, h: sg.tanh(table[i] @ W + h @ U), indices, zeros)
-    assert "x at" in only(advice([x], by_sequence), "product in a loop").text
-    assert "x at state 1[t-1]" in only(advice([x], by_count), "product in a loop").text
-    assert "indices[t]" in only(advice([indices], embedded), "product in a loop").text
+    found = only(advice([indices], embedded), "product in a loop")
+    assert "at indices[t]; multiply all 9 rows before the loop" in found.text
+    assert found.saving == "T small products, for one of 9 rows"
     best = sg.scan(lambda h: sg.tanh(table[sg.argmax(h, 1)] @ W + h), outputs_info=ZEROS, n_steps=3)
     assert advice([x], best) == []  # which rows only the step before tells
+    few = sg.tensor("few", (4, 2), "int64")
+    embedded = sg.scan(lambda i, h: sg.tanh(table[i] @ W + h @ U), few, sg.zeros((2, D)))
+    assert advice([few], embedded) == []  # of 9 rows 8 are read
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -326,7 +453,15 @@ def test_rows_that_are_read_at_an_index() -> None:
     "step",
     [
         lambda x, h: sg.tanh(x @ W + h @ U),
+        lambda x, h: sg.tanh(sg.relu(x) @ W + h @ U),
         lambda x, h: sg.tanh((x * h) @ W + h @ U),
+        lambda x, h: sg.tanh((x + h) @ W),
+        lambda x, h: sg.tanh(x @ (W + h[0] * h[0, :, None])),
+        lambda x, h: sg.tanh(x @ (W * h[0, :, None])),
+        lambda x, h: sg.tanh((sg.where(h > 0, x, 0)) @ W),
+        lambda x, h: sg.tanh((x * h[:, :1] + h) @ W),
+        lambda x, h: sg.tanh((W * h[0, 0]) @ U + x),
+        lambda x, h: sg.tanh(sg.tanh(x * h[:, :1]) @ W),
         lambda x, h: sg.tanh(sg.tanh(h) @ W + x),
         lambda x, h: sg.tanh(x + sg.concatenate([h, h * 2], 1) @ V),
     ],
@@ -412,7 +547,7 @@ def test_a_state_that_no_step_reads() -> None:
             "unread state",
             at,
         )
-        assert "'waves'" in found.text
+        assert "no step of loop 'waves' reads 'h'" in found.text
         assert "None" in found.text
 
 
@@ -514,7 +649,7 @@ def test_the_report_prints_advice_and_gives_it_as_data() -> None:
     text = str(report)
     assert "\nadvice\n" in text
     assert re.search(r"associative loop at [^/]*.*test_advice\.py:\d+\n", text)
-    assert "saves T steps one after another" in text
+    assert "saves 1 body: T steps one after another" in text
     (data,) = json.loads(json.dumps(report.to_dict()))["advice"]
     assert data["kind"] == "associative loop"
     assert data["lines"][0].startswith(__file__)
