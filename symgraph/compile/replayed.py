@@ -121,9 +121,7 @@ _ELEMENTS, _LETTERS = 4, 26
 def _in_short(array: np.ndarray) -> str:
     """The elements of a small array; of a larger one their range."""
     if array.size <= _ELEMENTS:
-        text = np.array2string(
-            array, separator=", ", formatter={"float_kind": lambda x: _in_digits(x)}
-        )
+        text = np.array2string(array, separator=", ", formatter={"float_kind": _in_digits})
         text = re.sub(r"\s+", " ", text).replace("[ ", "[")
         if len(text) <= _LETTERS:
             return text
@@ -138,6 +136,3 @@ def _in_short(array: np.ndarray) -> str:
 
 def _in_digits(number: Any) -> str:
     return f"{number:.3g}"
-
-
-_FORMATS: Any = {"float_kind": _in_digits}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
@@ -10,7 +11,7 @@ from ..core.dims import Size
 from ..core.graph import Graph
 from ..core.op import Op
 from ..core.types import is_float
-from ..core.variable import Variable, ancestors
+from ..core.variable import ITEM, Variable, ancestors
 from ..ops.sizes import size_of
 from ..scan.op import Loop, State, is_scan
 from ..scan.paths import loop_paths, symbol_labels
@@ -44,17 +45,17 @@ class StepNames:
         """Names of what it reads."""
         self.sources: dict[Variable, str] = {}
         """In a gradient the assignment of the loop's step that each value goes back through."""
-        graphs = [graph, *(scan.params[0] for scan in path)]
+        around: Graph = [graph, *(scan.params[0] for scan in path)][-2]
         if self.loop.layout.role == "gradient":
             self._tell_sources({statement_of(scan) for scan in path})
         else:
-            self.values = _names_in_source(graphs, built)
+            self.values = _names_in_source(path, built)
             self._name_states()
-        self.forward = self._forward_in(graphs[-2])
+        self.forward = self._forward_in(around)
         """The loop that this one is the gradient of, if it is one, and goes step by step."""
         if self.forward is not None:
             forward = Loop(self.forward)
-            names = _names_in_source([graphs[-2], forward.body], built)
+            names = _names_in_source([*path[:-1], self.forward], built)
             self._name_gradient(_Forward(forward, names, _state_labels(forward, names)), built)
 
     def _forward_in(self, around: Graph) -> Variable | None:
@@ -84,7 +85,7 @@ class StepNames:
         for symbol, row in _rows_of_reads(self.loop, forward.n_steps):
             if row in known:
                 self.symbols[symbol] = known[row]
-            elif symbol.type in forward.row_types and is_float(symbol.dtype):
+            elif symbol.type in forward.row_types and forward.is_behind(row.base):
                 others.append(symbol)
         if len(others) == 1:
             self.symbols[others[0]] = "gradient from outside[t]"
@@ -99,23 +100,39 @@ class StepNames:
 # --- names of values -----------------------------------------------------------------------------
 
 
-def _names_in_source(graphs: Sequence[Graph], built: Graph) -> dict[Variable, str]:
-    """What values were called, by their own names or by the assignments that made them; the
-    outermost of the graphs comes first.
+# For each graph as it was built the operations that had the names of assignments.
+_known: weakref.WeakKeyDictionary[Graph, Mapping[tuple[str, Source], Set[Op]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _named_operations(built: Graph) -> Mapping[tuple[str, Source], Set[Op]]:
+    if built not in _known:
+        loops = [Loop(path[-1]) for path in loop_paths(built)]
+        bodies = dict.fromkeys(each.body for each in loops if each.layout.role != "gradient")
+        found: dict[tuple[str, Source], set[Op]] = {}
+        for v, named in source_names([built, *bodies]).items():
+            found.setdefault(named, set()).add(v.op)
+        _known[built] = found
+    return _known[built]
+
+
+def _names_in_source(path: _Path, built: Graph) -> dict[Variable, str]:
+    """What the values of a loop's step were called, by their own names or by the assignments that
+    made them.
 
     Rewriting may have left a part of what an assignment made: the name stays with an operation of
     the kind that had it.
     """
-    loops = [Loop(path[-1]) for path in loop_paths(built)]
-    bodies = dict.fromkeys(each.body for each in loops if each.layout.role != "gradient")
-    kinds: dict[tuple[str, Source], set[Op]] = {}
-    for v, found in source_names([built, *bodies]).items():
-        kinds.setdefault(found, set()).add(v.op)
-    written = source_names(graphs).items()
-    names = {v: found[0] for v, found in written if v.op in kinds.get(found, {v.op})}
-    nodes = [v for graph in graphs for v in graph.nodes if v.inputs and not is_scan(v)]
-    names |= {v: v.name for v in nodes if v.name}
-    return names | _functions_of(names, graphs[-1])
+    body, operations = Loop(path[-1]).body, _named_operations(built)
+    around = {statement_of(scan) for scan in path}
+    names = {
+        v: found[0]
+        for v, found in source_names([body]).items()
+        if found[1] not in around and v.op in operations.get(found, {v.op})
+    }
+    names |= {v: v.name for v in body.nodes if v.name and v.inputs and not is_scan(v)}
+    return names | _functions_of(names, body)
 
 
 def _functions_of(names: Mapping[Variable, str], graph: Graph) -> dict[Variable, str]:
@@ -200,6 +217,14 @@ class _Forward:
             for back in range(depth + 1):
                 row = Row(base, depth - back, 1)
                 yield in_some_step(row, self.n_steps), f"{label}{_time(-back)}"
+
+    def is_behind(self, v: Variable) -> bool:
+        """Whether a float array is made of the loop's results, and not value by value: as no pass
+        does, which takes work out of a gradient, but a cost."""
+        made, scan = ancestors([v]), self._loop.node
+        below = set(ancestors(scan.inputs)) | {scan}
+        kinds = {x.op.kind for x in made if x.inputs and x not in below and x.op is not ITEM}
+        return is_float(v.dtype) and scan in made and not kinds <= {"elementwise", "movement"}
 
     def carried(self, built: Graph) -> list[_Carried]:
         """The gradients of the states, and of what is fixed, in the order of the loop's vjp."""
