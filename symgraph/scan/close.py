@@ -75,8 +75,8 @@ def find_outer(
         if v in seen:
             continue
         seen.add(v)
-        is_inside = v.op is BROADCAST_TO or (is_size(v) and not _is_clamped(v))
-        if v in varying or is_inside or _is_constant(v, constant):
+        is_inside = v in varying or v.op is BROADCAST_TO or (is_size(v) and not _is_clamped(v))
+        if is_inside or _is_constant(v, constant):
             inside.append(v)
             stack.extend(reversed(v.inputs))
         else:
