@@ -79,7 +79,7 @@ class Request:
     def with_givens(self, givens: Mapping[Variable, Any]) -> Self:
         """The same with variables replaced, and with the updates that shared variables bring along
         where the user gives none."""
-        request = self.with_results(substitute(self.results, givens)) if givens else self
+        request = self.with_results(_replaced(self.results, givens)) if givens else self
         updates, pending = dict(request.updates), request.results
         while pending:
             defaults = {
@@ -89,9 +89,15 @@ class Request:
                 if (update := v.default_update) is not None
             }
             pending = list(defaults.values())
-            pending = substitute(pending, givens) if givens else pending
+            pending = _replaced(pending, givens) if givens else pending
             updates |= checked_updates(zip(defaults, pending, strict=True))
         return replace(request, updates=updates)
+
+
+def _replaced(results: Sequence[Variable], givens: Mapping[Variable, Any]) -> list[Variable]:
+    """The results with variables replaced; what is copied, loops too, stays where it was written."""
+    with provenance.without_lines():
+        return substitute(results, givens)
 
 
 def checked_updates(pairs: Any) -> dict[SharedVariable, Variable]:

@@ -182,3 +182,14 @@ def test_loops_in_loops_have_a_line_each() -> None:
     assert lines[1].startswith("  in step 1 of loop 'outer' at ")
     flat = str(sg.replay(f, [np.zeros((2, 9))], loop="outer", step=1))
     assert " 0 to 0" not in flat  # nine equal values
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_into_which_givens_are_put_stays_where_it_was_written(backend: str) -> None:
+    x, h, twice = (sg.vector(name, "float64") for name in ("x", "h", "twice"))
+    states = sg.scan(lambda row, h: sg.tanh(row + h), [x], [h[0]])
+    line = sg.compile([x, h], states, backend=backend).report.loop_table[0].line
+    f = sg.compile([x, twice], states, givens={h: twice / 2}, backend=backend)
+    assert f.report.loop_table[0].line == line
+    replayed = sg.replay(f, [X, [0.4]], loop=str(line), step=0)
+    assert any(np.allclose(v, np.tanh(X[0] + 0.2)) for v in replayed.values.values())
