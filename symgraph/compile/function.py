@@ -16,7 +16,7 @@ from ..backends.profile import Profile
 from ..core import provenance
 from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError, SymgraphValueError
-from ..core.flags import check_flags
+from ..core.flags import check_flags, check_name
 from ..core.graph import Graph
 from ..core.processes import n_threads
 from ..core.shared import SharedVariable
@@ -122,8 +122,7 @@ def compile(
 
 
 def _check_options(name: object, threads: object, unused: object) -> None:
-    if name is not None and not isinstance(name, str):
-        raise SymgraphTypeError.here(f"the name of a function is a string, not {name!r}")
+    check_name(name, "a function")
     if not isinstance(unused, str) or unused not in _UNUSED:
         raise SymgraphValueError.here(
             f"unused is {' or '.join(map(repr, _UNUSED))}, not {unused!r}"

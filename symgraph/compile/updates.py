@@ -95,7 +95,7 @@ class Request:
 
 
 def _replaced(results: Sequence[Variable], givens: Mapping[Variable, Any]) -> list[Variable]:
-    """The results with variables replaced; what is copied, loops too, stays where it was written."""
+    """The results with variables replaced; copies, of loops too, have the originals' lines."""
     with provenance.without_lines():
         return substitute(results, givens)
 

@@ -1,4 +1,4 @@
-"""Arguments that are True or False."""
+"""Arguments of functions that are True or False, and names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .errors import SymgraphTypeError
 
-__all__ = ["check_flags"]
+__all__ = ["check_flags", "check_name"]
 
 
 def check_flags(owner: object, **flags: object) -> None:
@@ -17,3 +17,9 @@ def check_flags(owner: object, **flags: object) -> None:
                 f"{owner}: {name} is True or False, not {value!r}",
                 remedy=f"Write {name}=True or {name}=False.",
             )
+
+
+def check_name(name: object, of: str, remedy: str | None = None) -> None:
+    """Raise unless the name of something is a string, or None."""
+    if name is not None and not isinstance(name, str):
+        raise SymgraphTypeError.here(f"the name of {of} is a string, not {name!r}", remedy=remedy)

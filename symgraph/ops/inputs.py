@@ -10,6 +10,7 @@ import numpy as np
 from ..core import provenance
 from ..core.annotations import ArrayLike, DTypeLike, ShapeEntry
 from ..core.errors import SymgraphTypeError
+from ..core.flags import check_name
 from ..core.shared import SharedVariable, make_shared
 from ..core.types import as_dtype, size_from, tensor_type
 from ..core.values import whole_number
@@ -34,7 +35,7 @@ def tensor(
     >>> x
     <x: float32[T, B, 40]>
     """
-    _check_name(name, "a variable", 'Write sg.tensor("x", shape).')
+    check_name(name, "a variable", 'Write sg.tensor("x", shape).')
     sizes = [size_from(entry) for entry in _shape_entries(shape)]
     return make_input(tensor_type(as_dtype(dtype), sizes), name)
 
@@ -45,11 +46,6 @@ def _shape_entries(shape: Any) -> Iterable[ShapeEntry]:
     if isinstance(shape, Variable) or not np.iterable(shape):
         raise SymgraphTypeError.here(f"a shape is a tuple of ints, names and None; found {shape!r}")
     return shape
-
-
-def _check_name(name: Any, of: str, remedy: str) -> None:
-    if name is not None and not isinstance(name, str):
-        raise SymgraphTypeError.here(f"the name of {of} is a string, not {name!r}", remedy=remedy)
 
 
 def scalar(name: str | None = None, dtype: DTypeLike = "float32") -> Variable:
@@ -130,7 +126,5 @@ def shared(value: ArrayLike, name: str | None = None) -> SharedVariable:
     >>> (w * 10).eval()
     array([10., 20.])
     """
-    _check_name(
-        name, "a shared variable", "A dtype comes with the value: sg.shared(np.float32(1))."
-    )
+    check_name(name, "a shared variable", "A dtype comes with the value: sg.shared(np.float32(1)).")
     return make_shared(value, name)

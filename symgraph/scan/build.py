@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from ..core.annotations import ArrayLike, SizeLike
 from ..core.errors import ScanError
-from ..core.flags import check_flags
+from ..core.flags import check_flags, check_name
 from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
 from ..ops.join import concatenate
@@ -176,6 +176,7 @@ def scan(
             remedy="Give the number of last steps that the gradient goes back; None is all.",
         )
     check_flags("scan", go_backwards=go_backwards, strict=strict)
+    check_name(name, "a loop", 'Write name="encoder".')
     check_interval(checkpoint_every)
     if checkpoint_every is not None and memory is not None:
         raise ScanError.here(

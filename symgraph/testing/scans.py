@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import ShapeError, SymgraphTypeError, SymgraphValueError
+from ..core.errors import ShapeError, SymgraphTypeError
 from ..core.provenance import describe
 from ..core.values import brief
 from ..core.variable import Variable
@@ -17,7 +17,7 @@ from ..scan.build import scan
 from ..scan.step import Until
 from .loops import unrolled
 from .symbols import Symbols
-from .twins import assert_alike, hold, tolerance_of
+from .twins import assert_alike, check_limits, hold, tolerance_of
 from .unroll import unroll
 from .walk import walk
 
@@ -54,14 +54,16 @@ def check_scan(
     >>> sg.testing.check_scan(lambda x_t, h: sg.tanh(x_t) * h, [x], [start], orders=1)[0].shape
     (2,)
     """
-    if not isinstance(orders, (int, np.integer)) or isinstance(orders, bool) or orders < 0:
-        raise SymgraphValueError.here(f"check_scan: orders is a number from 0 on, not {orders!r}")
+    check_limits("check_scan", orders, tolerance)
     given = (as_list(sequences), as_list(outputs_info), as_list(non_sequences))
     _check_arrays(*given[:2])
     telling = {name: options[name] for name in _TELLING if options.get(name) is not None}
     if telling.get("truncate_gradient") == -1:  # Theano's way to say: all the way
         del telling["truncate_gradient"]
     truncate = telling.pop("truncate_gradient", None)
+    loops = {
+        known: Symbols(*given, known=known).call(scan, step, options) for known in (True, False)
+    }
     walked = walk(step, *given, **telling)
     given[1][:] = given[1] or [None] * len(walked.outputs)
     telling |= {"n_steps": walked.steps, "truncate_gradient": truncate}
@@ -69,10 +71,9 @@ def check_scan(
     arguments.settle(walked.dtypes)
     written = arguments.call(unrolled, _without_until(step), telling)
     twin = replace(written, outputs=unroll(written.outputs, given=written.values))
-    tolerance = tolerance or tolerance_of(twin.outputs)
+    tolerance = tolerance_of(twin.outputs) if tolerance is None else tolerance
     results: list[np.ndarray] = []
-    for known in (True, False):
-        found = Symbols(*given, known=known).call(scan, step, options)
+    for known, found in loops.items():
         results = hold(found, twin, orders, tolerance, differences=known)
         for i, pair in enumerate(zip(results, walked.outputs, strict=True)):
             assert_alike(f"the outputs, by a loop in Python: number {i}", *pair, tolerance)

@@ -12,6 +12,7 @@ from ..autodiff.forward import jvp
 from ..autodiff.reverse import grad
 from ..compile.function import compile
 from ..core.annotations import ArrayLike
+from ..core.errors import SymgraphValueError
 from ..core.graph import graph_of
 from ..core.types import is_float
 from ..core.variable import Variable, ancestors
@@ -30,7 +31,7 @@ from .differences import derivative
 from .unroll import unroll
 from .values import evaluate
 
-__all__ = ["Results", "assert_alike", "check_unrolled", "hold", "tolerance_of"]
+__all__ = ["Results", "assert_alike", "check_limits", "check_unrolled", "hold", "tolerance_of"]
 
 BACKENDS = ("numpy", "native")
 # How much of digits may go, relative to the largest number of an array: in float64, and where a
@@ -100,13 +101,26 @@ def check_unrolled(
     >>> sg.testing.check_unrolled(total_of_squares, np.array([1.0, 2.0]))
     [np.float64(5.0)]
     """
+    check_limits("check_unrolled", orders, tolerance)
     arrays = [np.asarray(value) for value in values]
     given = {tensor(f"argument_{i}", a.shape, a.dtype): a for i, a in enumerate(arrays)}
     made = function(*given)
     outputs = list(made) if isinstance(made, (list, tuple)) else [made]
     found = Results(outputs, [v for v in given if is_float(v.dtype)], given)
     twin = replace(found, outputs=unroll(outputs, given=given))
-    return hold(found, twin, orders, tolerance or tolerance_of(twin.outputs))
+    return hold(found, twin, orders, tolerance_of(twin.outputs) if tolerance is None else tolerance)
+
+
+def check_limits(function: str, orders: Any, tolerance: Any) -> None:
+    """Raise unless these are a number of orders and how much results may be off, or None."""
+    if not isinstance(orders, (int, np.integer)) or isinstance(orders, bool) or orders < 0:
+        raise SymgraphValueError.here(f"{function}: orders is a number from 0 on, not {orders!r}")
+    is_number = isinstance(tolerance, (int, float, np.number)) and not isinstance(tolerance, bool)
+    if tolerance is not None and not (is_number and tolerance >= 0):
+        raise SymgraphValueError.here(
+            f"{function}: tolerance is a number from 0 on, not {tolerance!r}",
+            remedy="Leave it out for what rounding in the dtypes explains.",
+        )
 
 
 def hold(

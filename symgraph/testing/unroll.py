@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
-import numpy as np
-
 from ..core import provenance
 from ..core.annotations import ArrayLike
 from ..core.errors import ScanError, ShapeError, SymgraphTypeError
 from ..core.graph import rebuild, replace
-from ..core.values import brief
+from ..core.size_differences import known_different
+from ..core.values import array_for, brief
 from ..core.variable import ITEM, Variable, ancestors, constant_value, node
 from ..ops.create import zeros
 from ..ops.gradient import stop_gradient
@@ -64,7 +63,7 @@ def _checked(results: object) -> list[Variable]:
 
 
 def _check_given(given: object) -> None:
-    """Raise unless these are values for variables, with as many axes."""
+    """Raise unless these are values for variables, of their axes and the sizes that are known."""
     if not isinstance(given, Mapping):
         raise SymgraphTypeError.here(
             f"unroll: the values given are a dict, not {brief(given)}",
@@ -76,9 +75,11 @@ def _check_given(given: object) -> None:
                 f"unroll: values are given for variables, not for {brief(v)}",
                 remedy="Write given={x: value}, with the variable x itself.",
             )
-        if np.ndim(value) != v.ndim:
+        what = f"unroll: the value given for {provenance.describe(v)}"
+        shape = array_for(value, v.dtype, what).shape
+        if len(shape) != v.ndim or any(map(known_different, shape, v.type.shape)):
             raise ShapeError.here(
-                f"unroll: {provenance.describe(v)} is given an array of shape {np.shape(value)}",
+                f"unroll: {provenance.describe(v)} is given an array of shape {shape}",
                 remedy=f"Its type is {v.type}.",
             )
 

@@ -557,3 +557,9 @@ def test_the_last_value_of_an_output(backend: str) -> None:
     for found, expected in zip(by_none, [0.5, 1.0, 0.5, [], 1 + 2], strict=True):
         np.testing.assert_allclose(found, expected)
     assert sg.last_value(squares, None) is squares[-1]
+
+
+@pytest.mark.parametrize("name", [3, b"loop", ["loop"]])
+def test_a_loop_has_a_string_for_its_name(name) -> None:
+    with pytest.raises(sg.SymgraphTypeError, match=r"name of a loop is a string, not[\s\S]*Write"):
+        sg.scan(lambda h: h + 1, outputs_info=[0], n_steps=3, name=name)

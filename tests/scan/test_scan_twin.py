@@ -186,8 +186,10 @@ def test_jacobian_and_hessian_through_a_loop() -> None:
 
 
 def test_a_state_of_another_shape_than_its_new_value_is_named():
-    with pytest.raises(ScanError, match=r"output 0 has the shape \(2,\); the step returns \(3,\)"):
+    with pytest.raises(ScanError, match=r"output 0 .*\n.*float64\[2\].*\n.*returns float64\[3\]"):
         check_scan(lambda x_t, h: x_t, [np.ones((5, 3))], [np.ones(2)])
+    with pytest.raises(ScanError, match=r"output 0 has the shape \(2,\); the step returns \(3,\)"):
+        check_scan(lambda n, h: sg.arange(n), [np.array([2, 3])], [np.arange(2)])
 
 
 @pytest.mark.parametrize("orders", [-1, 1.5, "all", True])

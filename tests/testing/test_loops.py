@@ -104,6 +104,13 @@ def test_numbers_of_steps_that_only_data_tell_are_refused() -> None:
         unroll(sg.scan(lambda h: (h * 2, sg.until(h > 1)), [], [sg.constant(0.5)], n_steps=3))
 
 
+@pytest.mark.parametrize("value", [np.zeros(4), np.zeros((4, 3)), [[1.0, 2.0], [3.0]]])
+def test_values_that_are_none_for_the_input_are_refused(value: Any) -> None:
+    x = sg.tensor("x", ("T", 2), "float64")
+    with pytest.raises(sg.SymgraphError, match=r"^unroll: [\s\S]*'x' float64\[T, 2\]"):
+        unroll(sg.scan(recurrence, [x], [x[0]]), given={x: value})
+
+
 def test_they_are_those_for_the_values_that_are_given() -> None:
     """A length, a number of steps, a condition; loops within the step take each their own."""
     x, n = sg.tensor("x", ("T", 2), "float64"), sg.scalar("n", "int64")
@@ -197,6 +204,23 @@ def test_python_numbers_stay_weak() -> None:
 def test_what_scan_refuses_is_refused() -> None:
     with pytest.raises(sg.ScanError, match="changes its type"):
         check_scan(lambda x, h: h * x, ROWS, FIRST.astype("float32"))
+    with pytest.raises(sg.ScanError, match="the step is a function, not None"):
+        check_scan(cast("Any", None), ROWS, FIRST)
+    with pytest.raises(sg.ScanError, match="n_steps"):
+        check_scan(lambda h: h, None, FIRST)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, "small", True, float("nan")])
+@pytest.mark.parametrize("check", [check_scan, check_unrolled])
+def test_tolerances_are_numbers(check: Callable[..., Any], tolerance: Any) -> None:
+    with pytest.raises(sg.SymgraphValueError, match=f"{check.__name__}: tolerance is a number"):
+        check(recurrence, ROWS, FIRST, tolerance=tolerance)
+
+
+def test_a_tolerance_of_zero_leaves_no_room() -> None:
+    check_scan(lambda x, h: x + h, ROWS, FIRST, orders=0, tolerance=0)
+    with pytest.raises(AssertionError, match="Not equal"):
+        check_scan(recurrence, ROWS.astype("float32"), FIRST.astype("float32"), tolerance=0.0)
 
 
 def test_loops_within_the_step_are_written_out() -> None:
