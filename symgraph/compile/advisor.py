@@ -217,7 +217,7 @@ def _fewer_steps(each: Recurrence, sizes: Sizes, *, steps_are_cheap: bool) -> st
         return None if is_dearer else f"1 body: {text} 1 operation"
     if isinstance(steps, int) and steps <= 2 * GROUP:
         return None
-    if steps_are_cheap and each.row == 1 and each.algebra not in ("and", "or"):
+    if steps_are_cheap and each.row == 1 and each.is_float:
         return f"{text} about {sizes.in_words(steps // GROUP + GROUP)}"
     is_long = isinstance(each.row, int) and each.row > _MOST_IN_GROUPS
     if each.is_accumulated or is_long:

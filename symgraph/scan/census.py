@@ -39,8 +39,8 @@ class RepeatedBody:
 
     @property
     def excess(self) -> int:
-        """How many of the bodies are too many."""
-        return len(self.loops) - 1
+        """How many bodies are too many, those within the loops included."""
+        return (len(self.loops) - 1) * sum(1 for _ in _all_bodies(self.loops[:1]))
 
     def __str__(self) -> str:
         first, *others = map(str, self.lines)

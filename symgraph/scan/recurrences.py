@@ -16,6 +16,7 @@ import numpy as np
 from ..core import provenance
 from ..core.dims import Size, product
 from ..core.graph import Graph
+from ..core.types import is_float
 from ..core.variable import Variable
 from ..ops.broadcast import REARRANGE
 from ..ops.comparison import BITWISE_AND, BITWISE_OR
@@ -74,6 +75,7 @@ class Recurrence(NamedTuple):
     """``"sum"``, ``"product"`` or ``"linear"``: of the state that takes the most."""
     row: Size
     """How many numbers a row of the largest state has."""
+    is_float: bool
     has_gradient: bool
 
     @property
@@ -95,7 +97,8 @@ def find_recurrences(graph: Graph) -> Iterator[Recurrence]:
         found = _algebra_of(_simplified(loop)) if _may_be_grouped(loop) else None
         if found is not None and found[1] != "matrix":
             row = max((product(s.new.type.shape) for s in loop.states), key=_known_first)
-            yield Recurrence(scan, *found, row, has_gradient(scan, around))
+            floats = all(is_float(state.new.dtype) for state in loop.states)
+            yield Recurrence(scan, *found, row, floats, has_gradient(scan, around))
 
 
 def _simplified(loop: Loop) -> Loop:

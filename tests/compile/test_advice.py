@@ -84,6 +84,19 @@ def test_nesterov_by_substitution_repeats_bodies(backend: str) -> None:
     assert len(found.lines) == 2
 
 
+def test_bodies_within_repeated_ones_count_too() -> None:
+    def around(rows, h):
+        return sg.tanh(h + sg.scan(lambda x, h: sg.tanh(x @ W + h @ U), rows, ZEROS)[-1])
+
+    cost = sg.square(sg.scan(around, sg.stack([x, x * 2]), ZEROS)[-1]).mean()
+    speed = sg.shared(np.zeros((D, D), "float32"), "speed")
+    ahead = sg.substitute(cost, {W: W + 0.9 * speed})
+    step = 0.9 * speed - 0.1 * sg.grad(ahead, W)
+    twice = sg.compile([x], cost, updates={speed: step, W: W + step}).report
+    once = sg.compile([x], cost, updates=nn.nesterov(cost, [W], 0.1)).report
+    assert only(twice.advice, "repeated bodies").saving == f"{twice.bodies - once.bodies} bodies"
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nesterov_of_symgraph_nn_repeats_none(backend: str) -> None:
     cost = sg.square(rnn()[-1]).mean()
@@ -250,6 +263,9 @@ def test_recurrences_whose_grouping_saves_nothing(backend: str) -> None:
     flags = sg.tensor("flags", ("T",), "bool")
     seen = sg.scan(lambda v, h: h | v, flags, np.zeros((), "bool"))
     assert advice([flags], seen, backend) == []
+    counts = sg.tensor("counts", ("T",), "int64")
+    most = sg.scan(lambda v, h: sg.maximum(h, v), counts, np.int64(0))
+    assert advice([counts], most, backend) == []
 
 
 def test_how_many_steps_there_are_of_single_numbers() -> None:
