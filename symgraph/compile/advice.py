@@ -6,7 +6,8 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.provenance import Line, short_place
+from ..core.places import short_place
+from ..core.provenance import Line
 from ..scan.census import RepeatedBody
 from .graphs import Graphs
 from .tables import in_lines

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from ..core import provenance
 from ..core.dims import product
 from ..core.graph import Graph
+from ..core.places import short_place
 from ..core.provenance import Line
 from ..core.variable import Variable, ancestors
 from ..ops.sizes import size_of
@@ -146,7 +147,7 @@ class _Words:
         scan, changing = self._names.loop.node, self._names.loop.changing
         read = dict.fromkeys(symbols[v] for v in ancestors([x]) if v in changing)
         lines = provenance.lines_in(x, scan)
-        place = provenance.short_place(str(lines[0])) if lines else "the step"
+        place = short_place(str(lines[0])) if lines else "the step"
         what = f"the {role} that" if role else "what"
         return f"{what} {place} makes of {_listed([*read])}"
 

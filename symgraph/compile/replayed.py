@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..core.provenance import short_places
+from ..core.places import short_places
 from .tables import Places, format_sections
 
 __all__ = ["Replay", "Shown"]

@@ -10,6 +10,7 @@ from typing import Any
 from ..core import provenance
 from ..core.dims import Atom
 from ..core.graph import Graph
+from ..core.places import short_place, short_places
 from ..core.provenance import Line
 from ..scan.census import RepeatedBody, find_repeated
 from ..scan.op import Loop
@@ -259,7 +260,7 @@ class Report:
             whole = [f"{name} ({hits})".replace(" ", "\xa0") for name, hits in ranked]
             parts.append(in_lines(f"rules fired: {', '.join(whole)}", margin="  "))
         if self.advances:
-            advanced = provenance.short_places(", ".join(self.advances))
+            advanced = short_places(", ".join(self.advances))
             parts.append(in_lines(f"advanced by each call: {advanced}", margin="  "))
         if checkpoints := self.checkpoints:
             parts.append(format_checkpoints(checkpoints))
@@ -362,7 +363,7 @@ def describe_repeats(repeated: Sequence[RepeatedBody]) -> str:
 def _repeat_in_words(lines: Sequence[Line], count: int) -> str:
     bodies = "1 loop body is" if count == 1 else f"{count} loop bodies are"
     times = "twice" if len(lines) == 2 else f"{len(lines)} times"
-    first, *others = (provenance.short_place(str(line)) for line in lines)
+    first, *others = (short_place(str(line)) for line in lines)
     excess = count * len(others)
     more = f"{excess} {'body' if excess == 1 else 'bodies'} too many".replace(" ", "\xa0")
     return in_lines(

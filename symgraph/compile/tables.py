@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import fill, wrap
 from typing import TypeAlias
 
-from ..core.provenance import short_place
+from ..core.places import short_place
 
 __all__ = ["Places", "format_sections", "format_table", "in_lines", "shown_bytes"]
 

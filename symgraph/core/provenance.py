@@ -10,7 +10,6 @@ import contextlib
 import contextvars
 import functools
 import os
-import re
 import sys
 import weakref
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -50,8 +49,6 @@ __all__ = [
     "without_lines",
     "set_lines",
     "set_name",
-    "short_place",
-    "short_places",
     "steps_at",
     "tell_steps",
     "user_line",
@@ -66,8 +63,6 @@ _WRITTEN = 3
 _PLACES = 7
 # How many named variables a message tells of, and among how many they are looked for.
 _SOURCES, _SEARCHED = 3, 100
-# How many letters a file may have from the current folder on.
-_LONGEST_FILE = 36
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LAYERS = os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn")
 _COMPILER = (_PACKAGE + os.sep, "<frozen", "<string>")
@@ -355,35 +350,6 @@ def loop_words(loop: Node) -> str:
     name, line = name_of(loop), line_of(loop)
     words = f"loop {name!r}" if name else "the loop"
     return f"{words} at {line}" if line else words
-
-
-def short_place(place: str) -> str:
-    """A line as tables show it, ``file:line``: from the current folder on where the file is not far
-    below it, else with its folder alone."""
-    file, colon, line = place.rpartition(":")
-    if not colon or not os.path.isabs(file):
-        return place
-    return f"{_short_file(file, _current_folder())}:{line}"
-
-
-def short_places(text: str) -> str:
-    """The text with its lines of source in short."""
-    return re.sub(r"[^\s:]+:\d+", lambda found: short_place(found[0]), text)
-
-
-def _current_folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # it is gone
-        return ""
-
-
-@functools.lru_cache(maxsize=256)
-def _short_file(file: str, folder: str) -> str:
-    below = os.path.join(folder, "")
-    if folder and file.startswith(below) and len(file) - len(below) <= _LONGEST_FILE:
-        return file[len(below) :]
-    return os.path.join(*file.split(os.sep)[-2:])
 
 
 def tell_steps(variable: Node, steps: Steps) -> None:

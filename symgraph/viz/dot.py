@@ -17,9 +17,15 @@ import graphviz
 from ..core.shared import SHARED
 from ..core.variable import CONSTANT, ITEM, Variable, constant_value, walk
 from ..scan.op import Loop, is_scan
-from ..scan.source_names import names_of_states, source_names
 from .compact import Compact
-from .labels import Bodies, constant_text, input_ports, output_ports, params_of
+from .labels import (
+    Bodies,
+    constant_text,
+    input_ports,
+    names_of_ports,
+    output_ports,
+    params_of,
+)
 from .subject import Shown, subject_of
 
 __all__ = ["to_dot"]
@@ -237,7 +243,7 @@ class _Drawing:
         fill = _LOOP_FILLS[min(frame.depth, len(_LOOP_FILLS) - 1)]
         cluster.attr(label=f"<{title}>", bgcolor=fill, **_CLUSTER)
         operands = loop.operands
-        names, of_results = _names_of_ports(loop)
+        names, of_results = names_of_ports(loop)
         labels = _labelled(names, input_ports(v, loop.body))
         ports = dict(zip(loop.body.inputs, self._ports(cluster, labels), strict=True))
         results = self._ports(cluster, _labelled(of_results, output_ports(v, loop.body)))
@@ -323,19 +329,6 @@ def _title(loop: Loop, steps: str | None, body: int) -> str:
     parts += [f"{escape(steps)} steps"] if steps is not None else []
     parts += [f"checkpoints every {escape(str(every))} steps"] if every is not None else []
     return " · ".join([*parts, f"body {body}"])
-
-
-def _names_of_ports(loop: Loop) -> tuple[list[str | None], list[str | None]]:
-    """The names of what a body reads, and of what it gives: of states those of the step."""
-    states: list[str | None] = [None] * len(loop.states)
-    if loop.layout.role != "gradient":
-        told = {v: name for v, (name, _) in source_names([loop.body]).items()}
-        told |= {v: v.name for v in loop.body.nodes if v.name and v.inputs}
-        states = names_of_states(loop, told)
-    reads = [read.sequence.name for read in loop.reads]
-    taps = [name for name, state in zip(states, loop.states, strict=True) for _ in state.taps]
-    others = [None] * (len(loop.body.outputs) - len(states))
-    return [*reads, *taps, *(x.name for x in loop.fixed.values())], [*states, *others]
 
 
 def _labelled(names: Sequence[str | None], labels: Sequence[str]) -> list[str]:

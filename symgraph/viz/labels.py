@@ -14,12 +14,14 @@ from ..ops.composite import argument_texts, is_composite
 from ..ops.slices import SYMBOL, At, Span
 from ..scan.layout import Layout
 from ..scan.op import Loop, is_scan
+from ..scan.source_names import names_of_states, source_names
 
 __all__ = [
     "Bodies",
     "constant_text",
     "input_ports",
     "is_scalar_constant",
+    "names_of_ports",
     "operand_groups",
     "output_ports",
     "params_of",
@@ -145,6 +147,19 @@ def output_ports(v: Variable, body: Graph) -> list[str]:
     labels = [f"new state {i}" for i in range(len(loop.states))]
     labels += [f"output {i}" for i in range(len(loop.outputs))]
     return labels + ["until"] * loop.layout.until
+
+
+def names_of_ports(loop: Loop) -> tuple[list[str | None], list[str | None]]:
+    """The names of what a body reads, and of what it gives: of states those of the step."""
+    states: list[str | None] = [None] * len(loop.states)
+    if loop.layout.role != "gradient":
+        told = {v: name for v, (name, _) in source_names([loop.body]).items()}
+        told |= {v: v.name for v in loop.body.nodes if v.name and v.inputs}
+        states = names_of_states(loop, told)
+    reads = [read.sequence.name for read in loop.reads]
+    taps = [name for name, state in zip(states, loop.states, strict=True) for _ in state.taps]
+    others = [None] * (len(loop.body.outputs) - len(states))
+    return [*reads, *taps, *(x.name for x in loop.fixed.values())], [*states, *others]
 
 
 def _time(offset: int) -> str:

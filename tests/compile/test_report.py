@@ -10,7 +10,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.compile.tables import format_table
-from symgraph.core.provenance import short_place
+from symgraph.core.places import short_place
 
 
 def _recurrent(x, w, h0):
