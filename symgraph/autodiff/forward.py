@@ -66,7 +66,7 @@ def _without_probes(
     """The results with zeros for the probes: being linear in them, a derivative holds none."""
     left = set(probes.values()).intersection(ancestors(results))
     zeros = {probe: zeros_for(v) for v, probe in probes.items() if probe in left}
-    return replace(results, zeros) if zeros else list(results)
+    return replace(results, zeros, keep_lines=True) if zeros else list(results)
 
 
 @overload

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..backends.base import Backend, Executable, Kept, Programs, executable_of
 from ..core import provenance
 from ..core.graph import Graph
 from ..core.interrupts import call_without_collection
+from ..core.origins import Origins, call_within
 from ..core.shared import SharedVariable
 from ..scan.census import count_loops
 from ..scan.composites import with_open_composites
@@ -18,6 +20,7 @@ from .graphs import Graphs
 from .key import program_key
 from .marks import with_mark
 from .notes import as_plain, from_plain
+from .origins import origins_of
 from .pipeline import rewrite
 from .report import LoopRow, PassRow, Report, count_nodes, list_loops
 
@@ -52,6 +55,8 @@ class Compiled(NamedTuple):
     graph: Graph | None
     """The rewritten graph; None where the program was recalled, and no graph was rewritten."""
     recall_reason: str
+    origins: Origins
+    """What the program says of its nodes."""
 
     def report_on(
         self, graphs: Graphs, *, name: str | None, backend: str, is_verified: bool, start: float
@@ -99,20 +104,24 @@ def compile_graph(
     profile: bool,
     check_finite: bool = False,
     of_steps: bool = True,
+    origins: Origins | None = None,
 ) -> Compiled:
     """The graph as an executable of the backend; with one more output where it is to be checked
     whether all values are finite.
 
     ``of_steps``: whether it may refuse calls in which sizes do not agree that steps of loops
-    compare, even where no step is taken.
+    compare, even where no step is taken. ``origins``: what is said of the graph, where known.
     """
     options = {"threads": threads, "profile": profile, "check_finite": check_finite}
-    return call_without_collection(lambda: _compiled(built, backend, **options, of_steps=of_steps))
+    known = origins_of(built) if origins is None else origins
+    compiled = partial(_compiled, built, backend, known, **options, of_steps=of_steps)
+    return call_without_collection(lambda: call_within(known, compiled))
 
 
 def _compiled(
     built: Graph,
     backend: Backend,
+    origins: Origins,
     *,
     threads: int,
     profile: bool,
@@ -134,13 +143,13 @@ def _compiled(
         key, reason = _key(built, programs, (threads, of_steps), profile=profile)
     if programs is None or key is None:
         executable, graph, summary = prepare()
-        return Compiled(executable, summary, graph, reason)
+        return Compiled(executable, summary, graph, reason, origins)
     recalled = programs.recall(key, built, lambda: call_without_collection(prepare)[0])
     if not isinstance(recalled, str):
-        return _recalled(recalled, built, start)
+        return _recalled(recalled, built, origins, start)
     executable, graph, summary = prepare()
     reason = programs.keep(key, executable, summary.as_plain()) or recalled
-    return Compiled(executable, summary, graph, reason)
+    return Compiled(executable, summary, graph, reason, origins)
 
 
 def _key(
@@ -155,14 +164,14 @@ def _key(
     return key, "" if key is not None else "an op is the user's own"
 
 
-def _recalled(kept: Kept, built: Graph, start: float) -> Compiled:
+def _recalled(kept: Kept, built: Graph, origins: Origins, start: float) -> Compiled:
     """What was kept, with rows for the passes that were spared."""
     summary = Summary.from_plain(kept.notes)
     elsewhere = sum(kept.executable.seconds.values())
     seconds, nodes = time.perf_counter() - start - elsewhere, count_nodes(built)
     recall = PassRow("recall", seconds, nodes, nodes, start)
     rows = [replace(row, seconds=0.0, start=start) for row in summary.passes]
-    return Compiled(kept.executable, replace(summary, passes=(recall, *rows)), None, "")
+    return Compiled(kept.executable, replace(summary, passes=(recall, *rows)), None, "", origins)
 
 
 def _summarise(graph: Graph, passes: Sequence[PassRow]) -> Summary:

@@ -12,8 +12,10 @@ import numpy as np
 from ..backends.base import Backend, executable_of, load_backend
 from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphError, SymgraphTypeError
+from ..core.origins import call_within
 from ..core.shared import SharedVariable
 from ..core.variable import Variable
+from .origins import origins_of
 from .pipeline import rewrite
 from .program import Program, make_program
 from .signature import Signature
@@ -29,9 +31,13 @@ class _Evaluation:
     """
 
     def __init__(self, program: Program, backend: Backend, *, with_names: bool = False) -> None:
-        graph, _ = rewrite(program.graph if with_names else program.graph.canonical(), backend)
+        built = program.graph if with_names else program.graph.canonical()
+        self._origins = origins_of(built)
+        self._executable = call_within(
+            self._origins, lambda: executable_of(backend, rewrite(built, backend)[0])
+        )
+        self._origins.complete()
         self.backend = backend
-        self._executable = executable_of(backend, graph)
         self._signature = Signature(program.parameters, "eval")
         # A shared variable may be what is evaluated.
         self._read = [weakref.ref(v) for v in program.shared]
@@ -40,7 +46,7 @@ class _Evaluation:
     def __call__(self, values: list[Any]) -> Any:
         arrays = self._signature.arrays(values, {})
         state = SharedState(_alive(self._read), _alive(self._updated))
-        (result,) = state.call(self._executable, arrays)
+        (result,) = call_within(self._origins, lambda: state.call(self._executable, arrays))
         return result if result.ndim else result[()]
 
 

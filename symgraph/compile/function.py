@@ -18,10 +18,10 @@ from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.flags import check_flags, check_name
 from ..core.graph import Graph
+from ..core.origins import Origins, call_within
 from ..core.processes import n_threads
 from ..core.shared import SharedVariable
 from ..core.variable import Variable
-from ..scan.composites import with_open_composites
 from .calls import CallsOfThreads
 from .compiled import compile_graph
 from .finite import Checked
@@ -182,31 +182,29 @@ class Function:
             check_finite=options.check_finite,
         )
         compiled = compile_program(profile=options.profile)
+        self._graphs = Graphs(
+            program,
+            partial(_rewritten, program, backend),
+            partial(buffers_of, backend, threads=threads),
+            compiled.origins,
+            compiled.graph,
+            steps_are_cheap=backend.steps_are_cheap,
+        )
         self._executable = compiled.executable
         self._run: Run = WithAgreeingSizes(
             program.graph,
             self._executable,
-            lambda: compile_program(profile=False, of_steps=False).executable,
+            lambda: (
+                compile_program(profile=False, of_steps=False, origins=compiled.origins).executable
+            ),
         )
         if options.check_finite:
             assert compiled.graph is not None
             self._run = Checked(compiled.graph, self._run, backend=self.backend, name=options.name)
         if options.verify:
-            self._run = Verified(
-                with_open_composites(program.graph),
-                self._run,
-                backend,
-                threads=threads,
-                name=options.name,
-                labels=_labels(program),
-            )
-        self._graphs = Graphs(
-            program,
-            partial(_rewritten, program, backend),
-            partial(buffers_of, backend, threads=threads),
-            compiled.graph,
-            steps_are_cheap=backend.steps_are_cheap,
-        )
+            verified = partial(Verified, self._graphs.built, self._run, backend)
+            names = {"name": options.name, "labels": _labels(program)}
+            self._run = self._graphs.tell(lambda: verified(threads=threads, **names))
         self._signature = Signature(program.parameters, options.name)
         self._state = SharedState(program.shared, tuple(program.updates))
         self._pack = program.pack
@@ -228,6 +226,11 @@ class Function:
     def graph(self) -> Graph:
         """The rewritten `Graph`: inputs and shared variables to outputs and updates."""
         return self._graphs.rewritten
+
+    @property
+    def origins(self) -> Origins:
+        """What the program calls its nodes, and where they were written, for who shows it."""
+        return self._graphs.origins
 
     @property
     def updates(self) -> dict[SharedVariable, Variable]:
@@ -296,7 +299,7 @@ class Function:
 
     def _call(self, /, *arguments: Any, **by_name: Any) -> Any:
         arrays = self._signature.arrays(arguments, by_name)
-        results = self._state.call(self._run, arrays)
+        results = call_within(self.origins, lambda: self._state.call(self._run, arrays))
         return self._pack([result if result.ndim else result[()] for result in results])
 
     def copy(self, swap: Mapping[SharedVariable, SharedVariable] | None = None) -> Function:

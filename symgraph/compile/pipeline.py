@@ -12,6 +12,7 @@ from ..core import provenance
 from ..core.errors import BackendError, explain
 from ..core.graph import Graph
 from ..core.op import Op
+from ..core.origins import call_within, origins
 from ..core.provenance import without_lines
 from ..core.variable import Variable
 from ..ops import expansions  # noqa: F401 (attaches rules for what a backend lacks)
@@ -30,6 +31,7 @@ from ..scan.regroup import with_groups
 from ..scan.rewrites import rewrite_bodies, rewrite_loops
 from ..scan.room import settle_rooms
 from ..scan.settle import settle_checkpoints
+from .origins import origins_of
 from .report import PassRow, count_nodes
 
 __all__ = ["PASSES", "Hits", "Pass", "all_passes", "expand", "rewrite"]
@@ -122,9 +124,12 @@ def rewrite(
             graph = _run(name, run, graph, target, rows)
         return graph
 
-    with without_lines():
-        graph = with_united_sizes(with_open_composites(graph), run_passes, of_steps=of_steps)
-    return in_order(graph), rows
+    def run_all() -> Graph:
+        with without_lines():
+            whole = with_open_composites(graph)
+            return in_order(with_united_sizes(whole, run_passes, of_steps=of_steps))
+
+    return call_within(origins() or origins_of(graph), run_all), rows
 
 
 def _run(name: str, run: Pass, graph: Graph, target: Target, rows: list[PassRow]) -> Graph:

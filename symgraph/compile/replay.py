@@ -13,8 +13,8 @@ from ..core import provenance
 from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.graph import Graph
+from ..core.origins import call_within
 from ..core.variable import ITEM, Variable
-from ..scan.composites import with_open_composites
 from ..scan.observers import without_observers
 from ..scan.paths import counted_loops, loop_paths, symbol_labels
 from .function import Function
@@ -56,6 +56,10 @@ def replay(
             f"replay takes a compiled function, not {f!r}",
             remedy="Give what sg.compile gave, then the arguments of a call in a list.",
         )
+    return call_within(f.origins, lambda: _replayed(f, args, loop, step))
+
+
+def _replayed(f: Function, args: Any, loop: Any, step: Any) -> Replay:
     entries = loop if isinstance(loop, tuple) else (loop,)
     steps = step if isinstance(step, tuple) else (step,)
     graph, path = _find(f, entries)
@@ -141,7 +145,7 @@ def _find(f: Function, entries: Sequence[Any]) -> tuple[Graph, _Path]:
                 f"{entry!r}",
                 remedy="For a loop in a loop give a tuple of them, outermost first.",
             )
-    built, compiled = with_open_composites(f.program.graph), f.graph
+    built, compiled = f._graphs.built, f.graph
     by_row = any(not isinstance(entry, str) for entry in entries)
     for graph in (compiled,) if by_row else (built, compiled):
         run = expanded(without_observers(graph))

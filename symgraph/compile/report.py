@@ -132,7 +132,10 @@ class Report:
     def repeated_bodies(self) -> tuple[RepeatedBody, ...]:
         """Groups of loops that run one body at other values of the same parameters; see
         ``.lines``. They are looked for when they are first asked for."""
-        return () if self.graphs is None else tuple(find_repeated(self.graphs.built.outputs))
+        graphs = self.graphs
+        if graphs is None:
+            return ()
+        return tuple(graphs.tell(lambda: find_repeated(graphs.built.outputs)))
 
     @cached_property
     def advice(self) -> list[Advice]:
@@ -143,7 +146,10 @@ class Report:
         >>> sg.compile([x], sg.exp(x)).report.advice
         []
         """
-        return [] if self.graphs is None else advice_on(self.graphs, self.repeated_bodies)
+        graphs = self.graphs
+        if graphs is None:
+            return []
+        return graphs.tell(lambda: advice_on(graphs, self.repeated_bodies))
 
     @property
     def stored(self) -> list[StoredLoop]:
@@ -201,9 +207,10 @@ class Report:
         >>> loop.interval, loop.recompute
         (10, 1.9)
         """
-        if self.graphs is None or not any(row.checkpoint_every for row in self.loop_table):
+        graphs = self.graphs
+        if graphs is None or not any(row.checkpoint_every for row in self.loop_table):
             return []
-        return checkpointed_loops(self.graphs, self._sizes_of_call)
+        return graphs.tell(lambda: checkpointed_loops(graphs, self._sizes_of_call))
 
     @property
     def _sizes_of_call(self) -> dict[Atom, int]:

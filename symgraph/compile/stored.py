@@ -187,6 +187,9 @@ class Storage:
     @cached_property
     def loops(self) -> list[StoredLoop]:
         """A row for each loop that stores something, in the order of the report's loops."""
+        return self._graphs.tell(self._found)
+
+    def _found(self) -> list[StoredLoop]:
         by_path: dict[tuple[object, ...], list[StoredResult]] = {}
         for each in stored_results(self._graphs.rewritten):
             by_path.setdefault(each.path, []).append(each)

@@ -24,36 +24,36 @@ def dump(variables: Sequence[Variable]) -> tuple[list[Any], list[Any], list[int]
             records.append(v)
         else:
             records.append((v.op, tuple(position[x] for x in v.inputs), v.params, v.name))
-    lines = [provenance.lines_of(v) for v in order]
+    places = [v.places for v in order]
     notes = {i: dict(v.notes) for i, v in enumerate(order) if v.notes and type(v) is Variable}
-    return records, lines, [position[v] for v in variables], notes
+    return records, places, [position[v] for v in variables], notes
 
 
 def load(
     records: list[Any],
-    lines: list[Any],
+    places: list[Any],
     positions: list[int],
     notes: Mapping[int, Any] | None = None,
 ) -> list[Variable]:
     """The variables that `dump` wrote down."""
     made: list[Variable] = []
-    for record, line in zip(records, lines, strict=True):
+    for record, written in zip(records, places, strict=True):
         if isinstance(record, Variable):
             made.append(record)
             continue
         op, inputs, params, name = record
         variable = _load_node(op, [made[i] for i in inputs], params)
-        _label(variable, name, line)
+        _label(variable, name, written)
         made.append(variable)
     for position, of_variable in (notes or {}).items():
         provenance.carry_notes(of_variable, made[position])
     return [made[position] for position in positions]
 
 
-def _label(variable: Variable, name: str | None, lines: tuple[provenance.Line, ...]) -> None:
+def _label(variable: Variable, name: str | None, places: provenance.Places) -> None:
+    provenance.add_places(variable, places)
     if name is not None:
         provenance.set_name(variable, name)
-    provenance.set_lines(variable, lines)
 
 
 def _load_node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...]) -> Variable:
@@ -77,7 +77,7 @@ def copy_deeply(self: Variable, memo: dict[int, Any]) -> Variable:
         else:
             inputs = tuple(copies[x] for x in v.inputs)
             copies[v] = v if inputs == v.inputs else _load_node(v.op, inputs, v.params)
-            _label(copies[v], v.name, provenance.lines_of(v))
+            _label(copies[v], v.name, v.places)
             if v.notes:
                 provenance.carry_notes(copy.deepcopy(dict(v.notes), memo), copies[v])
     memo[id(self)] = copies[self]

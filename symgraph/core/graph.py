@@ -18,6 +18,7 @@ from .errors import (
     explain,
 )
 from .interned import Interned, InternTable
+from .origins import call_alike
 from .shared import SharedVariable
 from .values import array_for
 from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
@@ -122,7 +123,10 @@ class Graph(Interned):
         graph = self
         if any(map(is_not, self.inputs, parameters)):
             given = dict(zip(self.inputs, parameters, strict=True))
-            new = _replaced(self._nodes, given, keep_lines=True, rebuild=rebuild)
+            with provenance.without_lines():  # which are those of the originals
+                new = _replaced(
+                    self._nodes, given, keep_lines=True, keep_names=True, rebuild=rebuild
+                )
             graph = Graph(parameters, [new[v] for v in self.outputs])
         key = (*graph.inputs, None, *graph.outputs)
         return _canonical.get(key) or _canonical.keep_first(key, graph)
@@ -244,14 +248,18 @@ def replace(
     replacements: Mapping[Variable, Variable],
     *,
     keep_lines: bool = False,
+    keep_names: bool = False,
     rebuild: Rebuild = rebuild,
 ) -> list[Variable]:
     """The outputs with variables replaced.
 
     Copies of which no line is recorded have those of the originals; with ``keep_lines`` all have.
+    Copies without a name have the originals'; with ``keep_names`` all are called as these are.
     """
     order = below(outputs, replacements)
-    new = _replaced(order, replacements, keep_lines=keep_lines, rebuild=rebuild)
+    new = _replaced(
+        order, replacements, keep_lines=keep_lines, keep_names=keep_names, rebuild=rebuild
+    )
     return [new[v] for v in outputs]
 
 
@@ -260,6 +268,7 @@ def _replaced(
     replacements: Mapping[Variable, Variable],
     *,
     keep_lines: bool,
+    keep_names: bool,
     rebuild: Rebuild,
 ) -> dict[Variable, Variable]:
     """What became of the variables in this order, inputs before users, and of those replaced."""
@@ -273,10 +282,7 @@ def _replaced(
             new[v] = v
             continue
         made = new[v] = rebuild(v, inputs)
-        if v.lines and (keep_lines or not made.lines):
-            provenance.set_lines(made, v.lines)
-        if v.given_name is not None and made.given_name is None:
-            made.given_name = v.given_name
+        call_alike(v, made, keeps_lines=keep_lines, keeps_names=keep_names)
         if has_notes:
             provenance.carry_notes(provenance.notes_of(v), made)
     return new

@@ -14,10 +14,10 @@ class Node:
         "__weakref__",
         "given_name",
         "inputs",
-        "lines",
+        "is_derived",
         "op",
-        "other_lines",
         "params",
+        "places",
         "serial",
         "type",
     )
@@ -28,7 +28,7 @@ class Node:
     params: tuple[Any, ...]
     type: Any  # TensorType, or TupleType for ops with several results
     serial: int
-    # No part of what a node is: `symgraph.core.provenance` reads and writes them.
+    # No part of what a node is: `symgraph.core.origins` reads and writes them.
     given_name: str | None
-    lines: tuple[Any, ...]
-    other_lines: tuple[tuple[Any, ...], ...]
+    places: tuple[Any, ...]
+    is_derived: bool

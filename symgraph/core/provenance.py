@@ -1,183 +1,101 @@
 """Names, the user's source lines, and notes, of variables: beside the graph, no part of it.
 
 Lines are recorded for leaves, loops, the ops with the trait ``traced``, and what the step of a loop
-builds; within `record_lines` for every node.
+builds; within `record_lines` for every node. Where they stand: `symgraph.core.origins`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
-import os
-import sys
 import weakref
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from types import CodeType, FrameType, MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
+from .lines import (
+    DEPTH,
+    Line,
+    Lines,
+    Steps,
+    lines_of_builder,
+    lines_with,
+    one_line_at_a_time,
+    user_line,
+    user_lines,
+)
 from .node import Node
+from .origins import (
+    Places,
+    claim,
+    hand_on,
+    hand_on_all,
+    is_told_of,
+    joined,
+    name_of,
+    origins,
+    place_among,
+    places_of,
+    set_name,
+    set_places,
+    without_names,
+)
 
 __all__ = [
     "Line",
+    "Places",
     "Steps",
     "add_callers",
-    "add_lines",
     "add_note",
+    "add_places",
     "carry_notes",
+    "claim",
     "derive_from",
     "describe",
     "forget_notes",
-    "has_notes",
+    "hand_on",
+    "hand_on_all",
     "hand_on_lines",
     "hands_on_lines",
+    "has_notes",
     "is_recorded",
+    "is_told_of",
     "leave_out_callers",
     "line_at",
     "line_in",
     "line_of",
-    "loop_words",
     "lines_in",
     "lines_of",
+    "loop_words",
     "name_of",
     "named_sources",
     "nearest_line",
     "notes_of",
+    "place_among",
+    "places_of",
     "record",
     "record_lines",
     "record_lines_of_step",
-    "without_lines",
     "set_lines",
     "set_name",
+    "set_places",
     "steps_at",
     "tell_steps",
     "user_line",
     "user_lines",
+    "without_lines",
     "written_at",
 ]
 
-_DEPTH = 8
-# How many lines of layers and of the user's are kept of what made a variable.
-_WRITTEN = 3
-# In how many other places a node is known to be written.
-_PLACES = 7
 # How many named variables a message tells of, and among how many they are looked for.
 _SOURCES, _SEARCHED = 3, 100
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_LAYERS = os.path.join(os.path.dirname(_PACKAGE), "symgraph_nn")
-_COMPILER = (_PACKAGE + os.sep, "<frozen", "<string>")
-_OWN = (_PACKAGE + os.sep, _LAYERS + os.sep, "<frozen")
-# The examples are a user's programs; an installation has them in the package.
-_EXAMPLES = os.path.join(_LAYERS, "examples") + os.sep
-
-
-class Line(NamedTuple):
-    """A line of the user's source."""
-
-    file: str
-    line: int
-    function: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
-class Steps(NamedTuple):
-    """Of which loop's steps an array has values along an axis."""
-
-    loop: str
-    """The loop as messages name it."""
-    ahead: int
-    """How many places after its first one a step reads at most."""
-
-
-class Lines(tuple[Line, ...]):
-    """The user's lines; and the innermost of those that made the variable, the layers' too."""
-
-    written: tuple[Line, ...] = ()
-    steps: tuple[Steps, ...] = ()
-    """For what is computed for all steps of loops at once, those that its first axes are of."""
-
 
 _notes: weakref.WeakKeyDictionary[Node, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 _NO_NOTES: Mapping[Hashable, Any] = MappingProxyType({})
 # For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none"; with "same"
 # all get those of the node that they are derived from.
 _recorded: contextvars.ContextVar[str] = contextvars.ContextVar("recorded", default="traced")
-_origin: contextvars.ContextVar[tuple[Line, ...]] = contextvars.ContextVar("origin", default=())
-
-
-def user_lines(depth: int = _DEPTH) -> tuple[Line, ...]:
-    """The lines outside symgraph that led here, innermost first, at most ``depth`` of them."""
-    return _lines_from(sys._getframe(1), depth, 0)
-
-
-def _lines_of_builder() -> Lines:
-    """The lines that led here, those outside the compiler too; in a step, one line makes several
-    nodes in turn."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and _maker_of(frame.f_code.co_filename) == "compiler":
-        frame = frame.f_back
-    latest = _latest.get()
-    if frame is None or latest is None:
-        return _lines_from(frame, _DEPTH, _WRITTEN)
-    back = frame.f_back
-    place = (id(frame), frame.f_lineno, id(back), -1 if back is None else back.f_lasti)
-    if latest.place != place:
-        latest.place, latest.lines = place, _lines_from(frame, _DEPTH, _WRITTEN)
-    return latest.lines
-
-
-class _Latest:
-    """The place at which the latest node of a step was built, and its lines."""
-
-    __slots__ = ("lines", "place")
-
-    def __init__(self) -> None:
-        self.place: tuple[int, ...] = ()
-        self.lines = Lines()
-
-
-_latest: contextvars.ContextVar[_Latest | None] = contextvars.ContextVar("latest", default=None)
-
-
-def _lines_from(frame: FrameType | None, depth: int, n_written: int) -> Lines:
-    """So many of the user's lines from this frame on, and of those outside the compiler."""
-    users: list[Line] = []
-    written: list[Line] = []
-    while frame is not None and len(users) < depth:
-        code = frame.f_code
-        maker = _maker_of(code.co_filename)
-        if maker != "compiler" and not _is_of_dataclass(code):
-            line = _one_line(code.co_filename, frame.f_lineno, code.co_name)
-            if maker == "user":
-                users.append(line)
-            if len(written) < n_written:
-                written.append(line)
-        frame = frame.f_back
-    return _lines_with(tuple(users), tuple(written))
-
-
-# The nodes of a program have few lines, and equal ones are compared faster where they are one.
-_one_line = functools.lru_cache(maxsize=4096)(Line)
-
-
-@functools.cache
-def _maker_of(file: str) -> str:
-    """Who wrote a file: the ``user``, symgraph_nn (``layers``), or the ``compiler``."""
-    if not file.startswith(_OWN) or file.startswith(_EXAMPLES):
-        return "user"
-    return "compiler" if file.startswith(_COMPILER) else "layers"
-
-
-def _is_of_dataclass(code: CodeType) -> bool:
-    return code.co_name == "__init__" and code.co_filename == "<string>"
-
-
-def user_line() -> str | None:
-    """The innermost line outside symgraph that led here, as ``file:line``."""
-    lines = user_lines(1)
-    return str(lines[0]) if lines else None
+_origin: contextvars.ContextVar[Places] = contextvars.ContextVar("origin", default=())
 
 
 def record_lines() -> contextlib.AbstractContextManager[None]:
@@ -201,12 +119,8 @@ def record_lines_of_step() -> Iterator[None]:
     For a loop's step, and a composite's function: what they compute is looked at node by node, when
     it is replayed or written as source.
     """
-    token = _latest.set(_Latest())
-    try:
-        with _recording("none" if _recorded.get() == "none" else "all"):
-            yield
-    finally:
-        _latest.reset(token)
+    with one_line_at_a_time(), _recording("none" if _recorded.get() == "none" else "all"):
+        yield
 
 
 def hand_on_lines() -> contextlib.AbstractContextManager[None]:
@@ -221,7 +135,7 @@ def hands_on_lines() -> bool:
 
 def derive_from(variable: Node) -> None:
     """What is built from now on, where lines are handed on, is derived from the variable."""
-    _origin.set(lines_of(variable))
+    _origin.set(without_names(places_of(variable)))
 
 
 @contextlib.contextmanager
@@ -233,43 +147,57 @@ def _recording(which: str) -> Iterator[None]:
         _recorded.reset(token)
 
 
-def is_recorded(*, traced: bool) -> bool:
-    """Whether the line of a new node is recorded just now."""
+def is_recorded(traits: Collection[str]) -> bool:
+    """Whether it is recorded just now where a node of an op with these traits is written."""
     which = _recorded.get()
-    return traced if which == "traced" else which != "none"
+    if which == "none":
+        return False
+    # A parameter or a constant is written by nobody in particular.
+    return "traced" in traits if which == "traced" or "leaf" in traits else True
 
 
 def record(variable: Node) -> None:
-    """Note the user's lines of a variable that has none yet."""
-    if variable.lines:
+    """Note where somebody writes the variable just now; of what is derived, unless something is
+    known of it, where that is written which it is derived from."""
+    is_derived = _recorded.get() == "same"
+    if (is_derived or origins() is not None) and places_of(variable):
         return
-    if _recorded.get() == "same":
-        variable.lines = _origin.get()
+    if is_derived:
+        set_places(variable, _origin.get())
     else:
-        variable.lines = _lines_of_builder()
-
-
-def written_at(variable: Node) -> tuple[Line, ...]:
-    """The lines that made the variable, innermost first, those of layers of symgraph_nn too."""
-    return getattr(variable.lines, "written", ()) or variable.lines
+        set_lines(variable, lines_of_builder())
 
 
 def set_lines(variable: Node, lines: tuple[Line, ...]) -> None:
     """Note these lines for a variable, before others; nothing where they are empty."""
-    if not lines:
-        return
-    before = variable.lines
-    variable.lines = lines
-    if before and before is not lines and before != lines:
-        others = [x for x in variable.other_lines if x != lines]
-        variable.other_lines = (before, *others)[:_PLACES]
+    places = places_of(variable)
+    if lines and (not places or places[0] != lines):
+        place = lines if isinstance(lines, Lines) else lines_with(lines, ())
+        set_places(variable, joined((place,), places))
 
 
-def add_lines(variable: Node, lines: tuple[Line, ...]) -> None:
-    """Note these lines for a variable, after those that it has."""
-    before = variable.lines
-    set_lines(variable, lines)
-    set_lines(variable, before)
+def add_places(variable: Node, places: Places) -> None:
+    """Let the variable be known as written at these places, before others."""
+    if places:
+        set_places(variable, joined(places, places_of(variable)))
+
+
+def lines_of(variable: Node) -> tuple[Line, ...]:
+    """The user's lines at which the variable was made, innermost first; empty if not recorded."""
+    places = places_of(variable)
+    return places[0] if places else ()
+
+
+def line_of(variable: Node) -> str | None:
+    """The innermost of the user's lines at which the variable was made, as ``file:line``."""
+    lines = lines_of(variable)
+    return str(lines[0]) if lines else None
+
+
+def written_at(variable: Node) -> tuple[Line, ...]:
+    """The lines that made the variable, innermost first, those of layers of symgraph_nn too."""
+    lines = lines_of(variable)
+    return getattr(lines, "written", ()) or lines
 
 
 def line_in(variable: Node, loop: Node) -> str | None:
@@ -280,9 +208,7 @@ def line_in(variable: Node, loop: Node) -> str | None:
 
 def lines_in(variable: Node, loop: Node) -> tuple[Line, ...]:
     """The lines of a variable as it was written in the step of that loop; else any of its lines."""
-    around = lines_of(loop)[:1]
-    places = (variable.lines, *variable.other_lines)
-    return next((x for x in places if around and around[0] in x), places[0])
+    return place_among(places_of(variable), places_of(loop)) or ()
 
 
 def leave_out_callers(variable: Node, callers: tuple[Line, ...]) -> None:
@@ -290,33 +216,15 @@ def leave_out_callers(variable: Node, callers: tuple[Line, ...]) -> None:
     lines = lines_of(variable)
     for k in range(len(lines)):
         if lines[k:] == callers[: len(lines) - k]:
-            variable.lines = _lines_with(lines[:k], written_at(variable))
-            variable.other_lines = ()
+            own = lines_with(lines[:k], written_at(variable), callers=lines[k:])
+            set_places(variable, (own,))
             return
 
 
 def add_callers(copy: Node, original: Node, callers: tuple[Line, ...]) -> None:
     """Let the copy have the lines of the original, and then those that call what made it."""
-    lines = (*lines_of(original), *callers)[:_DEPTH]
-    copy.lines = _lines_with(lines, written_at(original))
-    copy.other_lines = ()
-
-
-def _lines_with(lines: tuple[Line, ...], written: tuple[Line, ...]) -> Lines:
-    made = Lines(lines)
-    made.written = written
-    return made
-
-
-def lines_of(variable: Node) -> tuple[Line, ...]:
-    """The user's lines at which the variable was made, innermost first; empty if not recorded."""
-    return variable.lines
-
-
-def line_of(variable: Node) -> str | None:
-    """The innermost of the user's lines at which the variable was made, as ``file:line``."""
-    lines = lines_of(variable)
-    return str(lines[0]) if lines else None
+    lines = (*lines_of(original), *callers)[:DEPTH]
+    set_places(copy, (lines_with(lines, written_at(original)),))
 
 
 def nearest_line(variable: Node, loop: Node | None = None) -> str | None:
@@ -354,9 +262,9 @@ def loop_words(loop: Node) -> str:
 
 def tell_steps(variable: Node, steps: Steps) -> None:
     """Let the variable be known as computed for all of these steps at once."""
-    before = lines_of(variable)
-    variable.lines = lines = _lines_with(before, written_at(variable))
-    lines.steps = (steps, *getattr(before, "steps", ()))
+    first, *others = places_of(variable) or (Lines(),)
+    told = lines_with(first, first.written, steps=(steps, *first.steps), name=first.name)
+    set_places(variable, (told, *others))
 
 
 def steps_at(variable: Node, place: Sequence[int]) -> list[tuple[int, str]]:
@@ -364,16 +272,6 @@ def steps_at(variable: Node, place: Sequence[int]) -> list[tuple[int, str]]:
     outermost first."""
     steps: Sequence[Steps] = getattr(lines_of(variable), "steps", ())
     return [(max(k - ahead, 0), loop) for k, (loop, ahead) in zip(place, steps, strict=False)]
-
-
-def set_name(variable: Node, name: str | None) -> None:
-    """Give the variable a name, or take its name away with None."""
-    variable.given_name = name
-
-
-def name_of(variable: Node) -> str | None:
-    """The variable's name, None where it has none."""
-    return variable.given_name
 
 
 def add_note(variable: Node, key: Hashable, note: Any) -> None:

@@ -20,6 +20,7 @@ from .errors import SymbolicValueError, SymgraphTypeError
 from .interned import InternTable
 from .leaf import Constant, Leaf
 from .op import Op
+from .origins import origins
 from .signatures import Signatures
 from .types import TensorType, Type, tensor_type
 from .values import as_array, brief, weak_kind
@@ -187,13 +188,13 @@ def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Va
         raise SymgraphTypeError.here(
             f"{op.name} cannot be told apart by its parameters: {brief(params)} are not hashable"
         ) from None
-    if found is not None:
-        return found
-    if float in map(type, params):
-        raise _float_parameter(op)
-    inferred = op.infer(key[1], *params)
-    found = insert(Variable, key, inferred)
-    if provenance.is_recorded(traced="traced" in op.traits):
+    if found is None:
+        if float in map(type, params):
+            raise _float_parameter(op)
+        found = insert(Variable, key, op.infer(key[1], *params))
+    elif found.is_derived and origins() is None:
+        provenance.claim(found)
+    if provenance.is_recorded(op.traits):
         provenance.record(found)
     return found
 
@@ -211,7 +212,8 @@ def insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variab
     made.type = inferred
     made.serial = next(_serials)
     made.given_name = None
-    made.lines = made.other_lines = ()
+    made.places = ()
+    made.is_derived = origins() is not None
     return _nodes.keep_first(key, made)
 
 

@@ -98,7 +98,7 @@ COMPOSITE = Op(
 # The bodies of all composites that live: without any there is nothing to look for.
 _bodies: weakref.WeakSet[Graph] = weakref.WeakSet()
 # What each composite stands for; by this the sizes that it computes stay the same ones.
-_opened: weakref.WeakKeyDictionary[Variable, list[Variable]] = weakref.WeakKeyDictionary()
+_opened: weakref.WeakKeyDictionary[Variable, dict[Variable, Variable]] = weakref.WeakKeyDictionary()
 
 
 def make_composite(
@@ -187,23 +187,33 @@ def opened(composite: Variable) -> list[Variable]:
     """The results of a composite as expressions of its inputs; composites in them stay."""
     found = _opened.get(composite)
     if found is None:
-        found = _opened[composite] = opened_on(composite, composite.inputs)
-    return found
+        found = _opened[composite] = _copies(composite, composite.inputs)
+    return _told(composite, found)
 
 
 def opened_on(composite: Variable, inputs: Sequence[Variable]) -> list[Variable]:
     """What the results of a composite would be as expressions of other inputs."""
-    body, callers = body_of(composite), provenance.lines_of(composite)
+    return _told(composite, _copies(composite, inputs))
+
+
+def _copies(composite: Variable, inputs: Sequence[Variable]) -> dict[Variable, Variable]:
+    """For each node of a composite's body what it would be of other inputs."""
+    body = body_of(composite)
     symbols = dict(zip(body.inputs, inputs, strict=True))
     nodes = [v for v in body.nodes if v not in symbols]
-    made = replace([*body.outputs, *nodes], symbols, keep_lines=True)
-    copies = dict(zip(nodes, made[len(body.outputs) :], strict=True))
-    for v, copy in copies.items():
+    return symbols | dict(zip(nodes, replace(nodes, symbols, keep_lines=True), strict=True))
+
+
+def _told(composite: Variable, copies: Mapping[Variable, Variable]) -> list[Variable]:
+    """The results of a composite, among the copies of its body's nodes, which get their lines."""
+    body, callers = body_of(composite), provenance.lines_of(composite)
+    for v in body.nodes:
+        copy = copies[v]
         if copy is not v and ("traced" in v.op.traits or provenance.lines_of(v)):
             provenance.add_callers(copy, v, callers)
     if _INSIDE in composite.notes:
         _hand_out_notes(composite, copies)
-    return made[: len(body.outputs)]
+    return [copies[v] for v in body.outputs]
 
 
 def there_are_composites() -> bool:

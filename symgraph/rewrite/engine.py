@@ -216,22 +216,17 @@ def _first_result(v: Variable, rules: Sequence[Rule], hits: Counter[str]) -> Var
 
 def _take_over(old: Variable, new: Variable) -> None:
     """Give a replacement the name and the user's lines of the original, unless it has its own."""
-    if not new.inputs:
+    if not (new.inputs and provenance.is_told_of(old)):
         return
     name = provenance.name_of(old)
     if name is not None and provenance.name_of(new) is None:
         provenance.set_name(new, name)
-    lines = provenance.lines_of(old)
-    if not lines:
-        return
-    if old.op is new.op or not provenance.lines_of(new):
-        provenance.set_lines(new, lines)
-    else:
-        provenance.add_lines(new, lines)
+    provenance.hand_on_all(old, new, last=old.op is not new.op)
     # What the rule made on the way.
     stack = list(new.inputs)
     while stack:
         v = stack.pop()
-        if v.serial > old.serial and v.inputs and not provenance.lines_of(v):
-            provenance.set_lines(v, lines)
+        is_made = v.is_derived or v.serial > old.serial
+        if is_made and v.inputs and not provenance.places_of(v):
+            provenance.hand_on(old, v)
             stack.extend(v.inputs)

@@ -43,7 +43,7 @@ def _parts(graph: Graph) -> dict[Variable, Variable]:
                 for x, at in zip(v.inputs, theirs, strict=True)
             ]
             parts[v] = part_of(v, place, operands)
-            provenance.set_lines(parts[v], provenance.lines_of(v))
+            provenance.hand_on(v, parts[v])
     return parts
 
 

@@ -94,7 +94,7 @@ def _unite(
         place = _place_of(model, places)
         for x, axis in places[size]:
             made = _checked(checked.get(x, x), axis, place, check.params[2])
-            provenance.set_lines(made, provenance.lines_of(check))
+            provenance.hand_on(check, made)
             checked[x] = made
     if not checked:
         return graph, {}

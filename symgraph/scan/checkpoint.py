@@ -278,7 +278,7 @@ class _GradientInChunks:
                 role="gradient",
                 is_over_chunks=True,
                 name=f"gradient of {name}" if name else None,
-                lines=provenance.lines_of(self.loop.node),
+                like=self.loop.node,
             )
         )
         last = iter([buffer[-1] for buffer in loop.buffers])

@@ -110,5 +110,5 @@ def _hand_on(old: Variable, new: Variable) -> None:
     if old.name and new.name is None:
         provenance.set_name(new, old.name)
     if new.op is old.op:
-        provenance.set_lines(new, provenance.lines_of(old))
+        provenance.hand_on_all(old, new)
         provenance.carry_notes(old.notes, new)

@@ -124,5 +124,5 @@ def _in_step(v: Variable, number: Variable) -> Variable:
     changing = -1 if v.op is SCAN else 0
     inputs[changing] = node(IN_STEP, (inputs[changing], number))
     made = rebuild(v, inputs)
-    provenance.set_lines(made, provenance.lines_of(v))
+    provenance.hand_on(v, made)
     return made

@@ -111,7 +111,7 @@ def first_steps_of(loop: Loop, count: int) -> Variable | None:
         interval=None,
     )
     short = node(SCAN, inputs.flat(), (loop.body, layout))
-    provenance.set_lines(short, provenance.lines_of(loop.node))
+    provenance.hand_on(loop.node, short)
     if loop.node.name and short.name is None:
         provenance.set_name(short, loop.node.name)
     return short

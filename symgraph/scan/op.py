@@ -39,6 +39,7 @@ from ..core.dims import Size, floor_div, maximum_zero
 from ..core.errors import ScanError
 from ..core.graph import Graph, rebuild
 from ..core.op import Op
+from ..core.origins import origins
 from ..core.types import TensorType, TupleType, tensor_type
 from ..core.variable import Variable, existing_node, item, node
 from ..ops.elementwise import subtract
@@ -247,12 +248,12 @@ def make_loop(
     role: Role = "written",
     is_over_chunks: bool = False,
     name: str | None = None,
-    lines: tuple[provenance.Line, ...] = (),
+    like: Variable | None = None,
 ) -> Variable:
     """The loop with these parts, whose new values and outputs are expressions of the symbols.
 
     What does not change over time is found in the expressions; ``fixed`` says what symbols for such
-    variables stand for. ``lines`` are the user's, where they are not the present ones.
+    variables stand for. ``like``: the loop whose lines it has, where they are not the present ones.
     """
     layout = Layout(
         (),
@@ -264,7 +265,7 @@ def make_loop(
     )
     ending = () if first is None else (first,)
     parts = _closed(layout, n_steps, reads, states, outputs, condition, fixed, ending)
-    return _named(node(SCAN, *parts), name, lines)
+    return _named(node(SCAN, *parts), name, like)
 
 
 def make_loop_instead(
@@ -285,7 +286,7 @@ def make_loop_instead(
     """
     parts = _closed(loop.layout, n_steps, reads, states, outputs, condition, fixed, ending)
     _hand_on_sizes(loop.node, parts[0], *parts[1], numbers)
-    return _named(node(SCAN, *parts), loop.node.name, provenance.lines_of(loop.node))
+    return _named(node(SCAN, *parts), loop.node.name, loop.node)
 
 
 def _closed(
@@ -337,7 +338,7 @@ def make_alike(
     given: Layout = scan.params[1] if layout is None else layout
     params = (_with_types_of_states(body, given), given)
     _hand_on_sizes(scan, inputs, *params)
-    return _named(node(SCAN, inputs, params), scan.name, provenance.lines_of(scan))
+    return _named(node(SCAN, inputs, params), scan.name, scan)
 
 
 def _with_types_of_states(body: Graph, layout: Layout) -> Graph:
@@ -357,9 +358,10 @@ def _with_types_of_states(body: Graph, layout: Layout) -> Graph:
     return Graph(body.inputs, [*news, *body.outputs[len(states) :]]).canonical()
 
 
-def _named(loop: Variable, name: str | None, lines: tuple[provenance.Line, ...]) -> Variable:
-    provenance.set_lines(loop, lines)
-    if name and loop.name is None:
+def _named(loop: Variable, name: str | None, like: Variable | None) -> Variable:
+    if like is not None:
+        provenance.hand_on(like, loop)
+    if name and (loop.name is None or origins() is None):
         provenance.set_name(loop, name)
     return loop
 

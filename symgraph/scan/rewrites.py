@@ -128,7 +128,7 @@ def _changed(graph: Graph, change: Change) -> tuple[Graph, bool]:
             rebuilt = new[v] = rebuild_alike(v, inputs)
             if v.name and rebuilt.name is None:
                 provenance.set_name(rebuilt, v.name)
-            provenance.set_lines(rebuilt, provenance.lines_of(v))
+            provenance.hand_on_all(v, rebuilt)
     outputs = tuple([new[v] for v in graph.outputs])
     return (graph if outputs == graph.outputs else Graph(graph.inputs, outputs)), is_done
 

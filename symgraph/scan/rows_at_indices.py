@@ -11,11 +11,12 @@ from collections.abc import Mapping
 
 from ..core import provenance
 from ..core.graph import replace
-from ..core.variable import Variable, ancestors, make_input, next_serial
+from ..core.variable import Variable, ancestors, make_input
 from ..ops.broadcast import REARRANGE
 from ..ops.gather import GATHER
 from ..ops.join import CONCATENATE
 from ..ops.slices import SLICE
+from .close import find_varying
 from .open import OpenLoop
 from .over_time import rows_between
 from .products import has_fixed_factor
@@ -112,14 +113,11 @@ def _over_time(
     values = stacked([template], arrays, may_fail=True)
     if values is None:
         return None
-    outside: Mapping[Variable, Variable] = {arrays[x]: rows[x] for x in below} | loop.fixed
-    since = next_serial()
-    made = replace(values, outside)
     words = provenance.loop_words(loop.node)
     if loop.node.params[1].is_numbered:
         words += ", counted from a checkpoint"  # the number of that one is not known here
     told = provenance.Steps(words, high - low)
-    for v in ancestors(made, outside.values()):
-        if v.serial > since:  # what the user has written of all rows is of no step
-            provenance.tell_steps(v, told)
-    return made[0]
+    for v in find_varying(values, list(arrays.values())).difference(arrays.values()):
+        provenance.tell_steps(v, told)
+    outside: Mapping[Variable, Variable] = {arrays[x]: rows[x] for x in below} | loop.fixed
+    return replace(values, outside)[0]  # what the user has written of all rows is of no step

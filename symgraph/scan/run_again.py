@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ..core import provenance
 from ..core.graph import replace
 from ..core.variable import Variable, make_input, node
 from ..ops.elementwise import floor_divide, maximum, multiply, subtract
@@ -114,7 +113,7 @@ class StepsAgain:
                 first=first,
                 role="again",
                 name=self.loop.node.name,
-                lines=provenance.lines_of(self.loop.node),
+                like=self.loop.node,
             )
         )
 

@@ -53,34 +53,38 @@ class BodyGradient(NamedTuple):
     """For each input of the body its cotangent; None where it has none."""
 
 
-# By the body, which is interned and tells all types, and by which outputs have cotangents.
-_known: weakref.WeakKeyDictionary[Graph, dict[tuple[bool, ...], BodyGradient]] = (
-    weakref.WeakKeyDictionary()
-)
+# By the body, which is interned and tells all types, and by which outputs have cotangents; with the
+# places at which the body's nodes were written, which were handed on.
+_known: weakref.WeakKeyDictionary[
+    Graph, dict[tuple[bool, ...], tuple[list[provenance.Places], BodyGradient]]
+] = weakref.WeakKeyDictionary()
 
 
 def gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
     """The vjp of a body for cotangents of the outputs marked ``present``; equal bodies share it."""
-    memo = _known.setdefault(body, {})
-    if present not in memo:
-        # Fresh symbols: a nested loop's parameters must not meet those of the loop around it.
-        inputs = tuple(make_input(v.type) for v in body.inputs)
-        outputs = without_observers(body)(*inputs)
-        cotangents = tuple(
-            make_input(output.type) if there else None
-            for output, there in zip(outputs, present, strict=False)
-        )
-        seeds: dict[Variable, Variable] = {}
-        for output, cotangent in zip(outputs, cotangents, strict=False):
-            if cotangent is not None:
-                before = seeds.get(output)
-                seeds[output] = cotangent if before is None else add(before, cotangent)
-        wanted = [v for v in inputs if is_float(v.dtype)]
-        with provenance.hand_on_lines():
-            pulled = dict(zip(wanted, pull_back(seeds, wanted), strict=True))
-        results = tuple(pulled.get(v) for v in inputs)
-        memo[present] = BodyGradient(inputs, tuple(outputs), cotangents, results)
-    return memo[present]
+    memo, places = _known.setdefault(body, {}), list(map(provenance.places_of, body.nodes))
+    if present not in memo or memo[present][0] != places:
+        memo[present] = places, _gradient_of_body(body, present)
+    return memo[present][1]
+
+
+def _gradient_of_body(body: Graph, present: tuple[bool, ...]) -> BodyGradient:
+    # Fresh symbols: a nested loop's parameters must not meet those of the loop around it.
+    inputs = tuple(make_input(v.type) for v in body.inputs)
+    outputs = without_observers(body)(*inputs)
+    cotangents = tuple(
+        make_input(output.type) if there else None
+        for output, there in zip(outputs, present, strict=False)
+    )
+    seeds: dict[Variable, Variable] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=False):
+        if cotangent is not None:
+            before = seeds.get(output)
+            seeds[output] = cotangent if before is None else add(before, cotangent)
+    wanted = [v for v in inputs if is_float(v.dtype)]
+    with provenance.hand_on_lines():
+        pulled = dict(zip(wanted, pull_back(seeds, wanted), strict=True))
+    return BodyGradient(inputs, tuple(outputs), cotangents, tuple(map(pulled.get, inputs)))
 
 
 def vjp_of_steps(
@@ -344,7 +348,7 @@ class _GradientLoop:
             role="running gradient" if is_running else "gradient",
             is_over_chunks=self.loop.layout.is_over_chunks,
             name=f"gradient of {name}" if name else None,
-            lines=provenance.lines_of(self.loop.node),
+            like=self.loop.node,
         )
 
     def _sequence_cotangent(

@@ -14,6 +14,7 @@ from itertools import count
 
 import graphviz
 
+from ..core.origins import call_within
 from ..core.shared import SHARED
 from ..core.variable import CONSTANT, ITEM, Variable, constant_value, walk
 from ..scan.op import Loop, is_scan
@@ -26,7 +27,7 @@ from .labels import (
     output_ports,
     params_of,
 )
-from .subject import Shown, subject_of
+from .subject import Shown, Subject, subject_of
 
 __all__ = ["to_dot"]
 
@@ -81,6 +82,10 @@ def to_dot(x: Shown) -> graphviz.Digraph:
     ...
     """
     subject = subject_of(x, "to_dot")
+    return call_within(subject.origins, lambda: _picture(subject))
+
+
+def _picture(subject: Subject) -> graphviz.Digraph:
     drawing = _Drawing(_new_digraph(subject.name))
     sinks = [(drawing.output(v, i), v) for i, v in enumerate(subject.outputs)]
     sinks += [(drawing.update(shared), v) for shared, v in subject.updates]

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..core.errors import SymgraphTypeError
 from ..core.graph import Graph
+from ..core.origins import Origins
 from ..core.variable import Variable
 
 __all__ = ["Drawable", "Shown", "Subject", "subject_of"]
@@ -49,6 +50,8 @@ class Subject:
     outputs: tuple[Variable, ...]
     updates: tuple[tuple[Variable, Variable], ...] = ()
     """Pairs of a shared variable and its new value."""
+    origins: Origins | None = None
+    """What a compiled function calls its nodes."""
 
     @property
     def results(self) -> tuple[Variable, ...]:
@@ -66,7 +69,8 @@ def subject_of(shown: Shown, function: str) -> Subject:
         graph, shared = shown.graph, tuple(shown.updates)
         end = len(graph.outputs) - len(shared)
         updates = tuple(zip(shared, graph.outputs[end:], strict=True))
-        return Subject(shown.name, graph.inputs, graph.outputs[:end], updates)
+        origins = getattr(shown, "origins", None)
+        return Subject(shown.name, graph.inputs, graph.outputs[:end], updates, origins)
     if isinstance(shown, Mapping):
         shown = list(shown.values())
     if isinstance(shown, (list, tuple)) and all(isinstance(v, Variable) for v in shown):

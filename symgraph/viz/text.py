@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..core.graph import Graph
+from ..core.origins import call_within
 from ..core.variable import Variable, constant_value, walk
 from .labels import (
     Bodies,
@@ -15,7 +16,7 @@ from .labels import (
     output_ports,
     params_of,
 )
-from .subject import Shown, subject_of
+from .subject import Shown, Subject, subject_of
 
 __all__ = ["dprint", "listing"]
 
@@ -37,6 +38,10 @@ def listing(x: Shown) -> str:
     outputs: %2
     """
     subject = subject_of(x, "listing")
+    return call_within(subject.origins, lambda: _text(subject))
+
+
+def _text(subject: Subject) -> str:
     lines = [f"function '{subject.name}'"] if subject.name else []
     # A list of pending parts instead of recursion: bodies may hold loops, and so on.
     bodies = Bodies()

@@ -95,7 +95,7 @@ def fuse_layers(graph: Graph, fold: Fold) -> Graph:
         operands = _Operands(group, fold)
         rebuild_into(operands.all, new)
         fused = node(RECURRENT, [new[v] for v in operands.all], (operands.layer,))
-        provenance.set_lines(fused, provenance.lines_of(group[0].scan))
+        provenance.hand_on(group[0].scan, fused)
         for direction, layer in enumerate(group):
             new.update(_results(fused, direction, layer, graph))
     rebuild_into(graph.outputs, new)

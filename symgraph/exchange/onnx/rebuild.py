@@ -23,4 +23,4 @@ def rebuild_into(outputs: Sequence[Variable], new: dict[Variable, Variable]) -> 
         made = new[v] = rebuild_alike(v, inputs)
         if v.name and made.name is None:
             provenance.set_name(made, v.name)
-        provenance.set_lines(made, provenance.lines_of(v))
+        provenance.hand_on_all(v, made)

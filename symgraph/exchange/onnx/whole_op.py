@@ -36,7 +36,7 @@ def placed(v: Variable, operands: Sequence[Variable], make: Callable[..., Variab
 
     def made(inputs: Sequence[Variable]) -> list[Variable]:
         result = make(*inputs)
-        provenance.set_lines(result, provenance.lines_of(v))
+        provenance.hand_on_all(v, result)
         return [result]
 
     return Place(operands, made)

@@ -102,7 +102,7 @@ class _Changed:
         """The node on changed operands, with a changed body where it is a loop."""
         if tuple(inputs) != v.inputs:
             rebuilt = rebuild_alike(v, inputs)
-            provenance.set_lines(rebuilt, provenance.lines_of(v))
+            provenance.hand_on_all(v, rebuilt)
             v = rebuilt
         return self._loop(Loop(v)) if is_scan(v) else v
 
