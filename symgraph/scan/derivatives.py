@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as with_fields
 from typing import Literal, overload
 
 import numpy as np
@@ -22,7 +23,7 @@ from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.stabilise import STABILISE
 from .arguments import as_list
 from .build import scan
-from .op import rebuild_alike
+from .op import Loop, make_alike, rebuild_alike
 
 __all__ = ["hessian", "jacobian"]
 
@@ -105,7 +106,10 @@ def _rows(y: Variable, probe: Variable, pulled: list[Variable]) -> list[Variable
         unit = reshape(cast_to(eq(elements, element), y.dtype), shape_of(y))
         return replace(stable, {probe: unit})
 
-    return as_list(scan(row, [elements]))
+    written = Loop(as_list(scan(row, [elements]))[0].inputs[0])
+    layout = with_fields(written.layout, role="jacobian")
+    made = make_alike(written.node, written.node.inputs, body=written.body, layout=layout)
+    return Loop(made).traces
 
 
 def _stabilised(pulled: list[Variable]) -> list[Variable]:

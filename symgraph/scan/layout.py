@@ -10,10 +10,13 @@ __all__ = ["Inputs", "IntervalRule", "Layout", "Role"]
 
 T = TypeVar("T")
 
-Role: TypeAlias = Literal["written", "again", "gradient", "grouping", "running", "running gradient"]
+Role: TypeAlias = Literal[
+    "written", "again", "gradient", "jacobian", "grouping", "running", "running gradient"
+]
 """What a loop is: written by somebody, steps of one that are run again from a checkpoint, the
-gradient of one, a part of what `associative_scan` does in groups; or all that it does, row by row,
-and the gradients of that, of any order, which may be done in groups."""
+gradient of one, what `jacobian` does for each number, a part of what `associative_scan` does in
+groups; or all that it does, row by row, and the gradients of that, of any order, which may be done
+in groups."""
 
 
 class Inputs(NamedTuple, Generic[T]):

@@ -340,6 +340,14 @@ def test_what_associative_scan_is_made_of_is_no_loop_to_change() -> None:
     assert advice([x], within) == []
 
 
+def test_derivatives_by_each_number_are_no_loop_to_change() -> None:
+    row = x[0, 0]
+    waves = sg.sin(row * row) * sg.cos(W[0])
+    assert advice([x], [sg.jacobian(waves, row), sg.hessian(waves.sum(), row)]) == []
+    doubled = sg.jacobian(sg.jacobian(waves, row), row)
+    assert advice([x], sg.grad(doubled.sum(), row)) == []
+
+
 def test_what_runs_again_for_checkpoints_is_no_loop_to_change() -> None:
     h = sg.scan(lambda x, h: 0.5 * h + sg.tanh(x), x, ZEROS, checkpoint_every=4)
     assert advice([x], [h[-1], sg.grad(sg.square(h[-1]).sum(), x)]) == []
