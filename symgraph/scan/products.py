@@ -39,8 +39,8 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> dict[int, Varia
     With them goes what is made of them alone, and what they are made of: the results, by number,
     that need not be computed in the loop any more, over time.
 
-    ``steps_are_cheap``: but for those of several rows in a step, which the backend multiplies as
-    they are read, for some steps at once, or as they are computed.
+    ``steps_are_cheap``: only rows that several steps multiply. The others the backend multiplies
+    for some steps at once.
     """
     products = [v for v in loop.products if has_fixed_factor(v, loop.varying)]
     if loop.condition is not None or not products:
@@ -49,12 +49,9 @@ def multiply_before(loop: OpenLoop, *, steps_are_cheap: bool) -> dict[int, Varia
     products = [v for v in products if v not in by_states and loop.has_fixed_size(v)]
     over_time = OverTime(loop)
     replaced = _multiply_once(loop, products)
-    for v in products:
+    for v in () if steps_are_cheap else products:
         left, right = v.inputs
-        row = seen_through(left, REARRANGE)
-        if v in replaced or (steps_are_cheap and row is left):
-            continue
-        rows = over_time.rows_of(left)
+        rows = None if v in replaced else over_time.rows_of(left)
         if rows is not None:
             (matrix,) = replace([right], loop.fixed)
             replaced[v] = over_time.read(v, _all_rows(rows, matrix))

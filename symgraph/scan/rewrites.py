@@ -288,5 +288,6 @@ def _exchange_residuals(
                 stored.setdefault(scan, {})[placeholder] = trace
         if replaced:
             gradient.substitute(replaced)
-        read_at_indices_before(gradient, steps_are_cheap=steps_are_cheap)
+        if not steps_are_cheap:
+            read_at_indices_before(gradient)
     return stored

@@ -28,20 +28,17 @@ __all__ = ["is_read_before", "read_at_indices_before"]
 _Rows = dict[Variable, tuple[Variable, int]]
 
 
-def read_at_indices_before(loop: OpenLoop, *, steps_are_cheap: bool) -> None:
+def read_at_indices_before(loop: OpenLoop) -> None:
     """Let the loop read rows of sequences in place of those at indices that products multiply.
 
     An index out of range fails before the loop, and the error tells the step. What steps print or
     check comes before that, so nothing is done where they do.
-
-    ``steps_are_cheap``: of those that are multiplied as they are, one at a time, alone, which is
-    what the products before the loop are of then (`products`).
     """
     if loop.condition is not None or loop.is_lean or loop.node.params[0].has_effects:
         return
     symbols: dict[tuple[Variable, int], Variable] = {}
     alike: dict[Variable, dict[Variable, int]] = {}
-    for v in _multiplied(loop, steps_are_cheap=steps_are_cheap):
+    for v in _multiplied(loop):
         template, first = _in_any_step(loop, v, symbols)
         alike.setdefault(template, {})[v] = first
     rows_of = {symbol: place for place, symbol in symbols.items()}
@@ -62,7 +59,7 @@ def is_read_before(loop: OpenLoop, value: Variable) -> bool:
     return value.op in (GATHER, SLICE) and loop.as_now([value])[0] in loop.reads
 
 
-def _multiplied(loop: OpenLoop, *, steps_are_cheap: bool) -> list[Variable]:
+def _multiplied(loop: OpenLoop) -> list[Variable]:
     """What the body reads at indices from sequences and multiplies by fixed matrices, the oldest
     first; joined to something else perhaps, or something is computed of it, in between."""
     varying = loop.varying
@@ -77,9 +74,8 @@ def _multiplied(loop: OpenLoop, *, steps_are_cheap: bool) -> list[Variable]:
         seen.add(v)
         is_fixed_table = v.op in (GATHER, SLICE) and v.inputs[0] not in varying
         if is_fixed_table and v not in late and loop.has_fixed_size(v):
-            if v.ndim == 1 or not steps_are_cheap:
-                found.append(v)
-        elif v.op in (REARRANGE, CONCATENATE) or not (steps_are_cheap or v in late):
+            found.append(v)
+        elif v.op in (REARRANGE, CONCATENATE) or v not in late:
             stack.extend(v.inputs)
     return sorted(found, key=lambda v: v.serial)
 

@@ -71,7 +71,10 @@ def test_gradients_are_differences(name, backend, has_batch):
     f = gradients(form, has_batch, backend)
     if name in FORMS and (backend == "numpy" or not has_batch):
         for loop in (Loop(v) for v in f.graph.nodes if is_scan(v)):
-            assert backend == "native" or len(loop.states) == 1
+            if backend == "numpy":
+                assert len(loop.states) == 1
+            elif loop.layout.role == "written":
+                continue  # rows are multiplied for some steps at once there
             assert [v.op.name for v in loop.body.nodes].count("matmul") == 1
     for n in (0, 1, T):
         batch = (B,) if has_batch else ()

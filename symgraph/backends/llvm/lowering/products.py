@@ -11,7 +11,7 @@ import numpy as np
 
 from ....core.dims import Size, ceil_div, floor_div, product
 from ....core.graph import Graph
-from ....core.variable import Variable
+from ....core.variable import CONSTANT, Variable
 from ....ops.linalg import MATMUL
 from ..analysis.layout import stretched
 from ..analysis.schedule import is_large
@@ -254,8 +254,11 @@ def _packed_key(scope: Scope, y: Variable) -> PackedKey:
     return PackedKey(scope.bases.get(view.root), view.offset, view.shape, view.strides, y.dtype)
 
 
-def pack_ahead(body: Scope, constants: Collection[Variable]) -> list[PackedKey]:
-    """Pack the right operands that lie in what does not change over time, ahead of the loop.
+def pack_ahead(
+    body: Scope, fixed: Collection[Variable], ahead: Collection[Variable]
+) -> list[PackedKey]:
+    """Pack the right operands that lie in what does not change over time, ahead of the loop: of
+    products in its body, and of those that are computed for some steps ``ahead``.
 
     Their keys among the packed ones, which have to go when the loop ends, since buffers are used
     again; but for what is packed already, for a loop around this one.
@@ -263,9 +266,11 @@ def pack_ahead(body: Scope, constants: Collection[Variable]) -> list[PackedKey]:
     values, packed = body.values, body.builder.packed
     keys = []
     for v in body.graph.nodes:
-        if v.op is MATMUL and v in values.needed and v.ndim == 2 and v.dtype.kind == "f":
+        is_read = v in values.needed or v in ahead
+        if v.op is MATMUL and is_read and v.ndim == 2 and v.dtype.kind == "f":
             y = v.inputs[1]
-            if values.views[y].root in constants:
+            root = values.views[y].root
+            if root in fixed or root.op is CONSTANT:
                 body.place(y)  # which gives it the address that the key tells
                 key = _packed_key(body, y)
                 if key not in packed:

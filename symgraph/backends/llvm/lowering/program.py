@@ -182,6 +182,14 @@ class ProgramBuilder:
         self.loops.pop()
         self.runs = outer
 
+    @contextmanager
+    def at_step(self, slot: int) -> Iterator[None]:
+        """What is written meanwhile is of the step of the innermost loop that the slot tells."""
+        turn = self.loops[-1]
+        self.loops[-1] = turn._replace(slot=slot)
+        yield
+        self.loops[-1] = turn
+
     def analyse(self, analysis: Analysis[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What the analysis finds; its time is counted."""
         started = time.perf_counter()

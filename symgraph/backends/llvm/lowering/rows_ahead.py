@@ -1,44 +1,48 @@
-"""Products of a sequence's rows with a fixed matrix, for several steps of a loop at once.
+"""Products of rows with a fixed matrix, for several steps of a loop at once.
 
 ``x_t @ W`` has as few rows as the batch has. The rows of some steps ahead make a product that is
 worth its name, and its result is still in cache when these steps read it: there is no array of all
-steps.
+steps. Rows are those of a sequence, or are computed of such, and of products ahead, step by step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from ....core.dims import Size, floor_div, fresh_size, product
 from ....core.graph import Graph
-from ....core.variable import Variable
+from ....core.variable import CONSTANT, Variable
 from ....ops.broadcast import REARRANGE, seen_through
 from ....ops.linalg import MATMUL
 from ..analysis.layout import contiguous_strides
+from .computed_rows import ComputedRows
 from .products import multiply_packed
 from .program import Place, ProgramBuilder
 from .scope import Scope
 
-__all__ = ["RowsAhead", "find_rows_ahead"]
+__all__ = ["ROWS", "RowsAhead", "factor_of", "find_products"]
 
-# How many rows are multiplied at once; more of them leave the cache before they are read.
-_ROWS = 32
+ROWS = 32
+"""How many rows are multiplied at once; more of them leave the cache before they are read."""
 
 
-def find_rows_ahead(
-    graph: Graph, rows: Container[Variable], fixed: Container[Variable]
-) -> list[Variable]:
-    """The products in a loop's body of rows of sequences with what does not change over time."""
-    return [
-        v
-        for v in graph.nodes
-        if v.op is MATMUL
-        and v.ndim == v.inputs[1].ndim == 2
-        and v.dtype.kind == "f"
-        and v.inputs[0] in rows
-        and seen_through(v.inputs[1], REARRANGE) in fixed
-    ]
+def find_products(graph: Graph, fixed: Container[Variable]) -> list[Variable]:
+    """The products in a loop's body of matrices with what does not change over time."""
+
+    def is_fixed(x: Variable) -> bool:
+        root = seen_through(x, REARRANGE)
+        return root in fixed or root.op is CONSTANT
+
+    products = (v for v in graph.nodes if v.op is MATMUL and v.dtype.kind == "f")
+    return [v for v in products if v.ndim == v.inputs[1].ndim == 2 and is_fixed(v.inputs[1])]
+
+
+def factor_of(v: Variable) -> Variable:
+    """What a product multiplies: its left factor, or the vector that is the one row of that."""
+    left = v.inputs[0]
+    is_row = left.op is REARRANGE and left.params[0] == (None, 0)
+    return left.inputs[0] if is_row else left
 
 
 @dataclass(frozen=True)
@@ -47,23 +51,59 @@ class RowsAhead:
 
     product: Variable
     rows: Place
-    """The rows of the sequence at the present step."""
+    """The rows of the present step: of a sequence, or where they are computed."""
     stride: Size
     """From them to those of the next step."""
+    computed: ComputedRows | None
     buffer: int
     place: int
     """A slot: where the result of the present step lies."""
 
     @staticmethod
-    def of(builder: ProgramBuilder, v: Variable, rows: Place, stride: Size) -> RowsAhead:
-        """The product, with room for its result."""
+    def of_sequence(builder: ProgramBuilder, v: Variable, rows: Place, stride: Size) -> RowsAhead:
+        """The product of rows that lie somewhere, with room for its result."""
+        return RowsAhead._with_room(builder, v, rows, stride, None)
+
+    @staticmethod
+    def of_computed(
+        builder: ProgramBuilder, v: Variable, sources: Mapping[Variable, tuple[Place, Size]]
+    ) -> RowsAhead:
+        """The product of rows that are computed, with room for these and for its result.
+
+        ``sources``: what the loop's body is given, where it lies and how far it moves at a step.
+        """
+        computed = ComputedRows.of(builder, factor_of(v), _steps(v), sources)
+        return RowsAhead._with_room(builder, v, computed.rows, computed.stride, computed)
+
+    @staticmethod
+    def _with_room(
+        builder: ProgramBuilder,
+        v: Variable,
+        rows: Place,
+        stride: Size,
+        computed: ComputedRows | None,
+    ) -> RowsAhead:
         buffer = builder.buffers.take(_steps(v) * product(v.type.shape), v.dtype)
-        return RowsAhead(v, rows, stride, buffer, builder.assembler.slot())
+        if factor_of(v).ndim == 1:
+            (depth,), (column,) = factor_of(v).type.shape, rows.strides
+            rows = Place(rows.base, (depth * column, column))
+        return RowsAhead(v, rows, stride, computed, buffer, builder.assembler.slot())
 
     @property
-    def result(self) -> Place:
-        """Where the body finds the product."""
-        return Place(self.place, contiguous_strides(self.product.type.shape))
+    def results(self) -> dict[Variable, tuple[Place, Size]]:
+        """Where the body finds the product, and the rows that are computed for it; how far they
+        move at a step."""
+        shape = self.product.type.shape
+        results = {self.product: (Place(self.place, contiguous_strides(shape)), self.advance())}
+        if self.computed is not None:
+            results[self.computed.value] = (self.computed.place, self.computed.stride)
+        return results
+
+    def give_back(self, builder: ProgramBuilder) -> None:
+        """Let what the product and its rows lie in be used again."""
+        builder.buffers.give_back(self.buffer)
+        if self.computed is not None:
+            builder.buffers.give_back(self.computed.room)
 
     @property
     def is_reversed(self) -> bool:
@@ -84,9 +124,13 @@ class RowsAhead:
         counted = a.slot()
         a.bind(count.atom, counted, at_entry=False)
         slots = (turn, a.size(turns), a.size(_steps(self.product)), counted)
-        body.builder.timed(
-            [self.product], lambda: a.sometimes(*slots, lambda: self._multiply(body, count))
-        )
+
+        def multiply() -> None:
+            if self.computed is not None:
+                self.computed.write(body.builder, turn, counted)
+            self._multiply(body, count)
+
+        body.builder.timed([self.product], lambda: a.sometimes(*slots, multiply))
 
     def _multiply(self, body: Scope, count: Size) -> None:
         a, v = body.assembler, self.product
@@ -95,7 +139,8 @@ class RowsAhead:
         a.run("address", self.place, self.buffer, a.size(last), v.dtype.itemsize)
         rows = self._rows(body, count)
         multiply_packed(body, v, rows, count * batch, self.buffer)
-        body.builder.buffers.give_back(rows.base)  # if it is a copy
+        if rows.base != self.rows.base:
+            body.builder.buffers.give_back(rows.base)  # if it is a copy
 
     def _rows(self, body: Scope, count: Size) -> Place:
         """The rows of the steps ahead as one matrix, copied where they do not lie as one."""
@@ -116,4 +161,4 @@ class RowsAhead:
 def _steps(v: Variable) -> Size:
     """How many steps are multiplied at once."""
     batch = v.type.shape[0]
-    return floor_div(batch + (_ROWS - 1), batch)
+    return floor_div(batch + (ROWS - 1), batch)
