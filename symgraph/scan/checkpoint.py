@@ -179,20 +179,21 @@ class _GradientInChunks:
             None if x is None else self.again.of_steps(x, start, stop) for x in self.arriving
         ]
         rows = self.again.rows(start, stop)
-        count = subtract(stop, start)
-        return self._back(start, count, rows, initials, arriving, back.pending)
+        count, later = subtract(stop, start), subtract(self.again.taken, stop)
+        return self._back(start, count, later, rows, initials, arriving, back.pending)
 
     def _back(
         self,
         start: Variable,
         count: Variable,
+        later: Variable,
         rows: Sequence[Variable],
         initials: Sequence[Variable],
         arriving: Sequence[Maybe],
         pending: Sequence[Maybe],
     ) -> _Back:
-        """What comes back through so many steps, run again from the states before them."""
-        later = subtract(self.again.taken, add(start, count))
+        """What comes back through so many steps, run again from the states before them; ``later``
+        ones come after them."""
 
         def gradient(steps: Loop) -> list[Maybe]:
             cotangents = [
@@ -245,7 +246,9 @@ class _GradientInChunks:
                 # Of the checkpoints after the chunks.
                 of_chunk = read(slice_axis(ct, 0, add(first, 1), add(last, 1)))
                 pending[i] = add(symbol, of_chunk)
-        through = self._back(read(starts), again.every, rows, initials, arriving, pending)
+        # Read as rows: a step that computed it would keep the trace whose length tells all steps.
+        later = read(subtract(again.taken, add(starts, again.every)))
+        through = self._back(read(starts), again.every, later, rows, initials, arriving, pending)
         return self._loop_over_chunks(count, reads, symbols, back, through)
 
     def _loop_over_chunks(

@@ -570,3 +570,19 @@ def test_known_lengths_and_a_condition(backend: str, steps: int, options: dict[s
         found = f(np.linspace(-1, 1, 2 * steps).reshape(steps, 2), np.full(2, start))
         for ours, expected in zip(found[:3], found[3:], strict=True):
             np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"checkpoint_every": 100}, {"checkpoint_every": "auto"}])
+def test_a_loop_that_may_end_early_keeps_no_more(options: dict[str, Any]) -> None:
+    """How many steps it took is told by its trace, which nothing may keep for that."""
+    n, h = sg.scalar("n", "int64"), sg.tensor("h", (8,))
+
+    def stored(ends: bool) -> int:
+        def step(h: Any) -> Any:
+            new = sg.tanh(h * 0.9)
+            return (new, sg.until(new.sum() > 9)) if ends else new
+
+        last = sg.scan(step, outputs_info=[h], n_steps=n, **options)[-1]
+        return sg.compile([n, h], sg.grad(last.sum(), h)).report.stored_bytes(n=10_000)
+
+    assert stored(ends=True) <= stored(ends=False) + 100
