@@ -80,7 +80,7 @@ def associative_scan(
     Running sums and products are single operations. Scalars, as in logsumexp or linear recurrences
     ``(a, b)``, and rows of at most 8 elements that meet each other, are worked on in groups, many
     at a time, if ``op`` is made of elementwise operations, reductions, slices and the like. Other
-    rows are worked on one after the other, as `scan` does; but for elementwise ``op`` of up to 512
+    rows are worked on one after the other, as `scan` does; but for elementwise ``op`` of up to 128
     elements on the NumPy backend, and their gradients. In groups rounding is another than from
     left to right, and a value between may overflow that would not otherwise. An elementwise ``op``
     of larger rows is also computed, and not used, for the first row with itself.

@@ -44,7 +44,7 @@ from .stacked import stacked
 
 __all__ = ["with_groups"]
 
-_MOST_ELEMENTS = 512
+_MOST_ELEMENTS = 128
 """Steps on larger rows take longer than their calls do."""
 
 _ACCUMULATED = frozenset({ADD, MULTIPLY, MAXIMUM, MINIMUM, BITWISE_AND, BITWISE_OR, BITWISE_XOR})

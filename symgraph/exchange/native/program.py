@@ -54,7 +54,7 @@ def native_program(subject: Subject, cpu: Cpu) -> NativeProgram:
     read = set(ancestors(subject.results))
     shared = {key: v for key, v in subject.shared.items() if v in read}
     built = Graph((*subject.inputs.values(), *shared.values()), subject.results)
-    graph, _ = rewrite(built, BACKEND)
+    graph, _ = rewrite(built, BACKEND, of_steps=True)
     with guarded(on=False):
         try:
             lowered = lower(graph, cpu=cpu)

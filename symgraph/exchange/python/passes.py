@@ -16,6 +16,7 @@ from ...core.provenance import without_lines
 from ...ops.composite import body_of, is_composite
 from ...rewrite.unify import with_united_sizes
 from ...scan.op import SCAN, is_scan
+from ...scan.regroup import with_groups
 from .surroundings import Framework
 
 __all__ = ["prepared"]
@@ -52,9 +53,10 @@ def prepared(graph: Graph, framework: Framework) -> tuple[Graph, dict[Graph, Gra
 
 def _rewritten(graph: Graph, target: Target) -> Graph:
     def run_passes(graph: Graph) -> Graph:
+        graph = with_groups(graph)
         for _, run in all_passes():
             graph = run(graph, target, Counter())
         return graph
 
     with without_lines():
-        return with_united_sizes(graph, run_passes)
+        return with_united_sizes(graph, run_passes, of_steps=True)
