@@ -31,6 +31,7 @@ __all__ = [
     "places_of",
     "set_name",
     "set_places",
+    "take_place",
     "without_names",
 ]
 
@@ -127,13 +128,46 @@ def call_alike(original: Node, copy: Node, *, keeps_lines: bool, keeps_names: bo
     if is_free and not copy.places and copy.given_name is None:  # as most copies are
         copy.places, copy.given_name = original.places, original.given_name
         return
-    if not (keeps_names or is_told_of(original)):
+    if _is_copied(original, copy) or not (keeps_names or is_told_of(original)):
         return
     hand_on_all(original, copy, last=not keeps_lines)
     name, known = name_of(original), name_of(copy)
     renames = keeps_names or (name is not None and keeps_lines and is_free)
     if name != known and (renames or known is None):
         set_name(copy, name)
+
+
+def take_place(original: Node, new: Node, *, last: bool) -> bool:
+    """Let what takes a variable's place have its places, before its own or after them, and its
+    name unless it has one. Whether anything is known of the variable."""
+    if _is_copied(original, new):
+        return True
+    if not is_told_of(original):
+        return False
+    name = name_of(original)
+    if name is not None and name_of(new) is None:
+        set_name(new, name)
+    hand_on_all(original, new, last=last)
+    return True
+
+
+def _is_copied(original: Node, copy: Node) -> bool:
+    """Whether the copy has all that is known of the original now; nothing is done but where nothing
+    is known of it yet, as mostly: then that is a short way."""
+    program = _origins.get()
+    if program is None or not (original.inputs and copy.inputs):
+        return False
+    serial, other, places, names = original.serial, copy.serial, program.places, program.names
+    if program.rest is not None and (serial not in places or other not in places):
+        program.complete()
+    if serial not in places or other in places or other in names:
+        return False
+    handed = places[other] = places[serial]
+    if serial in names:
+        names[other] = names[serial]
+    if copy.is_derived:
+        copy.places, copy.given_name = handed, names.get(serial)
+    return True
 
 
 def hand_on_all(original: Node, copy: Node, *, last: bool = False) -> None:

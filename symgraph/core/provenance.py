@@ -38,6 +38,7 @@ from .origins import (
     places_of,
     set_name,
     set_places,
+    take_place,
     without_names,
 )
 
@@ -80,6 +81,7 @@ __all__ = [
     "set_name",
     "set_places",
     "steps_at",
+    "take_place",
     "tell_steps",
     "user_line",
     "user_lines",

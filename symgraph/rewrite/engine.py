@@ -216,12 +216,8 @@ def _first_result(v: Variable, rules: Sequence[Rule], hits: Counter[str]) -> Var
 
 def _take_over(old: Variable, new: Variable) -> None:
     """Give a replacement the name and the user's lines of the original, unless it has its own."""
-    if not (new.inputs and provenance.is_told_of(old)):
+    if not new.inputs or not provenance.take_place(old, new, last=old.op is not new.op):
         return
-    name = provenance.name_of(old)
-    if name is not None and provenance.name_of(new) is None:
-        provenance.set_name(new, name)
-    provenance.hand_on_all(old, new, last=old.op is not new.op)
     # What the rule made on the way.
     stack = list(new.inputs)
     while stack:
