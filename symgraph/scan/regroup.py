@@ -46,6 +46,9 @@ __all__ = ["with_groups"]
 
 _MOST_ELEMENTS = 128
 """Steps on larger rows take longer than their calls do."""
+_FEWEST_ROWS = 8
+"""Fewer take no longer one after the other. Of none, moreover, nothing that is checked would be
+left."""
 
 _ACCUMULATED = frozenset({ADD, MULTIPLY, MAXIMUM, MINIMUM, BITWISE_AND, BITWISE_OR, BITWISE_XOR})
 """Loops of one of these are not dear: NumPy's ufuncs accumulate."""
@@ -101,10 +104,12 @@ def _running(loop: Loop) -> list[Variable] | None:
 
 
 def _in_groups(combine: Combination, rows: Sequence[Variable]) -> list[Variable] | None:
-    """The results in about as many groups as each has rows; in none where rows are large."""
+    """The results in about as many groups as each has rows; in none where rows are large, or known
+    to be few."""
     n, *sizes = map(as_scalar, shape_of(rows[0]))
-    elements = product(rows[0].type.shape[1:])
-    if isinstance(elements, int) and elements > _MOST_ELEMENTS:
+    length, elements = rows[0].type.shape[0], product(rows[0].type.shape[1:])
+    is_short = isinstance(length, int) and length < _FEWEST_ROWS
+    if is_short or (isinstance(elements, int) and elements > _MOST_ELEMENTS):
         return None
     group = maximum(cast_to(sqrt(cast_to(n, np.dtype("float64"))), n.dtype), 1)
     n_groups = number_of_groups(rows[0], group)

@@ -157,3 +157,15 @@ def test_a_step_is_named_where_values_are_checked() -> None:
     factors[321:, 2] = 1e200
     with pytest.raises(sg.FiniteError, match="in step 322 of loop 'associative_scan'"):
         f(factors, terms)
+
+
+def test_sequences_of_other_lengths_are_refused_where_one_is_known_to_have_no_rows() -> None:
+    x = sg.vector("x")
+    empty = sg.constant(np.zeros(0, np.float32))
+    product, _ = sg.associative_scan(
+        lambda f, s: (s[0] * f[0], s[0] * f[1] + s[1]), [sg.tanh(x), empty]
+    )
+    f = sg.compile([x], product, backend="numpy")
+    assert f(np.zeros(0, np.float32)).shape == (0,)
+    with pytest.raises(sg.CallError, match="33"):
+        f(np.ones(33, np.float32))
