@@ -15,13 +15,14 @@ from ..core.variable import Variable, ancestors, make_input
 from ..ops.broadcast import REARRANGE, seen_through
 from ..ops.linalg import MATMUL, matmul
 from ..ops.shape import reshape
-from ..ops.sizes import shape_of
+from ..ops.sizes import check_size, shape_of
 from ..ops.slices import reversed_rows
 from .ahead import OverTime, compute_ahead
 from .moved_axes import move_alike
 from .op import Read
 from .open import OpenLoop
 from .over_time import Results, Trace, keep_over_time, rows_between
+from .sizes import of_length
 
 __all__ = [
     "ProductAfter",
@@ -98,7 +99,9 @@ class ProductAfter:
 
     def value(self, loop: OpenLoop, results: Results) -> Variable:
         """The plain output over time."""
-        over_time = product_over_time(loop, self.product, self.left.over_time(loop, results))
+        rows = product_over_time(loop, self.product, self.left.over_time(loop, results))
+        # What is read of a sequence may have another formula for how many it is.
+        over_time = check_size(rows, 0, of_length(loop.n_steps), 0, "scan")
         return reversed_rows(over_time) if self.left.is_turned else over_time
 
     def turned(self) -> ProductAfter:

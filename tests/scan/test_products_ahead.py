@@ -128,3 +128,17 @@ def test_gradients_of_joined_vectors_multiply_the_state_alone(backend: str) -> N
         if backend == "numpy" or loop.layout.role == "gradient":
             products = [v.type.shape for v in loop.body.nodes if v.op.name == "matmul"]
             assert products == [(1, N)]
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_a_product_after_a_loop_has_as_many_rows_as_that_has_steps(backend: str) -> None:
+    weight = np.arange(6.0).reshape(2, 3)
+    x, z = sg.matrix("x", dtype="float64"), sg.matrix("z", dtype="float64")
+    w = sg.shared(weight, "w")
+    reads = [{"input": x, "taps": [-2, 0]}]
+    y = sg.scan(lambda before, row: row @ w, reads, n_steps=1)
+    f = sg.compile([x, z], z + y, backend=backend)  # of one row, which adds to each
+    values, others = np.arange(10.0).reshape(5, 2), np.ones((4, 3))
+    np.testing.assert_allclose(f(values, others), others + values[2] @ weight)
+    with pytest.raises(sg.CallError):
+        f(values[:2], others)
