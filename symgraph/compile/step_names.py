@@ -10,6 +10,7 @@ from ..core import provenance
 from ..core.dims import Size
 from ..core.graph import Graph
 from ..core.op import Op
+from ..core.origins import Origins, origins
 from ..core.types import is_float
 from ..core.variable import ITEM, Variable, ancestors
 from ..ops.sizes import size_of
@@ -100,21 +101,25 @@ class StepNames:
 # --- names of values -----------------------------------------------------------------------------
 
 
-# For each graph as it was built the operations that had the names of assignments.
-_known: weakref.WeakKeyDictionary[Graph, Mapping[tuple[str, Source], Set[Op]]] = (
-    weakref.WeakKeyDictionary()
-)
+_Operations: TypeAlias = Mapping[tuple[str, Source], Set[Op]]
+"""The operations that had the names of assignments."""
+
+# For each program, by its origins, which say where nodes are written.
+_known: weakref.WeakKeyDictionary[Origins, _Operations] = weakref.WeakKeyDictionary()
 
 
-def _named_operations(built: Graph) -> Mapping[tuple[str, Source], Set[Op]]:
-    if built not in _known:
+def _named_operations(built: Graph) -> _Operations:
+    """Those of the graph as it was built, of the program that is spoken of."""
+    program = origins()
+    assert program is not None
+    if program not in _known:
         loops = [Loop(path[-1]) for path in loop_paths(built)]
         bodies = dict.fromkeys(each.body for each in loops if each.layout.role != "gradient")
         found: dict[tuple[str, Source], set[Op]] = {}
         for v, named in source_names([built, *bodies]).items():
             found.setdefault(named, set()).add(v.op)
-        _known[built] = found
-    return _known[built]
+        _known[program] = found
+    return _known[program]
 
 
 def _names_in_source(path: _Path, built: Graph) -> dict[Variable, str]:

@@ -53,7 +53,7 @@ class Origins:
         Writes down what there is to say of nodes in loops, when somebody first asks for it.
     """
 
-    __slots__ = ("names", "places", "rest")
+    __slots__ = ("__weakref__", "names", "places", "rest")
 
     def __init__(self, rest: Callable[[Origins], None]) -> None:
         self.names: dict[int, str] = {}

@@ -336,22 +336,21 @@ class _LoopWriter:
         early = self._early(graph)
         for v in find_products(graph, self.loop.fixed):
             x, batch = factor_of(v), v.type.shape[0]
-            # Results of others are there for as many steps as these are of.
-            others = [each for each in ahead if each.product.type.shape[0] == batch]
             sources = given.copy()
-            for each in others:
-                sources |= each.results
+            for other in ahead:
+                if other.product.type.shape[0] == batch:  # whose results are of as many steps
+                    sources |= other.results
             if x in sources:
-                each = RowsAhead.of_sequence(builder, v, *sources[x])
+                rows = RowsAhead.of_sequence(builder, v, *sources[x])
             elif x in early and not (isinstance(batch, int) and batch >= ROWS):
-                each = RowsAhead.of_computed(builder, v, sources | fixed)
+                rows = RowsAhead.of_computed(builder, v, sources | fixed)
             else:
                 continue
-            for value, (place, stride) in each.results.items():
+            for value, (place, stride) in rows.results.items():
                 bytes_moved = self.scope.assembler.size(stride * value.dtype.itemsize)
                 self.turns.advances.append((place.base, bytes_moved))
                 self.places[value] = place
-            ahead.append(each)
+            ahead.append(rows)
         return ahead
 
     def _early(self, graph: Graph) -> set[Variable]:
@@ -361,13 +360,10 @@ class _LoopWriter:
             return set()
         late = {symbol for state in loop.states for symbol in state.taps.values()}
         early: set[Variable] = set()
-        for v in graph.nodes:
-            if v.op is SCAN or not late.isdisjoint(v.inputs) or not isinstance(v.type, TensorType):
-                late.add(v)
-            elif v.inputs and v not in late and all(map(a.is_bound, v.type.shape)):
-                early.add(v)
-            elif v.inputs:
-                late.add(v)
+        for v in (v for v in graph.nodes if v.inputs):
+            is_alone = v.op is not SCAN and late.isdisjoint(v.inputs)
+            is_array = isinstance(v.type, TensorType) and all(map(a.is_bound, v.type.shape))
+            (early if is_alone and is_array else late).add(v)
         return early
 
 
