@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -84,11 +85,14 @@ def count_calls(backend: str, build: Callable[..., growth.Program], *arguments: 
     with mock.patch.object(engine(), "cache", None):
         for hook in (None, count):
             inputs, outputs = build(*arguments)
+            gc.collect()  # or what other tests left behind is taken away meanwhile, and counted
+            gc.disable()
             sys.setprofile(hook)
             try:
                 sg.compile(inputs, outputs, backend=backend, threads=1)
             finally:
                 sys.setprofile(None)
+                gc.enable()
     return n_calls
 
 
@@ -96,12 +100,12 @@ def count_calls(backend: str, build: Callable[..., growth.Program], *arguments: 
 @pytest.mark.parametrize(
     ("place", "figure", "most"),
     [
-        ("map", "forward", 1.1),
-        ("state", "forward", 1.08),
+        ("map", "forward", 1.12),
+        ("state", "forward", 1.14),
         ("map", "gradient", 1.23),
         # The steps hand on 120 values of theirs to the gradient loop; in two loops, twice.
         ("state", "gradient", 1.8),
-        ("nested", "forward", 1.25),
+        ("nested", "forward", 1.28),
         ("nested", "gradient", 2.55),
     ],
 )
