@@ -27,15 +27,15 @@ from ..scan.stateless import find_stateless
 from ..scan.written import path_to, steps_in_all
 from .advice import Advice
 from .graphs import Graphs
+from .size_names import SizeNames
 from .step_names import StepNames
-from .stored import Sizes
 
 __all__ = ["find_advice"]
 
 
 def find_advice(graphs: Graphs, repeated: Sequence[RepeatedBody]) -> list[Advice]:
     """All advice on a function, each piece once."""
-    sizes = Sizes(graphs.program)
+    sizes = SizeNames(graphs.program, graphs.rewritten)
     found = [
         *_on_repeats(repeated),
         *map(_on_chain, find_chains(graphs.built)),
@@ -76,7 +76,7 @@ def _on_chain(chain: Chain) -> Advice:
     )
 
 
-def _on_traces(graph: Graph, sizes: Sizes) -> Iterator[Advice]:
+def _on_traces(graph: Graph, sizes: SizeNames) -> Iterator[Advice]:
     for scan, trace in find_traces_for_last_row(graph):
         n, *row = trace.type.shape
         saved = product((n - 1, *row)) * trace.dtype.itemsize
@@ -89,7 +89,7 @@ def _on_traces(graph: Graph, sizes: Sizes) -> Iterator[Advice]:
         )
 
 
-def _on_product(each: KeptProduct, graphs: Graphs, sizes: Sizes) -> Advice:
+def _on_product(each: KeptProduct, graphs: Graphs, sizes: SizeNames) -> Advice:
     rest = f"one of {each.n_rows} rows" if each.kind == "indexed" else "a large one"
     if each.has_columns:
         rest += ", and as many with one column"
@@ -167,7 +167,7 @@ def _on_states(graph: Graph) -> Iterator[Advice]:
         )
 
 
-def _on_stateless(built: Graph, rewritten: Graph, sizes: Sizes) -> Iterator[Advice]:
+def _on_stateless(built: Graph, rewritten: Graph, sizes: SizeNames) -> Iterator[Advice]:
     for scan in find_stateless(built, rewritten):
         steps = sizes.in_words(steps_in_all(path_to(scan, built)))
         yield Advice(
@@ -189,7 +189,7 @@ _FUNCTIONS = {
 _LINEAR = "lambda f, g: (f[0] * g[0], f[1] * g[0] + g[1])"
 
 
-def _on_recurrences(graphs: Graphs, sizes: Sizes) -> Iterator[Advice]:
+def _on_recurrences(graphs: Graphs, sizes: SizeNames) -> Iterator[Advice]:
     for each in find_recurrences(graphs.built):
         saving = _fewer_steps(each, sizes, steps_are_cheap=graphs.steps_are_cheap)
         if saving is not None:
@@ -208,7 +208,7 @@ def _on_recurrences(graphs: Graphs, sizes: Sizes) -> Iterator[Advice]:
 _MOST_IN_GROUPS = 64
 
 
-def _fewer_steps(each: Recurrence, sizes: Sizes, *, steps_are_cheap: bool) -> str | None:
+def _fewer_steps(each: Recurrence, sizes: SizeNames, *, steps_are_cheap: bool) -> str | None:
     """What grouping saves; None where it would be nothing, or less than it costs."""
     steps = size_of(Loop(each.scan).n_steps)
     text = f"{sizes.in_words(steps)} steps one after another, for"
@@ -260,7 +260,7 @@ def _logical(each: Recurrence) -> str:
     return "logical " if kinds == {"b"} else "bitwise "
 
 
-def _on_copy(each: ForcedCopy, sizes: Sizes) -> Advice:
+def _on_copy(each: ForcedCopy, sizes: SizeNames) -> Advice:
     source, names = each.source, [str(sizes.in_words(size)) for size in each.source.type.shape]
     name = f"{repr(source.name) if source.name else 'an input'} [{', '.join(names)}]"
     why = " and ".join(_READERS[reader] for reader in each.readers)

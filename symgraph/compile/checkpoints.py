@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..scan.paths import loop_paths, loops_in
 from ..scan.room import Room, checkpoint_source, rooms_of
 from .graphs import Graphs
 from .program import Program
-from .stored import Sizes, in_numbers
+from .size_names import SizeNames, in_numbers
 from .tables import Places, format_table, shown_bytes
 
 __all__ = ["CheckpointedLoop", "checkpointed_loops", "format_checkpoints", "sizes_of_call"]
@@ -63,25 +63,23 @@ class CheckpointedLoop:
             return None
         return self.bytes <= self.memory
 
-    def with_sizes(self, values: Mapping[Atom, int]) -> CheckpointedLoop:
-        """The same with numbers for formulas, as far as the values tell them."""
+    def with_sizes(self, told: Callable[[Size], Size]) -> CheckpointedLoop:
+        """The same with its sizes told otherwise."""
         names = ("interval", "steps", "run_again", "bytes")
-        found = {name: in_numbers(getattr(self, name), values) for name in names}
-        return replace(self, **found)
+        return replace(self, **{name: told(getattr(self, name)) for name in names})
 
 
 def checkpointed_loops(graphs: Graphs, values: Mapping[Atom, int]) -> list[CheckpointedLoop]:
     """The loops with checkpoints, with the numbers of a call as far as these are known."""
-    sizes = Sizes(graphs.program)
     graph = graphs.rewritten
+    sizes = SizeNames(graphs.program, graph)
     found: list[CheckpointedLoop] = []
     for path, room in rooms_of(graph, loop_paths(graph)).items():
         around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
-        each = _described(Loop(path[-1]), room, around, len(path) - 1).with_sizes(values)
-        names = ("interval", "steps", "run_again", "bytes")
-        words = {name: sizes.in_words(getattr(each, name)) for name in names}
-        found.append(replace(each, **words))
-    return found
+        found.append(_described(Loop(path[-1]), room, around, len(path) - 1))
+    words = [each.with_sizes(sizes.in_words) for each in found]
+    known = sizes.numbers_of_call(values)
+    return [each.with_sizes(lambda size: in_numbers(size, known)) for each in words]
 
 
 def _described(loop: Loop, room: Room, graph: Graph, depth: int) -> CheckpointedLoop:

@@ -9,28 +9,18 @@ from itertools import groupby
 
 import numpy as np
 
-from ..core.dims import (
-    PRIMITIVE,
-    Atom,
-    Dim,
-    Size,
-    named_size,
-    product,
-    size_atoms,
-    substitute_size,
-)
+from ..core.dims import Atom, Size, product, size_atoms
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.provenance import Line, lines_of
-from ..core.types import is_integer
 from ..ops.sizes import size_of
 from ..scan.op import Loop
 from ..scan.storage import StoredResult, stored_results
 from .graphs import Graphs
-from .program import Program
+from .size_names import SizeNames, in_numbers
 from .step_names import StepNames
 from .tables import Places, format_table, shown_bytes
 
-__all__ = ["Sizes", "Storage", "StoredLoop", "StoredValue", "format_stored", "in_numbers"]
+__all__ = ["Storage", "StoredLoop", "StoredValue", "format_stored"]
 
 
 @dataclass(frozen=True)
@@ -128,51 +118,6 @@ def _total(parts: Sequence[StoredValue | StoredLoop]) -> Size:
     return total
 
 
-class Sizes:
-    """The sizes of a function by name: those that the user named, and those of its inputs.
-
-    A size without a name goes by its input's name and axis, as ``x_0``; an integer input by its
-    name; and one that only the steps tell by a number.
-    """
-
-    def __init__(self, program: Program) -> None:
-        self._names: dict[Atom, str] = {}
-        labels = [parameter.name for parameter in program.parameters]
-        pairs = [*zip(program.inputs, labels, strict=True), *((v, v.name) for v in program.shared)]
-        for k, (v, name) in enumerate(pairs):
-            label = name or f"input{k}"
-            for axis, size in enumerate(v.type.shape):
-                for atom in size_atoms(size) if isinstance(size, Dim) else ():
-                    self._learn(atom, f"{label}_{axis}")
-            if not v.ndim and is_integer(v.dtype):
-                number = size_of(v)
-                if isinstance(number, Dim) and number.atom is not None:
-                    self._names.setdefault(number.atom, label)
-
-    def _learn(self, atom: Atom, name: str) -> None:
-        if atom[0] == "name":
-            self._names.setdefault(atom, atom[1])
-        elif atom[0] in PRIMITIVE:
-            self._names.setdefault(atom, name)
-
-    def in_words(self, size: Size) -> Size:
-        """The size as a formula of named ones."""
-        if isinstance(size, int):
-            return size
-        for atom in size_atoms(size):
-            self._learn(atom, f"size_{len(self._names)}")
-        return substitute_size(size, {a: named_size(name) for a, name in self._names.items()})
-
-    def by_name(self, values: Mapping[Atom, int]) -> dict[Atom, int]:
-        """The values of sizes as those of the named ones."""
-        return {("name", name): values[a] for a, name in self._names.items() if a in values}
-
-    @property
-    def names(self) -> list[str]:
-        """The names, in order."""
-        return sorted(set(self._names.values()))
-
-
 class Storage:
     """What the loops of a function store; `Report.stored` and `Report.stored_bytes` tell it."""
 
@@ -180,9 +125,9 @@ class Storage:
         self._graphs = graphs
 
     @cached_property
-    def sizes(self) -> Sizes:
+    def sizes(self) -> SizeNames:
         """The function's sizes by name."""
-        return Sizes(self._graphs.program)
+        return SizeNames(self._graphs.program, self._graphs.rewritten)
 
     @cached_property
     def loops(self) -> list[StoredLoop]:
@@ -222,30 +167,29 @@ class Storage:
 
     def in_call(self, values: Mapping[Atom, int]) -> list[StoredLoop]:
         """The rows with numbers for formulas, as far as the sizes of a call tell them."""
-        known = self.sizes.by_name(values)
+        loops = self.loops
+        known = self.sizes.numbers_of_call(values)
         return [
             replace(
                 loop,
                 values=tuple(replace(x, bytes=in_numbers(x.bytes, known)) for x in loop.values),
                 bytes=in_numbers(loop.bytes, known),
             )
-            for loop in self.loops
+            for loop in loops
         ]
 
     def bytes_for(self, sizes: Mapping[str, int]) -> int:
         """The total for sizes by name; a loop that is in one of no steps stores nothing."""
-        loops = self.loops
-        _check("stored_bytes", sizes, self.sizes.names, [each.bytes for each in loops])
-        values: dict[Atom, int] = {("name", name): int(value) for name, value in sizes.items()}
-
-        def number(size: Size) -> int | None:
-            return size if isinstance(size, int) else size.evaluate(values)
-
-        return sum(
-            number(each.bytes) or 0
-            for each, around in zip(loops, self._steps_around, strict=True)
-            if 0 not in map(number, around)
-        )
+        loops, steps_around = self.loops, self._steps_around
+        used = self.sizes.asked_for(each.bytes for each in loops)
+        _check("stored_bytes", sizes, {*self.sizes.names, *used}, used)
+        values = self.sizes.numbers(sizes)
+        total = 0
+        for each, around in zip(loops, steps_around, strict=True):
+            number = in_numbers(each.bytes, values)
+            if isinstance(number, int) and all(in_numbers(x, values) != 0 for x in around):
+                total += number
+        return total
 
     def taken_for(self, sizes: Mapping[str, int]) -> int | None:
         """The bytes of a call's buffers and results for sizes by name; None where the backend does
@@ -253,30 +197,21 @@ class Storage:
         buffers = self._graphs.buffers
         if buffers is None:
             return None
-        names = self.sizes.names
         results = [v.type for v in self._graphs.rewritten.outputs]
         taken = [*buffers, *(product(x.shape) * x.dtype.itemsize for x in results)]
-        told = [size for size in map(self.sizes.in_words, taken) if _names_in([size]) <= set(names)]
-        _check("call_bytes", sizes, names, told)
-        values: dict[Atom, int] = {("name", name): int(value) for name, value in sizes.items()}
-        numbers = (x if isinstance(x, int) else x.evaluate(values) or 0 for x in told)
-        return sum(max(number, 0) for number in numbers)
+        words = [self.sizes.in_words(size) for size in taken]
+        names = set(self.sizes.names)
+        told = [size for size in words if self.sizes.asked_for([size]) <= names]
+        _check("call_bytes", sizes, names, self.sizes.asked_for(told))
+        values = self.sizes.numbers(sizes)
+        numbers = (in_numbers(size, values) for size in told)
+        return sum(max(number, 0) for number in numbers if isinstance(number, int))
 
 
-def in_numbers(size: Size, values: Mapping[Atom, int]) -> Size:
-    """The size as a number, where the values tell it; else as it is."""
-    number = size if isinstance(size, int) else size.evaluate(values)
-    return size if number is None else number
-
-
-def _names_in(sizes: Sequence[Size]) -> set[str]:
-    return {atom[1] for size in sizes for atom in size_atoms(size)}
-
-
-def _check(method: str, sizes: Mapping[str, int], known: Sequence[str], of: Sequence[Size]) -> None:
-    """Refuse sizes that are none, and too few for these formulas."""
-    used = sorted(_names_in(of))
-    remedy = f"The sizes that count are: {', '.join(used) or 'none'}."
+def _check(method: str, sizes: Mapping[str, int], known: set[str], used: set[str]) -> None:
+    """Refuse sizes that are none, and too few for formulas of those that are used."""
+    count = sorted(used)
+    remedy = f"The sizes that count are: {', '.join(count) or 'none'}."
     for name, value in sizes.items():
         if name not in known:
             raise SymgraphTypeError.here(f"{method}: {name!r} is no size", remedy=remedy)
@@ -284,8 +219,8 @@ def _check(method: str, sizes: Mapping[str, int], known: Sequence[str], of: Sequ
             raise SymgraphTypeError.here(f"{method}: {name} is a number, not {value!r}")
         if value < 0:
             raise SymgraphValueError.here(f"{method}: {name} is at least 0, not {value}")
-    if missing := [name for name in used if name not in sizes]:
+    if missing := [name for name in count if name not in sizes]:
         raise SymgraphTypeError.here(
             f"{method} takes the size{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            remedy=f"Write {method}({', '.join(f'{name}=…' for name in used)}).",
+            remedy=f"Write {method}({', '.join(f'{name}=…' for name in count)}).",
         )

@@ -17,6 +17,7 @@ import symgraph_nn as nn
 from symgraph.backends.llvm.code.cache import DiskCache
 from symgraph.backends.llvm.code.engine import engine
 from symgraph.backends.numpy_looking import looking
+from symgraph.compile.size_names import SizeNames, in_numbers
 from symgraph.scan.storage import LAST_ROWS, stored_results
 
 BACKENDS = ["native", "numpy"]
@@ -110,6 +111,58 @@ def test_the_number_of_steps_goes_by_its_input() -> None:
     assert report.stored_bytes(n=99) == 3200
     twice = sg.scan(lambda h: sg.tanh(h), outputs_info=[first], n_steps=2 * n)
     assert sg.compile([n, first], twice).report.stored_bytes(n=5) == 32 * 11
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 9, 12])
+def test_bounds_of_slices_are_formulas(n: int) -> None:
+    x, stop = sg.tensor("x", ("T", 4)), sg.scalar("n", "int64")
+    for rows, steps in ((x[:stop], min(n, 9)), (x[stop:], max(9 - n, 0)), (x[:stop][2:], None)):
+        report = sg.compile([x, stop], sg.scan(lambda x, h: x + h, rows, sg.zeros(4))).report
+        count = max(min(n, 9) - 2, 0) if steps is None else steps
+        assert report.stored_bytes(T=9, n=n) == 16 * (count + 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 20])
+def test_long_formulas_are_computed_in_parts(count: int) -> None:
+    """Each doubles the one before, which would be written twice in it."""
+    n, first = sg.scalar("n", "int64"), sg.tensor("first", (8,))
+    steps, expected = n, 5
+    for k in range(count):
+        steps = sg.where(steps < 3 * k, steps + 2, sg.where(steps <= 8, steps - 1, steps // 2))
+        expected = (
+            expected + 2 if expected < 3 * k else expected - 1 if expected <= 8 else expected // 2
+        )
+    h = sg.scan(lambda h: sg.tanh(h), outputs_info=[first], n_steps=steps)
+    report = sg.compile([n, first], h).report
+    assert report.stored_bytes(n=5) == 32 * (expected + 1)
+    assert len(str(report.stored[0].bytes)) < 20_000
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("every", [2, "auto"])
+def test_truncation_with_checkpoints_is_told_by_names_alone(every: Any, backend: str) -> None:
+    x = sg.tensor("x", ("T", "B", 3))
+    layer = nn.GRU(3, 4, rng=0, truncate_gradient=3, checkpoint_every=every)
+    loss = sg.square(layer(x)).mean()
+    updates = nn.sgd(loss, layer.params, 0.1)
+    f = sg.compile([x], loss, updates=updates, backend=backend)
+    assert "size_" not in str([loop.bytes for loop in f.report.stored])
+    told = [f.report.stored_bytes(T=steps, B=2) for steps in (0, 1, 7, 100)]
+    assert told == sorted(set(told))
+    if backend == "native":
+        assert f.report.call_bytes(T=100, B=2) > f.report.call_bytes(T=99, B=2)
+    f(np.ones((7, 2, 3), "float32"))
+    assert "size_" not in str(f.report)
+
+
+def test_only_data_tell_some() -> None:
+    x, lengths = sg.tensor("x", ("T", 4)), sg.vector("lengths", "int64")
+    h = sg.scan(lambda x, h: x + h, x[: lengths.max()], sg.zeros(4))
+    report = sg.compile([x, lengths], h).report
+    with pytest.raises(sg.SymgraphTypeError, match=r"stored_bytes\(T=…, (size_\d)=…\)") as error:
+        report.stored_bytes(T=9)
+    name = next(word for word in str(error.value).split() if word.startswith("size_"))
+    assert report.stored_bytes(T=9, **{name: 5}) == 16 * 6
 
 
 def test_no_more_is_stored_than_all_steps_until_it_ends() -> None:
@@ -266,7 +319,8 @@ def loops_of_all_kinds(x):
         inner = sg.scan(lambda s: sg.tanh(x + s @ w), outputs_info=[h], n_steps=4)
         return inner[-1], inner.sum(0)
 
-    for options in ({}, {"checkpoint_every": 3}, {"truncate_gradient": 2}, {"go_backwards": True}):
+    cut = {"checkpoint_every": 3, "truncate_gradient": 2}
+    for options in ({}, *({name: cut[name]} for name in cut), cut, {"go_backwards": True}):
         yield [sg.scan(cell, x, zeros, **options)]
     first = {"initial": sg.zeros((3, x.shape[1], 3)), "taps": [-3, -1]}
     yield [sg.scan(lambda x, a, b: sg.tanh(x + a @ w - b), x, first)]
@@ -287,10 +341,14 @@ def test_formulas_are_the_bytes_of_the_results(sizes: tuple[int, int], backend: 
         looking(f.graph, lambda v, _, value, place, made=made: made.setdefault((v, *place), value))(
             array, *(v.get_value() for v in f.program.shared)
         )
-        values = {("name", "T"): sizes[0], ("name", "B"): sizes[1]}
+        names = SizeNames(f.program, f.graph)
         for each in stored_results(f.graph):
             if len(each.path) == 1 and each.reason != LAST_ROWS:
-                size = each.bytes if isinstance(each.bytes, int) else each.bytes.evaluate(values)
+                words, values = (
+                    names.in_words(each.bytes),
+                    names.numbers({"T": sizes[0], "B": sizes[1]}),
+                )
+                size = in_numbers(words, values)
                 assert size in [result.nbytes for result in made[each.path]], each
                 told += 1
     assert told > 15
