@@ -140,11 +140,11 @@ class _Words:
 
     def of(self, x: Variable, role: str = "") -> str:
         """A value's name, after its role; or which line makes it, and of what."""
-        symbols = self._names.symbols
-        label = symbols.get(x) or self._names.values.get(x)
+        label = self._names.name_of(x)
         if label:
             return f"the {role} {label}" if role else label
         scan, changing = self._names.loop.node, self._names.loop.changing
+        symbols = self._names.symbols
         read = dict.fromkeys(symbols[v] for v in ancestors([x]) if v in changing)
         lines = provenance.lines_in(x, scan)
         place = short_place(str(lines[0])) if lines else "the step"

@@ -20,9 +20,10 @@ from ..core.graph import Graph
 from ..core.variable import Variable, constant_value
 from ..scan.observers import without_observers
 from ..scan.op import Loop
-from ..scan.paths import counted_loops, loop_paths, symbol_labels
+from ..scan.paths import counted_loops, loop_paths
 from .marks import is_computed
 from .rounding import Run, expanded
+from .step_names import StepNames
 
 __all__ = ["Checked"]
 
@@ -30,10 +31,16 @@ _RECORD = "Build the graph within sg.record_lines() to be told the line of every
 
 
 class Checked:
-    """A program with a mark, whose calls raise a `FiniteError` where it is not 0."""
+    """A program with a mark, whose calls raise a `FiniteError` where it is not 0.
 
-    def __init__(self, graph: Graph, run: Run, *, backend: str, name: str | None):
-        self._rewritten = graph
+    ``graph``, ``built``
+        The rewritten graph, and the one as it was built.
+    ``run``
+        What the backend made of the rewritten one.
+    """
+
+    def __init__(self, graph: Graph, built: Graph, run: Run, *, backend: str, name: str | None):
+        self._rewritten, self._built = graph, built
         self._run = run
         self._backend = backend
         self._prefix = f"{name}: " if name else ""
@@ -84,7 +91,8 @@ class Checked:
             f"\n  in step {place[i][1]} of loop {_named(path[i], loop)}{_at(path[i])}"
             for i, loop in zip(reversed(counted), reversed(loops), strict=True)
         )
-        ranges = [_range(_label(x, place), y) for x, y in zip(v.inputs, operands, strict=False)]
+        names = StepNames(self._graph, path, self._built) if path else None
+        ranges = [_range(_label(x, names), y) for x, y in zip(v.inputs, operands, strict=False)]
         is_given = "leaf" in v.op.traits
         subject = provenance.describe(v) if is_given else v.op.name
         text = f"{self._prefix}{subject} {'is' if is_given else 'gives'} {_first(value)}"
@@ -162,14 +170,15 @@ def _at(scan: Variable) -> str:
     return f" at {line}" if line else ""
 
 
-def _label(x: Variable, place: Place) -> str:
+def _label(x: Variable, names: StepNames | None) -> str:
+    """An operand in words, in a loop as its step calls it."""
     if x.name:
         return repr(x.name)
     if constant_value(x) is not None:
         return "a constant"
-    symbols = symbol_labels(Loop(place[-1][0])) if place else {}
-    if x in symbols:
-        return symbols[x]
+    known = names.name_of(x) if names else None
+    if known:
+        return known
     sources = provenance.named_sources(x)
     return f"a result of {x.op.name}" + (f" (from {', '.join(sources)})" if sources else "")
 

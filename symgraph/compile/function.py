@@ -200,7 +200,8 @@ class Function:
         )
         if options.check_finite:
             assert compiled.graph is not None
-            self._run = Checked(compiled.graph, self._run, backend=self.backend, name=options.name)
+            checked = partial(Checked, compiled.graph, program.graph, self._run)
+            self._run = checked(backend=self.backend, name=options.name)
         if options.verify:
             verified = partial(Verified, self._graphs.built, self._run, backend)
             names = {"name": options.name, "labels": _labels(program)}

@@ -226,8 +226,7 @@ class _Step:
         names, made = self._names, v.inputs[0] if v.op is ITEM else v
         own = v.name or self._symbols.get(v) or made.name or made.op.name
         what = _unique(own, self._kinds)
-        known = v.name or names.symbols.get(v) or names.values.get(v)
-        label = _unique(known or what, self._labels)
+        label = _unique(names.name_of(v) or what, self._labels)
         if v.name:
             self.given.append(label)
         self._result._add(

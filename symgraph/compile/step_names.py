@@ -59,6 +59,10 @@ class StepNames:
             names = _names_in_source([*path[:-1], self.forward], built)
             self._name_gradient(_Forward(forward, names, _state_labels(forward, names)), built)
 
+    def name_of(self, v: Variable) -> str | None:
+        """What a value of the step is called; None where it has no name of its own."""
+        return v.name or self.symbols.get(v) or self.values.get(v)
+
     def _forward_in(self, around: Graph) -> Variable | None:
         found = gradient_loops(around).get(self.loop.node)
         return None if self.loop.layout.is_over_chunks else found

@@ -207,3 +207,41 @@ def test_what_constants_make_is_told_too(backend: str, make, op: str) -> None:
     assert caught(f, [1.0, -1.0]).op == op
     nothing = sg.compile([], sg.log(sg.constant(-1.0)), backend=backend, check_finite=True)
     assert caught(nothing).op == "log"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_operands_are_called_what_replay_calls_them(backend: str) -> None:
+    x, w = sg.vector("x", "float64"), sg.scalar("w", "float64")
+
+    def step(x, h, c):
+        gate = x * w
+        c = c + 1 / h
+        return sg.sqrt(gate) + 0 * h, c
+
+    ends = [np.float64(1), np.float64(0)]
+    h, c = sg.scan(step, [x], ends, name="cell")
+    f = sg.compile([x, w], [h[-1], c[-1]], backend=backend, check_finite=True)
+    seen = set()
+    for values in ([1.0, 1.0, -1.0], [1.0, 0.0, 1.0]):
+        error = caught(f, values, 1.0)
+        replayed = sg.replay(f, [values, 1.0], loop=error.loop, step=error.step)
+        for label, least, largest, _ in error.operands:
+            assert f"\n  of {label}: " in str(error)
+            seen.add(label)
+            if label != "a constant":
+                assert least == largest == replayed.values[label]
+    assert seen == {"gate", "a constant", "h[t-1]"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_operands_in_a_gradient_are_called_what_replay_calls_them(backend: str) -> None:
+    x, w = sg.vector("x", "float64"), sg.scalar("w", "float64")
+    states = sg.scan(lambda x, h: sg.sqrt(h * w) * x, [x], [np.float64(1)], name="cell")
+    f = sg.compile([x, w], sg.grad(states[-1], w), backend=backend, check_finite=True)
+    arguments = [[1.0, 0.0, 1.0], 1.0]
+    error = caught(f, *arguments)
+    assert error.loop == "gradient of cell"
+    row = [row.name for row in f.report.loop_table].index("gradient of cell")
+    replayed = sg.replay(f, arguments, loop=row, step=error.step)
+    _, operand = error.operands  # the first one is a constant
+    assert operand.least == replayed.values[operand.label] == 0

@@ -3,7 +3,7 @@
 The blocks of a page share a namespace and a folder. A block with ``>>>`` is a doctest; any other
 one is run, and where a ``text`` block follows at once, that is what it has to print: ``...`` stands
 for anything, and all white space is alike. A block that begins with ``# name.py`` counts as that
-file, so that its line numbers start there.
+file, which is written first, so that its line numbers start there and its source can be read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import linecache
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,9 @@ def run_block(block: Block, page: str, namespace: dict[str, Any]) -> None:
         assert not runner.failures, report.getvalue()
         return
     named = re.match(r"# (\w+\.py)\n", block.source)
+    if named:
+        Path(named[1]).write_text(block.source, "utf-8")
+        linecache.checkcache(named[1])
     source = block.source if named else "\n" * block.line + block.source
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
