@@ -29,7 +29,7 @@ class Advice:
     saving: str
     """What that would save: bodies, variables, bytes or products; sizes by name."""
     lines: tuple[Line, ...]
-    """The user's lines: the place, or one for each copy."""
+    """The user's lines: the place, or one for each copy; none where the place is not recorded."""
 
     def __str__(self) -> str:
         places = f" at {', '.join(map(str, dict.fromkeys(self.lines)))}" if self.lines else ""

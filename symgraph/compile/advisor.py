@@ -70,10 +70,22 @@ def _on_chain(chain: Chain) -> Advice:
         "unrolled chain",
         f"a loop of Python's wrote {n} equal steps, one after another, of "
         f"{_plural(size, 'variable')} each: {n * size} to compile, and their gradients; with "
-        f"sg.scan it is one body of about {size}, however many steps there are",
+        f"sg.scan it is one body of about {size}, however many steps there are"
+        + _unrecorded(chain),
         f"{_plural((n - 1) * size, 'variable')} to compile",
         chain.lines[:1],
     )
+
+
+def _unrecorded(chain: Chain) -> str:
+    """Where the line of a chain is not recorded, how to be told it, and what it is made of."""
+    if chain.lines:
+        return ""
+    text = "; its line is not recorded without sg.record_lines()"
+    if chain.source is None:
+        return text
+    name, place = chain.source.name, short_place(str(provenance.line_of(chain.source)))
+    return f"{text}; it is made of {f'{name!r} at {place}' if name else f'what {place} wrote'}"
 
 
 def _on_traces(graph: Graph, sizes: SizeNames) -> Iterator[Advice]:

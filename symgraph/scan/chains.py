@@ -9,7 +9,7 @@ so that layers with parameters of their own are no chain.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..core import provenance
@@ -39,6 +39,9 @@ class Chain(NamedTuple):
     nodes: int
     """How many variables a step has of its own."""
     lines: tuple[Line, ...]
+    """The user's lines that wrote a step; empty where they are not recorded."""
+    source: Variable | None
+    """The nearest thing that it is made of and of which a line is known, if none is of its own."""
 
 
 class _Run(NamedTuple):
@@ -76,7 +79,7 @@ def _chains_of(graph: Graph) -> list[Chain]:
             runs[known] = run
         run_of |= dict.fromkeys(run.inside, known)
     return [
-        Chain(tuple(run.ends), max(run.counts), _lines_of(run, graph))
+        Chain(tuple(run.ends), max(run.counts), *_origin_of(run))
         for run in _without_gradients(runs)
     ]
 
@@ -221,17 +224,15 @@ def _look_alike(a: Variable, b: Variable) -> bool:
     return _places(a) == _places(b) if a.inputs else a.op is CONSTANT
 
 
-def _lines_of(run: _Run, graph: Graph) -> tuple[Line, ...]:
-    """The user's lines that wrote a step; where none are recorded, those of what is near it: what
-    reads the last one, or what all read."""
-    near = [*reversed(run.ends), *sorted(run.inside, key=lambda v: -v.serial)]
-    layer = run.ends[-1:]
-    for v in near:
+def _origin_of(run: _Run) -> tuple[tuple[Line, ...], Variable | None]:
+    """The user's lines that wrote a step; where none are recorded, the nearest thing that it is
+    made of and that has some. What all steps read may have been written anywhere."""
+    for v in (*reversed(run.ends), *_latest_first(run.inside)):
         if lines := provenance.lines_of(v):
-            return lines
-    seen = set(layer)
-    while layer:
-        layer = [u for v in layer for u, _ in graph.users[v] if not (u in seen or seen.add(u))]
-        near += layer
-    near += sorted(ancestors([*run.fixed, *run.ends]), key=lambda v: -v.serial)
-    return next((lines for lines in map(provenance.lines_of, near) if lines), ())
+            return lines, None
+    sources = _latest_first(ancestors([*run.fixed, *run.ends]))
+    return (), next((v for v in sources if provenance.lines_of(v)), None)
+
+
+def _latest_first(variables: Iterable[Variable]) -> list[Variable]:
+    return sorted(variables, key=lambda v: -v.serial)

@@ -3,6 +3,7 @@ not."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -528,6 +529,50 @@ def test_a_loop_of_pythons(with_gradient: bool) -> None:
     assert "25 equal steps" in found.text
     assert "sg.scan" in found.text
     assert found.saving == "120 variables to compile"
+
+
+@pytest.mark.parametrize("with_gradient", [False, True])
+@pytest.mark.parametrize("read_by", ["nothing", "a product", "a loop"])
+def test_a_chain_claims_no_line_of_something_else(with_gradient: bool, read_by: str) -> None:
+    given = sg.matrix("given")
+    readers = {
+        "nothing": lambda h: h,
+        "a product": lambda h: h @ W,
+        "a loop": lambda h: sg.scan(lambda x, s: sg.tanh(x @ W + s), h, sg.zeros(D)),
+    }
+    for is_recorded in (False, True):
+        scale = sg.shared(np.ones((1, D), "float32"), "scale")
+        once = sg.exp(given * scale)  # has the operand of the steps, too
+        with sg.record_lines() if is_recorded else contextlib.nullcontext():
+            h, at = given, line() + 2
+            for _ in range(25):
+                h = sg.tanh(h * scale) + 1
+        later = once + given * scale
+        cost = readers[read_by](h).sum() + later.sum()
+        updates = trained(cost, scale) if with_gradient else {}
+        found = advice([given], cost, updates=updates)
+        (chain,) = [each for each in found if each.kind == "unrolled chain"]
+        assert [each.line for each in chain.lines] == ([at] if is_recorded else [])
+        assert ("sg.record_lines()" in chain.text) is not is_recorded
+        assert (
+            re.search(r"; it is made of .*test_advice.py:\d+( wrote)?$", chain.text) or is_recorded
+        )
+
+
+def test_what_a_chain_is_made_of() -> None:
+    given = sg.matrix("given")
+    at = line() - 1
+    h = given
+    for _ in range(25):
+        h = sg.tanh(h)
+    (chain,) = advice([given], h)
+    assert not chain.lines
+    assert re.search(rf"; it is made of 'given' at \S*test_advice\.py:{at}$", chain.text)
+    h = sg.constant([0.5, 1.0])
+    for _ in range(25):
+        h = sg.sin(h)
+    (chain,) = advice([], h)
+    assert chain.text.endswith("; its line is not recorded without sg.record_lines()")
 
 
 def test_a_chain_of_two_states_is_one() -> None:
