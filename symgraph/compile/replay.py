@@ -16,6 +16,7 @@ from ..core.graph import Graph
 from ..core.origins import call_within
 from ..core.variable import ITEM, Variable
 from ..scan.observers import without_observers
+from ..scan.op import Loop
 from ..scan.paths import counted_loops, loop_paths, symbol_labels
 from .function import Function
 from .replayed import Replay, Shown
@@ -153,11 +154,25 @@ def _find(f: Function, entries: Sequence[Any]) -> tuple[Graph, _Path]:
         for path in paths:
             if _fits(path, entries, paths):
                 return run, path
-    known = [f"\n    {row}: {_describe(path[-1])}" for row, path in enumerate(loop_paths(compiled))]
+    raise _no_loop(entries, built, compiled)
+
+
+def _no_loop(entries: Sequence[Any], built: Graph, compiled: Graph) -> SymgraphValueError:
+    """The error for a loop that there is not, which tells of those that there are: the rows of the
+    report's table as it calls them, and what was rewritten to something else."""
     asked = entries[0] if len(entries) == 1 else tuple(entries)
-    raise SymgraphValueError.here(
-        f"replay: the function has no loop {asked!r}; it has" + ("".join(known) or " none"),
-        remedy="Give a row, a name or a line of these." if known else None,
+    rows = [path[-1] for path in loop_paths(compiled)]
+    known = [f"{row}: {_describe(scan, Loop(scan).title)}" for row, scan in enumerate(rows)]
+    left = set(map(_describe, rows))
+    gone = dict.fromkeys(_describe(path[-1]) for path in loop_paths(built))
+    known += [f"{loop}, as it was built" for loop in gone if loop not in left]
+    remedy = "Give a row, a name or a line of these."
+    if any(Loop(scan).layout.is_numbered for scan in rows):
+        remedy = "Give a row of these; by name and line it is the loop as it was built."
+    return SymgraphValueError.here(
+        f"replay: the function has no loop {asked!r}; it has"
+        + ("".join(f"\n    {loop}" for loop in known) or " none"),
+        remedy=remedy if known else None,
     )
 
 
@@ -181,13 +196,14 @@ def _is_meant(path: _Path, entry: LoopLike, paths: Sequence[_Path]) -> bool:
     )
 
 
-def _describe(scan: Variable) -> str:
+def _describe(scan: Variable, title: str | None = None) -> str:
     line = provenance.line_of(scan)
-    return _named(scan) + (f" at {line}" if line else "")
+    return _named(scan, title) + (f" at {line}" if line else "")
 
 
-def _named(scan: Variable) -> str:
-    return f"loop {scan.name!r}" if scan.name else "a loop without a name"
+def _named(scan: Variable, title: str | None = None) -> str:
+    name = title or scan.name
+    return f"loop {name!r}" if name else "a loop without a name"
 
 
 def _check_steps(loops: Sequence[Variable], steps: Sequence[Any]) -> None:

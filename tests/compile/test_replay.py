@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+
 import numpy as np
 import pytest
 
@@ -193,3 +196,38 @@ def test_a_loop_into_which_givens_are_put_stays_where_it_was_written(backend: st
     assert f.report.loop_table[0].line == line
     replayed = sg.replay(f, [X, [0.4]], loop=str(line), step=0)
     assert any(np.allclose(v, np.tanh(X[0] + 0.2)) for v in replayed.values.values())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_loops_that_there_are_are_told_as_the_report_tells_them(backend: str) -> None:
+    f = rnn(backend, checkpoint_every=4)
+    with pytest.raises(sg.SymgraphValueError) as error:
+        sg.replay(f, [X], loop="cell from a checkpoint", step=5)
+    table = f.report.loop_table
+    assert "cell from a checkpoint" in {row.name for row in table}
+    for i, row in enumerate(table):
+        assert f"\n    {i}: loop {row.name!r} at {row.line}\n" in str(error.value)
+    assert str(error.value).endswith(
+        "Give a row of these; by name and line it is the loop as it was built."
+    )
+    taken = set()
+    for i, row in enumerate(table):
+        if row.name == "cell from a checkpoint":
+            with contextlib.suppress(sg.SymgraphValueError):  # of a part without that step
+                values = sg.replay(f, [X], loop=i, step=5).values
+                assert any(np.allclose(v, states()[6]) for v in values.values())
+                taken.add(i)
+    assert taken
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_that_is_a_constant_after_rewriting_can_be_asked_for(backend: str) -> None:
+    x = sg.vector("x")
+    total = sg.scan(lambda x, s: s + x, [sg.constant([1.0, 2.0])], [sg.constant(0.0)])[-1]
+    f = sg.compile([x], x * total, backend=backend)
+    assert not f.report.loop_table
+    with pytest.raises(sg.SymgraphValueError) as error:
+        sg.replay(f, [X], loop=0, step=0)
+    told = re.search(r"it has\n    a loop without a name at (\S+), as it was", str(error.value))
+    assert told is not None
+    assert float(sg.replay(f, [X], loop=told[1], step=1).values["add"]) == 3.0
