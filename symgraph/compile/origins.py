@@ -28,9 +28,10 @@ def _look_inside(graph: Graph, origins: Origins) -> None:
         body, loop = pending.pop()
         for v in body.nodes:
             place = _learn(origins, v, loop) if v.inputs else ()
-            inside = _inside(v, place) if v.params else []
-            pending += [each for each in inside if each not in seen]
-            seen.update(inside)
+            if v.params:
+                inside = [each for each in _inside(v, place) if each not in seen]
+                pending += inside
+                seen.update(inside)
 
 
 def _learn(origins: Origins, v: Variable, loop: Places) -> Places:

@@ -24,7 +24,16 @@ from .values import array_for
 from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
 from .variable import ancestors as below
 
-__all__ = ["Graph", "Rebuild", "ancestors", "has_effect", "rebuild", "replace", "substitute"]
+__all__ = [
+    "Graph",
+    "Rebuild",
+    "ancestors",
+    "has_effect",
+    "rebuild",
+    "replace",
+    "replaced",
+    "substitute",
+]
 
 
 class Graph(Interned):
@@ -222,20 +231,27 @@ def ancestors(outputs: Variable | Sequence[Variable] | Graph) -> list[Variable]:
     return below(roots)
 
 
+# The kinds of ops of which the result's type follows from the operands' types.
+_TYPED_BY_TYPES = frozenset({"elementwise", "product", "reduction"})
+
+
 def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     """The variable's op on other inputs, whose types may differ."""
     op = variable.op
-    if op.build is None:
-        return node(op, inputs, variable.params)
     for x, old in zip(inputs, variable.inputs, strict=True):
         if x.type is not old.type:
             break
     else:
+        if op.kind in _TYPED_BY_TYPES:
+            return node(op, inputs, variable.params, type=variable.type)
         # Of scalars that are sizes the values count, too, and no type tells these.
-        try:
-            return node(op, inputs, variable.params)
-        except SymgraphError:
-            pass
+        if op.build is not None:
+            try:
+                return node(op, inputs, variable.params)
+            except SymgraphError:
+                pass
+    if op.build is None:
+        return node(op, inputs, variable.params)
     return op.build(inputs, *variable.params)
 
 
@@ -256,11 +272,25 @@ def replace(
     Copies of which no line is recorded have those of the originals; with ``keep_lines`` all have.
     Copies without a name have the originals'; with ``keep_names`` all are called as these are.
     """
-    order = below(outputs, replacements)
-    new = _replaced(
-        order, replacements, keep_lines=keep_lines, keep_names=keep_names, rebuild=rebuild
+    new = replaced(
+        outputs, replacements, keep_lines=keep_lines, keep_names=keep_names, rebuild=rebuild
     )
     return [new[v] for v in outputs]
+
+
+def replaced(
+    outputs: Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
+    *,
+    keep_lines: bool = False,
+    keep_names: bool = False,
+    rebuild: Rebuild = rebuild,
+) -> dict[Variable, Variable]:
+    """What becomes of all that the outputs are made of, with variables replaced as by `replace`."""
+    order = below(outputs, replacements)
+    return _replaced(
+        order, replacements, keep_lines=keep_lines, keep_names=keep_names, rebuild=rebuild
+    )
 
 
 def _replaced(

@@ -124,11 +124,12 @@ def call_alike(original: Node, copy: Node, *, keeps_lines: bool, keeps_names: bo
 
     ``keeps_lines``: before its own. ``keeps_names``: in any case, none where the original has none.
     """
-    is_free = _origins.get() is None
+    program = _origins.get()
+    is_free = program is None
     if is_free and not copy.places and copy.given_name is None:  # as most copies are
         copy.places, copy.given_name = original.places, original.given_name
         return
-    if _is_copied(original, copy) or not (keeps_names or is_told_of(original)):
+    if _is_copied(program, original, copy) or not (keeps_names or is_told_of(original)):
         return
     hand_on_all(original, copy, last=not keeps_lines)
     name, known = name_of(original), name_of(copy)
@@ -140,7 +141,7 @@ def call_alike(original: Node, copy: Node, *, keeps_lines: bool, keeps_names: bo
 def take_place(original: Node, new: Node, *, last: bool) -> bool:
     """Let what takes a variable's place have its places, before its own or after them, and its
     name unless it has one. Whether anything is known of the variable."""
-    if _is_copied(original, new):
+    if _is_copied(_origins.get(), original, new):
         return True
     if not is_told_of(original):
         return False
@@ -151,10 +152,9 @@ def take_place(original: Node, new: Node, *, last: bool) -> bool:
     return True
 
 
-def _is_copied(original: Node, copy: Node) -> bool:
-    """Whether the copy has all that is known of the original now; nothing is done but where nothing
-    is known of it yet, as mostly: then that is a short way."""
-    program = _origins.get()
+def _is_copied(program: Origins | None, original: Node, copy: Node) -> bool:
+    """Whether the copy has all that the program knows of the original now; nothing is done but
+    where nothing is known of it yet, as mostly: then that is a short way."""
     if program is None or not (original.inputs and copy.inputs):
         return False
     serial, other, places, names = original.serial, copy.serial, program.places, program.names
@@ -162,11 +162,12 @@ def _is_copied(original: Node, copy: Node) -> bool:
         program.complete()
     if serial not in places or other in places or other in names:
         return False
-    handed = places[other] = places[serial]
+    handed, name = places[serial], None
+    places[other] = handed
     if serial in names:
-        names[other] = names[serial]
+        name = names[other] = names[serial]
     if copy.is_derived:
-        copy.places, copy.given_name = handed, names.get(serial)
+        copy.places, copy.given_name = handed, name
     return True
 
 

@@ -179,8 +179,13 @@ def next_serial() -> int:
 _nodes: InternTable[Variable] = InternTable()
 
 
-def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Variable:
-    """The variable ``op(inputs; params)``; the same object for the same arguments."""
+def node(
+    op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = (), *, type: Type | None = None
+) -> Variable:
+    """The variable ``op(inputs; params)``; the same object for the same arguments.
+
+    ``type``: its type, where that is known.
+    """
     key = (op, tuple(inputs), params)
     try:
         found = _nodes.get(key)
@@ -189,9 +194,7 @@ def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Va
             f"{op.name} cannot be told apart by its parameters: {brief(params)} are not hashable"
         ) from None
     if found is None:
-        if float in map(type, params):
-            raise _float_parameter(op)
-        found = insert(Variable, key, op.infer(key[1], *params))
+        found = insert(Variable, key, _inferred(*key) if type is None else type)
     elif found.is_derived and origins() is None:
         provenance.claim(found)
     if provenance.is_recorded(op.traits):
@@ -199,11 +202,14 @@ def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Va
     return found
 
 
-def _float_parameter(op: Op) -> SymgraphTypeError:
-    return SymgraphTypeError.here(
-        f"a parameter of {op.name} is a float: 0.0 and -0.0 would make one node of two",
-        remedy="Give the number as an input of the op, with sg.constant.",
-    )
+def _inferred(op: Op, inputs: tuple[Variable, ...], params: tuple[Any, ...]) -> Type:
+    """The type that a node has, by the rule of its op."""
+    if float in map(type, params):
+        raise SymgraphTypeError.here(
+            f"a parameter of {op.name} is a float: 0.0 and -0.0 would make one node of two",
+            remedy="Give the number as an input of the op, with sg.constant.",
+        )
+    return op.infer(inputs, *params)
 
 
 def insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variable:

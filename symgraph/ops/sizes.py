@@ -160,9 +160,9 @@ def carry_size(old: Variable, new: Variable) -> None:
 
     Where it cannot, types that speak of the size differ.
     """
-    if old is new or not isinstance(old.type, TensorType):
+    if old is new or old.type.__class__ is not TensorType or old.type.shape:
         return
-    if old.type.shape != () or not is_integer(old.dtype):
+    if not is_integer(old.dtype):
         return
     size = known_size(old)
     if not isinstance(size, Dim) or known_size(new) == size:

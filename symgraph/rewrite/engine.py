@@ -31,6 +31,7 @@ __all__ = [
     "Rule",
     "RuleSet",
     "check_op",
+    "rebuild_sized",
     "rule",
     "sweep",
 ]
@@ -132,17 +133,24 @@ class RuleSet:
         return len(self.rules)
 
 
+def rebuild_sized(variable: Variable, inputs: Sequence[Variable]) -> Variable:
+    """The variable's op on other inputs of the same values; it stands for the same size."""
+    rebuilt = rebuild(variable, inputs)
+    carry_size(variable, rebuilt)
+    return rebuilt
+
+
 def sweep(
     graph: Graph,
     rules: RuleSet,
     hits: Counter[str] | None = None,
     *,
-    rebuild: Rebuild = rebuild,
+    rebuild: Rebuild = rebuild_sized,
 ) -> Graph:
     """The graph with the rules applied wherever they fire; itself where none does.
 
     Inputs stay the same variables; outputs keep their number and types. ``hits`` counts the
-    firings by rule. ``rebuild`` puts a node on other inputs of the same types.
+    firings by rule. ``rebuild`` puts a node on other inputs of the same values.
     """
     hits = Counter() if hits is None else hits
     # What each variable became; those that did not change became themselves.
@@ -194,8 +202,10 @@ def _on_inputs(v: Variable, inputs: Sequence[Variable], rebuild: Rebuild) -> Var
         result = rebuild(v, inputs)
     except SymgraphError:
         return v  # an error at the call, if the call comes to it
-    carry_size(v, result)
-    _take_over(v, result)
+    if result.inputs != tuple(inputs):
+        _take_over(v, result)
+    else:
+        provenance.take_place(v, result, last=False)  # the inputs have what is known of them
     return result
 
 

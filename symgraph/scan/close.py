@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from operator import attrgetter
 
 from ..core.dims import Dim, size_atoms
@@ -22,6 +22,7 @@ def close_body(
     inputs: Sequence[Variable],
     outputs: Sequence[Variable],
     fixed: Mapping[Variable, Variable] | None = None,
+    varying: Set[Variable] | None = None,
 ) -> tuple[Graph, list[Variable]]:
     """The canonical body with the given inputs first, and the outer variables for its other inputs.
 
@@ -32,9 +33,9 @@ def close_body(
     Of an integer that the body is given nothing is known. So arithmetic on sizes stays inside, and
     a number that sets the size of an axis comes in as an array of this length. What is made of a
     number that may be negative, such as ``maximum(n, 0)``, is such a number, and ``n`` is not.
-    ``fixed`` maps symbols that stand for outer variables to these.
+    ``fixed`` maps symbols that stand for outer variables to these. ``varying``: see `find_outer`.
     """
-    inside, outer = find_outer(inputs, outputs)
+    inside, outer = find_outer(inputs, outputs, varying)
     lengths = {v: of_length(v) for v in _find_lengths(inside) if v in outer}
     operands = [lengths.get(v, v) for v in outer]
     if fixed:
@@ -61,10 +62,15 @@ def close_body(
 
 
 def find_outer(
-    inputs: Sequence[Variable], outputs: Sequence[Variable]
+    inputs: Sequence[Variable],
+    outputs: Sequence[Variable],
+    varying: Set[Variable] | None = None,
 ) -> tuple[list[Variable], dict[Variable, None]]:
-    """The variables that a step with these inputs and outputs computes, and those from outside."""
-    varying = find_varying(outputs, inputs)
+    """The variables that a step with these inputs and outputs computes, and those from outside.
+
+    ``varying``: those of them that change from step to step, where that is known.
+    """
+    varying = find_varying(outputs, inputs) if varying is None else varying
     inside: list[Variable] = []
     outer: dict[Variable, None] = {}
     constant: set[Variable] = set()

@@ -26,7 +26,7 @@ another's steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace as with_fields
 from functools import cached_property
 from itertools import islice
@@ -37,15 +37,16 @@ import numpy as np
 from ..core import provenance
 from ..core.dims import Size, floor_div, maximum_zero
 from ..core.errors import ScanError
-from ..core.graph import Graph, rebuild
+from ..core.graph import Graph
 from ..core.op import Op
 from ..core.origins import origins
 from ..core.types import TensorType, TupleType, tensor_type
 from ..core.variable import Variable, existing_node, item, node
 from ..ops.elementwise import subtract
 from ..ops.reshape import reshape
-from ..ops.sizes import SIZE, carry_size, shape_of, size_of
+from ..ops.sizes import SIZE, shape_of, size_of
 from ..ops.slices import slice_axis
+from ..rewrite.engine import rebuild_sized
 from .close import close_body
 from .layout import Layout, Role
 from .step_sizes import atoms_of, hand_on_sizes, row_sizes, steps_taken
@@ -279,12 +280,15 @@ def make_loop_instead(
     condition: Variable | None,
     fixed: Mapping[Variable, Variable],
     ending: tuple[Variable, ...],
+    varying: Set[Variable] | None = None,
 ) -> Variable:
     """A loop that replaces one, like it but for these parts, as those of `make_loop`.
 
     ``numbers``: for each of its results which it was of that one. ``ending``: see `Loop`.
+    ``varying``: what changes from step to step, where that is known.
     """
-    parts = _closed(loop.layout, n_steps, reads, states, outputs, condition, fixed, ending)
+    layout = loop.layout
+    parts = _closed(layout, n_steps, reads, states, outputs, condition, fixed, ending, varying)
     _hand_on_sizes(loop.node, parts[0], *parts[1], numbers)
     return _named(node(SCAN, *parts), loop.node.name, loop.node)
 
@@ -298,13 +302,15 @@ def _closed(
     condition: Variable | None,
     fixed: Mapping[Variable, Variable] | None,
     ending: tuple[Variable, ...],
+    varying: Set[Variable] | None = None,
 ) -> tuple[tuple[Variable, ...], tuple[Graph, Layout]]:
     """The inputs of a loop with these parts, and its parameters."""
     sequences = _by_sequence(reads)
     symbols = [read.symbol for read in reads]
     symbols += [symbol for state in states for symbol in state.taps.values()]
     ends = [] if condition is None else [condition]
-    body, outer = close_body(symbols, [*(state.new for state in states), *outputs, *ends], fixed)
+    values = [*(state.new for state in states), *outputs, *ends]
+    body, outer = close_body(symbols, values, fixed, varying)
     layout = with_fields(
         like,
         sequences=tuple(tuple(read.offset for read in group) for group in sequences),
@@ -370,9 +376,7 @@ def rebuild_alike(variable: Variable, inputs: Sequence[Variable]) -> Variable:
     """The variable's op on other inputs that have the same values."""
     if variable.op is SCAN:
         _hand_on_sizes(variable, inputs, *variable.params)
-    rebuilt = rebuild(variable, inputs)
-    carry_size(variable, rebuilt)
-    return rebuilt
+    return rebuild_sized(variable, inputs)
 
 
 def _hand_on_sizes(

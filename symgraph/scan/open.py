@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from operator import attrgetter
 
-from ..core.graph import replace
+from ..core.graph import replace, replaced
 from ..core.types import TensorType
 from ..core.variable import Variable, ancestors, item, make_input
 from ..ops.linalg import MATMUL
@@ -23,6 +23,8 @@ class OpenLoop:
         self.node: Variable = loop.node
         self.n_steps: Variable = loop.n_steps
         self._ending = loop.ending
+        self.closed = loop
+        """The loop, once it is closed again."""
         self.checkpoints: dict[int, Variable] = {}
         """Once it is closed: for states of which checkpoints are kept, by number, these."""
         one_for: dict[Variable, Variable] = {}
@@ -45,9 +47,12 @@ class OpenLoop:
         self._kept = self._find_kept()
         self._varying: set[Variable] | None = None
         self._replaced: list[Mapping[Variable, Variable]] = []
+        self.has_new_parts = False
+        """Whether its body has become more than parts of the one that it had, on other symbols."""
         same = {v: one_for[x] for v, x in loop.fixed.items() if one_for[x] is not v}
         if same:
             self.substitute(same)
+            self.has_new_parts = True
 
     def move(self, moved: Mapping[Variable, Variable]) -> None:
         """Put other variables, of the same values, in place of those around the loop."""
@@ -58,11 +63,17 @@ class OpenLoop:
             self.reads[symbol] = read._replace(sequence=moved.get(read.sequence, read.sequence))
         self.states = [s._replace(initial=moved.get(s.initial, s.initial)) for s in self.states]
 
-    def substitute(self, replaced: Mapping[Variable, Variable]) -> None:
+    def substitute(self, parts: Mapping[Variable, Variable]) -> None:
         """Put other expressions in place of parts of the body."""
-        self._replaced.append(replaced)
-        self._varying = None
-        values = iter(replace(self.ends(), replaced, keep_lines=True))
+        self._replaced.append(parts)
+        ends = self.ends()
+        new = replaced(ends, parts, keep_lines=True)
+        varying, self._varying = self._varying, None
+        if any(x.inputs for x in parts.values()):
+            self.has_new_parts = True
+        elif varying is not None and varying.issuperset(parts):
+            self._varying = {new[v] for v in varying if v in new}.union(self.symbols)
+        values = iter([new[v] for v in ends])
         self.states = [state._replace(new=next(values)) for state in self.states]
         self.outputs = [next(values) for _ in self.outputs]
         self.condition = next(values, None)
@@ -70,8 +81,8 @@ class OpenLoop:
 
     def as_now(self, values: Sequence[Variable]) -> Sequence[Variable]:
         """What values of the body as it was have become."""
-        for replaced in self._replaced:
-            values = replace(values, replaced, keep_lines=True)
+        for parts in self._replaced:
+            values = replace(values, parts, keep_lines=True)
         return values
 
     def read(self, sequence: Variable, symbol: Variable, offset: int = 0) -> None:
@@ -165,9 +176,9 @@ class OpenLoop:
         numbers, below = self._live(read)
         states = [self.states[i] for i in numbers if i < len(self.states)]
         values = self._values(numbers)
-        reads, replaced = self._reads_among(below)
-        if replaced:
-            values = replace(values, replaced, keep_lines=True)
+        reads, merged = self._reads_among(below)
+        if merged:
+            values = replace(values, merged, keep_lines=True)
         condition = None if self.condition is None else values.pop()
         loop = make_loop_instead(
             Loop(self.node),
@@ -179,9 +190,20 @@ class OpenLoop:
             condition=condition,
             fixed=self.fixed,
             ending=self._ending,
+            varying=None if merged else self.varying,
         )
-        self.checkpoints = dict(zip(numbers, Loop(loop).checkpoints, strict=False))
+        self.closed = Loop(loop)
+        self.checkpoints = dict(zip(numbers, self.closed.checkpoints, strict=False))
+        if merged or self._has_other_operands(self.closed, reads):
+            self.has_new_parts = True
         return {number: item(loop, k) for k, number in enumerate(numbers) if number in read}
+
+    def _has_other_operands(self, closed: Loop, reads: list[Read]) -> bool:
+        """Whether what the closed loop is given is not all what the symbols stand for."""
+        as_before = {v for symbol, v in self.fixed.items() if v.type is symbol.type}
+        return not as_before.issuperset(closed.fixed.values()) or any(
+            read.symbol not in self.reads for read in reads
+        )
 
     def _values(self, numbers: list[int]) -> list[Variable]:
         """The body's values of these results, and the condition."""

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple
 
 from ..core.dims import Dim, Size, substitute_size
-from ..core.graph import replace
 from ..core.types import TupleType, is_integer
-from ..core.variable import ITEM, Variable
+from ..core.variable import CONSTANT, ITEM, Variable, existing_node
 from ..ops.sizes import known_size, size_of
 from ..ops.slices import SLICE, SYMBOL, Span
 from .op import Loop, is_scan
@@ -166,15 +165,20 @@ def _common_nodes(loop: Loop, gradient: OpenLoop) -> Mapping[Variable, Variable]
     for buffer, state in zip(loop.buffers, loop.states, strict=True):
         sources |= {v: Row(buffer, state.depth + tap, 1) for tap, v in state.taps.items()}
     sources |= loop.fixed
-    apart = {v for v, x in sources.items() if x not in symbols}
-    shared: list[Variable] = []
+    images = {v: symbols[x] for v, x in sources.items() if x in symbols}
+    shared: dict[Variable, Variable] = {}
     for v in loop.body.nodes:
-        if not apart.isdisjoint(v.inputs):
-            apart.add(v)
-        elif v.inputs:
-            shared.append(v)
-    images = replace(shared, {v: symbols[x] for v, x in sources.items() if x in symbols})
-    return dict(zip(images, shared, strict=True))
+        if v.op is CONSTANT:
+            images[v] = v
+        if not v.inputs:
+            continue
+        try:
+            image = existing_node(v.op, [images[x] for x in v.inputs], v.params)
+        except KeyError:
+            continue
+        if image is not None:
+            images[v], shared[image] = image, v
+    return shared
 
 
 def in_some_step(row: Row, n_steps: Size) -> Row:

@@ -70,12 +70,19 @@ def rewrite_loops(
         if body not in memo:
             rewritten = rewrite_loops(rewrite(body), rewrite, memo, steps_are_cheap=steps_are_cheap)
             memo[body] = rewritten.canonical()
+            _note_as_rewritten(memo, memo[body])
         return memo[body]
 
     graph = _with_bodies(graph, rewrite_body)
     graph = _fold_and_merge(graph, rewrite)
-    graph = _restructure(graph, steps_are_cheap=steps_are_cheap)
+    graph = _restructure(graph, memo, steps_are_cheap=steps_are_cheap)
     return _with_bodies(graph, rewrite_body)
+
+
+def _note_as_rewritten(memo: dict[Graph, Graph], body: Graph) -> None:
+    """Note that a body would be rewritten to itself; not one with loops, which change by turns."""
+    if not body.holders:
+        memo.setdefault(body, body)
 
 
 def rewrite_bodies(graph: Graph, rewrite: Rewrite) -> Graph:
@@ -166,14 +173,17 @@ def _fold_and_merge(graph: Graph, rewrite: Rewrite) -> Graph:
         graph = rewrite(graph)  # what is made of constants may be what other loops are made of
 
 
-def _restructure(graph: Graph, *, steps_are_cheap: bool) -> Graph:
-    """The graph with loops that do no more than is read, and no work that could be outside."""
+def _restructure(graph: Graph, memo: dict[Graph, Graph], *, steps_are_cheap: bool) -> Graph:
+    """The graph with loops that do no more than is read, and no work that could be outside.
+
+    ``memo``: what has been made of bodies; those that are parts of such need no more rewriting.
+    """
     return transform_loops(
-        graph, lambda each: _restructuring(each, steps_are_cheap=steps_are_cheap)
+        graph, lambda each: _restructuring(each, memo, steps_are_cheap=steps_are_cheap)
     )
 
 
-def _restructuring(graph: Graph, *, steps_are_cheap: bool) -> Change:
+def _restructuring(graph: Graph, memo: dict[Graph, Graph], *, steps_are_cheap: bool) -> Change:
     """What puts the loops of the graph in order, by what is read of them and what they keep."""
     reads = {v: _Reads(v, graph) for v in loops_in(graph)}
     opened = {v: OpenLoop(Loop(v)) for v in reads}
@@ -188,6 +198,9 @@ def _restructuring(graph: Graph, *, steps_are_cheap: bool) -> Change:
         # What another loop reads it keeps, even if it could be computed afterwards as well.
         kept = {i for trace in for_others.values() for i in trace.results}
         results = loop.close((_needed(read, products, sums) | kept) - before.keys()) | before
+        body = scan.params[0]
+        if memo.get(body) is body and not loop.has_new_parts:
+            _note_as_rewritten(memo, loop.closed.body)
         for placeholder, trace in for_others.items():
             moved[placeholder] = trace.over_time(loop, results)
         new = {item(scan, i): results[i] for i in read.results if i in results}

@@ -307,7 +307,10 @@ class _GradientLoop:
         if parts is not None:
             first = zeros if parts.last is None else parts.last[None]
             row = None if parts.rows is None else self.rows.get(cotangent, cotangent)
-        self.rows[cotangent] = symbols[0] if row is None else add(symbols[0], row)
+        if row is None and cotangent.type is symbols[0].type:
+            symbols[0] = cotangent
+        else:
+            self.rows[cotangent] = symbols[0] if row is None else add(symbols[0], row)
         firsts = [first, *[zeros] * (state.depth - 1)]
         ending = self.endings[i]
         if ending is not None:
@@ -334,8 +337,8 @@ class _GradientLoop:
     def _make(self, outputs: Sequence[Variable]) -> Variable:
         """The loop itself, whose plain outputs are the cotangents of what the loop's steps read."""
         fixed = {self.symbols[symbol]: v for symbol, v in self.loop.fixed.items()}
-        rows = zip(self.rows, replace(list(self.rows.values()), fixed), strict=True)
-        values = iter(replace([*(s.new for s in self.states), *outputs], dict(rows) | fixed))
+        ends = self._with_rows([*(state.new for state in self.states), *outputs], fixed)
+        values = iter(ends)
         states = [state._replace(new=next(values)) for state in self.states]
         name = self.loop.node.name
         is_running = self.loop.layout.role in ("running", "running gradient")
@@ -344,12 +347,25 @@ class _GradientLoop:
             self.reads,
             states,
             list(values),
+            fixed=fixed,
             first=self.first,
             role="running gradient" if is_running else "gradient",
             is_over_chunks=self.loop.layout.is_over_chunks,
             name=f"gradient of {name}" if name else None,
             like=self.loop.node,
         )
+
+    def _with_rows(
+        self, values: list[Variable], fixed: Mapping[Variable, Variable]
+    ) -> list[Variable]:
+        """Values of a step with what stands for cotangents' symbols, and one symbol for each of
+        the variables that are ``fixed``."""
+        first: dict[Variable, Variable] = {}
+        for symbol, v in fixed.items():
+            first.setdefault(v, symbol)
+        same = {symbol: first[v] for symbol, v in fixed.items() if first[v] is not symbol}
+        rows = dict(zip(self.rows, replace(list(self.rows.values()), same), strict=True))
+        return replace(values, rows | same) if rows or same else values
 
     def _sequence_cotangent(
         self, reads: Sequence[Read], traces: Mapping[Variable, Variable]

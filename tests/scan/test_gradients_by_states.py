@@ -203,3 +203,45 @@ def test_the_outputs_of_recurrent_layers(layer) -> None:
         steps.append(output)
     expected = sg.stack(sg.grad((steps[-1] ** 2).sum(), steps))
     np.testing.assert_allclose(by_outputs.eval({x: array}), expected.eval({x: array}), rtol=1e-10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_of_several_symbols_for_one_variable(n, backend):
+    """What a loop does not change comes in twice, and once more when it has been substituted."""
+
+    def loop(w, x):
+        def step(x, h, a, b, c):
+            return sg.tanh(h * a + x * b * c)
+
+        u = sg.tensor("u", (3,), "float64")
+        states = sg.scan(step, x, sg.zeros(3, dtype="float64"), [w, u, u])
+        return sg.substitute(states, {u: w})
+
+    def states(w, x):
+        found = [np.zeros(3)]
+        for row in x:
+            found.append(np.tanh(found[-1] * w + row * w * w))
+        return np.array(found[1:]).reshape(-1, 3)
+
+    values = np.array([0.3, -0.7, 1.1]), X[:n]
+    w, x = sg.tensor("w", (3,), "float64"), sg.tensor("x", ("T", 3), "float64")
+    found = sg.compile([w, x], loop(w, x), backend=backend)(*values)
+    np.testing.assert_allclose(found, states(*values), rtol=1e-12)
+    sg.testing.check_gradient(loop, *values, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_of_steps_with_arrays_as_long_as_a_number_says(n, backend):
+    def loop(x, n):
+        def step(x, h, n):
+            return sg.sin(h) + x * (sg.ones(n, dtype="float64") * sg.cast(n, "float64")).sum()
+
+        return sg.scan(step, x, sg.constant(0.3, dtype="float64"), n)
+
+    sg.testing.check_gradient(lambda x: loop(x, sg.constant(n)), X[:, 0], backend=backend)
+    number, x = sg.scalar("n", "int64"), sg.tensor("x", ("T",), "float64")
+    f = sg.compile([number, x], sg.grad(loop(x, number).sum(), x), backend=backend)
+    expected = sg.grad(loop(x, sg.constant(n)).sum(), x)
+    np.testing.assert_allclose(f(n, X[:, 0]), expected.eval({x: X[:, 0]}), rtol=1e-12)

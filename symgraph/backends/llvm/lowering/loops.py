@@ -331,10 +331,13 @@ class _LoopWriter:
     def _rows_ahead(self, graph: Graph) -> list[RowsAhead]:
         """The products that are computed for several steps at once: given to the body."""
         builder, ahead = self.scope.builder, list[RowsAhead]()
+        products = list(find_products(graph, self.loop.fixed))
+        if not products:
+            return ahead
         given = {x: (self.places[x], stride) for x, stride in self.row_strides.items()}
         fixed = {x: (self.places[x], 0) for x in self.loop.fixed}
         early = self._early(graph)
-        for v in find_products(graph, self.loop.fixed):
+        for v in products:
             x, batch = factor_of(v), v.type.shape[0]
             sources = given.copy()
             for other in ahead:
