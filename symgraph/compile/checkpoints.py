@@ -86,11 +86,11 @@ def _described(loop: Loop, room: Room, graph: Graph, depth: int) -> Checkpointed
     every, rule = loop.checkpoint_every, loop.layout.rule
     assert every is not None
     before_tail = steps = size_of(loop.n_steps)
+    last = maximum_zero(steps - 1)
     if loop.layout.ends_at_checkpoint:
         # All but the tail run again, which runs but once.
-        steps = before_tail + next(map(size_of, _tails(loop, graph)), 0)
-    chunks = floor_div(maximum_zero(steps - 1), every)
-    taken = room.checkpoint * chunks + room.step * every
+        steps, last = before_tail + next(map(size_of, _tails(loop, graph)), 0), before_tail
+    taken = room.checkpoint * floor_div(last, every) + room.step * every
     return CheckpointedLoop(
         loop.node.name,
         lines_of(loop.node),

@@ -31,6 +31,7 @@ from ..scan.regroup import with_groups
 from ..scan.rewrites import rewrite_bodies, rewrite_loops
 from ..scan.room import settle_rooms
 from ..scan.settle import settle_checkpoints
+from ..scan.side_by_side import run_side_by_side
 from .origins import origins_of
 from .report import PassRow, count_nodes
 
@@ -122,7 +123,7 @@ def rewrite(
             graph = with_groups(graph)
         for name, run in all_passes():
             graph = _run(name, run, graph, target, rows)
-        return graph
+        return graph if keeps_steps else run_side_by_side(graph)
 
     def run_all() -> Graph:
         with without_lines():

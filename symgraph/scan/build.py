@@ -150,8 +150,9 @@ def scan(
         How many of the last steps the gradient goes back.
     checkpoint_every
         For the gradient keep the states of every so-many-th step only, and compute the others
-        again, some steps at a time; ``"auto"`` for about the root of the number of steps. Where
-        there is no gradient, the loop is as without.
+        again, some steps at a time (of steps on numbers alone four times as many);
+        ``"auto"`` for about the root of the number of steps. Where there is no gradient, the loop
+        is as without.
     memory
         Instead of ``checkpoint_every``: how much of it the gradient may take, bytes or text such
         as ``"200MB"``. Each call takes, by its sizes, the interval that fits and lets the fewest

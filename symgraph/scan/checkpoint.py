@@ -73,9 +73,11 @@ class _GradientInChunks:
     """The gradient of one loop with checkpoints, in the making."""
 
     def __init__(self, loop: Loop, cotangents: tuple[Maybe, ...]) -> None:
-        self.loop, self.again = loop, StepsAgain(loop)
         n_states, n_results = len(loop.states), len(loop.results)
         self.of_checkpoints = cotangents[n_results:]
+        # What comes back to checkpoints arrives between chunks.
+        in_parts = all(ct is None for ct in self.of_checkpoints)
+        self.loop, self.again = loop, StepsAgain(loop, in_parts=in_parts)
         present = list(cotangents[:n_results])
         for i, of_state in enumerate(self.of_checkpoints):
             present[i] = of_state if present[i] is None else present[i]
@@ -108,18 +110,17 @@ class _GradientInChunks:
             back.gather(self._steps(*tail, back, again.tail_states()))
         else:
             # No chunk that begins before the first step.
-            every = again.every
-            up = floor_divide(add(self.first, subtract(every, 1)), every)
+            up = floor_divide(add(self.first, subtract(again.chunk, 1)), again.chunk)
             first_chunk = _of_data(minimum(up, again.n_chunks))
             tail = again.tail_start, again.taken
             back.gather(self._through_cut(*tail, back, again.tail_states()))
-        count = subtract(again.n_chunks, first_chunk)
+        count = again.n_chunks if self.first is None else subtract(again.n_chunks, first_chunk)
         if size_of(count) != 0:
             back.gather(self._through_chunks(first_chunk, count, back))
         back.pending = self._with_checkpoints(back.pending, first_chunk)
         if self.first is not None:
             chunk = maximum(subtract(first_chunk, 1), 0)
-            head = multiply(chunk, again.every), multiply(first_chunk, again.every)
+            head = multiply(chunk, again.chunk), multiply(first_chunk, again.chunk)
             states = [x[chunk] for x in loop.checkpoints]
             back.gather(self._through_cut(*head, back, states))
         return self._by_input(back)
@@ -227,12 +228,18 @@ class _GradientInChunks:
             return reads[-1].symbol
 
         def read_chunks(x: Variable) -> Variable:
-            return read(reshape(x, (count, again.every, *shape_of(x)[1:])))
+            return read(reshape(x, (count, again.chunk, *shape_of(x)[1:])))
 
-        start, stop = multiply(first, again.every), again.tail_start
-        starts = multiply(add(first, arange(count)), again.every)
+        start, stop = multiply(first, again.chunk), again.tail_start
+        starts = multiply(add(first, arange(count)), again.chunk)
         last = add(first, count)
-        initials = [read(slice_axis(x, 0, first, last)) for x in self.loop.checkpoints]
+        initials = []
+        for x in self.loop.checkpoints:
+            of_parts = slice_axis(x, 0, multiply(first, again.parts), multiply(last, again.parts))
+            if again.parts == 1:
+                initials.append(read(of_parts))
+            else:
+                initials.append(read(reshape(of_parts, (count, again.parts, *shape_of(x)[1:])))[0])
         rows = [read_chunks(x) for x in again.rows(start, stop)]
         arriving = [
             None if x is None else read_chunks(again.of_steps(x, start, stop))
@@ -247,8 +254,8 @@ class _GradientInChunks:
                 of_chunk = read(slice_axis(ct, 0, add(first, 1), add(last, 1)))
                 pending[i] = add(symbol, of_chunk)
         # Read as rows: a step that computed it would keep the trace whose length tells all steps.
-        later = read(subtract(again.taken, add(starts, again.every)))
-        through = self._back(read(starts), again.every, later, rows, initials, arriving, pending)
+        later = read(subtract(again.taken, add(starts, again.chunk)))
+        through = self._back(read(starts), again.chunk, later, rows, initials, arriving, pending)
         return self._loop_over_chunks(count, reads, symbols, back, through)
 
     def _loop_over_chunks(
@@ -287,7 +294,7 @@ class _GradientInChunks:
         last = iter([buffer[-1] for buffer in loop.buffers])
         new = _Back([None if x is None else next(last) for x in back.pending])
         new.totals = dict(zip(through.totals, last, strict=True))
-        steps = multiply(count, self.again.every)
+        steps = multiply(count, self.again.chunk)
         for number, trace in zip(through.rows, loop.traces, strict=True):
             new.rows[number] = [reshape(trace[::-1], (steps, *shape_of(trace)[2:]))]
         return new

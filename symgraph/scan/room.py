@@ -66,7 +66,11 @@ def rooms_of(
             kept = [x for x in loop.checkpoints if x in around.users]
             of_checkpoint = sum((product(x.type.shape[1:]) * x.dtype.itemsize for x in kept), 0)
             of_steps = [
-                _for_each_step(stored.get((*path[:-1], chunks), []), loop.checkpoint_every)
+                _for_each_step(
+                    stored.get((*path[:-1], chunks), []),
+                    loop.checkpoint_every,
+                    _parts_read(loop, chunks),
+                )
                 for chunks in _loops_over_chunks(loop, around)
             ]
             found[path] = Room(of_checkpoint, max(of_steps, key=_usually, default=0))
@@ -102,15 +106,34 @@ def checkpoint_source(x: Variable) -> Variable:
     return x
 
 
-def _for_each_step(stored: Sequence[StoredResult], every: Size | None) -> Size:
-    """The bytes for each step of what is stored for chunks of so many."""
+def _parts_read(loop: Loop, chunks: Variable) -> int:
+    """How many parts the chunks have, each of which begins at a checkpoint."""
+    kept = set(loop.checkpoints)
+    for read in Loop(chunks).reads:
+        source = checkpoint_source(read.sequence)
+        if source in kept and read.symbol.ndim == source.ndim:
+            parts = read.symbol.type.shape[0]
+            return parts if isinstance(parts, int) else 1
+    return 1
+
+
+def _for_each_step(stored: Sequence[StoredResult], every: Size | None, parts: int) -> Size:
+    """The bytes for each step between checkpoints of what is stored for chunks of so many parts."""
     assert every is not None
-    of_steps = [
-        each.row_bytes
-        for each in stored
-        if each.reason != LAST_ROWS and isinstance(each.rows - every, int)
-    ]
-    return sum(of_steps, start=0)
+    return sum(
+        (
+            each.row_bytes * (parts if _at_least(each.rows, every * parts) else 1)
+            for each in stored
+            if each.reason != LAST_ROWS and _at_least(each.rows, every)
+        ),
+        start=0,
+    )
+
+
+def _at_least(rows: Size, steps: Size) -> bool:
+    """Whether there are rows of so many steps, and perhaps a known number more."""
+    more = rows - steps
+    return isinstance(more, int) and more >= 0
 
 
 def _room_nodes(loop: Loop) -> list[Variable]:

@@ -12,6 +12,7 @@ from ..ops.slices import slice_axis
 from .effects import kept_effects
 from .observers import without_observers
 from .op import Loop, Read, State, make_alike, make_loop
+from .side_by_side import parts_of_chunks
 from .sizes import of_length
 
 __all__ = ["StepsAgain"]
@@ -21,10 +22,10 @@ class StepsAgain:
     """The steps of a loop with checkpoints, to be run again without what they do besides.
 
     Nothing is printed or checked a second time, and what effects gave is read from where the loop
-    left it.
+    left it. ``in_parts``: whether chunks may have several parts, each from a checkpoint on.
     """
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, *, in_parts: bool = True) -> None:
         bare = without_observers(loop.body)
         if bare is not loop.body:
             loop_again = Loop(make_alike(loop.node, loop.node.inputs, body=bare.canonical()))
@@ -39,9 +40,21 @@ class StepsAgain:
         interval = loop.interval
         assert interval is not None
         self.every: Variable = node(SIZE, (interval,), (0,))
-        self.n_chunks = floor_divide(maximum(subtract(self.taken, 1), 0), self.every)
+        """How many steps checkpoints are apart."""
+        before_last = maximum(subtract(self.taken, 1), 0)
+        self.n_later = floor_divide(before_last, self.every)
+        """How many checkpoints there are after the first."""
+        self.parts = parts_of_chunks(loop)
+        """How many parts a chunk has, with a checkpoint before each."""
+        self.chunk = _times(self.every, self.parts)
+        """How many steps a chunk has."""
+        self.n_chunks = floor_divide(before_last, self.chunk)
         """How many chunks there are before the tail."""
-        self.tail_start = multiply(self.n_chunks, self.every)
+        self.tail_start = multiply(self.n_chunks, self.chunk)
+        n_parts = _times(self.n_chunks, self.parts)
+        self._tail_checkpoint = n_parts if self.parts > 1 else -1
+        if not in_parts:
+            self.n_chunks, self.chunk, self.parts = n_parts, self.every, 1
 
     def _read_effects(self, loop: Loop) -> list[Read]:
         traces = dict(zip(loop.outputs, self.loop.traces, strict=True))
@@ -128,8 +141,12 @@ class StepsAgain:
 
     def tail_states(self) -> list[Variable]:
         """The states before the tail."""
-        return [checkpoints[-1] for checkpoints in self.loop.checkpoints]
+        return [checkpoints[self._tail_checkpoint] for checkpoints in self.loop.checkpoints]
 
 
 def _plus(a: int | Variable, b: int) -> int | Variable:
     return a + b if b else a
+
+
+def _times(a: Variable, b: int) -> Variable:
+    return multiply(a, b) if b > 1 else a

@@ -65,6 +65,8 @@ def _settling(graph: Graph, *, are_kept: bool) -> Change:
             return _without_checkpoints(loop).node
         if not are_kept:
             return _taken_from_buffers(before, loop)
+        if loop.layout.ends_at_checkpoint:
+            return loop.node  # in an earlier round
         last_rows = _last_rows(before, graph)
         if last_rows is None:
             return loop.node
@@ -84,7 +86,7 @@ def _taken_from_buffers(before: Loop, loop: Loop) -> Replacements:
     plain, again = _without_checkpoints(loop), StepsAgain(loop)
     results = [item(plain.node, k) for k in range(len(plain.results))]
     new = dict(zip((item(before.node, k) for k in range(len(results))), results, strict=True))
-    n_rows = add(again.n_chunks, 0 if loop.layout.ends_at_checkpoint else 1)
+    n_rows = add(again.n_later, 0 if loop.layout.ends_at_checkpoint else 1)
     starts = multiply(arange(n_rows), again.every)
     for old, buffer, state in zip(before.checkpoints, plain.buffers, plain.states, strict=True):
         rows = add(starts[:, None], arange(state.depth))

@@ -10,6 +10,9 @@ from ..core.dims import Atom, Dim, Size, product, substitute_size
 from ..core.graph import Graph
 from ..core.provenance import Line
 from ..core.variable import ITEM, Variable, ancestors
+from ..ops.broadcast import REARRANGE
+from ..ops.join import CONCATENATE
+from ..ops.reshape import RESHAPE
 from ..ops.sizes import SIZE, size_of
 from ..ops.slices import SLICE, SYMBOL, At
 from .last_rows import kept_rows
@@ -136,7 +139,7 @@ def _reason(result: Variable, graph: Graph, gradients: dict[Variable, Variable])
 
 
 def _readers(result: Variable, graph: Graph) -> list[Variable | None]:
-    """What needs the array, views of it seen through; None where it is an output.
+    """What needs the array, views of it and joins seen through; None where it is an output.
 
     Who reads single rows needs no array, unless nobody else needs it.
     """
@@ -149,7 +152,7 @@ def _readers(result: Variable, graph: Graph) -> list[Variable | None]:
         for user, _ in graph.users[x]:
             if user.op is SLICE and user.inputs[0] is x and _is_one_row(user.params[0][0]):
                 readers_of_rows.append(user)
-            elif "view" in user.op.traits:
+            elif "view" in user.op.traits or user.op is CONCATENATE:
                 pending.append(user)
             elif user.op is not SIZE:
                 readers.append(user)
@@ -181,6 +184,7 @@ def gradient_loops(graph: Graph) -> dict[Variable, Variable]:
         lines = provenance.lines_of(v)
         for read in Loop(v).reads:
             base, _, direction = row_read(read.sequence, read.offset)
+            base = _left_by_parts(base)
             if base.op is not ITEM or not is_scan(base.inputs[0]) or direction != -1:
                 continue
             loop = base.inputs[0]
@@ -188,6 +192,14 @@ def gradient_loops(graph: Graph) -> dict[Variable, Variable]:
                 found[v] = loop
                 break
     return found
+
+
+def _left_by_parts(x: Variable) -> Variable:
+    """What a loop left of all parts of a chunk, where ``x`` has that in the order of steps."""
+    y = x.inputs[-1] if x.op is CONCATENATE else x
+    while y.inputs and y.op in (RESHAPE, REARRANGE, SLICE):
+        y = y.inputs[0]
+    return y if y.op is ITEM else x
 
 
 def _share(loop: Variable, gradient: Variable) -> bool:

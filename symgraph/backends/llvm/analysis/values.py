@@ -22,7 +22,7 @@ from ....core.types import TensorType
 from ....core.variable import ITEM, Variable
 from ....ops.sizes import size_of
 from ..machine.assembler import Assembler
-from .layout import View
+from .layout import View, is_contiguous
 from .traces import lay_traces
 
 __all__ = ["NO_FACTS", "Facts", "SizeCheck", "Values"]
@@ -53,6 +53,8 @@ class Facts:
     """Whether the node is looked at even if nobody reads the result: it may fail."""
     parts: Callable[[Variable], Iterable[tuple[Variable, View]]] | None = None
     """Inputs, and where in the node's own buffer each stands: they may be computed there."""
+    copies_to: bool = False
+    """Whether the node, where it is no view, is a copy in C order, made where it will stand."""
     total: str = ""
     """What kernels call the reduction, over the axes that are the first parameter."""
     work: Callable[[Variable, Callable[[Graph], Size]], Size] | None = None
@@ -145,9 +147,16 @@ class Values:
             # Else the room of the whole is not there when the parts are computed.
             if facts.parts and all(map(self.assembler.is_known_at_entry, v.type.shape)):
                 for x, view in facts.parts(v):
-                    if x.op.formula is not None and x not in self.outputs:
+                    if self._may_stand(x, view) and x not in self.outputs:
                         places.setdefault(x, view)
         return places
+
+    def _may_stand(self, x: Variable, view: View) -> bool:
+        """Whether the value can be computed there."""
+        if x.op.formula is not None:
+            return True
+        copies = self.facts.get(x.op, NO_FACTS).copies_to
+        return copies and is_contiguous(x.type.shape, view.strides)
 
     def _view(self, v: Variable) -> View | None:
         """The node as a view of its first input, if it is one; a late one is noted."""

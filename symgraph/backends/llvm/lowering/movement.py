@@ -88,7 +88,7 @@ def _reshaped(v: Variable, source: View) -> View | None:
 def _write_reshape(scope: Scope, v: Variable) -> bool:
     """A reshape of what does not lie in C order: a copy that does."""
     x = v.inputs[0]
-    target = Place(scope.base(v), contiguous_strides(x.type.shape))
+    target = Place(scope.place(v).base, contiguous_strides(x.type.shape))
     scope.builder.copy(scope.place(x), target, x.type.shape, x.dtype)
     return True
 
@@ -241,7 +241,13 @@ MOVEMENT = {
     BROADCAST_TO: Lowering(
         view=_broadcast, sizes=_SIZES, checks=_none_negative, write=_copy_late_view
     ),
-    RESHAPE: Lowering(view=_reshaped, sizes=_SIZES, checks=_as_many_elements, write=_write_reshape),
+    RESHAPE: Lowering(
+        view=_reshaped,
+        sizes=_SIZES,
+        checks=_as_many_elements,
+        copies_to=True,
+        write=_write_reshape,
+    ),
     CONCATENATE: Lowering(parts=_parts, write=_write_concatenate),
     SLICE: Lowering(
         view=_sliced,

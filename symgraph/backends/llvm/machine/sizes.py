@@ -87,7 +87,8 @@ def interval(f: Function, steps: str, kept: str, each: str, memory: str) -> str:
     """How many steps checkpoints are apart: what `interval_of` gives."""
     steps, kept, each = f.at_least(steps, 1), f.at_least(kept, 0), f.at_least(each, 1)
     root, last = _root(f, steps), f.emit(f"sub i64 {steps}, 1")
-    turns = f.emit(f"mul i64 {root}, 2")
+    is_bounded = f.emit(f"icmp sgt i64 {memory}, 0")
+    turns = f.emit(f"select i1 {is_bounded}, i64 {f.emit(f'mul i64 {root}, 2')}, i64 0")
     # What takes least, with the steps that run again then; of what fits those with the fewest.
     most = str(_LARGEST)
     loop = f.begin_loop(turns, carried=[Value(x, I64, 1) for x in (most, most, "1", most, "1")])
@@ -117,7 +118,6 @@ def interval(f: Function, steps: str, kept: str, each: str, memory: str) -> str:
     _, _, every, fewest, found = f.end_loop(loop, [Value(x, I64, 1) for x in new])
     nothing_fits = f.emit(f"icmp eq i64 {fewest}, {_LARGEST}")
     chosen = f.emit(f"select i1 {nothing_fits}, i64 {every}, i64 {found}")
-    is_bounded = f.emit(f"icmp sgt i64 {memory}, 0")
     return f.emit(f"select i1 {is_bounded}, i64 {chosen}, i64 {root}")
 
 
