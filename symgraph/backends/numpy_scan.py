@@ -17,6 +17,7 @@ from ..core import provenance
 from ..core.binding import bind_sizes, shape_numbers
 from ..core.errors import CallError, SymgraphError, explain
 from ..core.graph import Graph
+from ..core.origins import call_in_steps, loops_around
 from ..core.variable import Variable
 from ..scan.last_rows import kept_rows
 from ..scan.op import Loop
@@ -134,7 +135,10 @@ class NumpyLoop:
         rows = list(map(self._first_rows, range(len(self._states)), parts.initials))
         kept = _Checkpoints(parts.interval, self._depths[: len(rows)])
         number = 0 if parts.first is None else int(parts.first)
-        taken = self._run(n, values, parts.sequences, rows, kept, number)
+        taken = call_in_steps(
+            (*loops_around(), self._scan),
+            lambda: self._run(n, values, parts.sequences, rows, kept, number),
+        )
         if len(rows) < len(self._depths):
             rows += [_Rows(trace, 0) for trace in self._empty_traces((n_steps, *arrays))]
         checkpoints = kept.arrays(taken, rows, ends=self._loop.layout.ends_at_checkpoint)

@@ -6,10 +6,12 @@ What the compiler does by itself is no advice; nor is what no change of the user
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from ..core import provenance
 from ..core.dims import product
 from ..core.graph import Graph
+from ..core.origins import call_in_steps
 from ..core.places import short_place
 from ..core.provenance import Line
 from ..core.variable import Variable, ancestors
@@ -40,7 +42,7 @@ def find_advice(graphs: Graphs, repeated: Sequence[RepeatedBody]) -> list[Advice
         *_on_repeats(repeated),
         *map(_on_chain, find_chains(graphs.built)),
         *_on_traces(graphs.rewritten, sizes),
-        *(_on_product(each, graphs, sizes) for each in find_kept_products(graphs.rewritten)),
+        *_on_products(graphs, sizes),
         *_on_states(graphs.built),
         *_on_stateless(graphs.built, graphs.rewritten, sizes),
         *_on_recurrences(graphs, sizes),
@@ -101,12 +103,16 @@ def _on_traces(graph: Graph, sizes: SizeNames) -> Iterator[Advice]:
         )
 
 
+def _on_products(graphs: Graphs, sizes: SizeNames) -> Iterator[Advice]:
+    for each in find_kept_products(graphs.rewritten):
+        yield call_in_steps(each.path, partial(_on_product, each, graphs, sizes))
+
+
 def _on_product(each: KeptProduct, graphs: Graphs, sizes: SizeNames) -> Advice:
     rest = f"one of {each.n_rows} rows" if each.kind == "indexed" else "a large one"
     if each.has_columns:
         rest += ", and as many with one column"
-    scan = each.path[-1]
-    lines = (provenance.lines_in(each.product, scan) or provenance.lines_of(scan))[:1]
+    lines = (provenance.lines_of(each.product) or provenance.lines_of(each.path[-1]))[:1]
     return Advice(
         "product in a loop",
         _reason(each, _Words(StepNames(graphs.rewritten, each.path, graphs.built))),
@@ -155,10 +161,10 @@ class _Words:
         label = self._names.name_of(x)
         if label:
             return f"the {role} {label}" if role else label
-        scan, changing = self._names.loop.node, self._names.loop.changing
+        changing = self._names.loop.changing
         symbols = self._names.symbols
         read = dict.fromkeys(symbols[v] for v in ancestors([x]) if v in changing)
-        lines = provenance.lines_in(x, scan)
+        lines = provenance.lines_of(x)
         place = short_place(str(lines[0])) if lines else "the step"
         what = f"the {role} that" if role else "what"
         return f"{what} {place} makes of {_listed([*read])}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..core.binding import bind_sizes
 from ..core.dims import Atom, Dim, Size, floor_div, maximum_zero
 from ..core.graph import Graph
+from ..core.origins import call_in_steps
 from ..core.provenance import Line, lines_of
 from ..core.variable import Variable
 from ..ops.sizes import known_size, size_of
@@ -76,7 +78,8 @@ def checkpointed_loops(graphs: Graphs, values: Mapping[Atom, int]) -> list[Check
     found: list[CheckpointedLoop] = []
     for path, room in rooms_of(graph, loop_paths(graph)).items():
         around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
-        found.append(_described(Loop(path[-1]), room, around, len(path) - 1))
+        described = partial(_described, Loop(path[-1]), room, around, len(path) - 1)
+        found.append(call_in_steps(path, described))
     words = [each.with_sizes(sizes.in_words) for each in found]
     known = sizes.numbers_of_call(values)
     return [each.with_sizes(lambda size: in_numbers(size, known)) for each in words]

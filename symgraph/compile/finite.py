@@ -17,6 +17,7 @@ from ..backends.numpy_looking import Place, looking
 from ..core import provenance
 from ..core.errors import FiniteError, OperandRange, explain
 from ..core.graph import Graph
+from ..core.origins import call_in_steps
 from ..core.variable import Variable, constant_value
 from ..scan.observers import without_observers
 from ..scan.op import Loop
@@ -76,7 +77,9 @@ class Checked:
         try:
             looking(self._graph, look)(*arrays)
         except _Found as found:
-            error = self._error(found.node, found.operands, found.value, found.place)
+            path = [scan for scan, _ in found.place]
+            about = (found.node, found.operands, found.value, found.place)
+            error = call_in_steps(path, lambda: self._error(*about))
         else:
             return
         raise error

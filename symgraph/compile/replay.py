@@ -13,7 +13,7 @@ from ..core import provenance
 from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphTypeError, SymgraphValueError
 from ..core.graph import Graph
-from ..core.origins import call_within
+from ..core.origins import call_in_steps, call_within
 from ..core.variable import ITEM, Variable
 from ..scan.observers import without_observers
 from ..scan.op import Loop
@@ -68,9 +68,10 @@ def _replayed(f: Function, args: Any, loop: Any, step: Any) -> Replay:
     loops = [path[i] for i in counted]
     _check_steps(loops, steps)
     arrays = _arrays(f, args)
-    names, taken = StepNames(graph, path, f.program.graph), _Taken()
+    names = StepNames(graph, path, f.program.graph)
+    described = call_in_steps(path, lambda: [_describe(scan) for scan in loops])
     forward = None if names.forward is None else _named(names.forward)
-    result = Replay([_describe(scan) for scan in loops], steps, forward)
+    result, taken = Replay(described, steps, forward), _Taken()
     replayed = _Step(result, names)
 
     def look(v: Variable, operands: Sequence[Any], value: Any, place: Place) -> None:
@@ -249,7 +250,7 @@ class _Step:
             Shown(label, v in self._symbols, names.sources.get(v, "")),
             what,
             np.array(value),
-            provenance.line_in(v, names.loop.node),
+            provenance.line_of(v),
         )
 
 

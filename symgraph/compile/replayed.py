@@ -85,7 +85,8 @@ class Replay:
         if self._forward:
             where += f"\nwhich goes back through step t of {self._forward}"
         lines = Places([self.lines[x.label] or "" for x in self._shown if not x.is_read])
-        if lines.file is not None and lines.file not in short_places(where):
+        shared = lines.one or lines.file
+        if shared is not None and shared not in short_places(where):
             where += f"\ncomputed{lines.heading}"
         return f"{short_places(where)}\n\n{self._table(lines)}"
 

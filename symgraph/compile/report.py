@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..core import provenance
 from ..core.dims import Atom
 from ..core.graph import Graph
+from ..core.origins import call_in_steps
 from ..core.places import short_place, short_places
 from ..core.provenance import Line
+from ..core.variable import Variable
 from ..scan.census import RepeatedBody, find_repeated
 from ..scan.op import Loop
 from ..scan.paths import loop_paths, with_bodies
@@ -336,20 +338,22 @@ def count_nodes(graph: Graph) -> int:
 def list_loops(graph: Graph) -> list[LoopRow]:
     """A row for each loop of the graph, those inside loops included."""
     numbers: dict[Graph, int] = {}
-    return [
-        LoopRow(
-            loop.title,
-            next(iter(provenance.lines_of(loop.node)), None),
-            depth,
-            numbers.setdefault(loop.body, len(numbers) + 1),
-            len(loop.body.nodes),
-            len(loop.reads_by_sequence),
-            len(loop.states),
-            len(loop.outputs),
-            _interval_of(loop),
-        )
-        for depth, loop in ((len(path) - 1, Loop(path[-1])) for path in loop_paths(graph))
-    ]
+    return [call_in_steps(path, partial(_loop_row, path, numbers)) for path in loop_paths(graph)]
+
+
+def _loop_row(path: Sequence[Variable], numbers: dict[Graph, int]) -> LoopRow:
+    loop = Loop(path[-1])
+    return LoopRow(
+        loop.title,
+        next(iter(provenance.lines_of(loop.node)), None),
+        len(path) - 1,
+        numbers.setdefault(loop.body, len(numbers) + 1),
+        len(loop.body.nodes),
+        len(loop.reads_by_sequence),
+        len(loop.states),
+        len(loop.outputs),
+        _interval_of(loop),
+    )
 
 
 def _interval_of(loop: Loop) -> int | str | None:

@@ -10,7 +10,7 @@ from ..core import provenance
 from ..core.dims import Size
 from ..core.graph import Graph
 from ..core.op import Op
-from ..core.origins import Origins, origins
+from ..core.origins import Origins, call_in_steps, origins
 from ..core.types import is_float
 from ..core.variable import ITEM, Variable, ancestors
 from ..ops.sizes import size_of
@@ -37,31 +37,35 @@ class StepNames:
     is the graph as it was built, where assignments are known to mean what they say."""
 
     def __init__(self, graph: Graph, path: _Path, built: Graph) -> None:
-        self.loop = Loop(path[-1])
+        self.loop, self._path = Loop(path[-1]), path
         self.values: dict[Variable, str] = {}
         """Names of what the step computes."""
         self.results: dict[Variable, str] = {}
         """Names of states, of which the new values may have none of their own."""
-        self.symbols = _symbols_within(path)
+        self.symbols: dict[Variable, str] = {}
         """Names of what it reads."""
         self.sources: dict[Variable, str] = {}
         """In a gradient the assignment of the loop's step that each value goes back through."""
         around: Graph = [graph, *(scan.params[0] for scan in path)][-2]
+        self.forward = self._forward_in(around)
+        """The loop that this one is the gradient of, if it is one, and goes step by step."""
+        call_in_steps(path, lambda: self._name_values(built))
+        if self.forward is not None:
+            forward = [*path[:-1], self.forward]
+            call_in_steps(forward, lambda: self._name_gradient(_forward(forward, built), built))
+
+    def name_of(self, v: Variable) -> str | None:
+        """What a value of the step is called; None where it has no name of its own."""
+        return v.name or self.symbols.get(v) or self.values.get(v)
+
+    def _name_values(self, built: Graph) -> None:
+        path = self._path
+        self.symbols = _symbols_within(path)
         if self.loop.layout.role == "gradient":
             self._tell_sources({statement_of(scan) for scan in path})
         else:
             self.values = _names_in_source(path, built)
             self._name_states()
-        self.forward = self._forward_in(around)
-        """The loop that this one is the gradient of, if it is one, and goes step by step."""
-        if self.forward is not None:
-            forward = Loop(self.forward)
-            names = _names_in_source([*path[:-1], self.forward], built)
-            self._name_gradient(_Forward(forward, names, _state_labels(forward, names)), built)
-
-    def name_of(self, v: Variable) -> str | None:
-        """What a value of the step is called; None where it has no name of its own."""
-        return v.name or self.symbols.get(v) or self.values.get(v)
 
     def _forward_in(self, around: Graph) -> Variable | None:
         found = gradient_loops(around).get(self.loop.node)
@@ -120,7 +124,7 @@ def _named_operations(built: Graph) -> _Operations:
         loops = [Loop(path[-1]) for path in loop_paths(built)]
         bodies = dict.fromkeys(each.body for each in loops if each.layout.role != "gradient")
         found: dict[tuple[str, Source], set[Op]] = {}
-        for v, named in source_names([built, *bodies]).items():
+        for v, named in call_in_steps((), lambda: source_names([built, *bodies])).items():
             found.setdefault(named, set()).add(v.op)
         _known[program] = found
     return _known[program]
@@ -271,6 +275,12 @@ class _Forward:
             v: end if ends.count(end) == 1 and v.name else label
             for (v, label), end in zip(labels.items(), ends, strict=True)
         }
+
+
+def _forward(path: _Path, built: Graph) -> _Forward:
+    """The last loop of the path, as its gradient sees it."""
+    loop, names = Loop(path[-1]), _names_in_source(path, built)
+    return _Forward(loop, names, _state_labels(loop, names))
 
 
 def _named_in_order(states: Sequence[State], known: Sequence[_Carried]) -> list[_Carried | None]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 
 import numpy as np
 
 from ..core.dims import Atom, Size, product, size_atoms
 from ..core.errors import SymgraphTypeError, SymgraphValueError
+from ..core.origins import call_in_steps
 from ..core.provenance import Line, lines_of
+from ..core.variable import Variable
 from ..ops.sizes import size_of
 from ..scan.op import Loop
 from ..scan.storage import StoredResult, stored_results
@@ -135,10 +137,10 @@ class Storage:
         return self._graphs.tell(self._found)
 
     def _found(self) -> list[StoredLoop]:
-        by_path: dict[tuple[object, ...], list[StoredResult]] = {}
+        by_path: dict[tuple[Variable, ...], list[StoredResult]] = {}
         for each in stored_results(self._graphs.rewritten):
             by_path.setdefault(each.path, []).append(each)
-        return [self._loop(group) for group in by_path.values()]
+        return [call_in_steps(path, partial(self._loop, group)) for path, group in by_path.items()]
 
     @cached_property
     def _steps_around(self) -> list[list[Size]]:

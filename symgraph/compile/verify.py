@@ -18,6 +18,7 @@ from ..backends.base import Backend
 from ..core import provenance
 from ..core.errors import FiniteError, VerifyError, explain
 from ..core.graph import Graph
+from ..core.origins import call_in_steps
 from ..core.variable import Variable, item
 from ..rewrite.unify import with_united_sizes
 from ..scan.observers import without_observers
@@ -131,6 +132,12 @@ class Verified:
         return self._backend.prepare(graph, threads=self._threads)
 
     def _raise(self, culprit: str, fault: Fault, differences: Sequence[Difference]) -> None:
+        path = [scan for scan, _ in fault.loops]
+        raise call_in_steps(path, lambda: self._error_at(culprit, fault, differences))
+
+    def _error_at(
+        self, culprit: str, fault: Fault, differences: Sequence[Difference]
+    ) -> VerifyError:
         loops = [fault.loops[i] for i in counted_loops([scan for scan, _ in fault.loops])]
         names = tuple(scan.name or "scan" for scan, _ in loops)
         steps = tuple(step for _, step in loops)
@@ -147,7 +154,7 @@ class Verified:
             f"that differs from the reference: {_describe(fault.difference)}\n"
             f"  wrong with it: {wrong}"
         )
-        raise VerifyError(
+        return VerifyError(
             explain(what, line=line, remedy=None if is_own else _RECORD),
             op=fault.node.op.name,
             loop=names if len(names) > 1 else names[0] if names else None,

@@ -9,7 +9,8 @@ one program comes to by rewriting may be what another one's user has written.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from .lines import Lines, lines_with
@@ -19,12 +20,14 @@ __all__ = [
     "Origins",
     "Places",
     "call_alike",
+    "call_in_steps",
     "call_within",
     "claim",
     "hand_on",
     "hand_on_all",
     "is_told_of",
     "joined",
+    "loops_around",
     "name_of",
     "origins",
     "place_among",
@@ -69,6 +72,8 @@ class Origins:
 
 
 _origins: contextvars.ContextVar[Origins | None] = contextvars.ContextVar("origins", default=None)
+# The loops in whose steps nodes are spoken of, the outermost first.
+_loops: contextvars.ContextVar[tuple[Node, ...]] = contextvars.ContextVar("loops", default=())
 
 origins = _origins.get
 """Those of the program that is rewritten, or spoken of, just now; None outside of any."""
@@ -87,6 +92,21 @@ def call_within(origins: Origins | None, run: Callable[[], T]) -> T:
         _origins.set(before)
 
 
+def call_in_steps(loops: Sequence[Node], run: Callable[[], T]) -> T:
+    """What ``run()`` returns while nodes are spoken of as they are written in the steps of these
+    loops, the outermost first: loops of equal steps, written at two places, have one body."""
+    before = _loops.get()
+    try:
+        _loops.set(tuple(loops))
+        return run()
+    finally:
+        _loops.set(before)
+
+
+loops_around = _loops.get
+"""The loops in whose steps nodes are spoken of just now, the outermost first."""
+
+
 def claim(variable: Node) -> None:
     """Let what only rewriting has come to so far be as if new, for somebody who writes it."""
     variable.is_derived, variable.given_name, variable.places = False, None, ()
@@ -99,7 +119,20 @@ def places_of(variable: Node) -> Places:
         return variable.places
     if program.rest is not None and variable.serial not in program.places:
         program.complete()
-    return program.places.get(variable.serial, ())
+    places = program.places.get(variable.serial, ())
+    return places if len(places) < 2 or not _loops.get() else _in_steps(program, variable)
+
+
+def _in_steps(program: Origins, variable: Node) -> Places:
+    """Where the variable is written in the steps of the loops that are spoken of; one of these in
+    those of the loops around it."""
+    program.complete()
+    loops = itertools.takewhile(lambda loop: loop is not variable, _loops.get())
+    around, *inner = [program.places.get(each.serial, ()) for each in (*loops, variable)]
+    for places in inner:
+        place = place_among(places, around)
+        around = () if place is None else (place,)
+    return around
 
 
 def set_places(variable: Node, places: Places) -> None:
@@ -234,7 +267,11 @@ def name_of(variable: Node) -> str | None:
         return variable.given_name
     if program.rest is not None and variable.serial not in program.places:
         program.complete()
-    return program.names.get(variable.serial)
+    name = program.names.get(variable.serial)
+    if name is None or not _loops.get():
+        return name
+    names = {place.name for place in program.places.get(variable.serial, ())}
+    return name if len(names) < 2 else places_of(variable)[0].name
 
 
 def is_told_of(variable: Node) -> bool:

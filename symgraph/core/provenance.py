@@ -27,6 +27,7 @@ from .lines import (
 from .node import Node
 from .origins import (
     Places,
+    call_in_steps,
     claim,
     hand_on,
     hand_on_all,
@@ -63,9 +64,7 @@ __all__ = [
     "is_told_of",
     "leave_out_callers",
     "line_at",
-    "line_in",
     "line_of",
-    "lines_in",
     "lines_of",
     "loop_words",
     "name_of",
@@ -202,17 +201,6 @@ def written_at(variable: Node) -> tuple[Line, ...]:
     return getattr(lines, "written", ()) or lines
 
 
-def line_in(variable: Node, loop: Node) -> str | None:
-    """The line of a variable as it was written in the step of that loop; else any of its lines."""
-    place = lines_in(variable, loop)
-    return str(place[0]) if place else None
-
-
-def lines_in(variable: Node, loop: Node) -> tuple[Line, ...]:
-    """The lines of a variable as it was written in the step of that loop; else any of its lines."""
-    return place_among(places_of(variable), places_of(loop)) or ()
-
-
 def leave_out_callers(variable: Node, callers: tuple[Line, ...]) -> None:
     """Let the variable have no lines but those within what these lines call."""
     lines = lines_of(variable)
@@ -229,15 +217,12 @@ def add_callers(copy: Node, original: Node, callers: tuple[Line, ...]) -> None:
     set_places(copy, (lines_with(lines, written_at(original)),))
 
 
-def nearest_line(variable: Node, loop: Node | None = None) -> str | None:
-    """The line of the variable, or of the nearest one that it is made of and that has one.
-
-    ``loop``: in the step of which they were written.
-    """
+def nearest_line(variable: Node) -> str | None:
+    """The line of the variable, or of the nearest one that it is made of and that has one."""
     seen, layer = {variable}, [variable]
     while layer:
         for x in layer:
-            line = line_of(x) if loop is None else line_in(x, loop) if x.inputs else None
+            line = line_of(x)
             if line is not None:
                 return line
         layer = [x for y in layer for x in y.inputs if not (x in seen or seen.add(x))]
@@ -247,11 +232,14 @@ def nearest_line(variable: Node, loop: Node | None = None) -> str | None:
 def line_at(variable: Node, loops: Sequence[Node]) -> tuple[str | None, bool]:
     """The line for a variable within these loops, outermost first, and whether it is its own; else
     it is that of the nearest one that it is made of, or of a loop."""
-    loop = loops[-1] if loops else None
-    own = line_of(variable) if loop is None else line_in(variable, loop)
+    return call_in_steps(loops, lambda: _line_at(variable, loops))
+
+
+def _line_at(variable: Node, loops: Sequence[Node]) -> tuple[str | None, bool]:
+    own = line_of(variable)
     if own is not None:
         return own, True
-    candidates = [nearest_line(variable, loop), *map(line_of, reversed(loops))]
+    candidates = [nearest_line(variable), *map(line_of, reversed(loops))]
     return next((line for line in candidates if line is not None), None), False
 
 

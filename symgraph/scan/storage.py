@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ..core import provenance
 from ..core.dims import Atom, Dim, Size, product, substitute_size
 from ..core.graph import Graph
+from ..core.origins import call_in_steps
 from ..core.provenance import Line
 from ..core.variable import ITEM, Variable, ancestors
 from ..ops.broadcast import REARRANGE
@@ -75,8 +77,8 @@ def stored_results(graph: Graph) -> list[StoredResult]:
         around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
         if around not in gradients:
             gradients[around] = gradient_loops(around)
-        results = _results_of(path, around, gradients[around])
-        found += [each.at_most(most) for each in results]
+        results = partial(list, _results_of(path, around, gradients[around]))
+        found += [each.at_most(most) for each in call_in_steps(path, results)]
     return found
 
 
@@ -95,13 +97,13 @@ def _results_of(
         rows: Size = few + 1 if few is not None else kept.shape[0]
         reason = LAST_ROWS if few is not None or x is None else _reason(x, graph, gradients)
         size = product(kept.shape[1:]) * kept.dtype.itemsize
-        lines = provenance.lines_in(value, scan) or provenance.lines_of(scan)
+        lines = provenance.lines_of(value) or provenance.lines_of(scan)
         yield StoredResult(path, value, _label(loop, k), rows, size, reason, lines)
     for k, state in enumerate(loop.states if loop.layout.has_checkpoints else ()):
         if (x := items.get(len(loop.results) + k)) is not None:
             rows = x.type.shape[0]
             size = product(x.type.shape[1:]) * x.dtype.itemsize
-            lines = provenance.lines_in(state.new, scan) or provenance.lines_of(scan)
+            lines = provenance.lines_of(state.new) or provenance.lines_of(scan)
             yield StoredResult(path, state.new, _label(loop, k), rows, size, CHECKPOINTS, lines)
 
 

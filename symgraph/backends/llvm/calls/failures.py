@@ -27,19 +27,18 @@ def error_of_status(
 ) -> Exception:  # fmt: skip
     """The error that one of the program's own checks stands for, in a call on these arrays."""
     check = lowered.checks[status - 1]
-    if check.text is not None:
-        text = check.text(*(frame[slot] for slot in check.slots))
-        if check.node.op is SCAN:
-            error: Exception = check.error(explain(text, line=provenance.line_of(check.node)))
-        else:
-            error = error_of(
-                check.node, check.error, text, _sizes(check, frame), _place(check, frame)
-            )
-    elif status in lowered.input_checks:
+    if check.text is None and status in lowered.input_checks:
         return _misfit(lowered, types, arrays)
-    else:
-        error = error_on_shapes(check.node, _sizes(check, frame))
-    return in_steps(error, check.loops, frame)
+    return in_steps(lambda: _error_of(check, frame), check.loops, frame)
+
+
+def _error_of(check: Check, frame: Frame) -> Exception:
+    if check.text is None:
+        return error_on_shapes(check.node, _sizes(check, frame))
+    text = check.text(*(frame[slot] for slot in check.slots))
+    if check.node.op is SCAN:
+        return check.error(explain(text, line=provenance.line_of(check.node)))
+    return error_of(check.node, check.error, text, _sizes(check, frame), _place(check, frame))
 
 
 def _sizes(check: Check, frame: Frame) -> dict[Atom, int]:

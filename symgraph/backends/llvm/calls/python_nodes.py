@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from ....core.binding import shape_numbers
 from ....core.dims import Atom, Dim
 from ....core.errors import CallError, IndexRangeError, SymgraphError
+from ....core.origins import call_in_steps
 from ....core.variable import Variable
 from ....ops.sizes import size_of
 from ...numpy import reference_call
@@ -95,13 +96,21 @@ def _store(target: PythonResult, frame: Frame, array: np.ndarray, arrays: list) 
 def _complete_error(error: Exception, each: PythonNode, frame: Frame) -> Exception:
     """The error as symgraph's own: the op, its operands, the user's line, the step of each loop."""
     operands = [Operand(x.dtype, tuple(frame[s] for s in x.shape)) for x in each.inputs]
-    told = explained_error(error, each.node, operands)
-    told.__cause__ = error
-    return in_steps(told, each.loops, frame)
+
+    def tell() -> Exception:
+        told = explained_error(error, each.node, operands)
+        told.__cause__ = error
+        return told
+
+    return in_steps(tell, each.loops, frame)
 
 
-def in_steps(error: Exception, loops: Sequence[Turn], frame: Frame) -> Exception:
-    """The error with the step that each loop around it was in."""
+def in_steps(tell: Callable[[], Exception], loops: Sequence[Turn], frame: Frame) -> Exception:
+    """The error that ``tell()`` gives within these loops, with the step that each was in."""
+    return call_in_steps([loop for _, loop, _ in loops], lambda: _in_steps(tell(), loops, frame))
+
+
+def _in_steps(error: Exception, loops: Sequence[Turn], frame: Frame) -> Exception:
     if not isinstance(error, SymgraphError):
         return error
     cause = error.__cause__
