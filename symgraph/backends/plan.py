@@ -7,6 +7,7 @@ cost. A plan holds no values: each run has a list of its own, and so threads do 
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from ..core.errors import (
 from ..core.graph import Graph
 from ..core.op import Op
 from ..core.types import TensorType, is_integer
-from ..core.variable import CONSTANT, ITEM, Variable
+from ..core.variable import CONSTANT, ITEM, Variable, ancestors
 from ..ops.formula import numpy_maths
 from ..ops.sizes import known_size
 from ..scan.op import SCAN
@@ -50,6 +51,7 @@ class Plan:
     """The steps of a closed graph, and where its inputs and outputs lie."""
 
     def __init__(self, graph: Graph, make_call: Callable[[Variable], Call]) -> None:
+        self._inputs = graph.inputs
         self.n_inputs: int = len(graph.inputs)
         slot: dict[Variable, int] = {v: i for i, v in enumerate(graph.inputs)}
         self._template: list[Any] = [None] * self.n_inputs
@@ -90,7 +92,27 @@ class Plan:
             except Exception as error:
                 if _is_complete(error, v):
                     raise
-                raise explained(error, v, pick(values)) from error
+                first = partial(self._first_of, v, values)
+                raise explained(error, v, pick(values), first) from error
+
+    def _first_of(self, v: Variable, values: list[Any], steps: provenance.Steps) -> int | None:
+        """The number of the first one of the steps for which a node is computed at once, by what
+        their loop is told, if that can be computed already."""
+        for *_, scan in self.steps:
+            if scan.op is SCAN and provenance.loop_words(scan) == steps.loop:
+                first = scan.params[1].parts(scan.inputs).first
+                if first is not None and v in ancestors(scan.inputs):
+                    return self._computed(first, values)
+        return None
+
+    def _computed(self, v: Variable, values: list[Any]) -> int | None:
+        """A number that is made of the inputs, which a run keeps to its end."""
+        with contextlib.suppress(SymgraphError):
+            plan = Plan(Graph(self._inputs, [v]), call_of)
+            again = plan.slots(values[: self.n_inputs])
+            plan.run(again)
+            return int(again[plan.outputs[0]])
+        return None
 
 
 class ProfiledPlan(Plan):
@@ -246,8 +268,16 @@ def _in_step_of(error: SymgraphError, step: str, loop: str) -> SymgraphError:
     return type(error)(f"{error}\n  in {step} of {loop}")
 
 
-def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception:
-    """The error of one step as symgraph's own: op, operands, the user's line, the first message."""
+def explained(
+    error: Exception,
+    v: Variable,
+    values: Sequence[Any],
+    first_of: Callable[[provenance.Steps], int | None] = lambda _: None,
+) -> Exception:
+    """The error of one step as symgraph's own: op, operands, the user's line, the first message.
+
+    ``first_of``: the number of the first step of a part of a loop, if that is known.
+    """
     message = str(error) or type(error).__name__
     if isinstance(error, SymgraphError):
         kind: type[Exception] = type(error)
@@ -263,8 +293,10 @@ def explained(error: Exception, v: Variable, values: Sequence[Any]) -> Exception
     what = f"{title}{message}" + (f"\n  on {operands}" if operands else "")
     told = kind(explain(what, line=provenance.nearest_line(v)))
     if isinstance(error, IndexRangeError):
-        for step, loop in reversed(provenance.steps_at(v, error.place)):
-            told = _in_step_of(told, f"step {step}", loop)
+        for step, steps in reversed(provenance.steps_at(v, error.place)):
+            first = first_of(steps) if steps.is_part else 0
+            words = steps.loop + (", counted from a checkpoint" if first is None else "")
+            told = _in_step_of(told, f"step {step + (first or 0)}", words)
     return told
 
 

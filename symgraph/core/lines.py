@@ -53,6 +53,8 @@ class Steps(NamedTuple):
     """The loop as messages name it."""
     ahead: int
     """How many places after its first one a step reads at most."""
+    is_part: bool
+    """Whether these are counted from a checkpoint, of which the loop itself is told the number."""
 
 
 class Lines(tuple[Line, ...]):

@@ -257,11 +257,11 @@ def tell_steps(variable: Node, steps: Steps) -> None:
     set_places(variable, (told, *others))
 
 
-def steps_at(variable: Node, place: Sequence[int]) -> list[tuple[int, str]]:
-    """The first steps that read what is computed for all at once at this place, each with its loop,
-    outermost first."""
+def steps_at(variable: Node, place: Sequence[int]) -> list[tuple[int, Steps]]:
+    """The first steps that read what is computed for all at once at this place, each with those of
+    its loop, outermost first."""
     steps: Sequence[Steps] = getattr(lines_of(variable), "steps", ())
-    return [(max(k - ahead, 0), loop) for k, (loop, ahead) in zip(place, steps, strict=False)]
+    return [(max(k - each.ahead, 0), each) for k, each in zip(place, steps, strict=False)]
 
 
 def add_note(variable: Node, key: Hashable, note: Any) -> None:

@@ -109,10 +109,8 @@ def _over_time(
     values = stacked([template], arrays, may_fail=True)
     if values is None:
         return None
-    words = provenance.loop_words(loop.node)
-    if loop.node.params[1].is_numbered:
-        words += ", counted from a checkpoint"  # the number of that one is not known here
-    told = provenance.Steps(words, high - low)
+    words, is_part = provenance.loop_words(loop.node), loop.node.params[1].is_numbered
+    told = provenance.Steps(words, high - low, is_part)
     for v in find_varying(values, list(arrays.values())).difference(arrays.values()):
         provenance.tell_steps(v, told)
     outside: Mapping[Variable, Variable] = {arrays[x]: rows[x] for x in below} | loop.fixed

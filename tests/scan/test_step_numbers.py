@@ -151,23 +151,42 @@ def test_an_index_out_of_range_has_the_step_of_the_whole_loop(backend: str, whol
 
 
 @both
-def test_rows_that_are_read_at_once_are_told_to_count_from_a_checkpoint(backend: str) -> None:
+@pytest.mark.parametrize("n", [1, 4, 12, T])
+def test_rows_that_are_read_at_once_have_the_step_of_the_whole_loop(backend: str, n: int) -> None:
     inputs, h = reading(lambda table, i, w: table[i] @ w)
     cost = h[-1].sum()
     f = sg.compile(inputs, [cost, *sg.grad(cost, [inputs[2]])], backend=backend)
-    indices = np.zeros(T, np.int64)
-    indices[3] = 7
-    assert "in step 3 of loop 'cell' at" in str(
-        error_of(f, np.ones((3, 2)), indices, np.ones((2, 2)))
-    )
-    indices = np.zeros(T, np.int64)
-    indices[12] = 7
-    lines = str(error_of(f, np.ones((3, 2)), indices, np.ones((2, 2)))).splitlines()
-    if backend == "native":  # which reads them as the loop goes
-        assert lines[-1].startswith("  in step 12 of loop 'cell' at")
-    else:
-        assert lines[-1].startswith("  in step 0 of loop 'cell' at")
-        assert lines[-1].endswith(", counted from a checkpoint")
+    for t in range(n):
+        indices = np.zeros(n, np.int64)
+        indices[t] = 7
+        *_, last = str(error_of(f, np.ones((3, 2)), indices, np.ones((2, 2)))).splitlines()
+        assert last.startswith(f"  in step {t} of loop 'cell' at")
+        assert not last.endswith("checkpoint")
+
+
+@both
+def test_rows_that_are_read_at_once_are_counted_within_other_loops(backend: str) -> None:
+    table, i, w = sg.matrix("table"), sg.matrix("i", dtype="int64"), sg.matrix("w")
+
+    def outer(row: sg.Variable, total: sg.Variable) -> sg.Variable:
+        return sg.scan(
+            lambda k, h: table[k] @ w + sg.tanh(h),
+            [row],
+            [total],
+            checkpoint_every=4,
+            name="inner",
+        )[-1]
+
+    y = sg.scan(outer, [i], [sg.zeros((2,))], checkpoint_every=2, name="outer")
+    cost = y[-1].sum()
+    f = sg.compile([table, i, w], [cost, sg.grad(cost, w)], backend=backend)
+    for at in ((0, 0), (2, 12), (4, 5), (4, 12)):
+        indices = np.zeros((5, T), np.int64)
+        indices[at] = 7
+        text = str(error_of(f, np.ones((3, 2)), indices, np.ones((2, 2))))
+        assert f"in step {at[1]} of loop 'inner' at" in text
+        assert f"in step {at[0]} of loop 'outer' at" in text
+        assert "checkpoint" not in text
 
 
 def test_a_step_that_a_part_does_not_take_is_refused_with_those_that_it_takes() -> None:
