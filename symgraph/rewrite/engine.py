@@ -228,6 +228,8 @@ def _take_over(old: Variable, new: Variable) -> None:
     """Give a replacement the name and the user's lines of the original, unless it has its own."""
     if not new.inputs or not provenance.take_place(old, new, last=old.op is not new.op):
         return
+    if not provenance.places_of(old):
+        return  # there are none to hand on, and by none no node is known as seen
     # What the rule made on the way.
     stack = list(new.inputs)
     while stack:

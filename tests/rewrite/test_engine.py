@@ -177,6 +177,25 @@ def test_names_and_lines_go_to_the_replacement():
     assert provenance.line_of(made) == "model.py:7"
 
 
+def test_what_a_rule_made_of_shared_nodes_is_looked_at_once(monkeypatch):
+    def double(v):
+        made = v.inputs[0]
+        for _ in range(16):
+            made = add(made, made)
+        return made
+
+    x = variable("x", "T")
+    with provenance.without_lines():
+        y = tanh(x)
+        provenance.set_name(y, "y")  # written nowhere that is known
+    handed = []
+    hand_on = provenance.hand_on
+    monkeypatch.setattr(provenance, "hand_on", lambda *pair: handed.append(hand_on(*pair)))
+    result = sweep(Graph([x], [y]), RuleSet(Rule("double", ("tanh",), EVERY, double))).outputs[0]
+    assert result.name == "y"
+    assert len(handed) <= 16
+
+
 def test_a_leaf_is_never_renamed():
     x = variable("x", "T")
     x.name = None
