@@ -14,6 +14,7 @@ from ..core.graph import Graph
 from ..core.origins import call_in_steps
 from ..core.places import short_place
 from ..core.provenance import Line
+from ..core.size_bounds import is_at_most
 from ..core.variable import Variable, ancestors
 from ..ops.sizes import size_of
 from ..scan.associative import GROUP
@@ -234,20 +235,19 @@ def _fewer_steps(each: Recurrence, sizes: SizeNames, *, steps_are_cheap: bool) -
         # The gradient of a running product is several operations, where a loop is one kernel.
         is_dearer = steps_are_cheap and each.kind == "product" and each.has_gradient
         return None if is_dearer else f"1 body: {text} 1 operation"
-    if isinstance(steps, int) and steps <= 2 * GROUP:
+    if is_at_most(steps, 2 * GROUP):
         return None
-    if steps_are_cheap and each.row == 1 and each.is_float:
-        return f"{text} about {sizes.in_words(steps // GROUP + GROUP)}"
+    if steps_are_cheap:
+        # Of more than a number to a row the loop is one kernel, and groups would be several.
+        is_number = each.row == 1 and each.is_float
+        return f"{text} about {sizes.in_words(steps // GROUP + GROUP)}" if is_number else None
     is_long = isinstance(each.row, int) and each.row > _MOST_IN_GROUPS
     if each.is_accumulated or is_long:
         return None
     where = (
         "" if isinstance(each.row, int) else f" where rows have at most {_MOST_IN_GROUPS} numbers"
     )
-    text += f" about 2*sqrt({sizes.in_words(steps)}){where}"
-    if steps_are_cheap:
-        text += ", on the numpy backend; nothing on this one so far, where the loop is one kernel"
-    return text
+    return f"{text} about 2*sqrt({sizes.in_words(steps)}){where}"
 
 
 def _described(each: Recurrence) -> tuple[str, str]:

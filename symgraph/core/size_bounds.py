@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from .dims import Atom, Dim, Monomial, Size, atom_size, product
+from .dims import Atom, Dim, Monomial, Size, atom_size, maximum_zero, product
 
-__all__ = ["without_rests"]
+__all__ = ["is_at_most", "without_rests"]
+
+
+def is_at_most(size: Size, most: int) -> bool:
+    """Whether a size is known to be no more than a number, as that of ``x[:1]`` is than 1."""
+    return maximum_zero(size - most) == 0
 
 
 def without_rests(size: Size) -> Size:

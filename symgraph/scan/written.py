@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ..core import provenance
 from ..core.dims import Size, product
 from ..core.graph import Graph
+from ..core.size_bounds import is_at_most
 from ..core.variable import Variable
 from ..ops.sizes import size_of
 from .op import Loop
@@ -17,7 +18,7 @@ __all__ = ["has_gradient", "loops_written", "path_to", "steps_in_all"]
 
 def loops_written(graph: Graph) -> Iterator[tuple[Graph, Variable]]:
     """Each loop that somebody wrote, with the graph that it stands in, those in loops included; but
-    for those that are known to have one step, or none."""
+    for those that are known to have one step at most."""
     done: set[tuple[Graph, Variable]] = set()
     for path in loop_paths(graph):
         around: Graph = [graph, *(scan.params[0] for scan in path[:-1])][-1]
@@ -33,8 +34,7 @@ def _is_written(scan: Variable) -> bool:
 
 
 def _is_short(scan: Variable) -> bool:
-    steps = size_of(scan.inputs[0])
-    return isinstance(steps, int) and steps < 2
+    return is_at_most(size_of(scan.inputs[0]), 1)
 
 
 def has_gradient(scan: Variable, graph: Graph) -> bool:
