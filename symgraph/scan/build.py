@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from ..core.annotations import ArrayLike, SizeLike
-from ..core.errors import ScanError
+from ..core.errors import ScanError, SymgraphTypeError
 from ..core.flags import check_flags, check_name
 from ..core.variable import ITEM, Variable
 from ..ops.broadcast import broadcast_to
@@ -162,6 +162,13 @@ def scan(
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.
 
+    A loop of no steps has no ``outputs[-1]``: an error where that is computed. What computes its
+    gradient alone does not look, and gives the one of `last_value`: that by the initial value.
+
+    Of a loop that takes no steps there is no ``outputs[-1]``: an error where that is computed. A
+    function that computes its gradient alone does not look: the gradient is that by the initial
+    value, as of `last_value`.
+
     >>> x = sg.vector("x")
     >>> sg.scan(lambda x_t, total: total + x_t, [x], [0.0]).eval({x: [1.0, 2.0, 3.0]})
     array([1., 3., 6.], dtype=float32)
@@ -209,6 +216,7 @@ def map(
     array([[0.25, 0.75],
            [0.5 , 0.5 ]], dtype=float32)
     """
+    _check_options("map", options, ScanOptions)
     return scan(step, sequences, None, non_sequences, **options)
 
 
@@ -227,6 +235,7 @@ def reduce(
     >>> sg.reduce(lambda x, product: product * x, [sg.constant([2, 3, 4])], 1).eval()
     np.int64(24)
     """
+    _check_options("reduce", options, ScanOptions)
     infos = as_list(initial)
     results = scan(step, sequences, infos, non_sequences, **options)
     if isinstance(results, list):
@@ -251,7 +260,19 @@ def foldr(
     >>> sg.foldr(lambda x, rest: x - rest, [sg.constant([2, 3, 4])], 0).eval()
     np.int64(3)
     """
+    _check_options("foldr", options, LoopOptions)
     return reduce(step, sequences, initial, non_sequences, go_backwards=True, **options)
+
+
+def _check_options(owner: str, given: Mapping[str, object], options: type) -> None:
+    """Raise unless the function has all of these options."""
+    known = options.__annotations__
+    for name in given:
+        if name not in known:
+            raise SymgraphTypeError.here(
+                f"{owner}() got an unexpected keyword argument {name!r}",
+                remedy=f"Its options are {', '.join(known)}; sg.scan takes all there are.",
+            )
 
 
 def last_value(trace: ArrayLike, initial: StateLike) -> Variable:

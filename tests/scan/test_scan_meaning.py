@@ -559,6 +559,34 @@ def test_the_last_value_of_an_output(backend: str) -> None:
     assert sg.last_value(squares, None) is squares[-1]
 
 
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_the_last_row_of_no_steps_is_an_error_and_its_gradient_that_of_the_last_value(
+    backend: str,
+) -> None:
+    x, c = vector(), sg.scalar("c", "float64")
+    sums = sg.scan(lambda a, s: s + a, x, c)
+    gradient = sg.grad(sums[-1], c)
+    assert sg.compile([x, c], gradient, backend=backend, unused="ignore")(np.zeros(0), 0.5) == 1
+    for outputs in (sums[-1], [sums[-1], gradient]):
+        with pytest.raises(IndexError, match="index -1 is outside axis 0"):
+            sg.compile([x, c], outputs, backend=backend)(np.zeros(0), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda x: sg.map(sg.tanh, x, outputs_info=[None]), "map"),
+        (lambda x: sg.map(sg.tanh, x, steps=3), "map"),
+        (lambda x: sg.reduce(sg.add, x, 0.0, outputs_info=[0.0]), "reduce"),
+        (lambda x: sg.foldl(sg.add, x, 0.0, steps=3), "reduce"),
+        (lambda x: sg.foldr(sg.add, x, 0.0, go_backwards=True), "foldr"),
+    ],
+)
+def test_unknown_options_are_those_of_the_function_that_was_called(call, name: str) -> None:
+    with pytest.raises(sg.SymgraphTypeError, match=rf"^{name}\(\) got an unexpected keyword"):
+        call(vector())
+
+
 @pytest.mark.parametrize("name", [3, b"loop", ["loop"]])
 def test_a_loop_has_a_string_for_its_name(name) -> None:
     with pytest.raises(sg.SymgraphTypeError, match=r"name of a loop is a string, not[\s\S]*Write"):
