@@ -14,7 +14,7 @@ from ..core.shared import SharedVariable
 from ..core.variable import CONSTANT, Variable, ancestors
 from ..scan.observers import without_observers
 
-__all__ = ["Exportable", "Structure", "Subject", "subject_of"]
+__all__ = ["Exportable", "Structure", "Subject", "distinct", "identifier", "subject_of"]
 
 Exportable: TypeAlias = (
     Function | Variable | Sequence[Variable] | Mapping[str, Variable] | Callable[..., Any]
@@ -163,21 +163,21 @@ def _named(
     program = program.with_results(without_observers(graph_of(program.results)).outputs)
     taken: set[str] = set()
     inputs = {
-        _unique(parameter.name or f"input_{i + 1}", taken): v
+        distinct(parameter.name or f"input_{i + 1}", taken): v
         for i, (parameter, v) in enumerate(zip(program.parameters, program.inputs, strict=True))
     }
     all_shared = dict.fromkeys((*program.shared, *program.updates))
-    shared = {_unique(v.name or "shared", taken): v for v in all_shared}
+    shared = {distinct(v.name or "shared", taken): v for v in all_shared}
     names = {v: key for key, v in shared.items()}
     if isinstance(program.container, list):
         keys = [str(key) for key in program.container]
     ends = {*program.inputs, *all_shared}
     outputs = {
-        _unique((keys[i] if keys else "") or (None if v in ends else v.name) or "output", taken): v
+        distinct((keys[i] if keys else "") or (None if v in ends else v.name) or "output", taken): v
         for i, v in enumerate(program.outputs)
     }
     return Subject(
-        name=_identifier(name or "model"),
+        name=identifier(name or "model"),
         inputs=inputs,
         outputs=outputs,
         shared=shared,
@@ -197,7 +197,7 @@ def _filled(structure: Structure, names: Sequence[str]) -> Structure:
     return type(structure)(_filled(part, names) for part in structure)
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def distinct(name: str, taken: set[str]) -> str:
     """The name, with a number where it is taken; it is taken then."""
     unique, number = name, 0
     while unique in taken:
@@ -207,7 +207,7 @@ def _unique(name: str, taken: set[str]) -> str:
     return unique
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     """The name as programming languages take it."""
     word = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
     return word if word and not word[0].isdigit() else f"_{word}"

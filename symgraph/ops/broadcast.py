@@ -319,8 +319,8 @@ def rearrange(x: Variable, order: Sequence[int | None]) -> Variable:
 
 
 def is_zeros(x: Variable) -> bool:
-    """Whether this is a constant without a nonzero element, repeated perhaps."""
-    x = seen_through(x, BROADCAST_TO)
+    """Whether this is a constant without a nonzero element, repeated or with other axes perhaps."""
+    x = seen_through(x, BROADCAST_TO, REARRANGE)
     return x.op is CONSTANT and not x.params[0].array.any()
 
 

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ..core import provenance
-from ..core.errors import GraphError, SymgraphError, SymgraphValueError
+from ..core.errors import (
+    GraphError,
+    IndexRangeError,
+    ScanError,
+    ShapeError,
+    SymgraphValueError,
+    TooLargeError,
+)
 from ..core.graph import Graph, Rebuild, rebuild
 from ..core.op import OPS, Op
 from ..core.variable import Variable
@@ -46,6 +53,9 @@ Apply = Callable[[Variable], "Variable | None"]
 
 # Rules that keep making new work for one another are a mistake in the rules; say so in the end.
 _CHANGES_PER_NODE = 100
+
+# What is wrong with sizes that have become known; any other error is a mistake in the compiler.
+_MISFITS = (IndexRangeError, ScanError, ShapeError, TooLargeError)
 
 
 @dataclass(frozen=True)
@@ -200,7 +210,7 @@ def _on_inputs(v: Variable, inputs: Sequence[Variable], rebuild: Rebuild) -> Var
     """
     try:
         result = rebuild(v, inputs)
-    except SymgraphError:
+    except _MISFITS:
         return v  # an error at the call, if the call comes to it
     if result.inputs != tuple(inputs):
         _take_over(v, result)

@@ -11,7 +11,14 @@ import pytest
 import symgraph as sg
 from symgraph.core import provenance
 from symgraph.core.dims import named_size
-from symgraph.core.errors import GraphError, SymgraphValueError
+from symgraph.core.errors import (
+    DtypeError,
+    GradientError,
+    GraphError,
+    IndexRangeError,
+    ShapeError,
+    SymgraphValueError,
+)
 from symgraph.core.graph import Graph
 from symgraph.core.graph import rebuild as rebuild_node
 from symgraph.core.shared import make_shared
@@ -248,6 +255,20 @@ def test_another_rebuild_can_be_given():
     x = variable("x", "T")
     sweep(Graph([x], [negative(tanh(x))]), RuleSet(tanh_to_exp), rebuild=rebuild)
     assert seen == ["negative"]
+
+
+@pytest.mark.parametrize("error", [ShapeError, IndexRangeError, DtypeError, GradientError])
+def test_a_node_stays_where_sizes_do_not_fit_and_nothing_else_is_passed_over(error):
+    def rebuild(v, inputs):
+        raise error("on the new operand")
+
+    x = variable("x", "T")
+    graph, rules = Graph([x], [negative(tanh(x))]), RuleSet(tanh_to_exp)
+    if error in (ShapeError, IndexRangeError):
+        assert sweep(graph, rules, rebuild=rebuild) is graph
+    else:
+        with pytest.raises(error, match="on the new operand"):
+            sweep(graph, rules, rebuild=rebuild)
 
 
 def test_rewriting_leaves_nothing_behind():

@@ -11,6 +11,7 @@ import numpy as np
 from ...core.dims import PRIMITIVE, Atom, Dim, Size, atom_size, size_atoms
 from ...core.errors import ExchangeError
 from ...core.variable import Variable
+from ..subject import distinct, identifier
 from .c_names import LIBRARY, RESERVED
 
 __all__ = ["Array", "Interface", "check_name", "interface_of", "size_expression"]
@@ -106,14 +107,7 @@ def _sizes(inputs: Iterable[Array], taken: set[str]) -> dict[Atom, str]:
 
 def _unique(name: str, taken: set[str]) -> str:
     """The name as C takes it, with a number where it is taken; it is taken then."""
-    word = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
-    word = word if word and not word[0].isdigit() else f"_{word}"
-    unique, number = word, 0
-    while unique in taken:
-        number += 1
-        unique = f"{word}_{number}"
-    taken.add(unique)
-    return unique
+    return distinct(identifier(name), taken)
 
 
 def check_name(name: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from ...core.errors import ExchangeError, IndexRangeError, TooLargeError
 from ...core.graph import Graph
 from ...core.shared import SharedVariable
 from ...core.variable import Variable, ancestors
+from ...scan.paths import with_bodies
 from ..subject import Subject
 from .interface import Interface, interface_of
 
@@ -106,7 +107,8 @@ def _refuse_scipy(image: Image, graph: Graph) -> None:
     parts = {part for k in with_needs(image.needed.values()).values() for part, _ in k.parts}
     for name in sorted(parts & SCIPY.keys()):
         op = name.removeprefix("sg_")
-        node = next((v for v in _all_nodes(graph) if v.op.name == op), None)
+        nodes = (v for part in with_bodies(graph) for v in part.nodes)
+        node = next((v for v in nodes if v.op.name == op), None)
         raise ExchangeError.here(
             f"{_told(node) if node is not None else op} is a function of SciPy's, which a native "
             "program has not",
@@ -124,18 +126,6 @@ def _refuse_unknown_sizes(lowered: Lowered, subject: Subject) -> None:
                 remedy="Let it have a size that follows from those of the inputs: the last step "
                 "of a loop with until, say.",
             )
-
-
-def _all_nodes(graph: Graph) -> Iterator[Variable]:
-    """The nodes of a graph and of its loops' bodies."""
-    seen, pending = {graph}, [graph]
-    while pending:
-        for v in pending.pop().nodes:
-            yield v
-            for part in v.params:
-                if isinstance(part, Graph) and part not in seen:
-                    seen.add(part)
-                    pending.append(part)
 
 
 def _told(node: Variable) -> str:

@@ -20,8 +20,8 @@ from ...core import provenance
 from ...core.graph import Graph
 from ...core.op import Op
 from ...core.types import TupleType, tensor_type
-from ...core.variable import CONSTANT, ITEM, Variable, item, node
-from ...ops.broadcast import BROADCAST_TO, REARRANGE, seen_through
+from ...core.variable import ITEM, Variable, item, node
+from ...ops.broadcast import REARRANGE, is_zeros
 from ...ops.join import CONCATENATE, concatenate
 from ...ops.slices import SLICE, Entry, Span, read_slice, slice_axis
 from ...rewrite.engine import RuleSet, rule, sweep
@@ -230,14 +230,9 @@ class _Operands:
 def _initials(group: Group) -> list[Variable]:
     """For each state the initial ones of all directions; none where all are zeros."""
     states = list(zip(*(layer.initials for layer in group), strict=True))
-    if all(_is_zeros(v) for state in states for v in state):
+    if all(is_zeros(v) for state in states for v in state):
         return []
     return [concatenate(state) for state in states]
-
-
-def _is_zeros(v: Variable) -> bool:
-    v = seen_through(v, BROADCAST_TO, REARRANGE)
-    return v.op is CONSTANT and not v.params[0].array.any()
 
 
 def _may_read_initial(layer: Layer) -> bool:
