@@ -60,14 +60,14 @@ def _chained(graph: Graph, first: Variable | None) -> list[Variable]:
         if _looks(v):
             inputs = inputs if before is None else (*inputs, before)
             new[v] = before = node(v.op, inputs, v.params)
-            provenance.hand_on_all(v, before)
+            provenance.take_place(v, before, last=False)
         elif is_scan(v) and v.params[0].has_observers:
             new[v] = _with_chained_body(v, inputs, before)
             before = item(new[v], 0)
         else:
             new[v] = v if inputs == v.inputs else rebuild_alike(v, inputs)
             if new[v] is not v:
-                provenance.hand_on_all(v, new[v])
+                provenance.take_place(v, new[v], last=False)
     return [new[v] for v in graph.outputs]
 
 

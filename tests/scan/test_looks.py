@@ -261,3 +261,23 @@ def test_an_error_in_a_step_names_the_loop(backend: str) -> None:
     f = sg.compile([x], checked, backend=backend)
     with pytest.raises(sg.DebugAssertError, match=rf"in step 2 of loop 'watched' at {__file__}"):
         f([0.0, 1.0, 3.0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("options", [{}, {"checkpoint_every": 2}], ids=str)
+def test_looks_leave_loops_their_names(backend: str, options: dict) -> None:
+    """Each look but the first needs the one before it, and so is made again with all it is of."""
+    x = sg.tensor("x", ("T", 3))
+
+    def loops(look) -> list:
+        def step(x, h):
+            return sg.tanh(look(look(x, "1") * h, "2"))
+
+        first = sg.scan(step, x, sg.ones(3), name="first", **options)
+        second = sg.scan(step, first, sg.ones(3), name="second", **options)
+        f = sg.compile([x], [second, sg.grad(second.sum(), x)], backend=backend)
+        return sorted((row.name or "", row.depth) for row in f.report.loop_table)
+
+    found = loops(sg.debug_print)
+    assert found == loops(lambda x, label: x)
+    assert ("", 0) not in found
