@@ -21,21 +21,22 @@ Look: TypeAlias = Callable[[Variable, Sequence[Any], Any, Place], None]
 """What is called with a node, the values of its operands, its own value, and the place."""
 
 
-def looking(graph: Graph, look: Look) -> NumpyExecutable:
+def looking(graph: Graph, look: Look, *, checks: bool = False) -> NumpyExecutable:
     """The graph as an executable, for one thread, that shows each value as it is computed.
 
     Those in loops too, where the symbols of what a step reads come first; a loop itself is shown
     when it is over. What is raised by ``look`` and derives from BaseException alone ends the run.
+    The user's own looks do nothing, but with ``checks`` those that hold a value to a condition.
     """
-    return NumpyExecutable(_LookingPlanner(look), graph)
+    return NumpyExecutable(_LookingPlanner(look, checks=checks), graph)
 
 
 class _LookingPlanner(Planner):
     """Makes plans that show values."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, *, checks: bool) -> None:
         super().__init__()
-        self._look = look
+        self._look, self._checks = look, checks
         self._loops: list[tuple[Variable, int]] = []
 
     def plan(self, graph: Graph, depth: int = 0) -> Plan:
@@ -51,6 +52,8 @@ class _LookingPlanner(Planner):
 
     def call(self, v: Variable, depth: int) -> Call:
         """What computes a node and shows it."""
+        if "observer" in v.op.traits and not (self._checks and "check" in v.op.traits):
+            return lambda x, *_: x
         call = super().call(v, depth)
 
         def call_and_show(*operands: Any) -> Any:

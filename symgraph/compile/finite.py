@@ -15,11 +15,10 @@ import numpy as np
 
 from ..backends.numpy_looking import Place, looking
 from ..core import provenance
-from ..core.errors import FiniteError, OperandRange, explain
+from ..core.errors import FiniteError, OperandRange, SymgraphError, explain
 from ..core.graph import Graph
 from ..core.origins import call_in_steps
 from ..core.variable import Variable, constant_value
-from ..scan.observers import without_observers
 from ..scan.op import Loop
 from ..scan.paths import counted_loops, loop_paths
 from .marks import is_computed
@@ -48,22 +47,30 @@ class Checked:
 
     @cached_property
     def _graph(self) -> Graph:
-        return expanded(without_observers(self._rewritten))
+        return expanded(self._rewritten)
 
     def __call__(self, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """The program's results."""
-        *results, mark = self._run(*arrays)
+        try:
+            *results, mark = self._run(*arrays)
+        except SymgraphError:
+            self._tell_first(arrays)  # an index, say, that NaN made
+            raise
         if mark == 0:
             return results
+        self._tell_first(arrays)
+        raise FiniteError(
+            f"{self._prefix}a value that the {self._backend} backend computed is not finite; "
+            "those that the reference computed in its place are"
+        )
+
+    def _tell_first(self, arrays: Sequence[np.ndarray]) -> None:
+        """Raise for the first value that is not finite, if the reference comes to one."""
         for v, array in zip(self._graph.inputs, arrays, strict=True):
             if is_not_finite(array):
                 raise self._error(v, [], array, ())
         self._locate(arrays, _is_at_fault)
         self._locate(arrays, _is_nan)  # of a NaN among the constants
-        raise FiniteError(
-            f"{self._prefix}a value that the {self._backend} backend computed is not finite; "
-            "those that the reference computed in its place are"
-        )
 
     def _locate(
         self, arrays: Sequence[np.ndarray], is_meant: Callable[[Sequence[Any], Any], bool]
@@ -75,7 +82,9 @@ class Checked:
                 raise _Found(v, operands, value, place)
 
         try:
-            looking(self._graph, look)(*arrays)
+            looking(self._graph, look, checks=True)(*arrays)
+        except SymgraphError:  # before any such value
+            return
         except _Found as found:
             path = [scan for scan, _ in found.place]
             about = (found.node, found.operands, found.value, found.place)

@@ -150,7 +150,8 @@ def _find(f: Function, entries: Sequence[Any]) -> tuple[Graph, _Path]:
     built, compiled = f._graphs.built, f.graph
     by_row = any(not isinstance(entry, str) for entry in entries)
     for graph in (compiled,) if by_row else (built, compiled):
-        run = expanded(without_observers(graph))
+        # Rows are those of the report, which looks may part or keep in another order.
+        run = expanded(graph if graph is compiled else without_observers(graph))
         paths = loop_paths(run)
         for path in paths:
             if _fits(path, entries, paths):

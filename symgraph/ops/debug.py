@@ -186,5 +186,5 @@ DEBUG_ASSERT = Op(
     evaluate=_assert,
     vjp=_vjp,
     params=("message", "names", "number"),
-    traits=_TRAITS,
+    traits=_TRAITS | {"check"},
 )

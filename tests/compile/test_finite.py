@@ -9,6 +9,7 @@ import pytest
 
 import symgraph as sg
 import symgraph_nn as nn
+from symgraph.core.errors import DebugAssertError, IndexRangeError
 
 BACKENDS = ["native", "numpy"]
 
@@ -245,3 +246,24 @@ def test_operands_in_a_gradient_are_called_what_replay_calls_them(backend: str) 
     replayed = sg.replay(f, arguments, loop=row, step=error.step)
     _, operand = error.operands  # the first one is a constant
     assert operand.least == replayed.values[operand.label] == 0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_ends_a_call_that_had_lost_it_already(backend: str) -> None:
+    """A NaN that makes an index, or that no condition holds for, is told before these errors."""
+    x, table = sg.vector("x"), np.ones((3, 2), "float32")
+
+    def step(x, h):
+        root = sg.sqrt(x)
+        row = sg.constant(table)[sg.cast(root, "int64")]
+        return sg.debug_assert(h + row, root < 1.7, "too large")
+
+    h = sg.scan(step, x, sg.zeros(2), name="cell")
+    f = sg.compile([x], h, backend=backend, check_finite=True)
+    assert f([1, 0, 1]).shape == (3, 2)
+    error = caught(f, [1, 1, -1, 16])
+    assert (error.op, error.loop, error.step) == ("sqrt", "cell", 2)
+    with pytest.raises(DebugAssertError, match="too large"):
+        f([1, 4, -1])
+    with pytest.raises(IndexRangeError, match=r"index 4 .*\n.*\n.*\n.*step 1 of loop 'cell'"):
+        f([1, 16, -1])

@@ -231,3 +231,27 @@ def test_a_loop_that_is_a_constant_after_rewriting_can_be_asked_for(backend: str
     told = re.search(r"it has\n    a loop without a name at (\S+), as it was", str(error.value))
     assert told is not None
     assert float(sg.replay(f, [X], loop=told[1], step=1).values["add"]) == 3.0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "look",
+    [sg.debug_print, lambda new, label: sg.debug_assert(new, new < 0, label)],
+    ids=["print", "assert"],
+)
+def test_rows_of_loops_with_looks(look, backend: str, capsys) -> None:
+    """Looks keep loops apart that are alike, and in their order; replayed, they do nothing."""
+    x = sg.tensor("x", ("T", 3))
+    loops = [
+        sg.scan(lambda x, h, label=label: look(sg.tanh(x + h), label), x, sg.zeros(3), name=label)
+        for label in "ab"
+    ]
+    loops.append(sg.scan(lambda x, h: sg.sin(x * h), x, sg.ones(3), name="c"))
+    f = sg.compile([x], [*loops, sg.grad(loops[1].sum(), x)], backend=backend)
+    rows = [row.name for row in f.report.loop_table]
+    assert sorted(rows) == ["a", "b", "c", "gradient of b"]
+    for row, name in enumerate(rows):
+        by_row, by_name = (sg.replay(f, [np.ones((2, 3))], loop=key, step=1) for key in (row, name))
+        assert by_row.loop.startswith(f"loop {name!r}")
+        assert by_name.loop == by_row.loop
+    assert capsys.readouterr().out == ""
