@@ -23,6 +23,7 @@ from .close import find_varying
 from .layout import IntervalRule
 from .op import Loop, make_alike
 from .room import CHECKPOINT, STEP
+from .side_by_side import parts_of_chunks
 from .sizes import of_length, scalar_for
 
 __all__ = ["check_interval", "parse_memory", "with_checkpoints"]
@@ -73,7 +74,7 @@ def with_checkpoints(scan: Variable, *, every: int | str | None, memory: int | N
         interval, rule = interval_within(loop.n_steps, 1, 1, 0), IntervalRule()
     else:
         interval, rule = _within(loop, memory), IntervalRule(memory)
-    layout = loop.layout.with_checkpoints(rule)
+    layout = loop.layout.with_checkpoints(rule, parts_of_chunks(loop))
     inputs = loop.layout.parts(scan.inputs)._replace(interval=of_length(interval)).flat()
     return make_alike(scan, inputs, body=loop.body, layout=layout)
 

@@ -66,6 +66,9 @@ class Layout:
     """How the interval is chosen; None where it was given."""
     ends_at_checkpoint: bool = False
     """Whether there is a checkpoint after the last step, too."""
+    chunk_parts: int = 1
+    """How many parts a chunk has, with a checkpoint before each: it is known from the beginning,
+    since what a body is made of may change between a gradient and what is settled later."""
     is_over_chunks: bool = False
     """Whether its steps are chunks of steps: what leaves such a loop would be as long as they all
     are together."""
@@ -78,13 +81,15 @@ class Layout:
         """Whether the loop is to keep no more over time than what is read of it as it stands."""
         return self.has_checkpoints or self.is_over_chunks
 
-    def with_checkpoints(self, rule: IntervalRule | None) -> Layout:
+    def with_checkpoints(self, rule: IntervalRule | None, chunk_parts: int) -> Layout:
         """The layout of the same loop with checkpoints."""
-        return replace(self, has_checkpoints=True, rule=rule)
+        return replace(self, has_checkpoints=True, rule=rule, chunk_parts=chunk_parts)
 
     def without_checkpoints(self) -> Layout:
         """The layout of the same loop with no checkpoints."""
-        return replace(self, has_checkpoints=False, rule=None, ends_at_checkpoint=False)
+        return replace(
+            self, has_checkpoints=False, rule=None, chunk_parts=1, ends_at_checkpoint=False
+        )
 
     def parts(self, inputs: Sequence[T]) -> Inputs[T]:
         """The loop's inputs, or values of them, taken apart."""

@@ -12,7 +12,6 @@ from ..ops.slices import slice_axis
 from .effects import kept_effects
 from .observers import without_observers
 from .op import Loop, Read, State, make_alike, make_loop
-from .side_by_side import parts_of_chunks
 from .sizes import of_length
 
 __all__ = ["StepsAgain"]
@@ -44,8 +43,7 @@ class StepsAgain:
         before_last = maximum(subtract(self.taken, 1), 0)
         self.n_later = floor_divide(before_last, self.every)
         """How many checkpoints there are after the first."""
-        self.parts = parts_of_chunks(loop)
-        """How many parts a chunk has, with a checkpoint before each."""
+        self.parts = loop.layout.chunk_parts
         self.chunk = _times(self.every, self.parts)
         """How many steps a chunk has."""
         self.n_chunks = floor_divide(before_last, self.chunk)
