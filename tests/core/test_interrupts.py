@@ -237,7 +237,7 @@ def test_updates_are_whole_and_locks_free_after_interrupts(backend, is_sorted):
 
     struck = 0
     for _ in range(300):
-        struck += is_struck(call_often, rng, 3e-4)
+        struck += is_struck(call_often, rng, 1e-3)
         found = {float(number) for v in held for number in v.get_value()}
         assert len(found) == 1
         assert is_free(held[0]._lock)
