@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..core.places import short_places
-from .tables import Places, format_sections
+from .tables import WIDTH, Places, format_sections
 
 __all__ = ["Replay", "Shown"]
 
@@ -88,7 +88,8 @@ class Replay:
         shared = lines.one or lines.file
         if shared is not None and shared not in short_places(where):
             where += f"\ncomputed{lines.heading}"
-        return f"{short_places(where)}\n\n{self._table(lines)}"
+        heading = "\n".join(map(_in_width, short_places(where).split("\n")))
+        return f"{heading}\n\n{self._table(lines)}"
 
     def _table(self, lines: Places) -> str:
         """The values in the order in which they were there: read, then computed."""
@@ -137,3 +138,9 @@ def _in_short(array: np.ndarray) -> str:
 
 def _in_digits(number: Any) -> str:
     return f"{number:.3g}"
+
+
+def _in_width(line: str) -> str:
+    """A line of the heading, with its place in a line of its own where both are too long."""
+    words, _, place = line.rpartition(" at ")
+    return f"{words}\n    at {place}" if words and len(line) > WIDTH else line

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from ..core.places import short_place
 
-__all__ = ["Places", "format_sections", "format_table", "in_lines", "shown_bytes"]
+__all__ = ["WIDTH", "Places", "format_sections", "format_table", "in_lines", "shown_bytes"]
 
 # How many letters a line of a report has, where that can be.
-_WIDTH = 80
+WIDTH = 80
 
 # First cells have room for so many letters at least.
 _SHORT = 20
@@ -74,7 +74,7 @@ def format_sections(
     n = len(sections[0][0])
     all_rows = [row for header, rows in sections for row in (header, *rows)]
     others = sum(max(len(row[k]) for row in all_rows) + 2 for k in range(1, n))
-    room = max(_WIDTH - others, _SHORT)
+    room = max(WIDTH - others, _SHORT)
     tables = [(_split([header], room), _split(rows, room)) for header, rows in sections]
     whole = [row for header, rows in tables for row in (*header, *rows) if len(row) == n]
     widths = [max(len(row[k]) for row in whole) for k in range(n)]
@@ -123,7 +123,7 @@ def in_lines(text: str, *, margin: str = "") -> str:
     """The text in lines of a report's width, with a margin before all but the first; words that
     no-break spaces join stay together."""
     lines = fill(
-        text, _WIDTH, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+        text, WIDTH, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )
     return lines.replace("\xa0", " ")
 
