@@ -21,7 +21,7 @@ from ..rewrite.places import compute_at_places
 from ..rewrite.simplify import SIMPLIFY
 from ..rewrite.specialise import SPECIALISE
 from ..rewrite.stabilise import STABILISE
-from ..rewrite.unify import with_united_sizes
+from ..rewrite.unify import with_united_sizes, with_united_sizes_of_body
 from ..scan.composites import with_open_composites
 from ..scan.first_rows import run_first_steps
 from ..scan.observers import in_order
@@ -57,7 +57,7 @@ def _apply_in_loops(rules: RuleSet) -> Pass:
 
         return rewrite_loops(
             graph,
-            lambda body: with_united_sizes(body, rewrite_body, keeps_types=True),
+            partial(with_united_sizes_of_body, rewrite=rewrite_body),
             steps_are_cheap=target.steps_are_cheap,
         )
 

@@ -9,7 +9,7 @@ graph before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..core.errors import FiniteError, VerifyError, explain
 from ..core.graph import Graph
 from ..core.origins import call_in_steps
 from ..core.variable import Variable, item
-from ..rewrite.unify import with_united_sizes
+from ..rewrite.unify import sizes_agree, with_united_sizes
 from ..scan.observers import without_observers
 from ..scan.paths import counted_loops
 from .locate import Fault, is_value, locate
@@ -87,10 +87,6 @@ class Verified:
         self._compare(given, outcome.results, expected.results)
         return outcome.results
 
-    @cached_property
-    def _rewritten(self) -> Graph:
-        return rewrite(self._built, self._backend)[0]
-
     # --- what differs ---------------------------------------------------------------------------
 
     def _compare(
@@ -106,7 +102,8 @@ class Verified:
 
     def _examine(self, given: Sequence[np.ndarray], got: Sequence[np.ndarray]) -> None:
         """Raise where a difference is more than rounding."""
-        graph = self._rewritten
+        agree = sizes_agree(self._built, [array.shape for array in given])
+        graph = rewrite(self._built, self._backend, of_steps=agree)[0]
         suspect = Suspect(lambda graph: graph, self._prepare)
         differences = compare(graph, given, suspect, got)
         if any(differences):
@@ -114,7 +111,8 @@ class Verified:
             again = "" if fault else f" (not when it compiled it again: {_ONCE})"
             fault = fault or _as_output(graph, differences)
             self._raise(f"the {self._backend.name} backend{again}", fault, differences)
-        with_united_sizes(self._built, lambda graph: self._examine_passes(graph, given))
+        examine = partial(self._examine_passes, given=given)
+        with_united_sizes(self._built, examine, of_steps=agree)
 
     def _examine_passes(self, graph: Graph, given: Sequence[np.ndarray]) -> Graph:
         """The graph after all passes; raise where one of them is to blame for a difference."""

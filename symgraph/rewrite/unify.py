@@ -7,7 +7,8 @@ rule sees what they have in common. A check at the inputs unites all that is mad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 
 from ..core import provenance
 from ..core.dims import Dim, Size
@@ -17,38 +18,71 @@ from ..core.variable import Variable, node
 from ..ops.create import zeros
 from ..ops.sizes import CHECK_SIZE, preferred_size
 
-__all__ = ["sizes_agree", "with_united_sizes"]
+__all__ = ["sizes_agree", "with_united_sizes", "with_united_sizes_of_body"]
 
 # For each size the axes of inputs that have it: the input and the axis.
 _Places = Mapping[Size, Sequence[tuple[Variable, int]]]
 
 
 def with_united_sizes(
-    graph: Graph,
-    rewrite: Callable[[Graph], Graph],
-    *,
-    keeps_types: bool = False,
-    of_steps: bool = False,
+    graph: Graph, rewrite: Callable[[Graph], Graph], *, of_steps: bool = False
 ) -> Graph:
     """What ``rewrite`` makes of the graph in which sizes that a check compares are one.
 
     They are compared at the inputs. Where no check of them is left (nobody needed the values that
     it was made for), or where they could be one on no call, or on such alone that have empty axes,
-    it is what ``rewrite`` makes of the graph as it is; with ``keeps_types``, which is for who reads
-    the outputs from outside, also where the type of an output would be another one.
+    it is what ``rewrite`` makes of the graph as it is.
 
-    ``of_steps``: also those that steps of loops compare. What it is then refuses a call in which
-    they do not agree, even if no step is taken: for who has another graph for such a call.
+    ``of_steps``: also those that steps of loops compare, here and in bodies by themselves
+    (`with_united_sizes_of_body`). What it is then refuses a call in which they do not agree, even
+    if no step is taken: for who has another graph for such a call.
     """
     everywhere = _checks_in(graph, of_steps=of_steps)
     outside = [v for v in everywhere if v in graph.users]
     for checks in (everywhere, outside) if len(outside) < len(everywhere) else (everywhere,):
-        united, sizes = _unite(graph, checks, keeps_types=keeps_types)
-        rewritten = rewrite(united)
+        united, sizes = _unite(graph, checks)
+        rewritten, of_bodies = _rewritten(rewrite, united, [] if of_steps else None)
         # A number that is made of a size would otherwise be another input's.
-        if _are_compared(sizes, rewritten):
+        if _are_compared(sizes.items(), rewritten.nodes) and (
+            not of_bodies or _are_compared(of_bodies, _checks_in(rewritten, of_steps=True))
+        ):
             return rewritten
-    return rewrite(graph)
+    return _rewritten(rewrite, graph, None)[0]
+
+
+def with_united_sizes_of_body(body: Graph, rewrite: Callable[[Graph], Graph]) -> Graph:
+    """What ``rewrite`` makes of a body in which sizes that its checks compare are one.
+
+    The types of its outputs stay, and the checks as long as its own rewriting has use for them. A
+    later pass may do without a state that they were made for, so that they are told to
+    `with_united_sizes`, which begins again where none of them is left in the end; outside of it
+    nothing is united.
+    """
+    told = _of_bodies.get()
+    if told is None:
+        return rewrite(body)
+    united, sizes = _unite_body(body)
+    rewritten = rewrite(united)
+    if not _are_compared(sizes.items(), rewritten.nodes):
+        return rewrite(body)
+    told += sizes.items()
+    return rewritten
+
+
+# Of which sizes bodies have been made one, in the rewriting that is under way; None where they
+# may not.
+_Pairs = list[tuple[Size, Size]]
+_of_bodies: ContextVar[_Pairs | None] = ContextVar("sizes united in bodies", default=None)
+
+
+def _rewritten(
+    rewrite: Callable[[Graph], Graph], graph: Graph, of_bodies: _Pairs | None
+) -> tuple[Graph, _Pairs | None]:
+    token = _of_bodies.set(of_bodies)
+    try:
+        return rewrite(graph), of_bodies
+    finally:
+        _of_bodies.reset(token)
 
 
 def sizes_agree(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> bool:
@@ -83,9 +117,7 @@ def _checks_in(graph: Graph, *, of_steps: bool) -> list[Variable]:
     return checks
 
 
-def _unite(
-    graph: Graph, checks: Sequence[Variable], *, keeps_types: bool
-) -> tuple[Graph, Mapping[Size, Size]]:
+def _unite(graph: Graph, checks: Sequence[Variable]) -> tuple[Graph, Mapping[Size, Size]]:
     """The graph with sizes united that are compared, and for each the one that takes its place."""
     places = _places(graph) if checks else {}
     united = _united(checks, places)
@@ -102,23 +134,32 @@ def _unite(
         outputs = replace(graph.outputs, checked | {made: made for made in checked.values()})
     except SymgraphError:
         return graph, {}
-    if keeps_types:
-        pairs = list(zip(graph.outputs, outputs, strict=True))
-        outputs = [_with_sizes_of(old, new, places) for old, new in pairs]
-        if not all(new.type is old.type for (old, _), new in zip(pairs, outputs, strict=True)):
-            return graph, {}
     return Graph(graph.inputs, outputs), {size: model for size, (model, _) in united.items()}
 
 
-def _are_compared(sizes: Mapping[Size, Size], graph: Graph) -> bool:
-    """Whether checks in the graph make the sizes equal, each one and that which took its place."""
+def _unite_body(body: Graph) -> tuple[Graph, Mapping[Size, Size]]:
+    """The same for a body, whose outputs keep their types; as it is where they cannot."""
+    united, sizes = _unite(body, _checks_in(body, of_steps=False))
+    if not sizes:
+        return body, {}
+    places = _places(body)
+    pairs = list(zip(body.outputs, united.outputs, strict=True))
+    outputs = [_with_sizes_of(old, new, places) for old, new in pairs]
+    if not all(new.type is old.type for (old, _), new in zip(pairs, outputs, strict=True)):
+        return body, {}
+    return Graph(body.inputs, outputs), sizes
+
+
+def _are_compared(pairs: Iterable[tuple[Size, Size]], nodes: Iterable[Variable]) -> bool:
+    """Whether checks among the nodes make the sizes of each pair equal."""
     equal: dict[Size, Size] = {}
-    for v in graph.nodes if sizes else ():
+    pairs = list(pairs)
+    for v in nodes if pairs else ():
         if v.op is CHECK_SIZE:
             a, b = (_settled(size, equal) for size in _compared(v))
             if a != b:
                 equal[a] = b
-    return all(_settled(a, equal) == _settled(b, equal) for a, b in sizes.items())
+    return all(_settled(a, equal) == _settled(b, equal) for a, b in pairs)
 
 
 def _settled(size: Size, united: Mapping[Size, Size]) -> Size:

@@ -122,3 +122,55 @@ def test_loops_within_loops_take_no_step_of_sizes_that_differ(
     assert call(0, 2, 5) == []
     with pytest.raises(sg.CallError, match="size 5"):
         call(1, 1, 5)
+
+
+def counted_by_a_loop(row: sg.Variable, k: sg.Variable, *, by_rows: bool) -> sg.Variable:
+    """How often a loop runs: a state that nobody reads says that ``row`` has three elements."""
+    if by_rows:
+        unread: Any = {"initial": row, "taps": [-3, -1]}
+    else:
+        unread = (row * sg.constant(np.ones(3))).sum()
+    count = sg.scan(lambda h, g, *_: [h + 1, g * 0.8], [], [k, unread], n_steps=row.shape[0])[0]
+    return count[-1]
+
+
+@both
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_no_size_is_taken_for_another_by_a_check_that_no_value_needs(
+    backend: str, by_rows: bool, depth: int
+) -> None:
+    x, k = sg.tensor("x", (2, "n"), "float64"), sg.scalar("k", dtype="int64")
+
+    def step(row: sg.Variable, k: sg.Variable) -> sg.Variable:
+        return counted_by_a_loop(row, k, by_rows=by_rows)
+
+    def outer(k: sg.Variable, x: sg.Variable) -> sg.Variable:
+        return sg.scan(step, [x], [k])[-1]
+
+    y = sg.scan(step, [x], [k]) if depth == 1 else sg.scan(outer, [], [k], [x], n_steps=2)
+    f = sg.compile([x, k], y, backend=backend)
+    for n in (3, 17, 1, 3):
+        assert f(np.ones((2, n)), 5).tolist() == [5 + n * depth, 5 + 2 * n * depth]
+
+
+@both
+def test_sizes_of_two_inputs_are_no_one_size_where_their_sum_goes_unread(backend: str) -> None:
+    """A call in which they differ is refused, or does without the sum."""
+    x, u, v = sg.vector("x", dtype="float64"), sg.vector("u"), sg.vector("v")
+
+    def step(row: sg.Variable, h: sg.Variable) -> sg.Variable:
+        def inner(n: sg.Variable, g: sg.Variable) -> list[sg.Variable]:
+            return [n + v.shape[0], g + (u + v).sum()]
+
+        return h + row * sg.scan(inner, [], [u.shape[0], sg.zeros(())], n_steps=2)[0][-1]
+
+    y = sg.scan(step, [x], [sg.zeros((), "float64")])
+    f = sg.compile([x, u, v], y, backend=backend)
+    for m, n in ((2, 2), (2, 3), (0, 1), (4, 0)):
+        try:
+            found = f(np.ones(2), np.ones(m, "float32"), np.ones(n, "float32"))
+        except sg.CallError:
+            assert m != n
+        else:
+            assert found.tolist() == [m + 2 * n, 2 * (m + 2 * n)]
