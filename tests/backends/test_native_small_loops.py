@@ -2,7 +2,6 @@
 
 import _thread
 import threading
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -754,14 +753,12 @@ def test_narrower_vectors(n, bytes, monkeypatch):
 
 def test_ctrl_c_ends_a_long_loop():
     h = sg.scalar("h")
-    y = sg.scan(lambda a: a * 3.7 * (1 - a), outputs_info=[h], n_steps=10**10)
+    y = sg.scan(lambda a: a * 3.7 * (1 - a), outputs_info=[h], n_steps=10**13)  # some hours
     f = sg.compile([h], y[-1], threads=1)
     timer = threading.Timer(0.3, _thread.interrupt_main)
     timer.start()
-    started = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         f(np.float32(0.3))
-    assert time.perf_counter() - started < 20
 
 
 def test_random_draws_stay_plain(is_small):
