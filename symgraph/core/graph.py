@@ -21,7 +21,7 @@ from .interned import Interned, InternTable
 from .origins import call_alike
 from .shared import SharedVariable
 from .values import array_for
-from .variable import CONSTANT, PARAMETER, Variable, make_constant, make_parameter, node
+from .variable import CONSTANT, PARAMETER, Variable, insert, make_constant, make_parameter, node
 from .variable import ancestors as below
 
 __all__ = [
@@ -243,7 +243,7 @@ def rebuild(variable: Variable, inputs: Sequence[Variable]) -> Variable:
             break
     else:
         if op.kind in _TYPED_BY_TYPES:
-            return node(op, inputs, variable.params, type=variable.type)
+            return insert(Variable, (op, tuple(inputs), variable.params), variable.type)
         # Of scalars that are sizes the values count, too, and no type tells these.
         if op.build is not None:
             try:
@@ -303,6 +303,7 @@ def _replaced(
 ) -> dict[Variable, Variable]:
     """What became of the variables in this order, inputs before users, and of those replaced."""
     new: dict[Variable, Variable] = dict(replacements)
+    copies: list[tuple[Variable, Variable]] = []
     has_notes = provenance.has_notes()
     for v in order:
         if v in new:
@@ -312,9 +313,10 @@ def _replaced(
             new[v] = v
             continue
         made = new[v] = rebuild(v, inputs)
-        call_alike(v, made, keeps_lines=keep_lines, keeps_names=keep_names)
+        copies.append((v, made))
         if has_notes:
             provenance.carry_notes(provenance.notes_of(v), made)
+    call_alike(copies, keeps_lines=keep_lines, keeps_names=keep_names)
     return new
 
 

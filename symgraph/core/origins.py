@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from .lines import Lines, lines_with
@@ -152,23 +152,24 @@ def hand_on(original: Node, derived: Node) -> None:
     _add(derived, without_names(places_of(original)), last=False)
 
 
-def call_alike(original: Node, copy: Node, *, keeps_lines: bool, keeps_names: bool) -> None:
-    """Let a copy have the places of the original after its own, and the name unless it has one.
+def call_alike(
+    copies: Iterable[tuple[Node, Node]], *, keeps_lines: bool, keeps_names: bool
+) -> None:
+    """Let each copy, after its original here, have the places of that after its own, and the name
+    unless it has one.
 
     ``keeps_lines``: before its own. ``keeps_names``: in any case, none where the original has none.
     """
     program = _origins.get()
-    is_free = program is None
-    if is_free and not copy.places and copy.given_name is None:  # as most copies are
-        copy.places, copy.given_name = original.places, original.given_name
-        return
-    if _is_copied(program, original, copy) or not (keeps_names or is_told_of(original)):
-        return
-    hand_on_all(original, copy, last=not keeps_lines)
-    name, known = name_of(original), name_of(copy)
-    renames = keeps_names or (name is not None and keeps_lines and is_free)
-    if name != known and (renames or known is None):
-        set_name(copy, name)
+    for original, copy in copies:
+        if program is None and not copy.places and copy.given_name is None:  # as most copies are
+            copy.places, copy.given_name = original.places, original.given_name
+        elif not _is_copied(program, original, copy) and (keeps_names or is_told_of(original)):
+            hand_on_all(original, copy, last=not keeps_lines)
+            name, known = name_of(original), name_of(copy)
+            renames = keeps_names or (name is not None and keeps_lines and program is None)
+            if name != known and (renames or known is None):
+                set_name(copy, name)
 
 
 def take_place(original: Node, new: Node, *, last: bool) -> bool:

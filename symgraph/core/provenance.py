@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import weakref
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -60,7 +60,6 @@ __all__ = [
     "hand_on_lines",
     "hands_on_lines",
     "has_notes",
-    "is_recorded",
     "is_told_of",
     "leave_out_callers",
     "line_at",
@@ -76,6 +75,7 @@ __all__ = [
     "record",
     "record_lines",
     "record_lines_of_step",
+    "recorded",
     "set_lines",
     "set_name",
     "set_places",
@@ -93,9 +93,10 @@ _SOURCES, _SEARCHED = 3, 100
 
 _notes: weakref.WeakKeyDictionary[Node, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 _NO_NOTES: Mapping[Hashable, Any] = MappingProxyType({})
-# For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none"; with "same"
-# all get those of the node that they are derived from.
 _recorded: contextvars.ContextVar[str] = contextvars.ContextVar("recorded", default="traced")
+recorded = _recorded.get
+"""For which nodes lines are recorded: "all", "traced" (by their op's trait), or "none"; with "same"
+all get those of the node that they are derived from."""
 _origin: contextvars.ContextVar[Places] = contextvars.ContextVar("origin", default=())
 
 
@@ -146,15 +147,6 @@ def _recording(which: str) -> Iterator[None]:
         yield
     finally:
         _recorded.reset(token)
-
-
-def is_recorded(traits: Collection[str]) -> bool:
-    """Whether it is recorded just now where a node of an op with these traits is written."""
-    which = _recorded.get()
-    if which == "none":
-        return False
-    # A parameter or a constant is written by nobody in particular.
-    return "traced" in traits if which == "traced" or "leaf" in traits else True
 
 
 def record(variable: Node) -> None:

@@ -179,13 +179,8 @@ def next_serial() -> int:
 _nodes: InternTable[Variable] = InternTable()
 
 
-def node(
-    op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = (), *, type: Type | None = None
-) -> Variable:
-    """The variable ``op(inputs; params)``; the same object for the same arguments.
-
-    ``type``: its type, where that is known.
-    """
+def node(op: Op, inputs: Sequence[Variable], params: tuple[Any, ...] = ()) -> Variable:
+    """The variable ``op(inputs; params)``; the same object for the same arguments."""
     key = (op, tuple(inputs), params)
     try:
         found = _nodes.get(key)
@@ -193,13 +188,7 @@ def node(
         raise SymgraphTypeError.here(
             f"{op.name} cannot be told apart by its parameters: {brief(params)} are not hashable"
         ) from None
-    if found is None:
-        found = insert(Variable, key, _inferred(*key) if type is None else type)
-    elif found.is_derived and origins() is None:
-        provenance.claim(found)
-    if provenance.is_recorded(op.traits):
-        provenance.record(found)
-    return found
+    return insert(Variable, key, _inferred(*key)) if found is None else _written(found)
 
 
 def _inferred(op: Op, inputs: tuple[Variable, ...], params: tuple[Any, ...]) -> Type:
@@ -213,6 +202,7 @@ def _inferred(op: Op, inputs: tuple[Variable, ...], params: tuple[Any, ...]) -> 
 
 
 def insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variable:
+    """The variable of an op, inputs and parameters, of which the type is known."""
     made = object.__new__(kind)
     made.op, made.inputs, made.params = key
     made.type = inferred
@@ -220,7 +210,19 @@ def insert(kind: type[Variable], key: tuple[Any, ...], inferred: Type) -> Variab
     made.given_name = None
     made.places = ()
     made.is_derived = origins() is not None
-    return _nodes.keep_first(key, made)
+    found = _nodes.keep_first(key, made)
+    return made if found is made and provenance.recorded() == "none" else _written(found)
+
+
+def _written(variable: Variable) -> Variable:
+    """The variable, which somebody writes just now."""
+    if variable.is_derived and origins() is None:
+        provenance.claim(variable)
+    which, traits = provenance.recorded(), variable.op.traits
+    # A parameter or a constant is written by nobody in particular.
+    if which != "none" and ("traced" in traits or (which != "traced" and "leaf" not in traits)):
+        provenance.record(variable)
+    return variable
 
 
 # --- leaves -----------------------------------------------------------------------------------
