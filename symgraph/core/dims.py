@@ -8,7 +8,9 @@ split axis add up to the whole again.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -41,6 +43,8 @@ __all__ = [
 # ("max_zero", p), ("interval", p, q, r, s): hashable by value. Of these a number alone may be
 # negative.
 Atom: TypeAlias = tuple[Any, ...]
+# How many characters of a formula tell it from others as they are.
+_LONG = 200
 # The kinds of atoms that are made of no others.
 PRIMITIVE = frozenset({"name", "unknown", "number"})
 Monomial: TypeAlias = tuple[Atom, ...]
@@ -49,10 +53,12 @@ Monomial: TypeAlias = tuple[Atom, ...]
 class Dim(Interned):
     """A polynomial with integer coefficients in named sizes, interned; never a constant."""
 
-    __slots__ = ("__weakref__", "_text", "terms")
+    __slots__ = ("__weakref__", "_atoms", "_key", "_text", "terms")
 
     terms: tuple[tuple[Monomial, int], ...]
     _text: str | None
+    _key: str | None
+    _atoms: tuple[Atom, ...] | None
 
     def __new__(cls, *_args: object) -> Dim:
         raise TypeError("make sizes with named_size, fresh_size and arithmetic")
@@ -100,6 +106,25 @@ class Dim(Interned):
         return None
 
     @property
+    def atoms(self) -> tuple[Atom, ...]:
+        """The names and unknowns that it is made of, each once."""
+        if self._atoms is None:
+            self._atoms = tuple(dict.fromkeys(_primitive_atoms(self.terms)))
+        return self._atoms
+
+    @property
+    def key(self) -> str:
+        """Its text where that is short, else the beginning and a digest: a text of its own length
+        for each of the parts would double with each minimum of minima."""
+        if self._key is None:
+            text = sum_text(self.terms, lambda size: size.key)
+            if len(text) > _LONG:
+                digest = hashlib.sha256(text.encode()).hexdigest()
+                text = f"{text[: _LONG // 2]}... {digest}"
+            self._key = text
+        return self._key
+
+    @property
     def is_name(self) -> bool:
         """Whether this is one plain name."""
         atom = self.atom
@@ -113,15 +138,10 @@ class Dim(Interned):
 
     def evaluate(self, values: Mapping[Atom, int]) -> int | None:
         """The number for the given values of names and unknowns, None where one is missing."""
-        total = 0
-        for monomial, factor in self.terms:
-            for atom in monomial:
-                value = _evaluate_atom(atom, values)
-                if value is None:
-                    return None
-                factor *= value
-            total += factor
-        return total
+        if any(atom not in values for atom in self.atoms):
+            return None
+        # And what is made of them, which several parts may need.
+        return _evaluate(self, dict(values))
 
 
 Size: TypeAlias = int | Dim
@@ -252,11 +272,13 @@ def product(sizes: Iterable[Size]) -> Size:
     return total
 
 
-def size_atoms(size: Size) -> Iterator[Atom]:
-    """The names and unknowns in a size, those inside floor divisions too."""
-    if isinstance(size, int):
-        return
-    for monomial, _ in size.terms:
+def size_atoms(size: Size) -> tuple[Atom, ...]:
+    """The names and unknowns in a size, those inside floor divisions too, each once."""
+    return () if isinstance(size, int) else size.atoms
+
+
+def _primitive_atoms(terms: Iterable[tuple[Monomial, int]]) -> Iterator[Atom]:
+    for monomial, _ in terms:
         for atom in monomial:
             if atom[0] in PRIMITIVE:
                 yield atom
@@ -292,15 +314,22 @@ def _substitute_atom(atom: Atom, replacements: Mapping[Atom, Size]) -> Size:
     return atom_size(atom)
 
 
-def _evaluate_atom(atom: Atom, values: Mapping[Atom, int]) -> int | None:
-    if atom[0] in PRIMITIVE:
-        return values.get(atom)
-    parts = [part if isinstance(part, int) else part.evaluate(values) for part in atom[1:]]
-    if any(part is None for part in parts):
-        return None
-    if atom[0] == "floor_div":
-        return parts[0] // parts[1] if parts[1] else 0
-    return interval_of(*parts) if atom[0] == "interval" else max(parts[0], 0)
+def _evaluate_atom(atom: Atom, known: dict[Atom, int]) -> int:
+    """The number for an atom, which is known then."""
+    if atom not in known:
+        parts = [_evaluate(part, known) for part in atom[1:]]
+        if atom[0] == "floor_div":
+            known[atom] = parts[0] // parts[1] if parts[1] else 0
+        else:
+            known[atom] = interval_of(*parts) if atom[0] == "interval" else max(parts[0], 0)
+    return known[atom]
+
+
+def _evaluate(size: Size, known: dict[Atom, int]) -> int:
+    return sum(
+        factor * math.prod([_evaluate_atom(atom, known) for atom in monomial])
+        for monomial, factor in _terms(size)
+    )
 
 
 def atom_size(atom: Atom) -> Dim:
@@ -345,7 +374,7 @@ def _intern(terms: tuple[tuple[Monomial, int], ...]) -> Dim:
     if dim is None:
         dim = object.__new__(Dim)
         dim.terms = terms
-        dim._text = None
+        dim._text = dim._key = dim._atoms = None
         dim = _interned.keep_first(terms, dim)
     return dim
 
@@ -363,7 +392,7 @@ def _atom_key(atom: Atom) -> tuple[Any, ...]:
         return (0, atom[1], ())
     if kind in ("unknown", "number"):
         return (1, atom[2], atom[1])
-    return (0, atom_text(atom), tuple(map(_size_key, atom[1:])))
+    return (0, atom_text(atom, lambda size: size.key), tuple(map(_size_key, atom[1:])))
 
 
 def _size_key(size: Size) -> tuple[Any, ...]:

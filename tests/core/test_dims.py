@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -59,3 +62,40 @@ def test_the_lesser_of_two_slices_of_one_axis_is_one_of_them() -> None:
     lengths = [P, *(maximum_zero(P - n) for n in (1, 2, 5))]
     for i, j in itertools.product(range(4), repeat=2):
         assert minimum(lengths[i], lengths[j]) is lengths[max(i, j)]
+
+
+def test_minima_of_minima_take_no_more_than_they_are_many() -> None:
+    """Each has the one before twice, so that what goes by its text is twice as long each time."""
+    sizes = [named_size(f"n{k}") for k in range(80)]
+    least: Size = sizes[0]
+    for size in sizes[1:]:
+        least = minimum(least, size)
+    numbers = {("name", f"n{k}"): (k * 37) % 83 + 2 for k in range(80)}
+    assert isinstance(least, Dim)
+    assert set(size_atoms(least)) == set(numbers)
+    assert len(size_atoms(least)) == 80
+    assert least.evaluate(numbers) == min(numbers.values())
+    assert least.evaluate({k: v for k, v in numbers.items() if k != ("name", "n3")}) is None
+    assert len(least.key) < 400
+
+
+def test_long_formulas_have_one_order_in_every_process() -> None:
+    program = """
+from symgraph.core.dims import minimum, named_size
+least = named_size("a")
+for k in range(20):
+    least = minimum(least, named_size(f"n{k}"))
+other = minimum(least, named_size("b")) * least + least
+print(other.key)
+"""
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(keys) == 1

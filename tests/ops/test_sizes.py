@@ -84,3 +84,26 @@ def test_gradients_pass_through_the_check() -> None:
     by_x, by_y = evaluate(gradients, {x: A, y: B})
     np.testing.assert_array_equal(by_x, 2 * A * B * B)
     np.testing.assert_array_equal(by_y, 2 * A * A * B)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("in_loop", [False, True])
+def test_slices_of_slices_compile_as_they_are_many(backend: str, in_loop: bool) -> None:
+    x, ends = sg.vector("x"), [sg.scalar(f"n{k}", "int64") for k in range(30)]
+
+    def first(x: sg.Variable) -> sg.Variable:
+        for n in ends:
+            x = x[:n]
+        return x
+
+    y = sg.scan(lambda row: first(x) * row, [x[:2]]) if in_loop else first(x)
+    f = sg.compile([x, *ends], [y, sg.grad(sg.square(y).sum(), x)], backend=backend)
+    rows = np.arange(1, 8, dtype="float32")
+    found, slopes = f(rows, *[20 - k % 16 for k in range(30)])
+    expected = np.outer(rows[:2], rows[:5]) if in_loop else rows[:5]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    total = sum(np.square(rows[:2])) if in_loop else 1.0
+    wanted = np.where(np.arange(7) < 5, 2 * rows * total, 0.0)
+    if in_loop:
+        wanted[:2] += 2 * rows[:2] * np.square(rows[:5]).sum()
+    np.testing.assert_allclose(slopes, wanted, rtol=1e-5)
