@@ -174,9 +174,7 @@ class _Words:
 def _on_states(graph: Graph) -> Iterator[Advice]:
     for scan, k in find_unread_states(graph):
         loop = Loop(scan)
-        name = provenance.name_of(loop.states[k].new) or dict(
-            enumerate(states_in_source(loop))
-        ).get(k)
+        name = provenance.name_of(loop.states[k].new) or states_in_source(loop)[k]
         yield Advice(
             "unread state",
             f"no step of {_loop(scan)} reads {repr(name) if name else f'state {k}'}, so a gradient "

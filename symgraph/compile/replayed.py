@@ -38,6 +38,8 @@ class _ByLabel(dict[str, T]):
         self._labels.setdefault(what, label)
 
     def __missing__(self, what: str) -> T:
+        if what not in self._labels:
+            raise KeyError(f"nothing is called {what!r}; there are {', '.join(map(repr, self))}")
         return self[self._labels[what]]
 
 

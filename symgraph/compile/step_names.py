@@ -160,8 +160,7 @@ def _functions_of(names: Mapping[Variable, str], graph: Graph) -> dict[Variable,
 
 def _state_labels(loop: Loop, names: Mapping[Variable, str]) -> list[str]:
     """What the states of a loop are called: each by a label of its own."""
-    n = len(loop.states)
-    written = states_in_source(loop) or [None] * n
+    written = states_in_source(loop)
     known = [x or y for x, y in zip(names_of_states(loop, names), written, strict=True)]
     return [
         f"state {i}" if name is None or known.count(name) > 1 else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import linecache
 import re
 from collections import defaultdict
@@ -176,16 +177,25 @@ def unmasked(state: State) -> Variable:
     return new.inputs[1] if is_carried and not new.name else new
 
 
-def states_in_source(loop: Loop) -> tuple[str, ...]:
-    """What the states of a loop are called in the function of its step, if that tells; else
-    nothing."""
-    n_reads, n_states = len(loop.reads), sum(len(state.taps) for state in loop.states)
-    if n_states == len(loop.states):
-        for line in lines_of_step(loop.node):
-            found = _state_names(line, n_reads, n_states)
-            if found is not None:
-                return found
-    return ()
+def states_in_source(loop: Loop) -> list[str | None]:
+    """What each state of a loop is called in the function of its step; None where nothing tells.
+
+    One of several taps is called what its values have in common but for numbers: ``h2, h1``.
+    """
+    n_taps = [len(state.taps) for state in loop.states]
+    for line in lines_of_step(loop.node):
+        found = _state_names(line, len(loop.reads), sum(n_taps))
+        if found is not None:
+            names = iter(found)
+            return [_in_common([*itertools.islice(names, n)]) for n in n_taps]
+    return [None] * len(n_taps)
+
+
+def _in_common(names: list[str]) -> str | None:
+    if len(names) == 1:
+        return names[0]
+    first, *others = {name.rstrip("0123456789").rstrip("_") for name in names}
+    return None if others else first or None
 
 
 def lines_of_step(loop: Variable) -> list[provenance.Line]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -255,3 +257,33 @@ def test_rows_of_loops_with_looks(look, backend: str, capsys) -> None:
         assert by_row.loop.startswith(f"loop {name!r}")
         assert by_name.loop == by_row.loop
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("arguments", ["h_3, h_1", "h3, h1", "older, last"])
+def test_a_state_of_several_taps_has_the_name_that_its_arguments_share(
+    backend: str, arguments: str, tmp_path, monkeypatch
+) -> None:
+    """And so has one beside it; where they share none, states are counted."""
+    older, last = arguments.split(", ")
+    source = f"def step(x, {arguments}, c):\n    return x + {older} - 2 * {last}, c * 0.5\n"
+    (tmp_path / "stepped.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "stepped", raising=False)
+    step = importlib.import_module("stepped").step
+    x = sg.vector("x", "float64")
+    initials = [{"initial": np.array([1.0, 2.0, 3.0]), "taps": [-3, -1]}, np.float64(8)]
+    outputs = sg.scan(step, [x], initials, name="cell")
+    f = sg.compile([x], outputs, backend=backend)
+    values = sg.replay(f, [[10.0, 20.0]], loop="cell", step=1).values
+    name = "h" if older.startswith("h") else "state 0"
+    read = {f"{name}[t-3]": 2.0, f"{name}[t-1]": 10.0 + 1 - 6, "c[t-1]": 4.0, "x[t]": 20.0}
+    assert {label: float(values[label]) for label in read} == read
+
+
+def test_a_value_that_there_is_not_is_said_with_those_that_there_are() -> None:
+    values = sg.replay(rnn("numpy"), [X], loop="cell", step=1).values
+    with pytest.raises(KeyError, match=r"nothing is called 'nope'; there are .*'x\[t\]'"):
+        values["nope"]
+    assert "nope" not in values
+    assert values.get("nope") is None

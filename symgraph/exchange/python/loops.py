@@ -104,14 +104,16 @@ class LoopWriter:
         """Names for states, and for outputs that are not stored where they are made."""
         w, names = self._w, self._w.program.names
         n_states = len(self._loop.states)
-        called_so = dict(enumerate(states_in_source(self._loop)))
-        if n_states > 1:
-            called_so = {i: f"state_{i}" for i in range(n_states)} | called_so
+        in_source = states_in_source(self._loop)
+        called_so = [
+            called or (f"state_{i}" if n_states > 1 else "state")
+            for i, called in enumerate(in_source)
+        ]
         for i, kept in enumerate(self._kept):
             word = (
                 "output" if kept.value in self._loop.body.inputs else word_for(kept.value.op.name)
             )
-            usual = called_so.get(i, "state") if i < n_states else word
+            usual = called_so[i] if i < n_states else word
             called = names.get(kept.value) or usual
             if i < n_states and set(self._loop.states[i].taps) == {-1}:
                 kept.name = w.unique(called)
