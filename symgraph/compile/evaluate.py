@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ import numpy as np
 from ..backends.base import Backend, executable_of, load_backend
 from ..core.annotations import ArrayLike
 from ..core.errors import SymgraphError, SymgraphTypeError
+from ..core.graph import Graph
 from ..core.origins import call_within
 from ..core.shared import SharedVariable
 from ..core.variable import Variable
 from .origins import origins_of
 from .pipeline import rewrite
 from .program import Program, make_program
+from .rounding import Run
 from .signature import Signature
+from .sizes_of_steps import WithAgreeingSizes
 from .state import SharedState
 
 __all__ = ["evaluate"]
@@ -33,9 +37,10 @@ class _Evaluation:
     def __init__(self, program: Program, backend: Backend, *, with_names: bool = False) -> None:
         built = program.graph if with_names else program.graph.canonical()
         self._origins = origins_of(built)
-        self._executable = call_within(
-            self._origins, lambda: executable_of(backend, rewrite(built, backend)[0])
-        )
+        prepare = partial(self._prepare, built, backend)
+        self._run = prepare(of_steps=True)
+        if built.inputs:  # else it may be the graph of the variable itself
+            self._run = WithAgreeingSizes(built, self._run, partial(prepare, of_steps=False))
         self._origins.complete()
         self.backend = backend
         self._signature = Signature(program.parameters, "eval")
@@ -43,10 +48,16 @@ class _Evaluation:
         self._read = [weakref.ref(v) for v in program.shared]
         self._updated = [weakref.ref(v) for v in program.updates]
 
+    def _prepare(self, built: Graph, backend: Backend, *, of_steps: bool) -> Run:
+        def prepare() -> Run:
+            return executable_of(backend, rewrite(built, backend, of_steps=of_steps)[0])
+
+        return call_within(self._origins, prepare)
+
     def __call__(self, values: list[Any]) -> Any:
         arrays = self._signature.arrays(values, {})
         state = SharedState(_alive(self._read), _alive(self._updated))
-        (result,) = call_within(self._origins, lambda: state.call(self._executable, arrays))
+        (result,) = call_within(self._origins, lambda: state.call(self._run, arrays))
         return result if result.ndim else result[()]
 
 

@@ -174,3 +174,15 @@ def test_sizes_of_two_inputs_are_no_one_size_where_their_sum_goes_unread(backend
             assert m != n
         else:
             assert found.tolist() == [m + 2 * n, 2 * (m + 2 * n)]
+
+
+@both
+def test_eval_goes_by_the_sizes_that_steps_compare_as_compiled_functions_do(backend: str) -> None:
+    x, y = sg.matrix("x", dtype="float64"), sg.matrix("y", dtype="float64")
+    total = sg.scan(lambda a, b: sg.log(sg.exp(a) + sg.exp(b)), [x, y])
+    rows = np.full((2, 3), 800.0)
+    found = total.eval({x: rows, y: rows}, backend=backend)
+    np.testing.assert_allclose(found, rows + np.log(2))
+    assert total.eval({x: rows[:0], y: rows[:0, :2]}, backend=backend).shape[0] == 0
+    with pytest.raises(sg.CallError, match="size 2"):
+        total.eval({x: rows, y: rows[:, :2]}, backend=backend)
