@@ -20,7 +20,7 @@ from symgraph.testing.strategies import LoopingFunction, ScanCase
 
 EXAMPLES = settings().max_examples
 IS_DEEP = EXAMPLES > 1000
-MANY = EXAMPLES if IS_DEEP else 25
+MANY = EXAMPLES if IS_DEEP else 9
 quickly = settings(
     max_examples=MANY,
     deadline=None,
@@ -80,7 +80,7 @@ def test_checkpoints(case: ScanCase, orders: int) -> None:
     assert_close(check_scan(**case.arguments, orders=orders), case.expected)
 
 
-@settings(quickly, max_examples=MANY // 6)
+@settings(quickly, max_examples=max(2, MANY // 6))
 @given(
     length=st.integers(0, 4),
     limits=st.tuples(st.floats(-1, 3), st.floats(-1, 3)),

@@ -34,16 +34,16 @@ def check(programs: Iterable[Program]) -> None:
         pytest.fail(f"{program.label}: {kind}\n{failure.text}\n\n{short.source()}", pytrace=False)
 
 
-@pytest.mark.parametrize("first", range(0, 1900, _CHUNK))
+@pytest.mark.parametrize("first", range(0, 650, _CHUNK))
 def test_programs(first: int) -> None:
     check(random_programs(_SEED, _CHUNK, first=first))
 
 
-@pytest.mark.parametrize("first", range(0, 1000, _CHUNK))
+@pytest.mark.parametrize("first", range(0, 350, _CHUNK))
 def test_programs_with_loops(first: int) -> None:
     check(random_programs(_SEED, _CHUNK, first=first, loops=True))
 
 
-@pytest.mark.parametrize("first", range(0, 100, _CHUNK // 5))
+@pytest.mark.parametrize("first", range(0, 40, _CHUNK // 5))
 def test_nets(first: int) -> None:
     check(random_nets(_SEED, _CHUNK // 5, first=first))
