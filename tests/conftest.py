@@ -31,6 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.stash[_FOLDER] = tempfile.mkdtemp(prefix="symgraph-tests-")
     os.environ["SYMGRAPH_CACHE_DIR"] = config.stash[_FOLDER]
+    # Where sources are to stay without bytecode, processes that tests start have it elsewhere, or
+    # each would compile all modules that it imports.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(config.stash[_FOLDER], "bytecode"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

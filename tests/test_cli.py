@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -28,8 +29,67 @@ f = sg.compile([x], loss)
 """
 
 
-def run(*arguments: str, folder: Path, start: str = "") -> subprocess.CompletedProcess:
-    """The command with these arguments; ``start`` is Python to run before it."""
+# Forks a process for each line it reads, so that one start-up serves all. It compiles nothing
+# itself: it has no thread that a fork would lose.
+_SERVER = """
+import contextlib, importlib, json, os, sys
+import symgraph.cli, symgraph_nn, symgraph.exchange.command
+for optional in ("graphviz", "onnx"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(optional)
+sys.argv = ["symgraph", "--version"]
+with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+    symgraph.cli.main()  # typer imports the most when it runs
+for line in sys.stdin:
+    folder, environment, arguments = json.loads(line)
+    child = os.fork()
+    if not child:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+os.chdir(folder)
+os.environ.clear()
+os.environ.update(environment)
+for descriptor, file in enumerate((os.devnull, ".stdout", ".stderr")):
+    opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    os.dup2(opened, descriptor)
+    os.close(opened)
+sys.argv = ["symgraph", *arguments]
+symgraph.cli.main()
+"""
+
+
+@functools.cache
+def server() -> subprocess.Popen[str]:
+    """A process that runs commands in forks of itself, until its input ends with this one."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=_environment(),
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "120"}
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    """The command with these arguments, in a process that has its imports already."""
+    pipes = server()
+    assert pipes.stdin is not None
+    assert pipes.stdout is not None
+    print(json.dumps([str(folder), _environment(), arguments]), file=pipes.stdin, flush=True)
+    status = int(pipes.stdout.readline())
+    said = [(folder / file).read_text() for file in (".stdout", ".stderr")]
+    return subprocess.CompletedProcess(arguments, status, *said)
+
+
+def run_afresh(*arguments: str, folder: Path, start: str = "") -> subprocess.CompletedProcess:
+    """The command with these arguments, in a new Python; ``start`` is what it runs before."""
     script = f"{start}import sys; from symgraph.cli import main; sys.argv[0] = 'symgraph'; main()"
     return subprocess.run(
         [sys.executable, "-c", script, *arguments],
@@ -37,7 +97,7 @@ def run(*arguments: str, folder: Path, start: str = "") -> subprocess.CompletedP
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "120"},
+        env=_environment(),
         check=False,
     )
 
@@ -306,7 +366,7 @@ def test_doctor_finds_what_is_wrong(folder: Path, fault: str, said: str) -> None
     pytest.importorskip("typer")
     start = f"from symgraph import doctor\ndoctor._CHECK = {'import symgraph as sg; '!r} + "
     start += f"{fault!r} + chr(10) + doctor._CHECK\n"
-    done = run("doctor", folder=folder, start=start)
+    done = run_afresh("doctor", folder=folder, start=start)
     assert done.returncode == 1
     assert "check         FAILED" in done.stdout
     assert said in done.stdout
@@ -374,7 +434,7 @@ def test_import_leaves_llvm_for_the_first_compile(folder: Path) -> None:
 
 def test_version_and_help(folder: Path) -> None:
     pytest.importorskip("typer")
-    assert run("--version", folder=folder).stdout == f"symgraph {sg.__version__}\n"
+    assert run_afresh("--version", folder=folder).stdout == f"symgraph {sg.__version__}\n"
     shown = run("--help", folder=folder).stdout
     assert all(command in shown for command in ("demo", "bench", "draw", "cache", "doctor"))
     assert "no such command" in failure("paint", folder=folder).lower()
@@ -383,7 +443,7 @@ def test_version_and_help(folder: Path) -> None:
 def test_without_typer_the_command_says_what_to_install(folder: Path) -> None:
     finder = "import importlib.util; found = importlib.util.find_spec; "
     finder += "importlib.util.find_spec = lambda name: None if name == 'typer' else found(name); "
-    done = run("doctor", folder=folder, start=finder)
+    done = run_afresh("doctor", folder=folder, start=finder)
     assert done.returncode == 1
     assert done.stderr == (
         "The symgraph command needs the extra 'cli': pip install 'symgraph[cli]'\n"
