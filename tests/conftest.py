@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):  # one of xdist's workers, which has it from the main process
         return
     config.stash[_FOLDER] = tempfile.mkdtemp(prefix="symgraph-tests-")
-    os.environ["SYMGRAPH_CACHE_DIR"] = config.stash[_FOLDER]
+    os.environ["SYMGRAPH_CACHE_DIR"] = str(Path(config.stash[_FOLDER], "cache"))
     # Where sources are to stay without bytecode, processes that tests start have it elsewhere, or
     # each would compile all modules that it imports.
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
