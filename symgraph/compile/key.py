@@ -101,6 +101,8 @@ class _Encoder:
         # Sizes that only data or arguments tell have names of one process: here they are numbered
         # in the order in which the program mentions them.
         self._unknown: dict[Atom, int] = {}
+        # So are all sizes: formulas that have one of them twice are as long as if it were once.
+        self._sizes: dict[Dim, int] = {}
         # By identity, for equal parameters may differ in kind, as 1 and True do. The graph keeps
         # them alive.
         self._params: dict[int, Any] = {}
@@ -125,6 +127,8 @@ class _Encoder:
             return value
         if kind is Graph:
             return self._body(value)
+        if kind is Dim:
+            return self._size(value)
         encoded = self._params.get(id(value))
         if encoded is None:
             encoded = self._params[id(value)] = self._encoded(value)
@@ -137,8 +141,6 @@ class _Encoder:
             return ("dtype", value.str)
         if isinstance(value, Constant):
             return ("constant", *value.key)
-        if isinstance(value, Dim):
-            return ("size", *self._size(value))
         if isinstance(value, TensorType):
             return ("type", *self._type(value))
         if is_dataclass(value) and not isinstance(value, type):
@@ -156,9 +158,12 @@ class _Encoder:
         return (type.dtype.str, *map(self._param, type.shape))
 
     def _size(self, size: Dim) -> tuple[Any, ...]:
-        return tuple(
-            (factor, *(self._atom(atom) for atom in monomial)) for monomial, factor in size.terms
-        )
+        number = self._sizes.get(size)
+        if number is not None:
+            return ("size", number)
+        number = self._sizes[size] = len(self._sizes)
+        terms = ((factor, *map(self._atom, monomial)) for monomial, factor in size.terms)
+        return ("size", number, *terms)
 
     def _atom(self, atom: Atom) -> tuple[Any, ...]:
         kind, *parts = atom

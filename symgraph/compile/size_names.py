@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import islice
 
 from ..core.dims import (
     PRIMITIVE,
@@ -34,7 +33,7 @@ from .program import Program
 
 __all__ = ["SizeNames", "in_numbers", "names_in"]
 
-# What has more sizes in it is long: a formula that goes by a number, as what only data tell does.
+# What has more terms is long: a formula that goes by a number, as what only data tell does.
 _LONG = 100
 
 
@@ -162,7 +161,7 @@ def _chosen(condition: Variable, a: Variable, b: Variable) -> Size | None:
 
 
 def _is_long(size: Size) -> bool:
-    return next(islice(size_atoms(size), _LONG, None), None) is not None
+    return isinstance(size, Dim) and len(size.terms) > _LONG
 
 
 def _number(v: Variable) -> Size | None:

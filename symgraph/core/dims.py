@@ -45,6 +45,8 @@ __all__ = [
 Atom: TypeAlias = tuple[Any, ...]
 # How many characters of a formula tell it from others as they are.
 _LONG = 200
+# How many names and unknowns the text of a formula has; parts of longer ones are left out.
+_MOST_WRITTEN = 200
 # The kinds of atoms that are made of no others.
 PRIMITIVE = frozenset({"name", "unknown", "number"})
 Monomial: TypeAlias = tuple[Atom, ...]
@@ -53,19 +55,21 @@ Monomial: TypeAlias = tuple[Atom, ...]
 class Dim(Interned):
     """A polynomial with integer coefficients in named sizes, interned; never a constant."""
 
-    __slots__ = ("__weakref__", "_atoms", "_key", "_text", "terms")
+    __slots__ = ("__weakref__", "_atoms", "_key", "_n_written", "_text", "terms")
 
     terms: tuple[tuple[Monomial, int], ...]
     _text: str | None
     _key: str | None
     _atoms: tuple[Atom, ...] | None
+    _n_written: int | None
 
     def __new__(cls, *_args: object) -> Dim:
         raise TypeError("make sizes with named_size, fresh_size and arithmetic")
 
     def __str__(self) -> str:
         if self._text is None:
-            self._text = sum_text(self.terms)
+            is_long = self.n_written > _MOST_WRITTEN
+            self._text = sum_text(self.terms, _shortened if is_long else str)
         return self._text
 
     def __repr__(self) -> str:
@@ -111,6 +115,17 @@ class Dim(Interned):
         if self._atoms is None:
             self._atoms = tuple(dict.fromkeys(_primitive_atoms(self.terms)))
         return self._atoms
+
+    @property
+    def n_written(self) -> int:
+        """How many names and unknowns it has when it is written, each as often as it stands."""
+        if self._n_written is None:
+            self._n_written = sum(
+                1 if atom[0] in PRIMITIVE else sum(map(_n_written, atom[1:]))
+                for monomial, _ in self.terms
+                for atom in monomial
+            )
+        return self._n_written
 
     @property
     def key(self) -> str:
@@ -277,6 +292,15 @@ def size_atoms(size: Size) -> tuple[Atom, ...]:
     return () if isinstance(size, int) else size.atoms
 
 
+def _shortened(part: Dim) -> str:
+    """The text of a part of a formula that is too long to be read."""
+    return str(part) if part.n_written <= _MOST_WRITTEN // 4 else "..."
+
+
+def _n_written(size: Size) -> int:
+    return 0 if isinstance(size, int) else size.n_written
+
+
 def _primitive_atoms(terms: Iterable[tuple[Monomial, int]]) -> Iterator[Atom]:
     for monomial, _ in terms:
         for atom in monomial:
@@ -289,29 +313,36 @@ def _primitive_atoms(terms: Iterable[tuple[Monomial, int]]) -> Iterator[Atom]:
 
 def substitute_size(size: Size, replacements: Mapping[Atom, Size]) -> Size:
     """The size with atoms replaced by other sizes."""
-    if isinstance(size, int) or not replacements:
-        return size
+    # And what is made of them, which several parts may have.
+    return _substitute(size, dict(replacements)) if replacements else size
+
+
+def _substitute(size: Size, known: dict[Atom, Size]) -> Size:
     total: Size = 0
-    for monomial, factor in size.terms:
+    for monomial, factor in _terms(size):
         term: Size = factor
         for atom in monomial:
-            term = term * _substitute_atom(atom, replacements)
+            term = term * _substitute_atom(atom, known)
         total = total + term
     return total
 
 
-def _substitute_atom(atom: Atom, replacements: Mapping[Atom, Size]) -> Size:
-    if atom in replacements:
-        return replacements[atom]
-    if atom[0] == "floor_div":
-        return floor_div(
-            substitute_size(atom[1], replacements), substitute_size(atom[2], replacements)
-        )
-    if atom[0] == "max_zero":
-        return maximum_zero(substitute_size(atom[1], replacements))
-    if atom[0] == "interval":
-        return interval(*(substitute_size(part, replacements) for part in atom[1:]))
-    return atom_size(atom)
+def _substitute_atom(atom: Atom, known: dict[Atom, Size]) -> Size:
+    """What an atom becomes, which is known then."""
+    if atom not in known:
+        kind, *parts = atom
+        if kind in PRIMITIVE:
+            known[atom] = atom_size(atom)
+        else:
+            known[atom] = _FORMULAS[kind](*[_substitute(part, known) for part in parts])
+    return known[atom]
+
+
+_FORMULAS: Mapping[str, Callable[..., Size]] = {
+    "floor_div": floor_div,
+    "max_zero": maximum_zero,
+    "interval": interval,
+}
 
 
 def _evaluate_atom(atom: Atom, known: dict[Atom, int]) -> int:
@@ -374,7 +405,7 @@ def _intern(terms: tuple[tuple[Monomial, int], ...]) -> Dim:
     if dim is None:
         dim = object.__new__(Dim)
         dim.terms = terms
-        dim._text = dim._key = dim._atoms = None
+        dim._text = dim._key = dim._atoms = dim._n_written = None
         dim = _interned.keep_first(terms, dim)
     return dim
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .dims import Dim, Size, atom_size
 
 __all__ = ["known_different"]
@@ -30,6 +32,8 @@ def _has_clamp(size: Dim) -> bool:
     return any(atom[0] == "max_zero" for monomial, _ in size.terms for atom in monomial)
 
 
+# A minimum has its first size twice.
+@lru_cache(maxsize=4096)
 def _without_max_zero(size: Size) -> Size:
     if isinstance(size, int):
         return size

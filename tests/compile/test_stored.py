@@ -448,3 +448,18 @@ def test_native_takes_what_is_told(step: str, initial: str, output: str) -> None
     assert 0.95 * in_call - 3e6 <= taken <= 1.05 * in_call + 3e6
     # What is computed of the results after the loops is not counted, such as what goes out.
     assert 0.95 * told - 2e6 <= taken <= 1.05 * told + 4e6 + (42e6 if "x)" in output else 0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_slices_of_slices_are_told_by_their_bounds(backend: str) -> None:
+    """Each length has the one before twice; what is written of it is no book."""
+    x, ends = sg.vector("x"), [sg.scalar(f"n{k}", "int64") for k in range(25)]
+    first = x
+    for n in ends:
+        first = first[:n]
+    h = sg.scan(lambda row, h: sg.tanh(h * row), [x], [first])
+    report = sg.compile([x, *ends], h, backend=backend).report
+    sizes = {f"n{k}": 40 - k for k in range(25)}
+    assert report.stored_bytes(x_0=30, **sizes) == 4 * 16 * 31
+    assert report.stored_bytes(x_0=7, **sizes) == 4 * 7 * 8
+    assert len(str(report)) < 20_000
