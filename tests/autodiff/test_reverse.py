@@ -152,12 +152,12 @@ def test_several_results_of_one_op_collect_their_cotangents():
 
 def test_deep_chain():
     x = v = sg.scalar("x", "float64")
-    for _ in range(12_500):
+    for _ in range(5_000):
         v = sg.sin(v) * 1.0001
     gradient = sg.grad(v, x)
-    assert len(ancestors([gradient])) > 50_000
+    assert len(ancestors([gradient])) > 20_000
     expected, value = 1.0, 0.5
-    for _ in range(12_500):
+    for _ in range(5_000):
         expected, value = expected * np.cos(value) * 1.0001, np.sin(value) * 1.0001
     np.testing.assert_allclose(gradient.eval({x: 0.5}), expected, rtol=1e-9)
 
