@@ -22,6 +22,10 @@ __all__ = ["sizes_agree", "with_united_sizes", "with_united_sizes_of_body"]
 
 # For each size the axes of inputs that have it: the input and the axis.
 _Places = Mapping[Size, Sequence[tuple[Variable, int]]]
+_Pairs = list[tuple[Size, Size]]
+# Of which sizes bodies have been made one, in the rewriting that is under way; None where they
+# may not.
+_of_bodies: ContextVar[_Pairs | None] = ContextVar("sizes united in bodies", default=None)
 
 
 def with_united_sizes(
@@ -69,20 +73,16 @@ def with_united_sizes_of_body(body: Graph, rewrite: Callable[[Graph], Graph]) ->
     return rewritten
 
 
-# Of which sizes bodies have been made one, in the rewriting that is under way; None where they
-# may not.
-_Pairs = list[tuple[Size, Size]]
-_of_bodies: ContextVar[_Pairs | None] = ContextVar("sizes united in bodies", default=None)
-
-
 def _rewritten(
     rewrite: Callable[[Graph], Graph], graph: Graph, of_bodies: _Pairs | None
 ) -> tuple[Graph, _Pairs | None]:
-    token = _of_bodies.set(of_bodies)
-    try:
+    """What ``rewrite`` makes of the graph, and the sizes that it made one in bodies."""
+    before = _of_bodies.get()
+    try:  # no context manager, which Ctrl-C could leave in force; see `symgraph.core.interrupts`
+        _of_bodies.set(of_bodies)
         return rewrite(graph), of_bodies
     finally:
-        _of_bodies.reset(token)
+        _of_bodies.set(before)
 
 
 def sizes_agree(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> bool:
