@@ -18,7 +18,12 @@ from ..rewrite.unify import sizes_agree
 from ..scan.composites import with_open_composites
 from .rounding import Run
 
-__all__ = ["WithAgreeingSizes"]
+__all__ = ["WithAgreeingSizes", "steps_agree"]
+
+
+def steps_agree(graph: Graph, arrays: Sequence[np.ndarray]) -> bool:
+    """Whether these arguments agree in all sizes that steps of the graph's loops compare."""
+    return sizes_agree(with_open_composites(graph), [array.shape for array in arrays])
 
 
 class WithAgreeingSizes:
@@ -41,6 +46,6 @@ class WithAgreeingSizes:
         try:
             return self._run(*arrays)
         except CallError:
-            if sizes_agree(with_open_composites(self._graph), [array.shape for array in arrays]):
+            if steps_agree(self._graph, arrays):
                 raise
         return self._other(*arrays)

@@ -20,12 +20,13 @@ from ..core.errors import FiniteError, VerifyError, explain
 from ..core.graph import Graph
 from ..core.origins import call_in_steps
 from ..core.variable import Variable, item
-from ..rewrite.unify import sizes_agree, with_united_sizes
+from ..rewrite.unify import with_united_sizes
 from ..scan.observers import without_observers
 from ..scan.paths import counted_loops
 from .locate import Fault, is_value, locate
 from .pipeline import Hits, Pass, all_passes, rewrite
 from .rounding import ULPS, Difference, Run, Suspect, compare, differs, reference, ulps_between
+from .sizes_of_steps import steps_agree
 
 __all__ = ["Verified"]
 
@@ -102,7 +103,7 @@ class Verified:
 
     def _examine(self, given: Sequence[np.ndarray], got: Sequence[np.ndarray]) -> None:
         """Raise where a difference is more than rounding."""
-        agree = sizes_agree(self._built, [array.shape for array in given])
+        agree = steps_agree(self._built, given)
         graph = rewrite(self._built, self._backend, of_steps=agree)[0]
         suspect = Suspect(lambda graph: graph, self._prepare)
         differences = compare(graph, given, suspect, got)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -153,10 +152,10 @@ class Dim(Interned):
 
     def evaluate(self, values: Mapping[Atom, int]) -> int | None:
         """The number for the given values of names and unknowns, None where one is missing."""
-        if any(atom not in values for atom in self.atoms):
+        try:
+            return _evaluate(self, values, {})
+        except KeyError:
             return None
-        # And what is made of them, which several parts may need.
-        return _evaluate(self, dict(values))
 
 
 Size: TypeAlias = int | Dim
@@ -345,22 +344,25 @@ _FORMULAS: Mapping[str, Callable[..., Size]] = {
 }
 
 
-def _evaluate_atom(atom: Atom, known: dict[Atom, int]) -> int:
-    """The number for an atom, which is known then."""
+def _evaluate(size: Size, values: Mapping[Atom, int], known: dict[Atom, int]) -> int:
+    """The number for a size; ``known``: those of formulas, which several parts may have."""
+    total = 0
+    for monomial, factor in _terms(size):
+        for atom in monomial:
+            is_primitive = atom[0] in PRIMITIVE
+            factor *= values[atom] if is_primitive else _evaluate_formula(atom, values, known)
+        total += factor
+    return total
+
+
+def _evaluate_formula(atom: Atom, values: Mapping[Atom, int], known: dict[Atom, int]) -> int:
     if atom not in known:
-        parts = [_evaluate(part, known) for part in atom[1:]]
+        parts = [_evaluate(part, values, known) for part in atom[1:]]
         if atom[0] == "floor_div":
             known[atom] = parts[0] // parts[1] if parts[1] else 0
         else:
             known[atom] = interval_of(*parts) if atom[0] == "interval" else max(parts[0], 0)
     return known[atom]
-
-
-def _evaluate(size: Size, known: dict[Atom, int]) -> int:
-    return sum(
-        factor * math.prod([_evaluate_atom(atom, known) for atom in monomial])
-        for monomial, factor in _terms(size)
-    )
 
 
 def atom_size(atom: Atom) -> Dim:
