@@ -162,9 +162,6 @@ def scan(
     Raises `ScanError` where a state changes its type from one step to the next, where there is no
     way to know the number of steps, and where the step returns what cannot be an output.
 
-    A loop of no steps has no ``outputs[-1]``: an error where that is computed. What computes its
-    gradient alone does not look, and gives the one of `last_value`: that by the initial value.
-
     Of a loop that takes no steps there is no ``outputs[-1]``: an error where that is computed. A
     function that computes its gradient alone does not look: the gradient is that by the initial
     value, as of `last_value`.
